@@ -1,0 +1,57 @@
+//! The port: what every action can do.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use model::{ActionRef, Effect, IdempotencyKey, Performance, Schema, Value};
+use tokio_util::sync::CancellationToken;
+
+/// What there is to know of an action without performing it.
+#[derive(Debug, Clone)]
+pub struct Metadata {
+    /// Its reference, such as `http.request`.
+    pub reference: ActionRef,
+    /// What it does, in a sentence.
+    pub description: String,
+    /// What it takes.
+    pub parameters: Schema,
+    /// What it returns; a result is checked against it where it is not empty.
+    pub result: Schema,
+    /// Its effect class, or `None` where that depends on the parameters.
+    pub effect: Option<Effect>,
+    /// Longest time of one attempt, where the caller says nothing.
+    pub timeout: Option<model::Duration>,
+}
+
+/// One attempt at a step.
+pub struct Performing {
+    /// The parameters: they fit the schema and hold its defaults.
+    pub parameters: Value,
+    /// The same for every attempt.
+    pub key: IdempotencyKey,
+    /// From 1.
+    pub attempt: u32,
+    /// The pack that owns the calling chain, for what is looked up by name; none for manual runs.
+    pub pack: Option<model::PackName>,
+    /// A folder that holds what this step logs; it may not exist yet.
+    pub log: PathBuf,
+    /// Fires when the performance should end: on cancel and at the end of a shutdown's grace.
+    pub cancel: CancellationToken,
+}
+
+/// Something that can be performed.
+///
+/// The caller applies the attempt's timeout by firing `cancel` and waiting for the answer: an
+/// action must come back soon after (a program gets SIGTERM, and SIGKILL 5 s later).
+pub trait Action: Send + Sync {
+    /// What there is to know of it.
+    fn metadata(&self) -> &Metadata;
+    /// What performing it twice with these parameters would do.
+    fn effect(&self, parameters: &Value) -> Effect;
+    /// Performs it once.
+    fn perform(&self, performing: Performing) -> BoxFuture<'_, Performance>;
+}
+
+/// An action that several owners share.
+pub type SharedAction = Arc<dyn Action>;

@@ -1,0 +1,7 @@
+//! The operating system and the wire, once: child processes, hardened git, HTTP client, clock.
+//!
+//! Sensors and actions stand on this crate. It knows no events, rules or executions.
+
+pub mod clock;
+
+pub use clock::Clock;

@@ -1,0 +1,193 @@
+//! Facts: everything that must survive, appended to the log.
+//!
+//! A fact is stored as JSON under [`VERSION`]. Old bytes stay readable: a change that would break
+//! them raises the version and [`Fact::decode`] learns to read both; `model/tests/golden/` holds
+//! every fact of every version.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::StoredEvent;
+use crate::{
+    ActionRef, Call, Duration, EventKey, ExecutionId, Hash, Name, Origin, Outcome, PackName,
+    Record, Resolution, RuleRef, Sequence, StepError, StepPath, Timestamp, UndoReason, Value,
+};
+
+/// The version under which facts are written now.
+pub const VERSION: u32 = 1;
+
+/// A stored fact that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum BadFact {
+    /// Written by a newer Tripline.
+    #[error(
+        "the fact has schema version {0}; this version of Tripline reads up to {VERSION}: use a newer one"
+    )]
+    Newer(u32),
+    /// Damaged.
+    #[error("the fact cannot be read: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+/// Something that happened in Tripline and must survive.
+#[expect(missing_docs, reason = "each variant's sentence says what its fields hold")]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Fact {
+    // -- the installation ------------------------------------------------------------------
+    /// The installation got its name, which stands in the source of its events.
+    InstallationNamed { name: Name },
+    /// These packs' contents are active from here on.
+    GenerationActivated { generation: u64, packs: BTreeMap<PackName, Hash> },
+    /// A pack's content was loaded.
+    PackActivated { version: String, hash: Hash },
+    /// A pack's content was refused; its last good one stays.
+    PackRejected { error: String },
+    /// A rule was enabled or disabled by command; `None`: its file decides again.
+    RuleSwitched { enabled: Option<bool> },
+
+    // -- events ----------------------------------------------------------------------------
+    /// An event was accepted, with what the rules made of it.
+    EventAccepted(EventAccepted),
+    /// The same event was told again.
+    EventRepeated { at: Timestamp },
+    /// The same event was told again with other data; the first stands.
+    DuplicateDiffers { payload: Hash, at: Timestamp },
+    /// A rule's condition or template failed on the event.
+    RuleFailed { rule: RuleRef, error: String },
+    /// A sensor's cursor moved.
+    CursorMoved { cursor: Value },
+
+    // -- executions ------------------------------------------------------------------------
+    /// An action is to be run.
+    ExecutionRequested(ExecutionRequested),
+    /// The chain called this, and it may be performed from now on: attempt 1.
+    StepIntended { path: StepPath, call: Call, at: Timestamp },
+    /// The chain called this, and the answer is part of the fact.
+    StepRecorded { path: StepPath, record: Record, at: Timestamp },
+    /// An attempt did not succeed; the next one is due at `next_at`.
+    AttemptFailed {
+        path: StepPath,
+        attempt: u32,
+        error: StepError,
+        next_at: Timestamp,
+        at: Timestamp,
+    },
+    /// A later attempt begins; `cut_off` of the earlier ones ended with the engine's own death.
+    AttemptStarted { path: StepPath, attempt: u32, cut_off: u32, at: Timestamp },
+    /// A poll got an answer, which replaces the one before; the next is due at `next_at`.
+    PollAnswered { path: StepPath, answer: u32, value: Value, next_at: Timestamp, at: Timestamp },
+    /// A call is over.
+    StepFinished { path: StepPath, result: StepResult, attempts: u32, at: Timestamp },
+    /// A step's outcome is unknown and nothing but a person can tell.
+    AttentionNeeded { path: Option<StepPath>, error: StepError, at: Timestamp },
+    /// A person told.
+    StepResolved { path: Option<StepPath>, resolution: Resolution, at: Timestamp },
+    /// Somebody asked for the end.
+    CancelRequested { reason: Option<String>, at: Timestamp },
+    /// From here on the chain replays against entries up to `position`, then its handlers run.
+    UndoBegan { position: Sequence, reason: UndoReason, at: Timestamp },
+    /// Nothing is being performed; the execution goes on at `until`, or when what it waits for ends.
+    ExecutionParked { until: Option<Timestamp>, at: Timestamp },
+    /// The end.
+    ExecutionFinished { outcome: Outcome, at: Timestamp },
+
+    // -- datastore -------------------------------------------------------------------------
+    /// A datastore entry has this value.
+    KeySet { value: Value, expires_at: Option<Timestamp> },
+    /// A datastore entry is gone.
+    KeyDeleted,
+}
+
+/// How a call ended, in the words of the journal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepResult {
+    /// With this value.
+    Done(Value),
+    /// With this error.
+    Failed(StepError),
+}
+
+/// An event and what the rules of `generation` made of it at `accepted_at`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EventAccepted {
+    /// The event.
+    pub event: StoredEvent,
+    /// The hash of its data, by which a repetition with other data is known.
+    pub payload: Hash,
+    /// What rules saw as `now`.
+    pub accepted_at: Timestamp,
+    /// The generation of packs whose rules saw it.
+    pub generation: u64,
+    /// The rules that selected it, and the executions they asked for.
+    pub matched: Vec<(RuleRef, ExecutionId)>,
+    /// The event that this one repeats on request.
+    pub reemit_of: Option<EventKey>,
+}
+
+/// A request to run an action.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExecutionRequested {
+    /// The action.
+    pub action: ActionRef,
+    /// Its parameters, with defaults filled in.
+    pub parameters: Value,
+    /// Who asked.
+    pub origin: Origin,
+    /// The content of the action's pack that the execution pins; none for what is built in.
+    pub pack: Option<Hash>,
+    /// How many executions caused one another before this one.
+    pub depth: u32,
+    /// Longest time from start to end, undo apart.
+    pub deadline: Option<Duration>,
+    /// When it was asked for.
+    pub at: Timestamp,
+}
+
+impl Fact {
+    /// The fact's name: what the log's index and the audit call it.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::InstallationNamed { .. } => "InstallationNamed",
+            Self::GenerationActivated { .. } => "GenerationActivated",
+            Self::PackActivated { .. } => "PackActivated",
+            Self::PackRejected { .. } => "PackRejected",
+            Self::RuleSwitched { .. } => "RuleSwitched",
+            Self::EventAccepted(_) => "EventAccepted",
+            Self::EventRepeated { .. } => "EventRepeated",
+            Self::DuplicateDiffers { .. } => "DuplicateDiffers",
+            Self::RuleFailed { .. } => "RuleFailed",
+            Self::CursorMoved { .. } => "CursorMoved",
+            Self::ExecutionRequested(_) => "ExecutionRequested",
+            Self::StepIntended { .. } => "StepIntended",
+            Self::StepRecorded { .. } => "StepRecorded",
+            Self::AttemptFailed { .. } => "AttemptFailed",
+            Self::AttemptStarted { .. } => "AttemptStarted",
+            Self::PollAnswered { .. } => "PollAnswered",
+            Self::StepFinished { .. } => "StepFinished",
+            Self::AttentionNeeded { .. } => "AttentionNeeded",
+            Self::StepResolved { .. } => "StepResolved",
+            Self::CancelRequested { .. } => "CancelRequested",
+            Self::UndoBegan { .. } => "UndoBegan",
+            Self::ExecutionParked { .. } => "ExecutionParked",
+            Self::ExecutionFinished { .. } => "ExecutionFinished",
+            Self::KeySet { .. } => "KeySet",
+            Self::KeyDeleted => "KeyDeleted",
+        }
+    }
+
+    /// The bytes to store under [`VERSION`].
+    pub fn encode(&self) -> Vec<u8> {
+        // Facts hold JSON values, strings and numbers only: nothing that JSON refuses.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// The fact that `bytes` hold, written under `version`.
+    pub fn decode(version: u32, bytes: &[u8]) -> Result<Self, BadFact> {
+        match version {
+            1 => Ok(serde_json::from_slice(bytes)?),
+            newer => Err(BadFact::Newer(newer)),
+        }
+    }
+}

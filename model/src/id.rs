@@ -1,0 +1,219 @@
+//! Identities that are derived, so that a thing told twice is one thing.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{RuleRef, StepPath};
+
+/// Number of base32 characters of an id's digest: 26 × 5 = 130 bits.
+const DIGEST_CHARS: usize = 26;
+
+/// A text that is not an id of the expected kind.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{found}` is not {kind} id: expected `{prefix}` and {DIGEST_CHARS} characters a-z, 2-7")]
+pub struct BadId {
+    kind: &'static str,
+    prefix: &'static str,
+    found: String,
+}
+
+/// RFC 4648 base32 in lower case, without padding, cut to [`DIGEST_CHARS`].
+fn base32(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+    let bit = |i: usize| (bytes[i / 8] >> (7 - i % 8)) & 1;
+    (0..DIGEST_CHARS)
+        .map(|c| (0..5).fold(0_u8, |n, b| (n << 1) | bit(c * 5 + b)))
+        .map(|n| char::from(ALPHABET[usize::from(n)]))
+        .collect()
+}
+
+fn digest(parts: &[&str]) -> String {
+    let mut hasher = Sha256::new();
+    for (i, part) in parts.iter().enumerate() {
+        if i > 0 {
+            hasher.update([0]);
+        }
+        hasher.update(part.as_bytes());
+    }
+    base32(&hasher.finalize())
+}
+
+fn is_digest(text: &str) -> bool {
+    text.len() == DIGEST_CHARS && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'2'..=b'7'))
+}
+
+/// An event's key in the store: `ev_` and 26 base32 characters of SHA-256(source, 0, id).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct EventKey(String);
+
+impl EventKey {
+    const PREFIX: &'static str = "ev_";
+
+    /// The key of the event that `source` names `id`.
+    pub fn derive(source: &str, id: &str) -> Self {
+        Self(format!("{}{}", Self::PREFIX, digest(&[source, id])))
+    }
+
+    /// The key as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for EventKey {
+    type Err = BadId;
+
+    fn from_str(text: &str) -> Result<Self, BadId> {
+        match text.strip_prefix(Self::PREFIX) {
+            Some(rest) if is_digest(rest) => Ok(Self(text.to_owned())),
+            _ => Err(BadId { kind: "an event", prefix: Self::PREFIX, found: text.to_owned() }),
+        }
+    }
+}
+
+/// An execution's id: `ex_` and 26 base32 characters, or `<parent>/<step path>` for a child.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ExecutionId(String);
+
+impl ExecutionId {
+    const PREFIX: &'static str = "ex_";
+
+    /// The execution that `rule` asks for because of `event`; `item` tells several apart.
+    pub fn for_rule(event: &EventKey, rule: &RuleRef, item: Option<&str>) -> Self {
+        let digest = digest(&[event.as_str(), &rule.to_string(), item.unwrap_or_default()]);
+        Self(format!("{}{digest}", Self::PREFIX))
+    }
+
+    /// An execution that a person asked for: `random` are 32 bytes of the caller's.
+    pub fn random(random: &[u8; 32]) -> Self {
+        Self(format!("{}{}", Self::PREFIX, base32(random)))
+    }
+
+    /// The child that this execution runs at `path`.
+    pub fn child(&self, path: &StepPath) -> Self {
+        Self(format!("{}/{path}", self.0))
+    }
+
+    /// The execution that runs this one as a step, and the step's path there.
+    pub fn parent(&self) -> Option<(Self, StepPath)> {
+        let (parent, path) = self.0.rsplit_once('/')?;
+        Some((Self(parent.to_owned()), path.parse().ok()?))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ExecutionId {
+    type Err = BadId;
+
+    fn from_str(text: &str) -> Result<Self, BadId> {
+        let bad = || BadId { kind: "an execution", prefix: Self::PREFIX, found: text.to_owned() };
+        let mut parts = text.split('/');
+        let root = parts.next().and_then(|root| root.strip_prefix(Self::PREFIX));
+        let children = parts.all(|path| path.parse::<StepPath>().is_ok());
+        match root {
+            Some(root) if is_digest(root) && children => Ok(Self(text.to_owned())),
+            _ => Err(bad()),
+        }
+    }
+}
+
+/// What an action gets to recognise a repeated performance: `execution/step-path`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct IdempotencyKey(String);
+
+impl IdempotencyKey {
+    /// The key of the step at `path`: the same for every attempt.
+    pub fn new(execution: &ExecutionId, path: &StepPath) -> Self {
+        Self(format!("{execution}/{path}"))
+    }
+
+    /// The key as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Names a batch of facts, so that appending it again answers what the first time did.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BatchId(String);
+
+impl BatchId {
+    /// A batch named by what it does, such as `event/ev_…`.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self(name.into())
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+macro_rules! text_id {
+    ($($id:ty),*) => {$(
+        impl fmt::Display for $id {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+        impl TryFrom<String> for $id {
+            type Error = BadId;
+            fn try_from(text: String) -> Result<Self, BadId> {
+                text.parse()
+            }
+        }
+        impl From<$id> for String {
+            fn from(id: $id) -> Self {
+                id.0
+            }
+        }
+    )*};
+}
+text_id!(EventKey, ExecutionId);
+
+impl fmt::Display for IdempotencyKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_separator_keeps_source_and_id_apart() {
+        assert_ne!(EventKey::derive("a", "bc"), EventKey::derive("ab", "c"));
+    }
+
+    #[test]
+    fn a_child_knows_its_parent_and_path() {
+        let root = ExecutionId::random(&[7; 32]);
+        let path: StepPath = "3.0.1".parse().unwrap();
+        let child = root.child(&path);
+        assert_eq!(child.parent(), Some((root.clone(), path)));
+        assert_eq!(child.to_string().parse(), Ok(child));
+        assert_eq!(root.parent(), None);
+    }
+
+    #[test]
+    fn what_is_not_an_id_is_refused() {
+        for text in
+            ["", "ex_", "ex_short", "ev_aaaaaaaaaaaaaaaaaaaaaaaaa1", "aaaaaaaaaaaaaaaaaaaaaaaaaa"]
+        {
+            assert!(text.parse::<ExecutionId>().is_err(), "{text}");
+            assert!(text.parse::<EventKey>().is_err(), "{text}");
+        }
+    }
+}

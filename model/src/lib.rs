@@ -1,0 +1,53 @@
+//! The shared nouns of Tripline as plain values: events, rules' and actions' names, executions,
+//! steps, facts and the journal they fold into.
+//!
+//! This crate owns *what is stored and spoken of*: every type here that is written to the store is
+//! versioned (see [`fact`]) and has golden files under `model/tests/golden/`. It knows no IO, no
+//! clock, no randomness: who needs the time or random bytes passes them in.
+//!
+//! ```
+//! use model::{EventKey, ExecutionId, RuleRef};
+//! let event = EventKey::derive("tripline:demo/app/push", "refs/heads/main#1");
+//! let rule: RuleRef = "app.release".parse().unwrap();
+//! // The same happening and the same rule give the same execution, however often they are told.
+//! assert_eq!(ExecutionId::for_rule(&event, &rule, None), ExecutionId::for_rule(&event, &rule, None));
+//! ```
+
+pub mod blob;
+pub mod diagnostic;
+pub mod duration;
+pub mod error;
+pub mod event;
+pub mod execution;
+pub mod fact;
+pub mod id;
+pub mod journal;
+pub mod name;
+pub mod path;
+pub mod schema;
+pub mod source;
+pub mod step;
+pub mod stream;
+pub mod value;
+
+pub use blob::{BlobRef, Body, Hash};
+pub use diagnostic::{Diagnostic, Location, Severity};
+pub use duration::Duration;
+pub use error::{ErrorKind, StepError};
+pub use event::{Cause, Envelope, Event};
+pub use execution::{ExecutionState, Origin, Outcome, UndoReason};
+pub use fact::Fact;
+pub use id::{BatchId, EventKey, ExecutionId, IdempotencyKey};
+pub use jiff::Timestamp;
+pub use journal::{Entry, Journal, Sequence};
+pub use name::{ActionRef, Actor, Name, PackName, RuleRef, SensorRef, TriggerType};
+pub use path::StepPath;
+pub use schema::{Schema, Violation};
+pub use source::EventSource;
+pub use step::{Backoff, Call, Effect, Performance, Policy, Record, Resolution};
+pub use stream::{Stream, Version};
+
+/// A JSON value: what travels between rules, chains, actions and the store.
+pub type Value = serde_json::Value;
+/// A JSON object.
+pub type Map = serde_json::Map<String, Value>;

@@ -1,0 +1,253 @@
+//! Parameter and result schemas: `name → JSON Schema`, plus `required: true` and `secret: true`.
+
+use crate::diagnostic::suggest;
+use crate::value::{brief, kind_of};
+use crate::{Map, Value};
+
+/// A map of named values and what each must be.
+///
+/// `required` and `secret` stand inside a property here; JSON Schema has other words for the one
+/// and none for the other, so both are lifted out at every depth before the schema is compiled.
+#[derive(Debug, Clone)]
+pub struct Schema {
+    properties: Map,
+    validator: jsonschema::Validator,
+}
+
+/// Two schemas are the same if what was written is.
+impl PartialEq for Schema {
+    fn eq(&self, other: &Self) -> bool {
+        self.properties == other.properties
+    }
+}
+
+/// Where a value does not fit its schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Dotted path into the value; empty for the whole.
+    pub path: String,
+    /// What was found and expected.
+    pub message: String,
+    /// What to do, where it is known.
+    pub hint: Option<String>,
+}
+
+/// A schema that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct BadSchema {
+    /// What is wrong.
+    pub message: String,
+}
+
+impl Schema {
+    /// A schema of these properties; a name that is not among them is a violation.
+    pub fn compile(properties: &Map) -> Result<Self, BadSchema> {
+        let mut root = object_schema(properties)?;
+        root.insert("additionalProperties".to_owned(), Value::Bool(false));
+        let validator = jsonschema::validator_for(&Value::Object(root))
+            .map_err(|error| BadSchema { message: error.to_string() })?;
+        Ok(Self { properties: properties.clone(), validator })
+    }
+
+    /// A schema that no property is named in.
+    pub fn empty() -> Self {
+        // An empty map is a valid schema of no properties.
+        Self::compile(&Map::new()).unwrap_or_else(|error| unreachable!("{error}"))
+    }
+
+    /// The properties as they were written.
+    pub fn properties(&self) -> &Map {
+        &self.properties
+    }
+
+    /// The names that must be given, in order.
+    pub fn required(&self) -> impl Iterator<Item = &str> {
+        let required = |p: &Value| p.get("required") == Some(&Value::Bool(true));
+        self.properties.iter().filter(move |(_, p)| required(p)).map(|(name, _)| name.as_str())
+    }
+
+    /// Fills in the defaults of properties that are absent from `value`.
+    pub fn fill(&self, value: &mut Map) {
+        for (name, property) in &self.properties {
+            if let Some(default) = property.get("default")
+                && !value.contains_key(name)
+            {
+                value.insert(name.clone(), default.clone());
+            }
+        }
+    }
+
+    /// Everything about `value` that does not fit.
+    pub fn violations(&self, value: &Value) -> Vec<Violation> {
+        let Value::Object(map) = value else {
+            let message = format!("expected a map, found {}", kind_of(value));
+            return vec![Violation { path: String::new(), message, hint: None }];
+        };
+        let unknown = map.keys().filter(|name| !self.properties.contains_key(*name)).map(|name| {
+            let known = self.properties.keys().map(String::as_str);
+            Violation {
+                path: name.clone(),
+                message: format!("unknown parameter `{name}`"),
+                hint: suggest(name, known).map(|known| format!("did you mean `{known}`?")),
+            }
+        });
+        let missing =
+            self.required().filter(|name| !map.contains_key(*name)).map(|name| Violation {
+                path: name.to_owned(),
+                message: format!("missing parameter `{name}`"),
+                hint: self.describe(name),
+            });
+        unknown.chain(missing).chain(self.mistyped(value)).collect()
+    }
+
+    /// What does not fit, missing and unknown names apart.
+    fn mistyped(&self, value: &Value) -> Vec<Violation> {
+        let errors = self.validator.iter_errors(value).filter_map(|error| {
+            let path = error.instance_path().to_string().trim_start_matches('/').replace('/', ".");
+            let found = brief(error.instance(), 60);
+            (!path.is_empty()).then(|| Violation {
+                message: format!("`{path}`: {}", shorten(&error.to_string(), &found)),
+                path,
+                hint: None,
+            })
+        });
+        errors.collect()
+    }
+
+    fn describe(&self, name: &str) -> Option<String> {
+        let property = self.properties.get(name)?;
+        let description = property.get("description").and_then(Value::as_str);
+        let kind = property.get("type").and_then(Value::as_str);
+        match (kind, description) {
+            (Some(kind), Some(text)) => Some(format!("`{name}` is a value of type {kind}: {text}")),
+            (Some(kind), None) => Some(format!("`{name}` is a value of type {kind}")),
+            (None, text) => text.map(ToOwned::to_owned),
+        }
+    }
+}
+
+/// jsonschema's messages quote the whole value: long ones are cut.
+fn shorten(message: &str, found: &str) -> String {
+    match message.split_once(" is not ") {
+        Some((_, expected)) => {
+            format!("expected {}, found {found}", expected.trim_start_matches("of "))
+        }
+        None => message.chars().take(300).collect(),
+    }
+}
+
+/// The JSON Schema of a map with these properties, our own words lifted out at every depth.
+fn object_schema(properties: &Map) -> Result<Map, BadSchema> {
+    let mut required = Vec::new();
+    let mut clean = Map::new();
+    for (name, property) in properties {
+        let Value::Object(property) = property else {
+            let message = format!(
+                "`{name}` must be a map such as {{ type: string }}, found {}",
+                kind_of(property)
+            );
+            return Err(BadSchema { message });
+        };
+        if property.get("required") == Some(&Value::Bool(true)) {
+            required.push(Value::from(name.as_str()));
+        }
+        clean.insert(name.clone(), Value::Object(lift(property)?));
+    }
+    let mut schema = Map::new();
+    schema.insert("type".to_owned(), Value::from("object"));
+    schema.insert("properties".to_owned(), Value::Object(clean));
+    if !required.is_empty() {
+        schema.insert("required".to_owned(), Value::Array(required));
+    }
+    Ok(schema)
+}
+
+/// One property without `required: true|false` and `secret`, and so for those inside it.
+fn lift(property: &Map) -> Result<Map, BadSchema> {
+    let mut clean = property.clone();
+    if clean.get("required").is_some_and(Value::is_boolean) {
+        clean.remove("required");
+    }
+    clean.remove("secret");
+    if let Some(Value::Object(inner)) = property.get("properties") {
+        clean.extend(object_schema(inner)?.into_iter().filter(|(word, _)| word != "type"));
+    }
+    if let Some(Value::Object(items)) = property.get("items") {
+        clean.insert("items".to_owned(), Value::Object(lift(items)?));
+    }
+    Ok(clean)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::{Expect, expect};
+    use serde_json::json;
+
+    fn check(value: Value, expected: Expect) {
+        let properties = json!({
+            "name": { "type": "string", "required": true, "description": "what to call it" },
+            "size": { "type": "integer", "minimum": 1, "default": 3 },
+            "tags": { "type": "array", "items": { "type": "string", "secret": true } },
+            "box": { "type": "object", "properties": { "w": { "type": "integer", "required": true } } },
+        });
+        let schema = Schema::compile(properties.as_object().unwrap()).unwrap();
+        let shown: Vec<String> = schema
+            .violations(&value)
+            .into_iter()
+            .map(|v| {
+                [Some(v.message), v.hint].into_iter().flatten().collect::<Vec<_>>().join(" -- ")
+            })
+            .collect();
+        expected.assert_eq(&shown.join("\n"));
+    }
+
+    #[test]
+    fn what_fits_has_no_violations() {
+        check(json!({"name": "a", "size": 2, "tags": ["x"], "box": {"w": 1}}), expect![""]);
+    }
+
+    #[test]
+    fn each_misfit_is_named() {
+        check(
+            json!({"nam": "a"}),
+            expect![[r#"
+            unknown parameter `nam` -- did you mean `name`?
+            missing parameter `name` -- `name` is a value of type string: what to call it"#]],
+        );
+        check(
+            json!({"name": 5, "tags": ["x", 1]}),
+            expect![[r#"
+            `name`: expected type "string", found 5
+            `tags.1`: expected type "string", found 1"#]],
+        );
+        check(
+            json!({"name": "a", "size": 0}),
+            expect![[r#"
+            `size`: 0 is less than the minimum of 1"#]],
+        );
+        check(
+            json!({"name": "a", "box": {}}),
+            expect![[r#"
+            `box`: "w" is a required property"#]],
+        );
+        check(json!([1]), expect!["expected a map, found a list"]);
+    }
+
+    #[test]
+    fn defaults_fill_what_is_absent() {
+        let properties = json!({ "size": { "type": "integer", "default": 3 } });
+        let schema = Schema::compile(properties.as_object().unwrap()).unwrap();
+        let mut given = Map::new();
+        schema.fill(&mut given);
+        assert_eq!(Value::Object(given), json!({ "size": 3 }));
+    }
+
+    #[test]
+    fn a_schema_that_is_not_one_is_refused() {
+        for properties in [json!({ "a": "string" }), json!({ "a": { "type": "strng" } })] {
+            assert!(Schema::compile(properties.as_object().unwrap()).is_err(), "{properties}");
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Streams: the facts about one thing, in order.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{EventKey, ExecutionId, PackName, RuleRef};
+
+/// A text that names no stream.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` names no stream")]
+pub struct BadStream(String);
+
+/// The facts about one thing. An append names, for each stream it writes, the version it expects.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Stream {
+    /// One event: accepted, repeated, rules that failed on it.
+    Event(EventKey),
+    /// One execution: its request and its journal.
+    Execution(ExecutionId),
+    /// One sensor or subscription, by [`crate::EventSource`] without the installation: its cursor.
+    Sensor(String),
+    /// One datastore entry: `<scope>/<name>`.
+    Key(String),
+    /// One rule's enabled state.
+    Rule(RuleRef),
+    /// One pack's versions.
+    Pack(PackName),
+    /// The installation: its name, its generations of packs.
+    Installation,
+}
+
+/// The position of a stream's last fact, 0 for none: opaque, never a count.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Version(pub u64);
+
+impl Version {
+    /// The version of a stream without facts.
+    pub const NONE: Self = Self(0);
+}
+
+impl fmt::Display for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Event(key) => write!(f, "event/{key}"),
+            Self::Execution(id) => write!(f, "execution/{id}"),
+            Self::Sensor(id) => write!(f, "sensor/{id}"),
+            Self::Key(key) => write!(f, "key/{key}"),
+            Self::Rule(rule) => write!(f, "rule/{rule}"),
+            Self::Pack(pack) => write!(f, "pack/{pack}"),
+            Self::Installation => f.write_str("installation"),
+        }
+    }
+}
+
+impl FromStr for Stream {
+    type Err = BadStream;
+
+    fn from_str(text: &str) -> Result<Self, BadStream> {
+        let bad = || BadStream(text.to_owned());
+        if text == "installation" {
+            return Ok(Self::Installation);
+        }
+        let (kind, rest) = text.split_once('/').ok_or_else(bad)?;
+        match kind {
+            "event" => rest.parse().map(Self::Event).map_err(|_| bad()),
+            "execution" => rest.parse().map(Self::Execution).map_err(|_| bad()),
+            "sensor" => Ok(Self::Sensor(rest.to_owned())),
+            "key" => Ok(Self::Key(rest.to_owned())),
+            "rule" => rest.parse().map(Self::Rule).map_err(|_| bad()),
+            "pack" => rest.parse().map(Self::Pack).map_err(|_| bad()),
+            _ => Err(bad()),
+        }
+    }
+}
+
+impl TryFrom<String> for Stream {
+    type Error = BadStream;
+
+    fn try_from(text: String) -> Result<Self, BadStream> {
+        text.parse()
+    }
+}
+
+impl From<Stream> for String {
+    fn from(stream: Stream) -> Self {
+        stream.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_read_as_they_are_written() {
+        let execution = ExecutionId::random(&[1; 32]).child(&"2.0.1".parse().unwrap());
+        for stream in [
+            Stream::Event(EventKey::derive("a", "b")),
+            Stream::Execution(execution),
+            Stream::Sensor("app/push".to_owned()),
+            Stream::Key("pack.app/last".to_owned()),
+            Stream::Rule("app.release".parse().unwrap()),
+            Stream::Pack("app".parse().unwrap()),
+            Stream::Installation,
+        ] {
+            assert_eq!(stream.to_string().parse(), Ok(stream));
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Bounds on values, and paths into them.
+
+use crate::Value;
+
+/// Most bytes of JSON text in an event's data.
+pub const MAX_EVENT_BYTES: usize = 4 * 1024 * 1024;
+/// Event data above this many bytes of JSON text goes to the blob store.
+pub const INLINE_EVENT_BYTES: usize = 512 * 1024 - 16 * 1024;
+/// A result or parameter above this many bytes of JSON text goes to the blob store.
+pub const INLINE_VALUE_BYTES: usize = 256 * 1024;
+/// Most items of any list or map that a chain may see.
+pub const MAX_ITEMS: usize = 5_000;
+/// Deepest nesting of a value that a chain may see.
+pub const MAX_DEPTH: usize = 64;
+
+/// Why a value cannot be given to a chain as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// More than [`INLINE_VALUE_BYTES`] of JSON text.
+    #[error("the value has {0} bytes of JSON text, more than {INLINE_VALUE_BYTES}")]
+    Bytes(usize),
+    /// A list or map with more than [`MAX_ITEMS`].
+    #[error("the value holds a list or map of {0} items, more than {MAX_ITEMS}")]
+    Items(usize),
+    /// Nested deeper than [`MAX_DEPTH`].
+    #[error("the value is nested deeper than {MAX_DEPTH} levels")]
+    Depth,
+    /// A whole number that 64 bits with a sign don't hold.
+    #[error("the value holds the number {0}, which a chain cannot represent")]
+    Number(u64),
+}
+
+/// Whether a chain can be given `value`, else why not.
+pub fn fits(value: &Value) -> Result<(), Unfit> {
+    fits_within(value, MAX_DEPTH)?;
+    match value.to_string().len() {
+        bytes if bytes > INLINE_VALUE_BYTES => Err(Unfit::Bytes(bytes)),
+        _ => Ok(()),
+    }
+}
+
+fn fits_within(value: &Value, depth: usize) -> Result<(), Unfit> {
+    let Some(below) = depth.checked_sub(1) else { return Err(Unfit::Depth) };
+    let count = |items: usize| if items > MAX_ITEMS { Err(Unfit::Items(items)) } else { Ok(()) };
+    match value {
+        Value::Array(items) => {
+            count(items.len())?;
+            items.iter().try_for_each(|item| fits_within(item, below))
+        }
+        Value::Object(map) => {
+            count(map.len())?;
+            map.values().try_for_each(|item| fits_within(item, below))
+        }
+        Value::Number(number) => match number.as_u64() {
+            Some(n) if i64::try_from(n).is_err() => Err(Unfit::Number(n)),
+            _ => Ok(()),
+        },
+        Value::Null | Value::Bool(_) | Value::String(_) => Ok(()),
+    }
+}
+
+/// What a value is called in messages: `null`, `a boolean`, `a whole number`, …
+pub fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(n) if n.is_f64() => "a number",
+        Value::Number(_) => "a whole number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "a map",
+    }
+}
+
+/// `value` as JSON text of at most about `max` characters, for messages.
+pub fn brief(value: &Value, max: usize) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(max) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_a_chain_cannot_hold_is_named() {
+        let deep = (0..70).fold(Value::Null, |inner, _| json!([inner]));
+        for (value, unfit) in [
+            (json!(vec![0; MAX_ITEMS + 1]), Unfit::Items(MAX_ITEMS + 1)),
+            (deep, Unfit::Depth),
+            (json!(u64::MAX), Unfit::Number(u64::MAX)),
+            (json!("x".repeat(INLINE_VALUE_BYTES)), Unfit::Bytes(INLINE_VALUE_BYTES + 2)),
+        ] {
+            assert_eq!(fits(&value), Err(unfit));
+        }
+        assert_eq!(fits(&json!({"a": [1, -2.5, "x", null, i64::MAX]})), Ok(()));
+    }
+
+    #[test]
+    fn a_brief_value_is_cut_between_characters() {
+        assert_eq!(brief(&json!("äöü"), 3), "\"äö…");
+    }
+}

@@ -1,0 +1,78 @@
+//! The port: what every sensor can do.
+
+use futures::future::BoxFuture;
+use host::Clock;
+use model::{Event, Timestamp, Value};
+use tokio_util::sync::CancellationToken;
+
+/// Events, and the cursor that goes with them: both are stored in one commit.
+#[derive(Debug, Clone, Default)]
+pub struct Emission {
+    /// The events, oldest first. Their source is the sensor's own.
+    pub events: Vec<Event>,
+    /// Where the sensor stands once these events are stored.
+    pub cursor: Option<Value>,
+}
+
+/// How a sensor stands, as `sensor list` shows it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SensorState {
+    /// It does its work.
+    Running,
+    /// It cannot yet, for this reason; it goes on by itself or when somebody acts.
+    Waiting(String),
+    /// It failed with this error and tries again.
+    Failing {
+        /// Why.
+        error: String,
+        /// When it tries again.
+        next_try: Timestamp,
+    },
+}
+
+/// Where a sensor's events go.
+pub trait Sink: Send + Sync {
+    /// Stores an emission; answers when it is durable. An error means it was not stored (the
+    /// engine shuts down or the store is in trouble): emit it again later.
+    fn emit(&self, emission: Emission) -> BoxFuture<'_, Result<(), SinkError>>;
+    /// Tells how the sensor stands.
+    fn state(&self, state: SensorState);
+}
+
+/// Why an emission was not stored.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the event could not be stored: {0}")]
+pub struct SinkError(pub String);
+
+/// Why a sensor ended.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0}")]
+pub struct SensorError(pub String);
+
+/// What a running sensor is given.
+pub struct Context<'a> {
+    /// The source of its events.
+    pub source: String,
+    /// The cursor it stored last.
+    pub cursor: Option<Value>,
+    /// Where its events go.
+    pub sink: &'a dyn Sink,
+    /// The time.
+    pub clock: Clock,
+    /// Fires when it must end.
+    pub cancel: CancellationToken,
+}
+
+/// Watches one source and emits events.
+///
+/// `run` returns `Ok` only after `cancel` fired or when nothing can ever happen again; an error
+/// makes the engine start it again with backoff, from the cursor stored last.
+pub trait Sensor: Send + Sync {
+    /// Watches until told to end.
+    fn run<'a>(&'a self, context: Context<'a>) -> BoxFuture<'a, Result<(), SensorError>>;
+    /// The next times at which it will emit, soonest first, as far as that is known (timers).
+    fn upcoming(&self, cursor: Option<&Value>, now: Timestamp, count: usize) -> Vec<Timestamp> {
+        let _ = (cursor, now, count);
+        Vec::new()
+    }
+}

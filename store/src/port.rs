@@ -1,0 +1,294 @@
+//! The port: what every store can do, SQLite file or JetStream alike.
+
+use std::collections::BTreeMap;
+
+use futures::future::BoxFuture;
+use model::{
+    ActionRef, Actor, BatchId, Body, EventKey, ExecutionId, ExecutionState, Fact, Hash, Name,
+    Origin, PackName, RuleRef, Stream, Timestamp, TriggerType, Value, Version,
+};
+use serde::{Deserialize, Serialize};
+
+/// Most facts in one batch.
+pub const MAX_BATCH_FACTS: usize = 500;
+/// Most bytes of encoded facts in one batch.
+pub const MAX_BATCH_BYTES: usize = 4 * 1024 * 1024;
+/// Most bytes of one encoded fact.
+pub const MAX_FACT_BYTES: usize = 512 * 1024;
+
+/// A place in the log, from 1; 0 is before everything.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Position(pub u64);
+
+/// Facts that are appended together or not at all.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// Names the batch: appending it again answers what the first time did.
+    pub id: BatchId,
+    /// Who is behind it.
+    pub actor: Actor,
+    /// When.
+    pub at: Timestamp,
+    /// One entry a stream.
+    pub writes: Vec<Write>,
+}
+
+/// The facts of a batch for one stream.
+#[derive(Debug, Clone)]
+pub struct Write {
+    /// The stream.
+    pub stream: Stream,
+    /// What version it must have; `None`: any.
+    pub expected: Option<Version>,
+    /// The facts, in order.
+    pub facts: Vec<Fact>,
+}
+
+/// The answer to an append.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Appended {
+    /// It is durable, now or since an earlier append of the same batch id.
+    Committed {
+        /// The position of the batch's last fact.
+        position: Position,
+    },
+    /// A stream had another version than expected; nothing was appended.
+    Conflict {
+        /// The stream.
+        stream: Stream,
+        /// Its version.
+        actual: Version,
+    },
+}
+
+/// A fact with its header.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recorded {
+    /// Its place in the log.
+    pub position: Position,
+    /// Its stream.
+    pub stream: Stream,
+    /// When its batch was appended.
+    pub at: Timestamp,
+    /// Who is behind it.
+    pub actor: Actor,
+    /// The fact.
+    pub fact: Fact,
+}
+
+/// Why the store could not answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// The disk is full: nothing was appended, and later appends may work again.
+    #[error(
+        "the disk of the state folder is full: {0}; free some space, the engine goes on by itself"
+    )]
+    Full(String),
+    /// Reading or writing failed; whether an append was made is unknown.
+    #[error("the store failed: {0}")]
+    Io(String),
+    /// What was read is damaged.
+    #[error("the store is damaged: {0}; run `tripline doctor`")]
+    Corrupt(String),
+    /// A batch beyond the bounds above, or otherwise not well-formed: a defect of the caller.
+    #[error("the batch is refused: {0}")]
+    Refused(String),
+    /// The store was closed.
+    #[error("the store is closed")]
+    Closed,
+}
+
+/// What a store answers with.
+pub type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
+
+/// A log of facts and the projection of it.
+///
+/// Appends are durable when they are answered. Queries see at least every append that was
+/// answered before they were asked.
+pub trait Store: Send + Sync {
+    /// Appends a batch, or answers what keeps it from being appended.
+    fn append(&self, batch: Batch) -> Answer<'_, Appended>;
+    /// The facts of one stream after `after`, oldest first, and the stream's version.
+    fn read<'a>(
+        &'a self,
+        stream: &'a Stream,
+        after: Version,
+    ) -> Answer<'a, (Vec<Recorded>, Version)>;
+    /// At most `limit` facts of the whole log after `after`, oldest first.
+    fn log(&self, after: Position, limit: usize) -> Answer<'_, Vec<Recorded>>;
+    /// The position of the log's last fact.
+    fn head(&self) -> Answer<'_, Position>;
+    /// Completes once the log's head is past `after`.
+    fn wait(&self, after: Position) -> Answer<'_, Position>;
+
+    /// Keeps `bytes` under their hash, durably.
+    fn put_blob(&self, bytes: Vec<u8>) -> Answer<'_, Hash>;
+    /// The bytes with this hash.
+    fn blob(&self, hash: Hash) -> Answer<'_, Option<Vec<u8>>>;
+
+    /// The execution with this id.
+    fn execution<'a>(&'a self, id: &'a ExecutionId) -> Answer<'a, Option<ExecutionRow>>;
+    /// Executions that fit `filter`, newest request first.
+    fn executions<'a>(&'a self, filter: &'a ExecutionFilter) -> Answer<'a, Vec<ExecutionRow>>;
+    /// At most `limit` executions that have not ended, as little of each as recovery needs,
+    /// in the order of their ids, after `after`.
+    fn unfinished<'a>(
+        &'a self,
+        after: Option<&'a ExecutionId>,
+        limit: usize,
+    ) -> Answer<'a, Vec<Unfinished>>;
+    /// How many executions are in each state.
+    fn counts(&self) -> Answer<'_, BTreeMap<ExecutionState, u64>>;
+    /// The event with this key.
+    fn event<'a>(&'a self, key: &'a EventKey) -> Answer<'a, Option<EventRow>>;
+    /// Events that fit `filter`, newest first.
+    fn events<'a>(&'a self, filter: &'a EventFilter) -> Answer<'a, Vec<EventRow>>;
+    /// The latest cursor of the sensor with this id (see [`Stream::Sensor`]).
+    fn cursor<'a>(&'a self, sensor: &'a str) -> Answer<'a, Option<Value>>;
+    /// The datastore entry `<scope>/<name>`, if it has not expired at `now`.
+    fn key<'a>(&'a self, key: &'a str, now: Timestamp) -> Answer<'a, Option<KeyRow>>;
+    /// Datastore entries whose `<scope>/<name>` begins with `prefix`, in order of key.
+    fn keys<'a>(&'a self, prefix: &'a str, now: Timestamp, limit: usize)
+    -> Answer<'a, Vec<KeyRow>>;
+    /// Rules whose enabled state was set by command.
+    fn rule_switches(&self) -> Answer<'_, BTreeMap<RuleRef, bool>>;
+    /// The latest generation of packs, and each pack's content.
+    fn generation(&self) -> Answer<'_, Option<(u64, BTreeMap<PackName, Hash>)>>;
+    /// The installation's name, once it has one.
+    fn installation(&self) -> Answer<'_, Option<Name>>;
+    /// Counts per rule: what it selected and failed on.
+    fn rule_counts(&self) -> Answer<'_, BTreeMap<RuleRef, RuleCount>>;
+}
+
+/// An execution as listings show it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExecutionRow {
+    /// Its id.
+    pub id: ExecutionId,
+    /// The action it runs.
+    pub action: ActionRef,
+    /// How it stands.
+    pub state: ExecutionState,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// When it was requested.
+    pub requested_at: Timestamp,
+    /// When its first step began.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+    /// When it goes on by itself, where it waits for a time.
+    pub wake_at: Option<Timestamp>,
+    /// The message of its error, or of why it needs attention.
+    pub message: Option<String>,
+    /// The pack content it pins.
+    pub pack: Option<Hash>,
+    /// The position of its request: the cursor of listings.
+    pub position: Position,
+}
+
+/// Which executions to list.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ExecutionFilter {
+    /// Only these states; empty: all.
+    pub states: Vec<ExecutionState>,
+    /// Only of this rule.
+    pub rule: Option<RuleRef>,
+    /// Only of this action.
+    pub action: Option<ActionRef>,
+    /// Only because of this event.
+    pub event: Option<EventKey>,
+    /// Only children of this execution; without it, only executions that are nobody's child
+    /// unless `children` is set.
+    pub parent: Option<ExecutionId>,
+    /// Children too.
+    pub children: bool,
+    /// Only requested at or after this time.
+    pub since: Option<Timestamp>,
+    /// Only requested before this position.
+    pub before: Option<Position>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// What recovery needs to know of an execution that has not ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unfinished {
+    /// Its id.
+    pub id: ExecutionId,
+    /// The rule that asked for it, for fairness.
+    pub rule: Option<RuleRef>,
+    /// How it stands.
+    pub state: ExecutionState,
+    /// When it goes on, where it is parked until a time.
+    pub wake_at: Option<Timestamp>,
+}
+
+/// An event as listings show it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EventRow {
+    /// Its key.
+    pub key: EventKey,
+    /// Its envelope.
+    pub envelope: model::Envelope,
+    /// Its data; listings leave it out.
+    pub data: Option<Body>,
+    /// When it was accepted.
+    pub accepted_at: Timestamp,
+    /// The generation of packs whose rules saw it.
+    pub generation: u64,
+    /// The rules that selected it, and what they asked for.
+    pub matched: Vec<(RuleRef, ExecutionId)>,
+    /// How often it was told again.
+    pub duplicates: u64,
+    /// How often it was told again with other data.
+    pub differing: u64,
+    /// The hash of its data.
+    pub payload: Hash,
+    /// Its position: the cursor of listings.
+    pub position: Position,
+}
+
+/// Which events to list.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct EventFilter {
+    /// Only of this type.
+    pub kind: Option<TriggerType>,
+    /// Only from a source that begins so.
+    pub source: Option<String>,
+    /// Only accepted at or after this time.
+    pub since: Option<Timestamp>,
+    /// Only before this position.
+    pub before: Option<Position>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// A datastore entry.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KeyRow {
+    /// `<scope>/<name>`.
+    pub key: String,
+    /// Its value.
+    pub value: Value,
+    /// The version of its stream: what a compare-and-set expects.
+    pub version: Version,
+    /// When it ceases to exist.
+    pub expires_at: Option<Timestamp>,
+    /// When it was set.
+    pub at: Timestamp,
+}
+
+/// What a rule did so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleCount {
+    /// Events it selected.
+    pub matched: u64,
+    /// Events on which its condition or a template failed.
+    pub failed: u64,
+    /// When it last selected one.
+    pub last_matched: Option<Timestamp>,
+}
