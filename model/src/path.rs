@@ -42,7 +42,7 @@ impl StepPath {
     }
 
     /// Whether a handler made this call.
-    pub fn is_handler(&self) -> bool {
+    pub const fn is_handler(&self) -> bool {
         self.handler
     }
 
