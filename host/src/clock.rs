@@ -26,6 +26,7 @@ impl Clock {
     }
 
     /// The time, in whole milliseconds: what is stored reads back the same.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that asks the system")]
     pub fn now(&self) -> Timestamp {
         match self {
             Self::System => whole_millis(Timestamp::now()),
@@ -46,6 +47,7 @@ impl Clock {
     }
 
     /// In pieces of at most a minute, so that a moved system clock is noticed.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that asks the system")]
     async fn sleep_system(until: Timestamp) {
         loop {
             let left = until.duration_since(Timestamp::now());

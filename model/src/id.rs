@@ -95,6 +95,7 @@ impl ExecutionId {
     }
 
     /// The child that this execution runs at `path`.
+    #[must_use]
     pub fn child(&self, path: &StepPath) -> Self {
         Self(format!("{}/{path}", self.0))
     }

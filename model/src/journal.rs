@@ -158,7 +158,7 @@ impl Journal {
                 self.attention = Some((path.clone(), error.clone()));
             }
             Fact::StepResolved { path, resolution, at } => {
-                self.resolve(path.as_ref(), resolution, *at)
+                self.resolve(path.as_ref(), resolution, *at);
             }
             Fact::CancelRequested { at, .. } => {
                 self.cancel_requested.get_or_insert(*at);
