@@ -1,0 +1,83 @@
+//! The threads on which rhai runs: a few, each with its own engine and a large stack.
+//!
+//! rhai values cannot cross threads, so only JSON does. A script may be hostile: it is bounded by
+//! its operations and its stack, and a panic costs its thread's caches, nothing else.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use tokio::sync::oneshot;
+
+use crate::suspects::Slot;
+
+/// What a thread evaluates with.
+pub struct Workbench {
+    /// For conditions and templates of rules.
+    pub rules: rules::Evaluator,
+    /// For chains.
+    pub chains: chains::Evaluator,
+    /// Where it notes what it is about to evaluate.
+    pub slot: Slot,
+}
+
+type Job = Box<dyn FnOnce(&mut Workbench) + Send>;
+
+/// A pool of evaluator threads.
+#[derive(Clone)]
+pub struct Evaluators {
+    jobs: Sender<Job>,
+}
+
+/// The evaluation panicked: a defect, but not the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the evaluation ended unexpectedly: a defect of Tripline, please report it")]
+pub struct Panicked;
+
+impl Evaluators {
+    /// Starts `count` threads; each marks what it evaluates in the slot that `slot` makes for it.
+    /// They end when the last clone of the pool is dropped.
+    pub fn start(count: usize, slot: impl Fn(usize) -> io::Result<Slot>) -> io::Result<Self> {
+        let (jobs, queue) = channel::<Job>();
+        let queue = Arc::new(Mutex::new(queue));
+        for n in 0..count {
+            let (queue, slot) = (queue.clone(), slot(n)?);
+            thread::Builder::new()
+                .name(format!("evaluator-{n}"))
+                .stack_size(chains::EVALUATOR_STACK_BYTES)
+                .spawn(move || serve(&queue, slot))?;
+        }
+        Ok(Self { jobs })
+    }
+
+    /// Runs `work` on one of the threads.
+    pub async fn call<T, F>(&self, work: F) -> Result<T, Panicked>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Workbench) -> T + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let job = Box::new(move |bench: &mut Workbench| {
+            // Nobody waiting for the answer any more is no error.
+            let _ = answer.send(work(bench));
+        });
+        self.jobs.send(job).map_err(|_| Panicked)?;
+        answered.await.map_err(|_| Panicked)
+    }
+}
+
+fn serve(queue: &Mutex<Receiver<Job>>, slot: Slot) {
+    let mut bench =
+        Workbench { rules: rules::Evaluator::new(), chains: chains::Evaluator::new(), slot };
+    loop {
+        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(job) = job else { return };
+        if catch_unwind(AssertUnwindSafe(|| job(&mut bench))).is_err() {
+            bench.rules = rules::Evaluator::new();
+            bench.chains = chains::Evaluator::new();
+            bench.slot.clear();
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Fairness between rules: a queue that serves its lanes in turn, and permits handed out so.
+//!
+//! A rule that floods the engine waits behind itself, never in front of another rule.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use model::RuleRef;
+use tokio::sync::oneshot;
+
+/// What work is counted against: the rule that asked for it; none for what people ask for.
+pub type Lane = Option<RuleRef>;
+
+/// First in, first out within a lane; one of each lane in turn.
+#[derive(Debug)]
+pub struct FairQueue<T> {
+    lanes: BTreeMap<Lane, VecDeque<T>>,
+    turns: VecDeque<Lane>,
+}
+
+impl<T> Default for FairQueue<T> {
+    fn default() -> Self {
+        Self { lanes: BTreeMap::new(), turns: VecDeque::new() }
+    }
+}
+
+impl<T> FairQueue<T> {
+    /// Puts `item` at the end of its lane.
+    pub fn push(&mut self, lane: Lane, item: T) {
+        let items = self.lanes.entry(lane.clone()).or_default();
+        if items.is_empty() {
+            self.turns.push_back(lane);
+        }
+        items.push_back(item);
+    }
+
+    /// The first item of the lane whose turn it is.
+    pub fn pop(&mut self) -> Option<(Lane, T)> {
+        let lane = self.turns.pop_front()?;
+        let items = self.lanes.get_mut(&lane)?;
+        let item = items.pop_front()?;
+        if items.is_empty() {
+            self.lanes.remove(&lane);
+        } else {
+            self.turns.push_back(lane.clone());
+        }
+        Some((lane, item))
+    }
+
+    /// How many items wait.
+    pub fn len(&self) -> usize {
+        self.lanes.values().map(VecDeque::len).sum()
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.turns.is_empty()
+    }
+}
+
+/// A bounded number of permits, handed out fairly between lanes.
+#[derive(Debug, Clone)]
+pub struct Permits(Arc<Mutex<Shared>>);
+
+#[derive(Debug)]
+struct Shared {
+    free: usize,
+    waiting: FairQueue<oneshot::Sender<Permit>>,
+}
+
+/// The right to do one thing; given back when dropped.
+#[derive(Debug)]
+pub struct Permit(Option<Permits>);
+
+impl Permits {
+    /// So many permits.
+    pub fn new(count: usize) -> Self {
+        Self(Arc::new(Mutex::new(Shared { free: count, waiting: FairQueue::default() })))
+    }
+
+    /// A permit, once it is this lane's turn.
+    pub async fn acquire(&self, lane: &Lane) -> Permit {
+        let turn = {
+            let mut shared = self.lock();
+            if shared.free > 0 {
+                shared.free -= 1;
+                return Permit(Some(self.clone()));
+            }
+            let (give, turn) = oneshot::channel();
+            shared.waiting.push(lane.clone(), give);
+            turn
+        };
+        // The sender lives in `self.0`, which `self` keeps alive.
+        turn.await.unwrap_or(Permit(None))
+    }
+
+    fn give_back(&self) {
+        loop {
+            let next = {
+                let mut shared = self.lock();
+                let next = shared.waiting.pop();
+                if next.is_none() {
+                    shared.free += 1;
+                }
+                next
+            };
+            let Some((_, waiter)) = next else { return };
+            match waiter.send(Permit(Some(self.clone()))) {
+                Ok(()) => return,
+                // Who waited is gone: disarm this permit and offer it to the next.
+                Err(mut unused) => unused.0 = None,
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if let Some(permits) = self.0.take() {
+            permits.give_back();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lane(name: &str) -> Lane {
+        Some(format!("p.{name}").parse().unwrap())
+    }
+
+    #[test]
+    fn a_flooding_rule_does_not_hold_up_another() {
+        let mut queue = FairQueue::default();
+        for n in 0..100 {
+            queue.push(lane("flood"), n);
+        }
+        queue.push(lane("quiet"), 1_000);
+        let first: Vec<i32> = (0..2).filter_map(|_| queue.pop()).map(|(_, n)| n).collect();
+        assert_eq!(first, [0, 1_000]);
+        assert_eq!(queue.len(), 99);
+    }
+
+    #[tokio::test]
+    async fn a_permit_of_a_waiter_that_gave_up_is_not_lost() {
+        let permits = Permits::new(1);
+        let held = permits.acquire(&None).await;
+        {
+            let mut gives_up = Box::pin(permits.acquire(&None));
+            assert!(futures::poll!(&mut gives_up).is_pending());
+        }
+        let next = permits.acquire(&lane("a"));
+        drop(held);
+        let _next = next.await;
+    }
+}

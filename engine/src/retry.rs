@@ -1,0 +1,160 @@
+//! The retry rule: what happens after a performance, given the step's effect class and policy.
+//!
+//! | performance | `read`, `idempotent` | `unsafe` |
+//! |---|---|---|
+//! | done | the result | the result |
+//! | failed | tried again while attempts are left | tried again while attempts are left |
+//! | unknown | tried again while attempts are left | a person decides |
+
+use model::{Effect, ErrorKind, Performance, Policy, StepError, Timestamp, Value};
+
+/// How often the engine's own death may cut off one step before it gives up.
+pub const CUT_OFF_BUDGET: u32 = 10;
+
+/// What to do after a performance.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Verdict {
+    /// The step is over.
+    Finish(Result<Value, StepError>),
+    /// The next attempt is due at this time.
+    Retry(StepError, Timestamp),
+    /// Its outcome is unknown and must not be guessed at.
+    Ask(StepError),
+}
+
+/// Attempts where the step's options name none.
+pub const fn default_attempts(effect: Effect) -> u32 {
+    match effect {
+        Effect::Read | Effect::Idempotent => 3,
+        Effect::Unsafe => 1,
+    }
+}
+
+/// What to do after attempt number `attempt` (from 1), `cut_off` of which don't count, went so.
+pub fn verdict(
+    performance: Performance,
+    effect: Effect,
+    policy: &Policy,
+    attempt: u32,
+    cut_off: u32,
+    now: Timestamp,
+) -> Verdict {
+    match performance {
+        Performance::Done(value) => Verdict::Finish(Ok(value)),
+        Performance::Unknown(error) if effect == Effect::Unsafe => Verdict::Ask(error),
+        Performance::Failed(error) | Performance::Unknown(error) => {
+            again(error, policy, attempt, attempt.saturating_sub(cut_off), now)
+        }
+    }
+}
+
+fn again(
+    mut error: StepError,
+    policy: &Policy,
+    attempt: u32,
+    counted: u32,
+    now: Timestamp,
+) -> Verdict {
+    error.attempts = attempt;
+    let wanted = policy.only.is_empty() || policy.only.contains(&error.kind);
+    if counted >= policy.attempts || !wanted {
+        return Verdict::Finish(Err(error));
+    }
+    let next = policy.backoff.after(counted).after(now);
+    match policy.deadline {
+        Some(deadline) if next >= deadline => Verdict::Finish(Err(past_deadline(error, deadline))),
+        _ => Verdict::Retry(error, next),
+    }
+}
+
+/// What becomes of a step whose attempt was cut off by the engine's own death.
+pub fn after_death(effect: Effect, attempt: u32, cut_off: u32, now: Timestamp) -> Verdict {
+    let mut error = StepError::new(
+        ErrorKind::Unavailable,
+        format!("Tripline ended while attempt {attempt} was under way: its outcome is unknown"),
+    );
+    error.attempts = attempt;
+    match effect {
+        Effect::Unsafe => Verdict::Ask(error),
+        Effect::Read | Effect::Idempotent if cut_off >= CUT_OFF_BUDGET => {
+            error.message =
+                format!("Tripline ended {CUT_OFF_BUDGET} times while this step was under way");
+            error.kind = ErrorKind::Internal;
+            Verdict::Finish(Err(error))
+        }
+        Effect::Read | Effect::Idempotent => Verdict::Retry(error, now),
+    }
+}
+
+/// The same failure, told as the end of the step's time.
+fn past_deadline(last: StepError, deadline: Timestamp) -> StepError {
+    StepError {
+        message: format!("no further attempt fits before the deadline {deadline}; the last one: {}", last.message),
+        kind: ErrorKind::Deadline,
+        ..last
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::Backoff;
+
+    fn now() -> Timestamp {
+        Timestamp::from_second(1_000).unwrap()
+    }
+
+    fn policy(attempts: u32) -> Policy {
+        Policy { attempts, backoff: Backoff::default(), only: vec![], timeout: None, deadline: None }
+    }
+
+    fn error(kind: ErrorKind) -> StepError {
+        StepError::new(kind, "no")
+    }
+
+    #[test]
+    fn an_unsafe_step_is_never_repeated_on_an_unknown_outcome() {
+        let unknown = Performance::Unknown(error(ErrorKind::Timeout));
+        let verdict = verdict(unknown, Effect::Unsafe, &policy(9), 1, 0, now());
+        assert_eq!(verdict, Verdict::Ask(error(ErrorKind::Timeout)));
+        assert!(matches!(after_death(Effect::Unsafe, 1, 0, now()), Verdict::Ask(_)));
+    }
+
+    #[test]
+    fn attempts_are_counted_and_delays_grow() {
+        let failed = || Performance::Failed(error(ErrorKind::Unavailable));
+        let after = |attempt| verdict(failed(), Effect::Idempotent, &policy(3), attempt, 0, now());
+        let delay = |verdict| match verdict {
+            Verdict::Retry(_, at) => at.as_second() - now().as_second(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!((delay(after(1)), delay(after(2))), (1, 2));
+        assert!(matches!(after(3), Verdict::Finish(Err(e)) if e.attempts == 3));
+    }
+
+    #[test]
+    fn attempts_cut_off_by_death_have_a_budget_of_their_own() {
+        let failed = Performance::Failed(error(ErrorKind::Unavailable));
+        let fifth = verdict(failed, Effect::Read, &policy(3), 5, 3, now());
+        assert!(matches!(fifth, Verdict::Retry(..)), "only two of the five count");
+        assert!(matches!(after_death(Effect::Read, 9, 9, now()), Verdict::Retry(..)));
+        assert!(matches!(after_death(Effect::Read, 11, CUT_OFF_BUDGET, now()), Verdict::Finish(Err(_))));
+    }
+
+    #[test]
+    fn only_the_kinds_named_are_tried_again() {
+        let policy = Policy { only: vec![ErrorKind::Unavailable], ..policy(3) };
+        let failed = Performance::Failed(error(ErrorKind::Denied));
+        assert!(matches!(verdict(failed, Effect::Read, &policy, 1, 0, now()), Verdict::Finish(Err(_))));
+    }
+
+    #[test]
+    fn no_attempt_begins_after_the_deadline() {
+        let policy = Policy { deadline: Some(now()), ..policy(3) };
+        let failed = Performance::Failed(error(ErrorKind::Unavailable));
+        let Verdict::Finish(Err(error)) = verdict(failed, Effect::Read, &policy, 1, 0, now()) else {
+            panic!("tried again after the deadline");
+        };
+        assert_eq!(error.kind, ErrorKind::Deadline);
+    }
+}
