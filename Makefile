@@ -1,0 +1,42 @@
+# The chores of this repository. `make help` tells what there is.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+CARGO ?= cargo
+
+.PHONY: help
+help: ## List what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: test
+test: fmt clippy tidy ## Check format, lints and house rules, then run every test; ends with "N passed, N failed"
+	@$(CARGO) xtask test
+
+.PHONY: lint
+lint: fmt clippy tidy deny ## Everything that can be said without running the tests, dependencies included
+
+.PHONY: bench
+bench: ## Run the crates' measurements, optimised
+	$(CARGO) bench --locked --workspace --benches
+
+.PHONY: docs
+docs: ## Build the Rust documentation of the workspace into target/doc
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
+
+.PHONY: fmt clippy tidy deny
+fmt:
+	$(CARGO) fmt --all --check
+
+clippy:
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+tidy:
+	$(CARGO) xtask tidy
+
+deny:
+	@if $(CARGO) deny --version >/dev/null 2>&1; then \
+	  $(CARGO) deny --locked check licenses bans sources; \
+	else \
+	  echo "cargo-deny is not installed: tidy has checked the licences, bans and sources were not"; \
+	fi
