@@ -3,5 +3,7 @@
 //! Sensors and actions stand on this crate. It knows no events, rules or executions.
 
 pub mod clock;
+pub mod exec_child;
+pub mod process;
 
 pub use clock::Clock;
