@@ -1,0 +1,278 @@
+//! What is refused, and how it is told.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use expect_test::{Expect, expect};
+use syntax::{parse, parse_bytes};
+
+fn refuse(text: &str, expected: Expect) {
+    let shown: Vec<String> = match parse("a.yaml", text) {
+        Ok(document) => vec![format!("accepted: {}", document.root().to_value())],
+        Err(problems) => problems.iter().map(ToString::to_string).collect(),
+    };
+    expected.assert_eq(&shown.join("\n"));
+}
+
+#[test]
+fn a_key_that_stands_twice_is_refused() {
+    refuse(
+        "a: 1\nb: 2\na: 3\n",
+        expect![[r#"
+        error: the key `a` stands twice in this map
+          at a.yaml:3:1
+          3 | a: 3
+              ^
+          hint: a key stands once: join the two, or rename one"#]],
+    );
+    refuse(
+        "a:\n  - {x: 1, x: 2}\n",
+        expect![[r#"
+        error: the key `x` stands twice in this map
+          at a.yaml:2:12
+          2 |   - {x: 1, x: 2}
+                         ^
+          hint: a key stands once: join the two, or rename one"#]],
+    );
+}
+
+#[test]
+fn bad_layout_says_where() {
+    refuse(
+        "a:\n\tb: 1\n",
+        expect![[r#"
+        error: tabs disallowed within this context (block indentation)
+          at a.yaml:2:2
+          2 | 	b: 1
+               ^
+          hint: YAML is indented with spaces, not with tabs"#]],
+    );
+    refuse(
+        "a:\n    b: 1\n  c: 2\n",
+        expect![[r#"
+            error: while parsing a block mapping, did not find expected key
+              at a.yaml:3:3
+              3 |   c: 2
+                    ^
+              hint: indent the fields of one map alike"#]],
+    );
+    refuse(
+        "a: [1, 2\nb: 3\n",
+        expect![[r#"
+        error: illegal placement of ':' indicator
+          at a.yaml:2:2
+          2 | b: 3
+               ^"#]],
+    );
+    refuse(
+        "a: b: c\n",
+        expect![[r#"
+            error: mapping values are not allowed in this context
+              at a.yaml:1:5
+              1 | a: b: c
+                      ^
+              hint: quote a value that holds `: `, and indent the fields of one map alike"#]],
+    );
+    refuse(
+        "a: \"x\n",
+        expect![[r#"
+        error: invalid indentation in multiline quoted scalar
+          at a.yaml:2:1"#]],
+    );
+    refuse(
+        "a: ${trigger.x}\nb: @x\n",
+        expect![[r#"
+            error: unexpected character: `@'
+              at a.yaml:2:4
+              2 | b: @x
+                     ^
+              hint: quote a value that begins with a character YAML reserves"#]],
+    );
+    refuse(
+        "a: 1\n---\nb: 2\n",
+        expect![[r#"
+            error: the file holds several documents
+              at a.yaml:3:1
+              3 | b: 2
+                  ^
+              hint: one file, one document: remove the `---`"#]],
+    );
+    refuse(
+        "- a\nb: 1\n",
+        expect![[r#"
+        error: while parsing a block collection, did not find expected '-' indicator
+          at a.yaml:2:1
+          2 | b: 1
+              ^"#]],
+    );
+    refuse(
+        "a: {trigger.x[\"y\"]: 1}\n",
+        expect![[r#"
+        error: while parsing a flow mapping, did not find expected ',' or '}'
+          at a.yaml:1:14
+          1 | a: {trigger.x["y"]: 1}
+                           ^
+          hint: inside { … } a key with brackets must be quoted: { 'trigger.labels["a.b"]': x }"#]],
+    );
+    refuse(
+        "a:\n  - { trigger.object.metadata.labels[\"app.io/x\"]: mysql }\n",
+        expect![[r#"
+        error: while parsing a flow mapping, did not find expected ',' or '}'
+          at a.yaml:2:37
+          2 |   - { trigger.object.metadata.labels["app.io/x"]: mysql }
+                                                  ^
+          hint: inside { … } a key with brackets must be quoted: { 'trigger.labels["a.b"]': x }"#]],
+    );
+}
+
+#[test]
+fn merge_keys_tags_and_unknown_aliases_are_refused() {
+    refuse(
+        "a: &x {b: 1}\nc:\n  <<: *x\n",
+        expect![[r#"
+        error: the merge key `<<` is not supported
+          at a.yaml:3:3
+          3 |   <<: *x
+                ^
+          hint: write the fields out"#]],
+    );
+    refuse(
+        "a: !thing 1\n",
+        expect![[r#"
+        error: the tag `!thing` is not supported
+          at a.yaml:1:11
+          1 | a: !thing 1
+                        ^
+          hint: remove it; quote a value that must be a string"#]],
+    );
+    refuse(
+        "a: *x\n",
+        expect![[r#"
+        error: reference to unknown value
+          at a.yaml:1:4
+          1 | a: *x
+                 ^"#]],
+    );
+    refuse(
+        "a: &x [*x]\n",
+        expect![[r#"
+        error: Recursive reference not allowed here
+          at a.yaml:1:8
+          1 | a: &x [*x]
+                     ^"#]],
+    );
+    refuse(
+        "? [a]\n: 1\n",
+        expect![[r#"
+            error: a list or a map cannot be a key
+              at a.yaml:1:3
+              1 | ? [a]
+                    ^
+              hint: a key is a text"#]],
+    );
+}
+
+#[test]
+fn numbers_that_programs_read_differently_are_refused_all_at_once() {
+    refuse(
+        "a: 010\nb: 1_000\nc: [-007, 1__0.5]\nd: 99999999999999999999\n",
+        expect![[r#"
+            error: `010` is a number with a leading zero, which some programs read as octal
+              at a.yaml:1:4
+              1 | a: 010
+                     ^
+              hint: write it without the zero, or quote it if it is a text: "010"
+            error: `1_000` is a number with `_`, which some programs read as a text
+              at a.yaml:2:4
+              2 | b: 1_000
+                     ^
+              hint: write 1000, or quote it if it is a text: "1_000"
+            error: `-007` is a number with a leading zero, which some programs read as octal
+              at a.yaml:3:5
+              3 | c: [-007, 1__0.5]
+                      ^
+              hint: write it without the zero, or quote it if it is a text: "-007"
+            error: `99999999999999999999` is too large for a whole number of 64 bits
+              at a.yaml:4:4
+              4 | d: 99999999999999999999
+                     ^
+              hint: quote it if it is a text: "99999999999999999999""#]],
+    );
+    refuse(
+        "a: .nan\n",
+        expect![[r#"
+        error: value `.nan` is not a finite number
+          at a.yaml:1:4
+          1 | a: .nan
+                 ^"#]],
+    );
+    refuse(
+        "a: 1e999\n",
+        expect![[r#"
+        error: value `1e999` is not a finite number
+          at a.yaml:1:4
+          1 | a: 1e999
+                 ^"#]],
+    );
+    refuse(
+        "a: &n 010\nb: *n\nc: *n\n",
+        expect![[r#"
+        error: `010` is a number with a leading zero, which some programs read as octal
+          at a.yaml:1:7
+          1 | a: &n 010
+                    ^
+          hint: write it without the zero, or quote it if it is a text: "010""#]],
+    );
+    refuse(
+        "a: 0x1F\nb: 0o17\nc: 0\nd: 0.5\ne: -0\nf: 1e3\ng: \"010\"\nh: '1_000'\ni: 08:30\nj: +5\nk: 1.0\nl: 18446744073709551615\n",
+        expect![[
+            r#"accepted: {"a":31,"b":15,"c":0,"d":0.5,"e":0,"f":1000.0,"g":"010","h":"1_000","i":"08:30","j":5,"k":1.0,"l":18446744073709551615}"#
+        ]],
+    );
+}
+
+#[test]
+fn bombs_are_refused() {
+    let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for n in 1..12 {
+        let before = vec![format!("*a{}", n - 1); 9].join(", ");
+        bomb = format!("{bomb}a{n}: &a{n} [{before}]\n");
+    }
+    refuse(
+        &bomb,
+        expect![[r#"
+        error: YAML document too large or too complex: total_replayed_events=50001 > 50000
+          at a.yaml:5:30
+          5 | a4: &a4 [*a3, *a3, *a3, *a3, *a3, *a3, *a3, *a3, *a3]
+                                           ^"#]],
+    );
+    refuse(
+        &"[".repeat(10_000),
+        expect![[r#"
+            error: recursion limit exceeded
+              at a.yaml:1:256"#]],
+    );
+    let nested = (0..100).map(|n| " ".repeat(n) + "a:\n").collect::<String>();
+    refuse(
+        &nested,
+        expect![[r#"
+        error: the file is nested deeper than 64 levels
+          at a.yaml:65:65
+          65 |                                                                 a:
+                                                                               ^"#]],
+    );
+    refuse(
+        &"x".repeat(9 * 1024 * 1024),
+        expect![[r#"
+        error: the file has 9437184 bytes, more than 8388608
+          at a.yaml"#]],
+    );
+}
+
+#[test]
+fn what_is_not_utf8_is_refused_at_its_place() {
+    let problems = parse_bytes("a.yaml", b"a: 1\nb: \xc3\xa4\xff\n").unwrap_err();
+    expect![[r#"
+        error: the file is not UTF-8 text
+          at a.yaml:2:5
+          hint: save it as UTF-8"#]]
+    .assert_eq(&problems[0].to_string());
+}
