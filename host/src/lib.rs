@@ -4,6 +4,7 @@
 
 pub mod clock;
 pub mod exec_child;
+pub mod git;
 pub mod process;
 
 pub use clock::Clock;

@@ -1,0 +1,256 @@
+//! Where a repository lies and how to get in: an allow-list of transports.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use reqwest::Url;
+
+/// A URL that is not allowed, or is none.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadUrl {
+    /// Not a URL of a repository.
+    #[error(
+        "`{0}` is not a repository's URL: expected `https://host/path` or `ssh://user@host/path`"
+    )]
+    Malformed(String),
+    /// A transport that is not on the list.
+    #[error("the scheme `{0}` is not allowed for repositories: expected https or ssh")]
+    Scheme(String),
+    /// A path or `file:` URL, without permission.
+    #[error(
+        "`{0}` is a local repository: allow them with `git: {{ allow_local: true }}` in tripline.yaml"
+    )]
+    Local(String),
+    /// A password in the URL.
+    #[error("the repository's URL holds a password: put it into `credentials` instead")]
+    Password,
+    /// Credentials that don't suit the transport.
+    #[error("{0}")]
+    Credentials(&'static str),
+}
+
+/// How to get in.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Credentials {
+    /// Public, or what the system has (an ssh agent, the user's keys).
+    None,
+    /// For https: a token, or `user:password`.
+    Password(String),
+    /// For ssh: a file with a private key.
+    Key(PathBuf),
+}
+
+/// Never shows the password.
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("None"),
+            Self::Password(_) => f.write_str("Password(…)"),
+            Self::Key(path) => f.debug_tuple("Key").field(path).finish(),
+        }
+    }
+}
+
+/// How git reaches a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Transport {
+    Https,
+    Ssh,
+    File,
+}
+
+impl Transport {
+    /// Its name in `GIT_ALLOW_PROTOCOL`.
+    pub(super) const fn protocol(self) -> &'static str {
+        match self {
+            Self::Https => "https",
+            Self::Ssh => "ssh",
+            Self::File => "file",
+        }
+    }
+}
+
+/// A repository somewhere else, checked against the allow-list.
+#[derive(Debug, Clone)]
+pub struct Remote {
+    url: String,
+    repository: String,
+    transport: Transport,
+    /// `https://host:port`, which alone is given the credentials.
+    origin: Option<String>,
+    username: Option<String>,
+    credentials: Credentials,
+}
+
+impl Remote {
+    /// The repository as events and messages name it: the URL without a user name.
+    pub fn repository(&self) -> &str {
+        &self.repository
+    }
+
+    /// How to get in.
+    pub const fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub(super) const fn transport(&self) -> Transport {
+        self.transport
+    }
+
+    /// The origin that may be given a user name and password, and these.
+    pub(super) fn login(&self) -> Option<(&str, &str, &str)> {
+        let (Some(origin), Credentials::Password(secret)) = (&self.origin, &self.credentials)
+        else {
+            return None;
+        };
+        let (user, password) = match (&self.username, secret.split_once(':')) {
+            (Some(user), _) => (user.as_str(), secret.as_str()),
+            (None, Some((user, password))) => (user, password),
+            // The hosts that take a bare token accept any name with it.
+            (None, None) => ("x-access-token", secret.as_str()),
+        };
+        Some((origin, user, password))
+    }
+
+    pub(super) fn parse(
+        text: &str,
+        credentials: Credentials,
+        allow_local: bool,
+    ) -> Result<Self, BadUrl> {
+        let malformed = || BadUrl::Malformed(text.to_owned());
+        if text.is_empty() || text.starts_with('-') || text.contains(char::is_control) {
+            return Err(malformed());
+        }
+        let remote = if text.contains("://") {
+            Self::of_url(text, &Url::parse(text).map_err(|_| malformed())?)?
+        } else if let Some((host, path)) = text.split_once(':').filter(|(h, _)| !h.contains('/')) {
+            let host = host.rsplit('@').next().unwrap_or_default();
+            if path.starts_with(':') {
+                return Err(BadUrl::Scheme(host.to_owned()));
+            }
+            Self::of_ssh(text, host)?
+        } else {
+            Self::bare(Path::new(text).to_string_lossy().into_owned(), Transport::File)
+        };
+        if remote.transport == Transport::File && !allow_local {
+            return Err(BadUrl::Local(text.to_owned()));
+        }
+        remote.with(credentials)
+    }
+
+    fn of_url(text: &str, url: &Url) -> Result<Self, BadUrl> {
+        let malformed = || BadUrl::Malformed(text.to_owned());
+        if url.password().is_some() {
+            return Err(BadUrl::Password);
+        }
+        match url.scheme() {
+            "file" => Ok(Self::bare(text.to_owned(), Transport::File)),
+            "ssh" => Self::of_ssh(text, url.host_str().ok_or_else(malformed)?),
+            "https" if url.query().is_none() && url.fragment().is_none() => {
+                let mut plain = url.clone();
+                plain.set_username("").map_err(|()| malformed())?;
+                let username = Some(url.username()).filter(|name| !name.is_empty());
+                Ok(Self {
+                    repository: plain.to_string(),
+                    origin: Some(url.origin().ascii_serialization()),
+                    username: username.map(ToOwned::to_owned),
+                    ..Self::bare(plain.to_string(), Transport::Https)
+                })
+            }
+            "https" => Err(malformed()),
+            scheme => Err(BadUrl::Scheme(scheme.to_owned())),
+        }
+    }
+
+    fn of_ssh(text: &str, host: &str) -> Result<Self, BadUrl> {
+        let user = text.trim_start_matches("ssh://");
+        if host.is_empty() || host.starts_with('-') || user.starts_with('-') {
+            return Err(BadUrl::Malformed(text.to_owned()));
+        }
+        Ok(Self::bare(text.to_owned(), Transport::Ssh))
+    }
+
+    fn bare(url: String, transport: Transport) -> Self {
+        let (repository, credentials) = (url.clone(), Credentials::None);
+        Self { url, repository, transport, origin: None, username: None, credentials }
+    }
+
+    fn with(self, credentials: Credentials) -> Result<Self, BadUrl> {
+        match (self.transport, &credentials) {
+            (_, Credentials::None)
+            | (Transport::Https, Credentials::Password(_))
+            | (Transport::Ssh, Credentials::Key(_)) => Ok(Self { credentials, ..self }),
+            (Transport::Https, Credentials::Key(_)) => Err(BadUrl::Credentials(
+                "an https URL takes a token or `user:password` as credentials",
+            )),
+            (Transport::Ssh, Credentials::Password(_)) => Err(BadUrl::Credentials(
+                "an ssh URL takes the file of a private key as credentials: `{ file: PATH }`",
+            )),
+            (Transport::File, _) => {
+                Err(BadUrl::Credentials("a local repository takes no credentials"))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Remote, BadUrl> {
+        Remote::parse(text, Credentials::None, false)
+    }
+
+    #[test]
+    fn only_https_and_ssh_lead_outside() {
+        for (text, protocol) in [
+            ("https://git.example.com/team/app.git", "https"),
+            ("ssh://git@git.example.com:2222/team/app.git", "ssh"),
+            ("git@git.example.com:team/app.git", "ssh"),
+        ] {
+            assert_eq!(parse(text).unwrap().transport().protocol(), protocol, "{text}");
+        }
+        for text in [
+            "http://git.example.com/app",
+            "git://git.example.com/app",
+            "ext::sh -c id",
+            "ftp://x/y",
+            "https://git.example.com/app?x=1",
+            "https://user:pass@git.example.com/app",
+            "--upload-pack=id",
+            "-oProxyCommand=id:x",
+            "ssh://-oProxyCommand=id/x",
+            "git@-oProxyCommand=id:x",
+            "",
+            "a\nb",
+        ] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn local_repositories_need_permission() {
+        for text in ["/srv/app.git", "file:///srv/app.git", "./app"] {
+            assert!(matches!(parse(text), Err(BadUrl::Local(_))), "{text}");
+            assert!(Remote::parse(text, Credentials::None, true).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn credentials_suit_the_transport_and_stay_out_of_sight() {
+        let token = Credentials::Password("s3cr3t-token".to_owned());
+        let remote =
+            Remote::parse("https://bot@git.example.com/app", token.clone(), false).unwrap();
+        assert_eq!(remote.repository(), "https://git.example.com/app");
+        assert_eq!(remote.login(), Some(("https://git.example.com", "bot", "s3cr3t-token")));
+        assert!(!format!("{remote:?}").contains("s3cr3t"));
+        let pair = Credentials::Password("me:s3cr3t-token".to_owned());
+        let remote = Remote::parse("https://git.example.com:8443/app", pair, false).unwrap();
+        assert_eq!(remote.login(), Some(("https://git.example.com:8443", "me", "s3cr3t-token")));
+        assert!(Remote::parse("git@git.example.com:app", token, false).is_err());
+    }
+}
