@@ -1,0 +1,124 @@
+//! Batches, checked and encoded before any store takes them.
+
+use std::collections::BTreeSet;
+
+use model::{Actor, BatchId, Fact, Stream, Timestamp, Version};
+
+use crate::port::{Batch, MAX_BATCH_BYTES, MAX_BATCH_FACTS, MAX_FACT_BYTES, StoreError};
+
+/// A well-formed batch within the bounds.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) id: BatchId,
+    pub(crate) actor: Actor,
+    pub(crate) at: Timestamp,
+    pub(crate) writes: Vec<PreparedWrite>,
+    /// Bytes of all encoded facts.
+    pub(crate) bytes: usize,
+}
+
+/// The facts of a batch for one stream, at least one.
+#[derive(Debug)]
+pub(crate) struct PreparedWrite {
+    pub(crate) stream: Stream,
+    pub(crate) expected: Option<Version>,
+    pub(crate) facts: Vec<Encoded>,
+}
+
+/// A fact and its bytes.
+#[derive(Debug)]
+pub(crate) struct Encoded {
+    pub(crate) fact: Fact,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Prepared {
+    /// `batch` with its facts encoded, or what is wrong with it.
+    pub(crate) fn of(batch: Batch) -> Result<Self, StoreError> {
+        let Batch { id, actor, at, writes } = batch;
+        let refused = |why: String| StoreError::Refused(format!("`{}` {why}", id.as_str()));
+        check_shape(&writes).map_err(refused)?;
+        let writes: Vec<_> = writes.into_iter().map(PreparedWrite::of).collect();
+        let bytes = check_bytes(&writes).map_err(refused)?;
+        Ok(Self { id, actor, at, writes, bytes })
+    }
+}
+
+impl PreparedWrite {
+    fn of(write: crate::port::Write) -> Self {
+        let encode = |fact: Fact| Encoded { body: fact.encode(), fact };
+        let facts = write.facts.into_iter().map(encode).collect();
+        Self { stream: write.stream, expected: write.expected, facts }
+    }
+}
+
+fn check_shape(writes: &[crate::port::Write]) -> Result<(), String> {
+    let facts: usize = writes.iter().map(|write| write.facts.len()).sum();
+    if facts > MAX_BATCH_FACTS {
+        return Err(format!("holds {facts} facts, more than {MAX_BATCH_FACTS}"));
+    }
+    if facts == 0 {
+        return Err("holds no fact".to_owned());
+    }
+    let mut streams = BTreeSet::new();
+    for write in writes {
+        let stream = &write.stream;
+        if !streams.insert(stream) {
+            return Err(format!("writes the stream `{stream}` twice"));
+        }
+        if write.facts.is_empty() {
+            return Err(format!("names the stream `{stream}` without a fact for it"));
+        }
+        if let Some(stray) = write.facts.iter().find(|fact| !belongs(fact, stream)) {
+            return Err(format!("puts a {} into the stream `{stream}`", stray.name()));
+        }
+    }
+    Ok(())
+}
+
+fn check_bytes(writes: &[PreparedWrite]) -> Result<usize, String> {
+    let mut total = 0;
+    for Encoded { fact, body } in writes.iter().flat_map(|write| &write.facts) {
+        let (name, bytes) = (fact.name(), body.len());
+        if bytes > MAX_FACT_BYTES {
+            return Err(format!(
+                "holds a {name} of {bytes} bytes, more than {MAX_FACT_BYTES}: keep its body as a blob"
+            ));
+        }
+        total += bytes;
+    }
+    if total > MAX_BATCH_BYTES {
+        return Err(format!("holds {total} bytes of facts, more than {MAX_BATCH_BYTES}"));
+    }
+    Ok(total)
+}
+
+/// Whether the fact is of the kind that such a stream holds: the projection relies on it.
+fn belongs(fact: &Fact, stream: &Stream) -> bool {
+    match fact {
+        Fact::InstallationNamed { .. } | Fact::GenerationActivated { .. } => {
+            matches!(stream, Stream::Installation)
+        }
+        Fact::PackActivated { .. } | Fact::PackRejected { .. } => matches!(stream, Stream::Pack(_)),
+        Fact::RuleSwitched { .. } => matches!(stream, Stream::Rule(_)),
+        Fact::EventAccepted(_)
+        | Fact::EventRepeated { .. }
+        | Fact::DuplicateDiffers { .. }
+        | Fact::RuleFailed { .. } => matches!(stream, Stream::Event(_)),
+        Fact::CursorMoved { .. } => matches!(stream, Stream::Sensor(_)),
+        Fact::KeySet { .. } | Fact::KeyDeleted => matches!(stream, Stream::Key(_)),
+        Fact::ExecutionRequested(_)
+        | Fact::StepIntended { .. }
+        | Fact::StepRecorded { .. }
+        | Fact::AttemptFailed { .. }
+        | Fact::AttemptStarted { .. }
+        | Fact::PollAnswered { .. }
+        | Fact::StepFinished { .. }
+        | Fact::AttentionNeeded { .. }
+        | Fact::StepResolved { .. }
+        | Fact::CancelRequested { .. }
+        | Fact::UndoBegan { .. }
+        | Fact::ExecutionParked { .. }
+        | Fact::ExecutionFinished { .. } => matches!(stream, Stream::Execution(_)),
+    }
+}

@@ -1,0 +1,371 @@
+//! A store that forgets everything when it is dropped: for tests and the simulation.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use futures::FutureExt;
+use futures::future::lazy;
+use model::fact::ExecutionRequested;
+use model::{
+    EventKey, ExecutionId, ExecutionState, Fact, Hash, Name, Origin, PackName, RuleRef, Stream,
+    Timestamp, Value, Version,
+};
+use tokio::sync::watch;
+
+use crate::batch::{Prepared, PreparedWrite};
+use crate::port::{
+    Answer, Appended, Batch, EventFilter, EventRow, ExecutionFilter, ExecutionRow, KeyRow,
+    Position, Recorded, RuleCount, Store, StoreError, Unfinished,
+};
+use crate::projection::{
+    Repeats, Standing, cursor, event_row, execution_row, generation, installation_name, key_row,
+    rule_counts, switch,
+};
+
+/// A store in memory.
+#[derive(Debug)]
+pub struct Memory {
+    state: Mutex<State>,
+    head: watch::Sender<Position>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The fact at position n is at index n - 1.
+    log: Vec<Recorded>,
+    /// Where each stream's facts are.
+    streams: BTreeMap<Stream, Vec<Position>>,
+    /// The last position of each batch.
+    batches: BTreeMap<String, Position>,
+    executions: BTreeMap<ExecutionId, Execution>,
+    events: BTreeMap<EventKey, (Position, Repeats)>,
+    rules: BTreeMap<RuleRef, RuleCount>,
+    blobs: BTreeMap<Hash, Vec<u8>>,
+}
+
+#[derive(Debug)]
+struct Execution {
+    request: ExecutionRequested,
+    position: Position,
+    standing: Standing,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self { state: Mutex::default(), head: watch::Sender::new(Position(0)) }
+    }
+}
+
+impl Memory {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn answer<'a, T: Send + 'a>(
+        &'a self,
+        query: impl FnOnce(&State) -> T + Send + 'a,
+    ) -> Answer<'a, T> {
+        lazy(|_| Ok(query(&self.lock()))).boxed()
+    }
+
+    fn append_now(&self, batch: Batch) -> Result<Appended, StoreError> {
+        let batch = Prepared::of(batch)?;
+        let mut state = self.lock();
+        let appended = state.append(batch);
+        self.head.send_replace(state.head());
+        Ok(appended)
+    }
+}
+
+impl State {
+    fn head(&self) -> Position {
+        Position(self.log.len() as u64)
+    }
+
+    fn at(&self, position: Position) -> Option<&Recorded> {
+        self.log.get(usize::try_from(position.0).ok()?.checked_sub(1)?)
+    }
+
+    fn version(&self, stream: &Stream) -> Version {
+        let last = self.streams.get(stream).and_then(|positions| positions.last());
+        last.map_or(Version::NONE, |position| Version(position.0))
+    }
+
+    /// The last fact of a stream.
+    fn latest(&self, stream: &Stream) -> Option<&Recorded> {
+        self.at(Position(self.version(stream).0))
+    }
+
+    fn append(&mut self, batch: Prepared) -> Appended {
+        if let Some(&position) = self.batches.get(batch.id.as_str()) {
+            return Appended::Committed { position };
+        }
+        for PreparedWrite { stream, expected, .. } in &batch.writes {
+            let actual = self.version(stream);
+            if expected.is_some_and(|expected| expected != actual) {
+                return Appended::Conflict { stream: stream.clone(), actual };
+            }
+        }
+        for PreparedWrite { stream, facts, .. } in batch.writes {
+            for encoded in facts {
+                let position = Position(self.head().0 + 1);
+                self.project(&stream, position, &encoded.fact);
+                let (at, actor, fact) = (batch.at, batch.actor.clone(), encoded.fact);
+                self.streams.entry(stream.clone()).or_default().push(position);
+                self.log.push(Recorded { position, stream: stream.clone(), at, actor, fact });
+            }
+        }
+        self.batches.insert(batch.id.as_str().to_owned(), self.head());
+        Appended::Committed { position: self.head() }
+    }
+
+    fn project(&mut self, stream: &Stream, position: Position, fact: &Fact) {
+        match stream {
+            Stream::Execution(id) => self.project_execution(id, position, fact),
+            Stream::Event(key) => self.project_event(key, position, fact),
+            _ => {}
+        }
+    }
+
+    fn project_execution(&mut self, id: &ExecutionId, position: Position, fact: &Fact) {
+        if let Fact::ExecutionRequested(request) = fact {
+            let standing = Standing::QUEUED;
+            let requested = || Execution { request: request.clone(), position, standing };
+            self.executions.entry(id.clone()).or_insert_with(requested);
+        }
+        if let Some(execution) = self.executions.get_mut(id) {
+            execution.standing.apply(fact);
+        }
+    }
+
+    fn project_event(&mut self, key: &EventKey, position: Position, fact: &Fact) {
+        if matches!(fact, Fact::EventAccepted(_)) {
+            self.events.entry(key.clone()).or_insert((position, Repeats::default()));
+        }
+        if let Some((_, repeats)) = self.events.get_mut(key) {
+            let more = Repeats::of(fact);
+            repeats.all += more.all;
+            repeats.differing += more.differing;
+        }
+        for (rule, more) in rule_counts(fact) {
+            let count = self.rules.entry(rule.clone()).or_default();
+            count.matched += more.matched;
+            count.failed += more.failed;
+            count.last_matched = more.last_matched.or(count.last_matched);
+        }
+    }
+
+    fn event(&self, key: &EventKey) -> Option<EventRow> {
+        let (position, repeats) = self.events.get(key)?;
+        match &self.at(*position)?.fact {
+            Fact::EventAccepted(accepted) => {
+                Some(event_row(key.clone(), accepted.clone(), *position, *repeats))
+            }
+            _ => None,
+        }
+    }
+
+    fn key(&self, key: &str, now: Timestamp) -> Option<KeyRow> {
+        key_row(self.latest(&Stream::Key(key.to_owned()))?.clone(), now)
+    }
+
+    fn keys(&self, prefix: &str, now: Timestamp, limit: usize) -> Vec<KeyRow> {
+        let from = Stream::Key(prefix.to_owned());
+        let keys = self.streams.range(from..).map_while(|(stream, _)| match stream {
+            Stream::Key(key) => key.starts_with(prefix).then_some(key),
+            _ => None,
+        });
+        keys.filter_map(|key| self.key(key, now)).take(limit).collect()
+    }
+
+    /// The last of the installation's facts of which `pick` makes something.
+    fn installation<T>(&self, pick: impl Fn(&Fact) -> Option<T>) -> Option<T> {
+        let positions = self.streams.get(&Stream::Installation)?;
+        positions.iter().rev().find_map(|position| pick(&self.at(*position)?.fact))
+    }
+
+    fn switches(&self) -> BTreeMap<RuleRef, bool> {
+        let latest = self.streams.keys().filter_map(|stream| self.latest(stream));
+        latest.filter_map(|recorded| switch(recorded.clone())).collect()
+    }
+}
+
+impl Execution {
+    fn row(&self, id: &ExecutionId) -> ExecutionRow {
+        execution_row(id.clone(), self.request.clone(), self.position, self.standing.clone())
+    }
+}
+
+fn execution_fits(filter: &ExecutionFilter, row: &ExecutionRow) -> bool {
+    let parent = match &row.origin {
+        Origin::Step { parent, .. } => Some(parent),
+        _ => None,
+    };
+    let related = match &filter.parent {
+        Some(wanted) => parent == Some(wanted),
+        None => filter.children || parent.is_none(),
+    };
+    related
+        && (filter.states.is_empty() || filter.states.contains(&row.state))
+        && filter.rule.as_ref().is_none_or(|rule| row.origin.rule() == Some(rule))
+        && filter.action.as_ref().is_none_or(|action| row.action == *action)
+        && filter.event.as_ref().is_none_or(|event| row.origin.event() == Some(event))
+        && filter.since.is_none_or(|since| row.requested_at >= since)
+        && filter.before.is_none_or(|before| row.position < before)
+}
+
+fn event_fits(filter: &EventFilter, row: &EventRow) -> bool {
+    filter.kind.as_ref().is_none_or(|kind| row.envelope.kind == *kind)
+        && filter.source.as_ref().is_none_or(|source| row.envelope.source.starts_with(source))
+        && filter.since.is_none_or(|since| row.accepted_at >= since)
+        && filter.before.is_none_or(|before| row.position < before)
+}
+
+fn newest<T>(mut rows: Vec<T>, limit: usize, position: impl Fn(&T) -> Position) -> Vec<T> {
+    rows.sort_by_key(|row| std::cmp::Reverse(position(row)));
+    rows.truncate(limit);
+    rows
+}
+
+impl Store for Memory {
+    fn append(&self, batch: Batch) -> Answer<'_, Appended> {
+        lazy(|_| self.append_now(batch)).boxed()
+    }
+
+    fn read<'a>(
+        &'a self,
+        stream: &'a Stream,
+        after: Version,
+    ) -> Answer<'a, (Vec<Recorded>, Version)> {
+        self.answer(move |state| {
+            let positions = state.streams.get(stream).into_iter().flatten();
+            let later = positions.filter(|position| position.0 > after.0);
+            let facts = later.filter_map(|position| state.at(*position).cloned()).collect();
+            (facts, state.version(stream))
+        })
+    }
+
+    fn log(&self, after: Position, limit: usize) -> Answer<'_, Vec<Recorded>> {
+        let skip = usize::try_from(after.0).unwrap_or(usize::MAX);
+        self.answer(move |state| state.log.iter().skip(skip).take(limit).cloned().collect())
+    }
+
+    fn head(&self) -> Answer<'_, Position> {
+        self.answer(State::head)
+    }
+
+    fn wait(&self, after: Position) -> Answer<'_, Position> {
+        let mut head = self.head.subscribe();
+        let past = async move {
+            let head = head.wait_for(|head| *head > after).await;
+            head.map(|head| *head).map_err(|_| StoreError::Closed)
+        };
+        past.boxed()
+    }
+
+    fn put_blob(&self, bytes: Vec<u8>) -> Answer<'_, Hash> {
+        let hash = Hash::of(&bytes);
+        let put = async move {
+            self.lock().blobs.insert(hash, bytes);
+            Ok(hash)
+        };
+        put.boxed()
+    }
+
+    fn blob(&self, hash: Hash) -> Answer<'_, Option<Vec<u8>>> {
+        self.answer(move |state| state.blobs.get(&hash).cloned())
+    }
+
+    fn execution<'a>(&'a self, id: &'a ExecutionId) -> Answer<'a, Option<ExecutionRow>> {
+        self.answer(move |state| state.executions.get(id).map(|execution| execution.row(id)))
+    }
+
+    fn executions<'a>(&'a self, filter: &'a ExecutionFilter) -> Answer<'a, Vec<ExecutionRow>> {
+        self.answer(move |state| {
+            let rows = state.executions.iter().map(|(id, execution)| execution.row(id));
+            let rows = rows.filter(|row| execution_fits(filter, row)).collect();
+            newest(rows, filter.limit, |row: &ExecutionRow| row.position)
+        })
+    }
+
+    fn unfinished<'a>(
+        &'a self,
+        after: Option<&'a ExecutionId>,
+        limit: usize,
+    ) -> Answer<'a, Vec<Unfinished>> {
+        self.answer(move |state| {
+            let open = state.executions.iter().filter(|(id, execution)| {
+                after.is_none_or(|after| *id > after) && !execution.standing.state.is_end()
+            });
+            let row = |(id, execution): (&ExecutionId, &Execution)| Unfinished {
+                id: id.clone(),
+                rule: execution.request.origin.rule().cloned(),
+                state: execution.standing.state,
+                wake_at: execution.standing.wake_at,
+            };
+            open.map(row).take(limit).collect()
+        })
+    }
+
+    fn counts(&self) -> Answer<'_, BTreeMap<ExecutionState, u64>> {
+        self.answer(move |state| {
+            let mut counts = BTreeMap::new();
+            for execution in state.executions.values() {
+                *counts.entry(execution.standing.state).or_default() += 1;
+            }
+            counts
+        })
+    }
+
+    fn event<'a>(&'a self, key: &'a EventKey) -> Answer<'a, Option<EventRow>> {
+        self.answer(move |state| state.event(key))
+    }
+
+    fn events<'a>(&'a self, filter: &'a EventFilter) -> Answer<'a, Vec<EventRow>> {
+        self.answer(move |state| {
+            let rows = state.events.keys().filter_map(|key| state.event(key));
+            let rows = rows.filter(|row| event_fits(filter, row));
+            let rows = rows.map(|row| EventRow { data: None, ..row }).collect();
+            newest(rows, filter.limit, |row: &EventRow| row.position)
+        })
+    }
+
+    fn cursor<'a>(&'a self, sensor: &'a str) -> Answer<'a, Option<Value>> {
+        let stream = Stream::Sensor(sensor.to_owned());
+        self.answer(move |state| cursor(state.latest(&stream)?.clone()))
+    }
+
+    fn key<'a>(&'a self, key: &'a str, now: Timestamp) -> Answer<'a, Option<KeyRow>> {
+        self.answer(move |state| state.key(key, now))
+    }
+
+    fn keys<'a>(
+        &'a self,
+        prefix: &'a str,
+        now: Timestamp,
+        limit: usize,
+    ) -> Answer<'a, Vec<KeyRow>> {
+        self.answer(move |state| state.keys(prefix, now, limit))
+    }
+
+    fn rule_switches(&self) -> Answer<'_, BTreeMap<RuleRef, bool>> {
+        self.answer(State::switches)
+    }
+
+    fn generation(&self) -> Answer<'_, Option<(u64, BTreeMap<PackName, Hash>)>> {
+        self.answer(|state| state.installation(generation))
+    }
+
+    fn installation(&self) -> Answer<'_, Option<Name>> {
+        self.answer(|state| state.installation(installation_name))
+    }
+
+    fn rule_counts(&self) -> Answer<'_, BTreeMap<RuleRef, RuleCount>> {
+        self.answer(move |state| state.rules.clone())
+    }
+}

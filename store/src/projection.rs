@@ -1,0 +1,188 @@
+//! What facts mean for the rows that are looked up: one place for every store.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::fact::{EventAccepted, ExecutionRequested};
+use model::{
+    EventKey, ExecutionId, ExecutionState, Fact, Hash, Name, PackName, RuleRef, Stream, Timestamp,
+    Value, Version,
+};
+
+use crate::port::{EventRow, ExecutionRow, KeyRow, Position, Recorded, RuleCount};
+
+/// What changes of an execution while it lives.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Standing {
+    pub(crate) state: ExecutionState,
+    pub(crate) started_at: Option<Timestamp>,
+    pub(crate) finished_at: Option<Timestamp>,
+    pub(crate) wake_at: Option<Timestamp>,
+    pub(crate) message: Option<String>,
+}
+
+impl Standing {
+    /// Requested, and nothing more.
+    pub(crate) const QUEUED: Self = Self {
+        state: ExecutionState::Queued,
+        started_at: None,
+        finished_at: None,
+        wake_at: None,
+        message: None,
+    };
+
+    /// Takes in the next fact of the execution's stream.
+    pub(crate) fn apply(&mut self, fact: &Fact) {
+        self.state = self.state.after(fact);
+        self.wake_at = self.wake_after(fact);
+        match fact {
+            Fact::StepIntended { at, .. } | Fact::StepRecorded { at, .. } => {
+                self.started_at.get_or_insert(*at);
+            }
+            Fact::AttentionNeeded { error, .. } => self.message = Some(error.message.clone()),
+            Fact::StepResolved { .. } => self.message = None,
+            Fact::ExecutionFinished { outcome, at } => {
+                self.finished_at = Some(*at);
+                self.message = outcome.error.as_ref().map(|error| error.message.clone());
+            }
+            _ => {}
+        }
+    }
+
+    /// When the execution goes on by itself after `fact`. A request to cancel makes one that waits
+    /// due at once, so that it is not forgotten should the engine die before it looks again; one
+    /// that does not wait is not hurried by it.
+    fn wake_after(&self, fact: &Fact) -> Option<Timestamp> {
+        match fact {
+            Fact::ExecutionParked { until, .. } => *until,
+            Fact::CancelRequested { at, .. } if self.state == ExecutionState::Waiting => Some(*at),
+            Fact::CancelRequested { .. } => self.wake_at,
+            _ => None,
+        }
+    }
+}
+
+/// The row of an execution that was requested at `position`.
+pub(crate) fn execution_row(
+    id: ExecutionId,
+    request: ExecutionRequested,
+    position: Position,
+    standing: Standing,
+) -> ExecutionRow {
+    let Standing { state, started_at, finished_at, wake_at, message } = standing;
+    ExecutionRow {
+        id,
+        action: request.action,
+        state,
+        origin: request.origin,
+        requested_at: request.at,
+        started_at,
+        finished_at,
+        wake_at,
+        message,
+        pack: request.pack,
+        position,
+    }
+}
+
+/// How often an event was told again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Repeats {
+    /// In all.
+    pub(crate) all: u64,
+    /// With other data.
+    pub(crate) differing: u64,
+}
+
+impl Repeats {
+    /// What `fact` adds.
+    pub(crate) const fn of(fact: &Fact) -> Self {
+        match fact {
+            Fact::EventRepeated { .. } => Self { all: 1, differing: 0 },
+            Fact::DuplicateDiffers { .. } => Self { all: 1, differing: 1 },
+            _ => Self { all: 0, differing: 0 },
+        }
+    }
+}
+
+/// The row of an event that was accepted at `position`, with its data.
+pub(crate) fn event_row(
+    key: EventKey,
+    accepted: EventAccepted,
+    position: Position,
+    repeats: Repeats,
+) -> EventRow {
+    EventRow {
+        key,
+        envelope: accepted.event.envelope,
+        data: Some(accepted.event.data),
+        accepted_at: accepted.accepted_at,
+        generation: accepted.generation,
+        matched: accepted.matched,
+        duplicates: repeats.all,
+        differing: repeats.differing,
+        payload: accepted.payload,
+        position,
+    }
+}
+
+/// What `fact` adds to the counts of rules: a rule counts once an event, however many executions
+/// it asked for.
+pub(crate) fn rule_counts(fact: &Fact) -> Vec<(&RuleRef, RuleCount)> {
+    match fact {
+        Fact::EventAccepted(accepted) => {
+            let rules: BTreeSet<_> = accepted.matched.iter().map(|(rule, _)| rule).collect();
+            let last_matched = Some(accepted.accepted_at);
+            let count = RuleCount { matched: 1, failed: 0, last_matched };
+            rules.into_iter().map(|rule| (rule, count)).collect()
+        }
+        Fact::RuleFailed { rule, .. } => {
+            vec![(rule, RuleCount { matched: 0, failed: 1, last_matched: None })]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The cursor in the last fact of a sensor's stream.
+pub(crate) fn cursor(latest: Recorded) -> Option<Value> {
+    match latest.fact {
+        Fact::CursorMoved { cursor } => Some(cursor),
+        _ => None,
+    }
+}
+
+/// The datastore entry in the last fact of its stream, if it is there at `now`.
+pub(crate) fn key_row(latest: Recorded, now: Timestamp) -> Option<KeyRow> {
+    let version = Version(latest.position.0);
+    match (latest.stream, latest.fact) {
+        (Stream::Key(key), Fact::KeySet { value, expires_at })
+            if expires_at.is_none_or(|end| end > now) =>
+        {
+            Some(KeyRow { key, value, version, expires_at, at: latest.at })
+        }
+        _ => None,
+    }
+}
+
+/// The switch in the last fact of a rule's stream.
+pub(crate) fn switch(latest: Recorded) -> Option<(RuleRef, bool)> {
+    match (latest.stream, latest.fact) {
+        (Stream::Rule(rule), Fact::RuleSwitched { enabled }) => Some((rule, enabled?)),
+        _ => None,
+    }
+}
+
+/// The generation of packs that a fact of the installation activates.
+pub(crate) fn generation(fact: &Fact) -> Option<(u64, BTreeMap<PackName, Hash>)> {
+    match fact {
+        Fact::GenerationActivated { generation, packs } => Some((*generation, packs.clone())),
+        _ => None,
+    }
+}
+
+/// The name that a fact of the installation gives it.
+pub(crate) fn installation_name(fact: &Fact) -> Option<Name> {
+    match fact {
+        Fact::InstallationNamed { name } => Some(name.clone()),
+        _ => None,
+    }
+}

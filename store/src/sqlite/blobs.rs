@@ -1,0 +1,92 @@
+//! Values too large for the log: files named by the hash of their content.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use model::Hash;
+
+use super::error::{OpenError, io_failure};
+use super::sync_folder;
+use crate::port::StoreError;
+
+/// The blobs of a state folder: `blobs/<two digits>/<hash>`.
+#[derive(Debug)]
+pub(super) struct Blobs {
+    folder: PathBuf,
+    /// Where files lie until they are whole.
+    unfinished: PathBuf,
+    next: AtomicU64,
+}
+
+impl Blobs {
+    /// Opens the folder, without what an earlier process left unfinished.
+    pub(super) fn open(state: &Path) -> Result<Self, OpenError> {
+        let folder = state.join("blobs");
+        let unfinished = folder.join("unfinished");
+        let open = || {
+            if unfinished.try_exists()? {
+                fs::remove_dir_all(&unfinished)?;
+            }
+            fs::create_dir_all(&unfinished)?;
+            sync_folder(state)
+        };
+        open().map_err(OpenError::folder(&unfinished))?;
+        Ok(Self { folder, unfinished, next: AtomicU64::new(0) })
+    }
+
+    /// Keeps `bytes`, durably, and answers their name.
+    pub(super) fn put(&self, bytes: &[u8]) -> Result<Hash, StoreError> {
+        let hash = Hash::of(bytes);
+        let path = path(&self.folder, hash);
+        self.put_at(&path, bytes).map_err(|error| io_failure(&path, &error))?;
+        Ok(hash)
+    }
+
+    fn put_at(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let parent = path.parent().unwrap_or(&self.folder);
+        // A file that is damaged is written anew: its content is at hand.
+        if !fs::read(path).is_ok_and(|kept| kept == bytes) {
+            let unfinished =
+                self.unfinished.join(self.next.fetch_add(1, Ordering::Relaxed).to_string());
+            let mut file = File::create_new(&unfinished)?;
+            let written = file.write_all(bytes).and_then(|()| file.sync_all());
+            let renamed = written
+                .and_then(|()| fs::create_dir_all(parent))
+                .and_then(|()| fs::rename(&unfinished, path));
+            if renamed.is_err() {
+                // So that a full disk gets its space back.
+                let _ = fs::remove_file(&unfinished);
+            }
+            renamed?;
+        }
+        // Also where the file was there: whoever made it may not have come so far yet.
+        sync_folder(parent)?;
+        sync_folder(&self.folder)
+    }
+
+    /// The bytes with this hash.
+    pub(super) fn get(&self, hash: Hash) -> Result<Option<Vec<u8>>, StoreError> {
+        get(&self.folder, hash)
+    }
+}
+
+/// The bytes with this hash in a `blobs` folder.
+pub(super) fn get(folder: &Path, hash: Hash) -> Result<Option<Vec<u8>>, StoreError> {
+    let path = path(folder, hash);
+    match fs::read(&path) {
+        Ok(bytes) if Hash::of(&bytes) == hash => Ok(Some(bytes)),
+        Ok(_) => Err(StoreError::Corrupt(format!(
+            "the blob `{}` does not hold what its name says",
+            path.display()
+        ))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(io_failure(&path, &error)),
+    }
+}
+
+fn path(folder: &Path, hash: Hash) -> PathBuf {
+    let name = hash.to_string();
+    folder.join(&name[..2]).join(name)
+}

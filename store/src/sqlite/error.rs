@@ -1,0 +1,133 @@
+//! Why a state folder cannot be opened, and what SQLite's errors mean to a caller.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rusqlite::ErrorCode;
+
+use crate::port::{Position, StoreError};
+
+/// Why a state folder cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The folder or a file in it cannot be made, read or written.
+    #[error("`{path}` in the state folder cannot be used: {source}")]
+    Folder {
+        /// What.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another process has it.
+    #[error(
+        "the state folder `{folder}` is in use by process {pid}: stop it, or give this one another folder with --state"
+    )]
+    Held {
+        /// The folder.
+        folder: PathBuf,
+        /// The process, as far as its lock file tells.
+        pid: String,
+    },
+    /// Built with a SQLite that can corrupt a database.
+    #[error(
+        "this binary was built with SQLite {0}, which can corrupt a database (fixed in 3.51.3): build it with a newer one"
+    )]
+    Library(String),
+    /// Written by a newer Tripline.
+    #[error(
+        "the state folder was written by Tripline {written_by} (schema {found}); this version reads up to schema {known}: use Tripline {written_by} or a newer one"
+    )]
+    Newer {
+        /// The file's schema.
+        found: u32,
+        /// The newest schema this version knows.
+        known: u32,
+        /// The version of Tripline that wrote the file.
+        written_by: String,
+    },
+    /// The log lost facts that were acknowledged.
+    #[error(
+        "the log lost {missing} facts: it ends at position {}, and {} was acknowledged; restore a backup, or delete the file `head` in the state folder to accept the loss", found.0, head.0
+    )]
+    Lost {
+        /// How many are missing.
+        missing: u64,
+        /// The last position that was acknowledged.
+        head: Position,
+        /// The last position that is there.
+        found: Position,
+    },
+    /// The log holds another fact than was acknowledged.
+    #[error(
+        "the fact at position {} is not the one that was acknowledged; restore a backup, or run `tripline doctor`", .0.0
+    )]
+    OtherHistory(Position),
+    /// The head file cannot be understood.
+    #[error(
+        "the file `head` in the state folder is damaged, so that nobody can tell whether the log is complete; restore a backup, or delete the file to accept the log as it is"
+    )]
+    Head,
+    /// The database is damaged.
+    #[error("the database `{path}` is damaged: {why}; restore a backup, or run `tripline doctor`")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        why: String,
+    },
+    /// Anything else that SQLite says.
+    #[error("the database `{path}` cannot be opened: {why}")]
+    Database {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        why: String,
+    },
+}
+
+impl OpenError {
+    /// Makes an error of what the file system says about `path`.
+    pub(super) fn folder(path: &Path) -> impl Fn(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Folder { path: path.clone(), source }
+    }
+
+    /// What SQLite said of the database at `path`.
+    pub(super) fn database(path: &Path, error: impl Into<StoreError>) -> Self {
+        let path = path.to_owned();
+        match error.into() {
+            StoreError::Corrupt(why) => Self::Damaged { path, why },
+            other => Self::Database { path, why: other.to_string() },
+        }
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        use rusqlite::Error as E;
+        let why = error.to_string();
+        match &error {
+            E::FromSqlConversionFailure(..)
+            | E::IntegralValueOutOfRange(..)
+            | E::InvalidColumnType(..)
+            | E::Utf8Error(..) => Self::Corrupt(why),
+            _ => match error.sqlite_error_code() {
+                Some(ErrorCode::DiskFull) => Self::Full(why),
+                Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Corrupt(why),
+                Some(ErrorCode::OperationInterrupted) => {
+                    Self::Io("the query took too long: ask for less".to_owned())
+                }
+                _ => Self::Io(why),
+            },
+        }
+    }
+}
+
+/// What the file system said while a blob or the head was read or written.
+pub(super) fn io_failure(path: &Path, error: &io::Error) -> StoreError {
+    let why = format!("`{}`: {error}", path.display());
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full(why),
+        _ => StoreError::Io(why),
+    }
+}

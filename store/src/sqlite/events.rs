@@ -1,0 +1,84 @@
+//! Queries on events and on what rules made of them.
+
+use std::collections::BTreeMap;
+
+use model::{EventKey, Fact, RuleRef};
+use rusqlite::types::Value as Sql;
+use rusqlite::{Connection, Row, params_from_iter};
+
+use super::executions::before;
+use super::log;
+use super::values::{self, corrupt, nanos};
+use crate::port::{EventFilter, EventRow, RuleCount, StoreError};
+use crate::projection::{Repeats, event_row};
+
+/// An event's row beside the fact that accepted it.
+const SELECT: &str = "SELECT key, duplicates, differing, events.position AS position, version, body
+    FROM events JOIN facts ON facts.position = events.position";
+
+/// The event with this key, and its data.
+pub(super) fn one(connection: &Connection, key: &EventKey) -> Result<Option<EventRow>, StoreError> {
+    let mut query = connection.prepare_cached(&format!("{SELECT} WHERE key = ?1"))?;
+    let mut rows = query.query([key.as_str()])?;
+    rows.next()?.map(row).transpose()
+}
+
+/// Events that fit `filter`, newest first, without their data.
+pub(super) fn list(
+    connection: &Connection,
+    filter: &EventFilter,
+) -> Result<Vec<EventRow>, StoreError> {
+    let (conditions, values) = conditions(filter);
+    let conditions = conditions.join(" AND ");
+    let mut query = connection.prepare(&format!(
+        "{SELECT} WHERE {conditions} ORDER BY events.position DESC LIMIT {}",
+        filter.limit as i64
+    ))?;
+    let mut rows = query.query(params_from_iter(values))?;
+    let mut found = Vec::new();
+    while let Some(next) = rows.next()? {
+        found.push(EventRow { data: None, ..row(next)? });
+    }
+    Ok(found)
+}
+
+fn conditions(filter: &EventFilter) -> (Vec<&'static str>, Vec<Sql>) {
+    let mut terms = vec![("events.position < ?", before(filter.before))];
+    terms.extend(filter.kind.iter().map(|kind| ("kind = ?", Sql::Text(kind.to_string()))));
+    let source = filter.source.iter();
+    terms.extend(source.map(|source| ("instr(source, ?) = 1", Sql::Text(source.clone()))));
+    terms.extend(filter.since.map(|since| ("accepted_at >= ?", Sql::Integer(nanos(since)))));
+    terms.into_iter().unzip()
+}
+
+fn row(row: &Row<'_>) -> Result<EventRow, StoreError> {
+    let key: EventKey = values::text(row, "key")?;
+    let repeats = Repeats {
+        all: values::count(row, "duplicates")?,
+        differing: values::count(row, "differing")?,
+    };
+    match log::fact(row)? {
+        Fact::EventAccepted(accepted) => {
+            Ok(event_row(key, accepted, values::position(row, "position")?, repeats))
+        }
+        other => Err(corrupt(&format!("event {key}"), format!("made by a {}", other.name()))),
+    }
+}
+
+/// What each rule selected and failed on.
+pub(super) fn rule_counts(
+    connection: &Connection,
+) -> Result<BTreeMap<RuleRef, RuleCount>, StoreError> {
+    let mut query = connection.prepare_cached("SELECT * FROM rule_counts")?;
+    let mut rows = query.query([])?;
+    let mut counts = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        let count = RuleCount {
+            matched: values::count(row, "matched")?,
+            failed: values::count(row, "failed")?,
+            last_matched: values::maybe_time(row, "last_matched")?,
+        };
+        counts.insert(values::text(row, "rule")?, count);
+    }
+    Ok(counts)
+}

@@ -1,0 +1,154 @@
+//! Queries on executions.
+
+use std::collections::BTreeMap;
+
+use model::{ExecutionId, ExecutionState, Origin};
+use rusqlite::types::Value as Sql;
+use rusqlite::{Connection, Row, params, params_from_iter};
+
+use super::values::{self, corrupt, nanos, number};
+use crate::port::{ExecutionFilter, ExecutionRow, StoreError, Unfinished};
+use crate::projection::Standing;
+
+/// The execution with this id.
+pub(super) fn one(
+    connection: &Connection,
+    id: &ExecutionId,
+) -> Result<Option<ExecutionRow>, StoreError> {
+    let mut query = connection.prepare_cached("SELECT * FROM executions WHERE id = ?1")?;
+    let mut rows = query.query([id.as_str()])?;
+    rows.next()?.map(row).transpose()
+}
+
+/// Executions that fit `filter`, newest request first.
+pub(super) fn list(
+    connection: &Connection,
+    filter: &ExecutionFilter,
+) -> Result<Vec<ExecutionRow>, StoreError> {
+    let (conditions, values) = conditions(filter);
+    let conditions = conditions.join(" AND ");
+    let mut query = connection.prepare(&format!(
+        "SELECT * FROM executions WHERE {conditions} ORDER BY position DESC LIMIT {}",
+        filter.limit as i64
+    ))?;
+    let mut rows = query.query(params_from_iter(values))?;
+    let mut found = Vec::new();
+    while let Some(next) = rows.next()? {
+        found.push(row(next)?);
+    }
+    Ok(found)
+}
+
+/// The filter as SQL: conditions, each with one value.
+fn conditions(filter: &ExecutionFilter) -> (Vec<String>, Vec<Sql>) {
+    let mut terms = vec![("position < ?".to_owned(), before(filter.before))];
+    let mut wanted = |column: &str, value: Option<String>| {
+        terms.extend(value.map(|value| (format!("{column} = ?"), Sql::Text(value))));
+    };
+    wanted("rule", filter.rule.as_ref().map(ToString::to_string));
+    wanted("action", filter.action.as_ref().map(ToString::to_string));
+    wanted("event", filter.event.as_ref().map(ToString::to_string));
+    wanted("parent", filter.parent.as_ref().map(ToString::to_string));
+    if let [state] = filter.states[..] {
+        wanted("state", Some(state.as_str().to_owned()));
+    }
+    if let Some(since) = filter.since {
+        terms.push(("requested_at >= ?".to_owned(), Sql::Integer(nanos(since))));
+    }
+    let (mut conditions, values): (Vec<_>, Vec<_>) = terms.into_iter().unzip();
+    if filter.states.len() > 1 {
+        // The plus keeps the index out: rows in order of position beat sorting several states.
+        let names: Vec<_> = filter.states.iter().map(|state| format!("'{state}'")).collect();
+        conditions.push(format!("+state IN ({})", names.join(", ")));
+    }
+    if filter.parent.is_none() && !filter.children {
+        conditions.push("+parent IS NULL".to_owned());
+    }
+    (conditions, values)
+}
+
+/// The position below which a listing goes on; everything without one.
+pub(super) fn before(before: Option<crate::port::Position>) -> Sql {
+    Sql::Integer(before.map_or(i64::MAX, number))
+}
+
+/// Executions that have not ended, in order of id.
+pub(super) fn unfinished(
+    connection: &Connection,
+    after: Option<&ExecutionId>,
+    limit: usize,
+) -> Result<Vec<Unfinished>, StoreError> {
+    let mut query = connection.prepare_cached(
+        "SELECT id, rule, state, wake_at FROM executions
+         WHERE finished_at IS NULL AND id > ?1 ORDER BY id LIMIT ?2",
+    )?;
+    let after = after.map_or("", ExecutionId::as_str);
+    let mut rows = query.query(params![after, limit as i64])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(Unfinished {
+            id: values::text(row, "id")?,
+            rule: values::maybe_text(row, "rule")?,
+            state: state(row)?,
+            wake_at: values::maybe_time(row, "wake_at")?,
+        });
+    }
+    Ok(found)
+}
+
+/// How many executions are in each state.
+pub(super) fn counts(connection: &Connection) -> Result<BTreeMap<ExecutionState, u64>, StoreError> {
+    let query = "SELECT state, count(*) AS count FROM executions GROUP BY state";
+    let mut query = connection.prepare_cached(query)?;
+    let mut rows = query.query([])?;
+    let mut counts = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        counts.insert(state(row)?, values::count(row, "count")?);
+    }
+    Ok(counts)
+}
+
+fn row(row: &Row<'_>) -> Result<ExecutionRow, StoreError> {
+    let Standing { state, started_at, finished_at, wake_at, message } = standing(row)?;
+    Ok(ExecutionRow {
+        id: values::text(row, "id")?,
+        action: values::text(row, "action")?,
+        state,
+        origin: origin(row)?,
+        requested_at: values::time(row, "requested_at")?,
+        started_at,
+        finished_at,
+        wake_at,
+        message,
+        pack: values::maybe_hash(row, "pack")?,
+        position: values::position(row, "position")?,
+    })
+}
+
+/// What changes of an execution while it lives.
+pub(super) fn standing(row: &Row<'_>) -> Result<Standing, StoreError> {
+    Ok(Standing {
+        state: state(row)?,
+        started_at: values::maybe_time(row, "started_at")?,
+        finished_at: values::maybe_time(row, "finished_at")?,
+        wake_at: values::maybe_time(row, "wake_at")?,
+        message: values::get(row, "message")?,
+    })
+}
+
+fn state(row: &Row<'_>) -> Result<ExecutionState, StoreError> {
+    let name: String = values::get(row, "state")?;
+    ExecutionState::parse(&name).ok_or_else(|| corrupt("state", name))
+}
+
+fn origin(row: &Row<'_>) -> Result<Origin, StoreError> {
+    let rule = values::maybe_text(row, "rule")?.zip(values::maybe_text(row, "event")?);
+    let step = values::maybe_text(row, "parent")?.zip(values::maybe_text(row, "step")?);
+    let rerun = values::maybe_text(row, "rerun_of")?;
+    Ok(match (rule, step, rerun) {
+        (Some((rule, event)), ..) => Origin::Rule { rule, event },
+        (_, Some((parent, path)), _) => Origin::Step { parent, path },
+        (_, _, Some(of)) => Origin::Rerun { of },
+        _ => Origin::Manual,
+    })
+}

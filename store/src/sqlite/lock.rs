@@ -1,0 +1,55 @@
+//! One process at a time: an operating-system lock on a file in the state folder.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use super::error::OpenError;
+
+const FILE: &str = "lock";
+
+/// The lock on a state folder, held until it is dropped or the process ends.
+#[derive(Debug)]
+pub(super) struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Takes the lock and leaves this process's id for others to read.
+    pub(super) fn take(folder: &Path) -> Result<Self, OpenError> {
+        let path = path(folder);
+        let failed = OpenError::folder(&path);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let mut file = options.open(&path).map_err(&failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(OpenError::Held { folder: folder.to_owned(), pid: pid(&mut file) });
+            }
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        let told = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
+        told.map_err(failed)?;
+        Ok(Self { _file: file })
+    }
+
+    /// The process that holds the folder's lock, if one does.
+    pub(super) fn holder(folder: &Path) -> Option<String> {
+        let mut file = File::open(path(folder)).ok()?;
+        match file.try_lock_shared() {
+            Err(TryLockError::WouldBlock) => Some(pid(&mut file)),
+            _ => None,
+        }
+    }
+}
+
+fn path(folder: &Path) -> PathBuf {
+    folder.join(FILE)
+}
+
+fn pid(file: &mut File) -> String {
+    let mut text = String::new();
+    let read = file.rewind().and_then(|()| file.read_to_string(&mut text));
+    if read.is_ok() && !text.is_empty() { text } else { "unknown".to_owned() }
+}

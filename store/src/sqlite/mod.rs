@@ -1,0 +1,293 @@
+//! The embedded store: log and projection in one SQLite file, one transaction for both.
+//!
+//! ```text
+//!  state/
+//!    lock           held by the one process that uses the folder
+//!    tripline.db    log and projection (and its -wal and -shm)
+//!    head           how far the log was acknowledged: see `head`
+//!    blobs/ab/…     large values, named by their hash
+//! ```
+
+mod blobs;
+mod error;
+mod events;
+mod executions;
+mod head;
+mod lock;
+mod log;
+mod project;
+mod readers;
+mod schema;
+mod values;
+mod writer;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+
+use futures::FutureExt;
+use model::{
+    EventKey, ExecutionId, ExecutionState, Hash, Name, PackName, RuleRef, Stream, Timestamp, Value,
+    Version,
+};
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot, watch};
+
+pub use self::error::OpenError;
+
+use self::blobs::Blobs;
+use self::head::Head;
+use self::lock::Lock;
+use self::readers::Readers;
+use self::writer::{Request, Writer};
+use crate::batch::Prepared;
+use crate::port::{
+    Answer, Appended, Batch, EventFilter, EventRow, ExecutionFilter, ExecutionRow, KeyRow,
+    Position, Recorded, RuleCount, Store, StoreError, Unfinished,
+};
+use crate::projection;
+
+/// How a state folder is opened.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Most queries that run at once.
+    pub readers: usize,
+    /// Most pages (of 4 KiB) that the database may grow to; `None`: as far as the disk goes.
+    pub max_pages: Option<u32>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        // Queries seldom wait for the disk: more of them at once than a few cores can run only
+        // cost memory, some 2 MiB each.
+        Self { readers: 4, max_pages: None }
+    }
+}
+
+/// A store in a state folder.
+///
+/// Dropping it lets what was queued finish, closes the database and gives the folder free.
+#[derive(Debug)]
+pub struct Sqlite {
+    /// Gone once the store is being dropped.
+    queue: Option<mpsc::Sender<Request>>,
+    writer: Option<JoinHandle<()>>,
+    head: watch::Receiver<Position>,
+    commits: Arc<AtomicU64>,
+    readers: Readers,
+    blobs: Arc<Blobs>,
+    /// Last, so that the folder is free only when everything above is closed.
+    _lock: Lock,
+}
+
+impl Sqlite {
+    /// Opens the state folder, which is made if it is not there, and migrates its database.
+    pub fn open(folder: &Path, options: &Options) -> Result<Self, OpenError> {
+        fs::create_dir_all(folder).map_err(OpenError::folder(folder))?;
+        schema::check_library(rusqlite::version_number())?;
+        let lock = Lock::take(folder)?;
+        let path = schema::path(folder);
+        let connection = schema::open_writer(&path, options.max_pages)?;
+        let head = check_head(folder, &connection)?;
+        let blobs = Arc::new(Blobs::open(folder)?);
+        let commits = Arc::new(AtomicU64::new(0));
+        let writer = Writer::new(folder, connection, head, Arc::clone(&commits))?;
+        let head = writer.follow();
+        let (queue, requests) = mpsc::channel(writer::QUEUE);
+        let writer = Some(writer.start(requests).map_err(OpenError::folder(folder))?);
+        let readers = Readers::new(&path, options.readers);
+        Ok(Self { queue: Some(queue), writer, head, commits, readers, blobs, _lock: lock })
+    }
+
+    /// How many transactions wrote something so far: fewer than batches, as these are grouped.
+    pub fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Relaxed)
+    }
+
+    fn query<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Answer<'_, T> {
+        self.readers.query(query).boxed()
+    }
+
+    async fn append_now(&self, batch: Batch) -> Result<Appended, StoreError> {
+        let batch = Prepared::of(batch)?;
+        let (answer, answered) = oneshot::channel();
+        let queue = self.queue.as_ref().ok_or(StoreError::Closed)?;
+        queue.send(Request { batch, answer }).await.map_err(|_| StoreError::Closed)?;
+        answered.await.map_err(|_| StoreError::Closed)?
+    }
+}
+
+impl Drop for Sqlite {
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(writer) = self.writer.take()
+            && writer.join().is_err()
+        {
+            tracing::error!("the store's writer ended by a panic");
+        }
+    }
+}
+
+/// Compares the log's end with what was acknowledged.
+fn check_head(folder: &Path, connection: &Connection) -> Result<Head, OpenError> {
+    let damaged = |error| OpenError::database(&schema::path(folder), error);
+    let head = log::head(connection).map_err(damaged)?;
+    match Head::read(folder)? {
+        Some(acknowledged) => {
+            let at = log::hash_at(connection, acknowledged.position).map_err(damaged)?;
+            head.check(acknowledged, at)?;
+        }
+        None if head == Head::EMPTY => {}
+        None => tracing::warn!(
+            folder = %folder.display(),
+            "the file `head` is not there: nobody can tell whether the log is complete"
+        ),
+    }
+    Ok(head)
+}
+
+/// Makes names in a folder durable.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(StoreError::Io(format!("a task ended early: {error}"))))
+}
+
+impl Store for Sqlite {
+    fn append(&self, batch: Batch) -> Answer<'_, Appended> {
+        self.append_now(batch).boxed()
+    }
+
+    fn read<'a>(
+        &'a self,
+        stream: &'a Stream,
+        after: Version,
+    ) -> Answer<'a, (Vec<Recorded>, Version)> {
+        let stream = stream.clone();
+        self.query(move |connection| log::of_stream(connection, &stream, after))
+    }
+
+    fn log(&self, after: Position, limit: usize) -> Answer<'_, Vec<Recorded>> {
+        self.query(move |connection| log::after(connection, after, limit))
+    }
+
+    fn head(&self) -> Answer<'_, Position> {
+        async { Ok(*self.head.borrow()) }.boxed()
+    }
+
+    fn wait(&self, after: Position) -> Answer<'_, Position> {
+        let mut head = self.head.clone();
+        let past = async move {
+            let head = head.wait_for(|head| *head > after).await;
+            head.map(|head| *head).map_err(|_| StoreError::Closed)
+        };
+        past.boxed()
+    }
+
+    fn put_blob(&self, bytes: Vec<u8>) -> Answer<'_, Hash> {
+        let blobs = Arc::clone(&self.blobs);
+        blocking(move || blobs.put(&bytes)).boxed()
+    }
+
+    fn blob(&self, hash: Hash) -> Answer<'_, Option<Vec<u8>>> {
+        let blobs = Arc::clone(&self.blobs);
+        blocking(move || blobs.get(hash)).boxed()
+    }
+
+    fn execution<'a>(&'a self, id: &'a ExecutionId) -> Answer<'a, Option<ExecutionRow>> {
+        let id = id.clone();
+        self.query(move |connection| executions::one(connection, &id))
+    }
+
+    fn executions<'a>(&'a self, filter: &'a ExecutionFilter) -> Answer<'a, Vec<ExecutionRow>> {
+        let filter = filter.clone();
+        self.query(move |connection| executions::list(connection, &filter))
+    }
+
+    fn unfinished<'a>(
+        &'a self,
+        after: Option<&'a ExecutionId>,
+        limit: usize,
+    ) -> Answer<'a, Vec<Unfinished>> {
+        let after = after.cloned();
+        self.query(move |connection| executions::unfinished(connection, after.as_ref(), limit))
+    }
+
+    fn counts(&self) -> Answer<'_, BTreeMap<ExecutionState, u64>> {
+        self.query(executions::counts)
+    }
+
+    fn event<'a>(&'a self, key: &'a EventKey) -> Answer<'a, Option<EventRow>> {
+        let key = key.clone();
+        self.query(move |connection| events::one(connection, &key))
+    }
+
+    fn events<'a>(&'a self, filter: &'a EventFilter) -> Answer<'a, Vec<EventRow>> {
+        let filter = filter.clone();
+        self.query(move |connection| events::list(connection, &filter))
+    }
+
+    fn cursor<'a>(&'a self, sensor: &'a str) -> Answer<'a, Option<Value>> {
+        let stream = Stream::Sensor(sensor.to_owned());
+        self.query(move |connection| {
+            Ok(log::latest(connection, &stream)?.and_then(projection::cursor))
+        })
+    }
+
+    fn key<'a>(&'a self, key: &'a str, now: Timestamp) -> Answer<'a, Option<KeyRow>> {
+        let stream = Stream::Key(key.to_owned());
+        self.query(move |connection| {
+            let latest = log::latest(connection, &stream)?;
+            Ok(latest.and_then(|latest| projection::key_row(latest, now)))
+        })
+    }
+
+    fn keys<'a>(
+        &'a self,
+        prefix: &'a str,
+        now: Timestamp,
+        limit: usize,
+    ) -> Answer<'a, Vec<KeyRow>> {
+        let prefix = format!("key/{prefix}");
+        self.query(move |connection| {
+            log::latest_of(connection, &prefix, limit, |latest| projection::key_row(latest, now))
+        })
+    }
+
+    fn rule_switches(&self) -> Answer<'_, BTreeMap<RuleRef, bool>> {
+        self.query(|connection| {
+            let switches = log::latest_of(connection, "rule/", usize::MAX, projection::switch)?;
+            Ok(switches.into_iter().collect())
+        })
+    }
+
+    fn generation(&self) -> Answer<'_, Option<(u64, BTreeMap<PackName, Hash>)>> {
+        self.query(|connection| {
+            let named = (&Stream::Installation, "GenerationActivated");
+            log::latest_named(connection, named, projection::generation)
+        })
+    }
+
+    fn installation(&self) -> Answer<'_, Option<Name>> {
+        self.query(|connection| {
+            let named = (&Stream::Installation, "InstallationNamed");
+            log::latest_named(connection, named, projection::installation_name)
+        })
+    }
+
+    fn rule_counts(&self) -> Answer<'_, BTreeMap<RuleRef, RuleCount>> {
+        self.query(events::rule_counts)
+    }
+}

@@ -1,0 +1,166 @@
+//! The one thread that writes, and how it groups commits.
+//!
+//! ```text
+//!  append ──▶ queue ──▶ writer: one transaction ──▶ sync ──▶ head file ──▶ answers
+//!  append ──▶   │                                    │
+//!  append ──▶   └── what waits while one sync runs ──┴──▶ the next transaction
+//! ```
+//!
+//! A batch is checked whole (known already? versions as expected?) before anything of it is
+//! written, so a conflict leaves nothing to roll back and never touches its neighbours. An error
+//! of SQLite's own, such as a full disk, fails the transaction and so exactly the batches in it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+
+use model::Version;
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::error::{OpenError, io_failure};
+use super::head::{Head, HeadFile};
+use super::values::number;
+use super::{log, project};
+use crate::batch::{Prepared, PreparedWrite};
+use crate::port::{Appended, MAX_BATCH_BYTES, Position, StoreError};
+
+/// Batches that wait while a group commits. A sync takes milliseconds, and more callers than this
+/// at once gain nothing from a longer queue: they wait for a place in it instead.
+pub(super) const QUEUE: usize = 1_024;
+/// Most batches of one commit: beyond, a sync's share of the cost is gone and only waiting grows.
+const MAX_GROUP: usize = 512;
+/// A group closes once it holds so many bytes, so that a commit's time stays bounded.
+const MAX_GROUP_BYTES: usize = 2 * MAX_BATCH_BYTES;
+
+/// A batch and where its answer goes.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) batch: Prepared,
+    pub(super) answer: oneshot::Sender<Result<Appended, StoreError>>,
+}
+
+/// The writer's state: nobody else writes the database or the head file.
+#[derive(Debug)]
+pub(super) struct Writer {
+    connection: Connection,
+    /// The end of the log; unknown after an error, until it is read again.
+    head: Option<Head>,
+    file: HeadFile,
+    folder: Arc<Path>,
+    told: watch::Sender<Position>,
+    commits: Arc<AtomicU64>,
+}
+
+impl Writer {
+    /// Takes over the connection, whose log ends at `head`.
+    pub(super) fn new(
+        folder: &Path,
+        connection: Connection,
+        head: Head,
+        commits: Arc<AtomicU64>,
+    ) -> Result<Self, OpenError> {
+        let file = HeadFile::open(folder, head)?;
+        let told = watch::Sender::new(head.position);
+        Ok(Self { connection, head: Some(head), file, folder: folder.into(), told, commits })
+    }
+
+    /// Tells how far the log is durable.
+    pub(super) fn follow(&self) -> watch::Receiver<Position> {
+        self.told.subscribe()
+    }
+
+    /// Runs until every sender of the queue is gone and the queue is empty.
+    pub(super) fn start(
+        self,
+        queue: mpsc::Receiver<Request>,
+    ) -> Result<JoinHandle<()>, std::io::Error> {
+        let thread = std::thread::Builder::new().name("store-writer".to_owned());
+        thread.spawn(move || self.run(queue))
+    }
+
+    fn run(mut self, mut queue: mpsc::Receiver<Request>) {
+        while let Some(first) = queue.blocking_recv() {
+            let mut bytes = first.batch.bytes;
+            let mut group = vec![first];
+            while group.len() < MAX_GROUP && bytes < MAX_GROUP_BYTES {
+                let Ok(next) = queue.try_recv() else { break };
+                bytes += next.batch.bytes;
+                group.push(next);
+            }
+            self.serve(group);
+        }
+    }
+
+    fn serve(&mut self, group: Vec<Request>) {
+        let (batches, answers): (Vec<_>, Vec<_>) =
+            group.into_iter().map(|request| (request.batch, request.answer)).unzip();
+        let results = match self.commit(&batches) {
+            Ok(appended) => appended.into_iter().map(Ok).collect(),
+            Err(error) => {
+                tracing::error!(%error, batches = batches.len(), "a commit failed");
+                vec![Err(error); batches.len()]
+            }
+        };
+        for (answer, result) in answers.into_iter().zip(results) {
+            // Whoever asked may have gone; the batch is in all the same.
+            let _ = answer.send(result);
+        }
+    }
+
+    /// Appends the group in one transaction; durable, and told to the head file, on return.
+    fn commit(&mut self, group: &[Prepared]) -> Result<Vec<Appended>, StoreError> {
+        let mut head = match self.head.take() {
+            Some(head) => head,
+            None => log::head(&self.connection)?,
+        };
+        let before = head;
+        let change = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let append = |batch| append(&change, &mut head, batch);
+        let appended = group.iter().map(append).collect::<Result<_, _>>()?;
+        change.commit()?;
+        self.commits.fetch_add(u64::from(head != before), Ordering::Relaxed);
+        self.file.write(head).map_err(|error| io_failure(&self.folder.join("head"), &error))?;
+        self.head = Some(head);
+        self.told.send_replace(head.position);
+        Ok(appended)
+    }
+}
+
+/// Appends one batch within the transaction, and moves `head`.
+fn append(
+    connection: &Connection,
+    head: &mut Head,
+    batch: &Prepared,
+) -> Result<Appended, StoreError> {
+    let id = batch.id.as_str();
+    let mut known = connection.prepare_cached("SELECT position FROM batches WHERE id = ?1")?;
+    if let Some(position) = known.query_row([id], |row| row.get::<_, i64>(0)).optional()? {
+        return Ok(Appended::Committed { position: Position(position as u64) });
+    }
+    let mut streams = Vec::with_capacity(batch.writes.len());
+    for PreparedWrite { stream, expected, .. } in &batch.writes {
+        let name = stream.to_string();
+        let row = log::stream(connection, &name)?;
+        let actual = row.map_or(Version::NONE, |row| row.version);
+        if expected.is_some_and(|expected| expected != actual) {
+            return Ok(Appended::Conflict { stream: stream.clone(), actual });
+        }
+        streams.push((name, row));
+    }
+    let behind = (batch.at, batch.actor.as_str());
+    for (write, (name, row)) in batch.writes.iter().zip(streams) {
+        let first = Position(head.position.0 + 1);
+        let last = Position(head.position.0 + write.facts.len() as u64);
+        let stream = log::put_stream(connection, &name, row, last)?;
+        for encoded in &write.facts {
+            *head = log::append(connection, *head, (stream, &name), behind, encoded)?;
+        }
+        let facts = write.facts.iter().map(|encoded| &encoded.fact);
+        project::facts(connection, &write.stream, first, facts)?;
+    }
+    let mut insert = connection.prepare_cached("INSERT INTO batches VALUES (?1, ?2)")?;
+    insert.execute(params![id, number(head.position)])?;
+    Ok(Appended::Committed { position: head.position })
+}
