@@ -2,8 +2,30 @@
 //!
 //! This crate owns the port [`Sensor`] and the sensors for timers, git repositories and webhooks.
 //! It never knows what a rule is, nor where events go: it hands them to a [`Sink`] and goes on
-//! when they are durable.
+//! when they are durable. A webhook is no task: the server asks it whether a request is an event.
+//!
+//! [`build`] makes a sensor of what a user wrote, or says what is wrong with it and where:
+//!
+//! ```
+//! use sensors::{BuildContext, Built, build};
+//! let parameters = serde_json::json!({ "every": "30s" });
+//! let context = BuildContext::new("tripline:main/timer.interval/0a1b", ".");
+//! let built = build("timer.interval", parameters.as_object().unwrap(), &context);
+//! assert!(matches!(built, Ok(Built::Task(_))));
+//!
+//! let errors = build("timer.cron", &model::Map::new(), &context).unwrap_err();
+//! assert_eq!(errors[0].message, "missing parameter `cron`");
+//! ```
 
+mod build;
+mod fields;
+pub mod git;
+mod kinds;
 pub mod port;
+mod secret;
+pub mod timer;
+pub mod webhook;
 
+pub use build::{BuildContext, BuildError, Built, build, check};
+pub use kinds::{SensorKind, TriggerKind, sensor_types, trigger_types};
 pub use port::*;

@@ -70,6 +70,8 @@ pub struct Context<'a> {
 pub trait Sensor: Send + Sync {
     /// Watches until told to end.
     fn run<'a>(&'a self, context: Context<'a>) -> BoxFuture<'a, Result<(), SensorError>>;
+    /// Asks for a look at the source right now instead of at the next regular time.
+    fn poke(&self) {}
     /// The next times at which it will emit, soonest first, as far as that is known (timers).
     fn upcoming(&self, cursor: Option<&Value>, now: Timestamp, count: usize) -> Vec<Timestamp> {
         let _ = (cursor, now, count);

@@ -1,0 +1,168 @@
+//! From what a user wrote to a sensor, with every error at its place.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use host::git::{Git, Mirrors};
+use model::diagnostic::suggest;
+use model::{Map, Schema, SensorRef, Value};
+
+use crate::Sensor;
+use crate::git::GitConfig;
+use crate::kinds::schema_of;
+use crate::timer::{self, Timer};
+use crate::webhook::{Webhook, WebhookConfig};
+
+/// What is wrong with a sensor's or trigger's parameters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuildError {
+    /// Dotted path into the parameters; empty for the whole.
+    pub path: String,
+    /// What was found and expected.
+    pub message: String,
+    /// What to do, where it is known.
+    pub hint: Option<String>,
+}
+
+/// What a sensor is made with.
+#[derive(Clone)]
+pub struct BuildContext {
+    /// The source of its events.
+    pub source: String,
+    /// The named sensor it is, where it is one; it is registered in `mirrors` under this name.
+    pub sensor: Option<SensorRef>,
+    /// What relative paths (of secrets, of local repositories) start from.
+    pub folder: PathBuf,
+    /// Where mirrors of repositories are kept.
+    pub mirrors_folder: PathBuf,
+    /// Where an action looks up a sensor's repository.
+    pub mirrors: Mirrors,
+    /// What git may do. One for all sensors, because it holds their locks.
+    pub git: Git,
+    /// How environment variables are looked up.
+    pub variable: fn(&str) -> Option<String>,
+    /// Where ids of requests without one come from.
+    pub random: fn() -> Option<[u8; 16]>,
+}
+
+impl BuildContext {
+    /// A context for events of `source`, with relative paths from `folder`, mirrors in the folder
+    /// `mirrors` below it, the system's environment and randomness.
+    pub fn new(source: impl Into<String>, folder: impl Into<PathBuf>) -> Self {
+        let folder = folder.into();
+        Self {
+            source: source.into(),
+            sensor: None,
+            mirrors_folder: folder.join("mirrors"),
+            folder,
+            mirrors: Mirrors::default(),
+            git: Git::new(host::git::Options::default()),
+            variable: |name| std::env::var(name).ok(),
+            random: || {
+                let mut bytes = [0; 16];
+                getrandom::fill(&mut bytes).is_ok().then_some(bytes)
+            },
+        }
+    }
+}
+
+/// A sensor made of parameters.
+#[derive(Clone)]
+pub enum Built {
+    /// A task for the engine to run.
+    Task(Arc<dyn Sensor>),
+    /// A verifier for the server to ask.
+    Webhook(Arc<Webhook>),
+}
+
+impl std::fmt::Debug for Built {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Task(_) => "Task",
+            Self::Webhook(_) => "Webhook",
+        })
+    }
+}
+
+impl BuildError {
+    pub(crate) fn at(path: &str, message: impl Into<String>) -> Self {
+        Self { path: path.to_owned(), message: message.into(), hint: None }
+    }
+
+    pub(crate) fn with_hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+}
+
+/// What can be built.
+const KINDS: [&str; 5] = ["git", "webhook", "timer.cron", "timer.interval", "timer.at"];
+
+/// What a user wrote, read and checked, with no secret looked up yet.
+enum Config {
+    Git(GitConfig),
+    Webhook(WebhookConfig),
+    Timer(Timer),
+}
+
+/// Makes the sensor `kind`: a sensor type (`git`, `webhook`) or a trigger type that needs no named
+/// sensor (`timer.cron`, …).
+pub fn build(
+    kind: &str,
+    parameters: &Map,
+    context: &BuildContext,
+) -> Result<Built, Vec<BuildError>> {
+    match read(kind, parameters)? {
+        Config::Timer(timer) => Ok(Built::Task(Arc::new(timer))),
+        Config::Webhook(config) => {
+            Webhook::new(config, context).map(|webhook| Built::Webhook(Arc::new(webhook)))
+        }
+        Config::Git(config) => {
+            config.build(context).map(|git| Built::Task(Arc::new(git))).map_err(|error| vec![error])
+        }
+    }
+}
+
+/// What is wrong with the parameters of `kind`, as far as that can be told without its secrets.
+pub fn check(kind: &str, parameters: &Map, git: &Git) -> Vec<BuildError> {
+    match read(kind, parameters) {
+        Ok(Config::Git(config)) => config.check(git).err().into_iter().collect(),
+        Ok(_) => Vec::new(),
+        Err(errors) => errors,
+    }
+}
+
+fn read(kind: &str, parameters: &Map) -> Result<Config, Vec<BuildError>> {
+    if !KINDS.contains(&kind) {
+        return Err(vec![unknown(kind)]);
+    }
+    let parameters = fit(kind, parameters)?;
+    let config = match kind {
+        "git" => return GitConfig::read(&parameters).map(Config::Git),
+        "webhook" => return WebhookConfig::read(&parameters).map(Config::Webhook),
+        "timer.cron" => timer::cron(&parameters),
+        "timer.interval" => timer::interval(&parameters),
+        _ => timer::at(&parameters),
+    };
+    config.map(Config::Timer).map_err(|error| vec![error])
+}
+
+fn unknown(kind: &str) -> BuildError {
+    let error = BuildError::at("", format!("unknown sensor type `{kind}`"));
+    match suggest(kind, KINDS) {
+        Some(known) => error.with_hint(format!("did you mean `{known}`?")),
+        None => error.with_hint(format!("known are {}", KINDS.join(", "))),
+    }
+}
+
+/// The parameters with defaults, if they fit the schema of `kind`.
+fn fit(kind: &str, parameters: &Map) -> Result<Map, Vec<BuildError>> {
+    let properties = schema_of(kind);
+    let schema = Schema::compile(&properties)
+        .map_err(|error| vec![BuildError::at("", format!("a defect of Tripline: {error}"))])?;
+    let mut filled = parameters.clone();
+    schema.fill(&mut filled);
+    let violations = schema.violations(&Value::Object(filled.clone())).into_iter();
+    let errors: Vec<BuildError> =
+        violations.map(|v| BuildError { path: v.path, message: v.message, hint: v.hint }).collect();
+    if errors.is_empty() { Ok(filled) } else { Err(errors) }
+}

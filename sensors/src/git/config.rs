@@ -1,0 +1,111 @@
+//! The parameters of the git sensor.
+
+use host::git::{BadUrl, Credentials, Git, RefPattern, Remote};
+use model::{Duration, Hash, Map, Value};
+use tokio::sync::Notify;
+
+use super::{GitSensor, Initial};
+use crate::fields::{parsed, text};
+use crate::secret::SecretRef;
+use crate::{BuildContext, BuildError};
+
+/// A git sensor's parameters.
+#[derive(Debug, Clone)]
+pub struct GitConfig {
+    url: String,
+    refs: Vec<RefPattern>,
+    every: Duration,
+    credentials: Option<SecretRef>,
+    initial: Initial,
+}
+
+impl GitConfig {
+    /// Reads parameters that fit their schema.
+    pub(crate) fn read(parameters: &Map) -> Result<Self, Vec<BuildError>> {
+        let refs = read_refs(parameters)?;
+        Self::rest(parameters, refs).map_err(|error| vec![error])
+    }
+
+    fn rest(parameters: &Map, refs: Vec<RefPattern>) -> Result<Self, BuildError> {
+        let every: Duration = parsed(parameters, "every")?;
+        if every < Duration::from_secs(1) {
+            let message = format!("`every: {every}` is too often: at least 1s is expected");
+            return Err(BuildError::at("every", message));
+        }
+        let credentials = parameters.get("credentials");
+        let credentials = credentials.map(|value| SecretRef::read("credentials", value));
+        let initial = match text(parameters, "initial")? {
+            "emit" => Initial::Emit,
+            _ => Initial::Skip,
+        };
+        let url = text(parameters, "url")?.to_owned();
+        Ok(Self { url, refs, every, credentials: credentials.transpose()?, initial })
+    }
+
+    /// What is wrong with the URL, as far as that can be told without its credentials.
+    pub(crate) fn check(&self, git: &Git) -> Result<(), BuildError> {
+        git.remote(&self.url, Credentials::None).map(drop).map_err(|error| at_fault(&error))
+    }
+
+    pub(crate) fn build(self, context: &BuildContext) -> Result<GitSensor, BuildError> {
+        let remote = self.remote(context)?;
+        let folder = context.mirrors_folder.join(self.folder_name(&remote));
+        let repository = context.git.repository(folder, remote);
+        if let Some(sensor) = &context.sensor {
+            context.mirrors.register(sensor.clone(), repository.clone());
+        }
+        let kind = "git.push".parse();
+        Ok(GitSensor {
+            repository,
+            patterns: self.refs,
+            every: self.every,
+            initial: self.initial,
+            kind: kind.map_err(|error| BuildError::at("", format!("{error}")))?,
+            poked: Notify::new(),
+        })
+    }
+
+    fn remote(&self, context: &BuildContext) -> Result<Remote, BuildError> {
+        // A relative path starts from the context's folder, whatever the server's own is.
+        let is_path = !self.url.contains(':') && !self.url.starts_with('-');
+        let url = match &self.url {
+            path if is_path => context.folder.join(path).to_string_lossy().into_owned(),
+            url => url.clone(),
+        };
+        let is_ssh = !url.starts_with("https:");
+        let credentials = match &self.credentials {
+            None => Credentials::None,
+            Some(SecretRef::File(key)) if is_ssh => Credentials::Key(context.folder.join(key)),
+            Some(reference) => {
+                let secret = reference.resolve("credentials", context)?;
+                Credentials::Password(secret.expose().to_owned())
+            }
+        };
+        context.git.remote(&url, credentials).map_err(|error| at_fault(&error))
+    }
+
+    /// Sensors share a mirror if they get in the same way: what one may read is not another's.
+    fn folder_name(&self, remote: &Remote) -> String {
+        let credentials = self.credentials.as_ref().map(ToString::to_string).unwrap_or_default();
+        let parts = [("url", remote.repository()), ("credentials", credentials.as_str())];
+        let hash = Hash::of_parts(parts.map(|(name, text)| (name, text.as_bytes())));
+        hash.to_string()[..32].to_owned()
+    }
+}
+
+fn at_fault(error: &BadUrl) -> BuildError {
+    let place = if matches!(error, BadUrl::Credentials(_)) { "credentials" } else { "url" };
+    BuildError::at(place, error.to_string())
+}
+
+fn read_refs(parameters: &Map) -> Result<Vec<RefPattern>, Vec<BuildError>> {
+    let list = parameters.get("refs").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let (mut good, mut bad) = (Vec::new(), Vec::new());
+    for (i, value) in list.iter().enumerate() {
+        match value.as_str().unwrap_or_default().parse() {
+            Ok(pattern) => good.push(pattern),
+            Err(error) => bad.push(BuildError::at(&format!("refs.{i}"), format!("{error}"))),
+        }
+    }
+    if bad.is_empty() { Ok(good) } else { Err(bad) }
+}

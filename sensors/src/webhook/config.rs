@@ -1,0 +1,117 @@
+//! What a webhook's YAML says, checked as far as that goes without its secrets.
+
+use model::{Duration, Map, Value};
+
+use super::template::Template;
+use crate::BuildError;
+use crate::fields::{find, optional, text};
+use crate::secret::SecretRef;
+
+/// An event's data has no more.
+const MAX_BODY: u64 = 4 << 20;
+const DEFAULT_TOLERANCE: Duration = Duration::from_secs(300);
+
+/// A webhook's parameters.
+#[derive(Debug, Clone)]
+pub struct WebhookConfig {
+    pub(super) secrets: Vec<SecretRef>,
+    /// The header with the signature, in lower case like all header names here.
+    pub(super) signature: String,
+    pub(super) encoding: Encoding,
+    pub(super) prefix: String,
+    pub(super) signed: Template,
+    pub(super) timestamp: Option<(String, Duration)>,
+    pub(super) id: Option<String>,
+    pub(super) body_limit: usize,
+}
+
+/// How a signature is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Encoding {
+    Hex,
+    Base64,
+}
+
+impl WebhookConfig {
+    /// Reads parameters that fit their schema.
+    pub(crate) fn read(parameters: &Map) -> Result<Self, Vec<BuildError>> {
+        let secrets = read_secrets(parameters)?;
+        Self::rest(parameters, secrets).map_err(|error| vec![error])
+    }
+
+    fn rest(parameters: &Map, secrets: Vec<SecretRef>) -> Result<Self, BuildError> {
+        let string = |path| find(parameters, path).and_then(Value::as_str);
+        let timestamp = match string("timestamp.header") {
+            Some(_) => {
+                let tolerance = optional(parameters, "timestamp.tolerance")?;
+                let name = header(parameters, "timestamp.header")?;
+                Some((name, tolerance.unwrap_or(DEFAULT_TOLERANCE)))
+            }
+            None => None,
+        };
+        let id = string("id.header").map(|_| header(parameters, "id.header")).transpose()?;
+        let signed = string("signature.signed").unwrap_or("{body}");
+        let signed = Template::parse(signed, timestamp.is_some(), id.is_some())
+            .map_err(|message| BuildError::at("signature.signed", message))?;
+        Ok(Self {
+            secrets,
+            signature: header(parameters, "signature.header")?,
+            encoding: match string("signature.encoding") {
+                Some("base64") => Encoding::Base64,
+                _ => Encoding::Hex,
+            },
+            prefix: string("signature.prefix").unwrap_or_default().to_owned(),
+            signed,
+            timestamp,
+            id,
+            body_limit: body_limit(parameters)?,
+        })
+    }
+}
+
+fn read_secrets(parameters: &Map) -> Result<Vec<SecretRef>, Vec<BuildError>> {
+    let list = parameters.get("secrets").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let (mut good, mut bad) = (Vec::new(), Vec::new());
+    for (i, value) in list.iter().enumerate() {
+        match SecretRef::read(&format!("secrets.{i}"), value) {
+            Ok(reference) => good.push(reference),
+            Err(error) => bad.push(error),
+        }
+    }
+    if bad.is_empty() { Ok(good) } else { Err(bad) }
+}
+
+/// A header's name in lower case.
+fn header(parameters: &Map, path: &str) -> Result<String, BuildError> {
+    let name = text(parameters, path)?;
+    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    if name.is_empty() || !name.bytes().all(token) {
+        return Err(BuildError::at(path, format!("`{name}` is not the name of a header")));
+    }
+    Ok(name.to_ascii_lowercase())
+}
+
+fn body_limit(parameters: &Map) -> Result<usize, BuildError> {
+    let value = parameters.get("body_limit").unwrap_or(&Value::Null);
+    let bytes = match value {
+        Value::String(text) => parse_size(text),
+        value => value.as_u64(),
+    };
+    bytes.filter(|bytes| (1..=MAX_BODY).contains(bytes)).map(|bytes| bytes as usize).ok_or_else(
+        || {
+            let message = format!("`body_limit: {value}` is not a size from 1 byte to 4MiB");
+            BuildError::at("body_limit", message).with_hint("write it as 256KiB or 1MiB")
+        },
+    )
+}
+
+fn parse_size(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let scale = match &text[digits.len()..] {
+        "" | "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(scale)
+}
