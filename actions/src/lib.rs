@@ -2,12 +2,22 @@
 //!
 //! This crate owns the port [`Action`] and the built-in actions. It never knows what a chain or
 //! an execution's journal is: it gets parameters and a key, and says how the performance went.
+//!
+//! ```
+//! // What `check` and `action list` know needs no server.
+//! let names = actions::declarations();
+//! assert!(names.iter().any(|action| action.reference.as_str() == "http.request"));
+//! ```
 
 mod core;
+pub mod datastore;
 mod declare;
+mod git;
+mod http;
 pub mod port;
 pub mod program;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use port::*;
@@ -15,12 +25,28 @@ pub use program::{Program, ProgramSpec};
 
 /// What the built-in actions stand on.
 #[derive(Debug, Clone, Default)]
-pub struct BuiltinContext {}
+pub struct BuiltinContext {
+    /// The mirrors that git sensors fill.
+    pub mirrors: host::git::Mirrors,
+    /// Where `git.export` puts a target that is not absolute.
+    pub exports: PathBuf,
+}
 
-/// Every built-in action that performs itself, which `datastore.*` doesn't: the engine applies it
+/// Every built-in action that performs itself. `datastore.*` doesn't: the engine applies it
 /// together with its step's result.
-pub fn builtin(_context: &BuiltinContext) -> Vec<SharedAction> {
+pub fn builtin(context: &BuiltinContext) -> Vec<SharedAction> {
     let mut actions: Vec<SharedAction> = Vec::new();
     actions.extend(core::Core::all().map(|action| Arc::new(action) as SharedAction));
+    actions.push(Arc::new(git::Export::new(context.mirrors.clone(), context.exports.clone())));
+    actions.push(Arc::new(http::HttpRequest::new()));
     actions
+}
+
+/// What there is to know of every built-in action, `datastore.*` among them, by name.
+pub fn declarations() -> Vec<Metadata> {
+    let performed = builtin(&BuiltinContext::default());
+    let mut all: Vec<Metadata> = performed.iter().map(|action| action.metadata().clone()).collect();
+    all.extend(datastore::declarations());
+    all.sort_by(|one, other| one.reference.cmp(&other.reference));
+    all
 }

@@ -5,6 +5,7 @@
 pub mod clock;
 pub mod exec_child;
 pub mod git;
+pub mod http;
 pub mod process;
 
 pub use clock::Clock;

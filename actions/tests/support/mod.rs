@@ -1,6 +1,6 @@
 //! What the tests of actions share.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
-#![allow(missing_docs)]
+#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -1,0 +1,143 @@
+//! `http.request`: one request, and what its answer, or the lack of one, says about its effect.
+
+mod exchange;
+mod outcome;
+mod request;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use model::{Effect, ErrorKind, Performance, StepError, Value};
+use serde_json::json;
+
+use crate::declare::metadata;
+use crate::{Action, Metadata, Performing};
+use exchange::exchange;
+use request::Request;
+
+const METHODS: [&str; 7] = ["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "POST", "PATCH"];
+
+/// One HTTP request.
+pub(crate) struct HttpRequest {
+    metadata: Metadata,
+}
+
+impl HttpRequest {
+    pub(crate) fn new() -> Self {
+        Self { metadata: declaration() }
+    }
+}
+
+pub(crate) fn declaration() -> Metadata {
+    let scalars = json!({ "type": ["string", "number", "boolean"] });
+    metadata(
+        "http.request",
+        "Sends an HTTP request and returns the answer",
+        None,
+        &json!({
+            "url": { "type": "string", "required": true, "description": "http or https" },
+            "method": { "enum": METHODS, "default": "GET" },
+            "headers": { "type": "object", "additionalProperties": scalars },
+            "query": {
+                "type": "object",
+                "additionalProperties": { "type": ["string", "number", "boolean", "array"] },
+                "description": "added to the URL's; a list gives its name several times",
+            },
+            "json": { "description": "the body, as JSON" },
+            "form": {
+                "type": "object",
+                "additionalProperties": scalars,
+                "description": "the body, as a form",
+            },
+            "body": { "type": "string", "description": "the body, as text" },
+            "expect": {
+                "type": "array",
+                "items": { "type": ["integer", "string"] },
+                "default": ["2xx"],
+                "description": "statuses that mean success: `204`, `2xx`, `200-299`",
+            },
+            "timeout": { "type": "string", "default": "30s", "description": "from start to the end of the answer" },
+            "follow_redirects": {
+                "type": "boolean",
+                "default": true,
+                "description": "at most 5; to another host only for GET and HEAD, without the headers given here",
+            },
+            "idempotency_header": {
+                "type": "string",
+                "description": "sends the step's key in this header, by which the server knows a repetition",
+            },
+        }),
+        &json!({
+            "status": { "type": "integer" },
+            "headers": { "type": "object", "description": "names in lower case" },
+            "body": { "type": ["string", "null"], "description": "null where it is no text" },
+            "body_base64": { "type": "string", "description": "the body where it is no text" },
+            "json": { "description": "the body where it is JSON, else null" },
+            "url": { "type": "string", "description": "after redirects" },
+        }),
+    )
+}
+
+/// What sending such a request twice would do.
+fn effect(parameters: &Value) -> Effect {
+    let keyed = parameters["idempotency_header"].is_string();
+    match parameters["method"].as_str().unwrap_or("GET") {
+        "GET" | "HEAD" => Effect::Read,
+        "PUT" | "DELETE" | "OPTIONS" => Effect::Idempotent,
+        _ if keyed => Effect::Idempotent,
+        _ => Effect::Unsafe,
+    }
+}
+
+async fn perform(performing: Performing) -> Performance {
+    let invalid =
+        |message| Performance::Failed(StepError::new(ErrorKind::InvalidParameters, message));
+    let request = match Request::parse(&performing.parameters, &performing.key) {
+        Ok(request) => request,
+        Err(message) => return invalid(message),
+    };
+    let client = match host::http::client() {
+        Ok(client) => client,
+        Err(error) => {
+            return Performance::Failed(StepError::new(ErrorKind::Internal, error.to_string()));
+        }
+    };
+    let timeout = request.timeout;
+    let expect = request.expect.clone();
+    let answer = tokio::select! {
+        biased;
+        answer = tokio::time::timeout(timeout.to_std(), exchange(&client, request)) => answer,
+        () = performing.cancel.cancelled() => {
+            let message = "the request was given up before it was answered";
+            return Performance::Unknown(StepError::new(ErrorKind::Cancelled, message));
+        }
+    };
+    match answer {
+        Ok(Ok(answer)) => outcome::of_answer(answer, &expect),
+        Ok(Err(trouble)) => outcome::of_trouble(trouble),
+        Err(_) => Performance::Unknown(StepError::new(
+            ErrorKind::Timeout,
+            format!("no whole answer within {timeout}: raise `timeout` if that is too short"),
+        )),
+    }
+}
+
+impl Action for HttpRequest {
+    fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    fn effect(&self, parameters: &Value) -> Effect {
+        effect(parameters)
+    }
+
+    fn perform(&self, performing: Performing) -> BoxFuture<'_, Performance> {
+        async move {
+            match (effect(&performing.parameters), perform(performing).await) {
+                // Whatever happened on the way, a read had no effect.
+                (Effect::Read, Performance::Unknown(error)) => Performance::Failed(error),
+                (_, performance) => performance,
+            }
+        }
+        .boxed()
+    }
+}

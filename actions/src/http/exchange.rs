@@ -1,0 +1,126 @@
+//! Sending and reading: redirects, bounds, and where it broke off.
+
+use reqwest::header::{ACCEPT, ACCEPT_LANGUAGE, HeaderMap, LOCATION, USER_AGENT};
+use reqwest::{Client, Response, StatusCode, Url};
+
+use super::request::Request;
+
+/// Most bytes of an answer's body.
+pub(super) const MAX_BODY: usize = 4 * 1024 * 1024;
+const MAX_REDIRECTS: usize = 5;
+
+/// What the server said.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    /// After redirects, without credentials.
+    pub(super) url: String,
+    /// The body, or why it could not be read.
+    pub(super) body: Result<Vec<u8>, Trouble>,
+    /// It was the answer to a HEAD request: there is no body to read.
+    pub(super) bodiless: bool,
+}
+
+/// Why there is no answer, or not all of it.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// The server did not get the request.
+    NotSent(String),
+    /// The server may have got it.
+    Lost(String),
+    /// The body is larger than [`MAX_BODY`].
+    TooLarge,
+    /// More than [`MAX_REDIRECTS`].
+    Redirects,
+}
+
+/// Sends the request, follows redirects, reads the last answer.
+pub(super) async fn exchange(client: &Client, mut request: Request) -> Result<Answer, Trouble> {
+    for _ in 0..=MAX_REDIRECTS {
+        let response = send(client, &request).await?;
+        match redirected(&request, &response) {
+            Some(next) => request = next,
+            None => return Ok(read(response, &request).await),
+        }
+    }
+    Err(Trouble::Redirects)
+}
+
+async fn send(client: &Client, request: &Request) -> Result<Response, Trouble> {
+    let mut builder = client
+        .request(request.method.clone(), request.url.clone())
+        .headers(request.headers.clone());
+    if let Some(body) = &request.body {
+        builder = builder.body(body.clone());
+    }
+    builder.send().await.map_err(|error| {
+        let not_sent = error.is_connect() || error.is_builder();
+        // The URL may hold credentials, and the caller knows it.
+        let told = host::http::chain(&error.without_url());
+        if not_sent { Trouble::NotSent(told) } else { Trouble::Lost(told) }
+    })
+}
+
+/// The request that the answer asks for instead, where it may be followed.
+///
+/// Only a repetition of the same request is followed for what is not a read, and only to the same
+/// server: a changed method could hide that the first was done, and a body may hold secrets.
+fn redirected(request: &Request, response: &Response) -> Option<Request> {
+    let status = response.status().as_u16();
+    let repeats = matches!(status, 307 | 308);
+    let follows = repeats || (request.is_read() && matches!(status, 301..=303));
+    if !follows || !request.follow_redirects {
+        return None;
+    }
+    let location = response.headers().get(LOCATION)?.to_str().ok()?;
+    let url = request.url.join(location).ok()?;
+    let same_server = origin(&url) == origin(&request.url);
+    if !matches!(url.scheme(), "http" | "https") || !(same_server || request.is_read()) {
+        return None;
+    }
+    let mut next = Request { url, ..request.clone() };
+    if !same_server {
+        next.body = None;
+        next.headers = harmless(&request.headers);
+    }
+    Some(next)
+}
+
+fn origin(url: &Url) -> (&str, Option<&str>, Option<u16>) {
+    (url.scheme(), url.host_str(), url.port_or_known_default())
+}
+
+/// The headers that another server may see: any other may be a credential.
+fn harmless(headers: &HeaderMap) -> HeaderMap {
+    let known = [ACCEPT, ACCEPT_LANGUAGE, USER_AGENT];
+    let kept = headers.iter().filter(|(name, _)| known.contains(name));
+    kept.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+async fn read(response: Response, request: &Request) -> Answer {
+    let mut url = response.url().clone();
+    // Fails only for URLs that cannot have credentials.
+    let _ = url.set_username("").and_then(|()| url.set_password(None));
+    Answer {
+        status: response.status(),
+        headers: response.headers().clone(),
+        url: url.into(),
+        bodiless: request.method == reqwest::Method::HEAD,
+        body: read_body(response).await,
+    }
+}
+
+async fn read_body(mut response: Response) -> Result<Vec<u8>, Trouble> {
+    let mut body = Vec::new();
+    loop {
+        match response.chunk().await {
+            Ok(None) => return Ok(body),
+            Ok(Some(chunk)) if body.len() + chunk.len() > MAX_BODY => {
+                return Err(Trouble::TooLarge);
+            }
+            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+            Err(error) => return Err(Trouble::Lost(host::http::chain(&error.without_url()))),
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! The HTTP client that everything shares: one pool of connections, one TLS provider.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use reqwest::redirect::Policy;
+use reqwest::{Client, ClientBuilder};
+
+/// Longest time to connect: shorter than any sensible timeout, so that a host that does not
+/// answer is known not to have got the request.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// The shared client could not be made.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the HTTP client cannot be made: {0}")]
+pub struct NoClient(String);
+
+/// The shared client. It follows no redirects: who does decides about credentials.
+///
+/// Where the machine has no CA certificates, it still speaks plain HTTP, and refuses every
+/// HTTPS server.
+pub fn client() -> Result<Client, NoClient> {
+    static CLIENT: OnceLock<Result<Client, NoClient>> = OnceLock::new();
+    CLIENT.get_or_init(build).clone()
+}
+
+/// Makes aws-lc-rs the TLS provider of this process, if none was chosen yet.
+pub fn install_tls_provider() {
+    // An error means that it has been done.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}
+
+fn build() -> Result<Client, NoClient> {
+    install_tls_provider();
+    settings().build().or_else(|error| {
+        let error = chain(&error);
+        tracing::warn!(
+            %error,
+            "no CA certificates were found: HTTPS servers are refused until they are installed \
+             (package `ca-certificates`) and the server is started again"
+        );
+        let trusting_nobody = settings().tls_certs_only([]);
+        trusting_nobody.build().map_err(|error| NoClient(chain(&error)))
+    })
+}
+
+fn settings() -> ClientBuilder {
+    Client::builder()
+        .user_agent(concat!("tripline/", env!("CARGO_PKG_VERSION")))
+        .redirect(Policy::none())
+        .connect_timeout(CONNECT)
+}
+
+/// An error with its causes: the outermost of an HTTP error seldom says what happened.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |told, cause| {
+        let cause = cause.to_string();
+        if told.ends_with(&cause) { told } else { format!("{told}: {cause}") }
+    })
+}
