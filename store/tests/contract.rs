@@ -1,8 +1,10 @@
 //! What every store does, run over each of them.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use common::*;
@@ -165,7 +167,7 @@ async fn a_batch_that_is_not_well_formed_is_refused(store: &dyn Store) {
     let mut told = String::new();
     for writes in cases {
         match store.append(batch("b", writes)).await {
-            Err(StoreError::Refused(why)) => told += &format!("{why}\n"),
+            Err(StoreError::Refused(why)) => writeln!(told, "{why}").unwrap(),
             other => panic!("{other:?}"),
         }
     }
@@ -253,7 +255,7 @@ async fn told(store: &dyn Store, facts: Vec<Fact>) -> String {
         let name = fact.name();
         put(store, execution(1), vec![fact]).await;
         let row = store.execution(&execution_id(1)).await.unwrap().unwrap();
-        told += &format!("{name}: {}\n", brief(&row));
+        writeln!(told, "{name}: {}", brief(&row)).unwrap();
     }
     told
 }

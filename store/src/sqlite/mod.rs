@@ -17,8 +17,10 @@ mod lock;
 mod log;
 mod project;
 mod readers;
+mod replay;
 mod schema;
 mod values;
+mod verify;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -38,6 +40,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use self::error::OpenError;
+pub use self::verify::Finding;
 
 use self::blobs::Blobs;
 use self::head::Head;
@@ -101,6 +104,17 @@ impl Sqlite {
         let writer = Some(writer.start(requests).map_err(OpenError::folder(folder))?);
         let readers = Readers::new(&path, options.readers);
         Ok(Self { queue: Some(queue), writer, head, commits, readers, blobs, _lock: lock })
+    }
+
+    /// Everything that is wrong with the store in `folder`, also while a server runs on it:
+    /// damage, a log that lost facts or was changed, a projection or blobs that do not fit it.
+    pub fn verify(folder: &Path) -> Vec<Finding> {
+        verify::verify(folder)
+    }
+
+    /// The id of the process that has `folder` open, if one has.
+    pub fn holder(folder: &Path) -> Option<String> {
+        Lock::holder(folder)
     }
 
     /// How many transactions wrote something so far: fewer than batches, as these are grouped.

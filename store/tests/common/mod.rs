@@ -1,5 +1,6 @@
 //! What the tests say often, said briefly.
-#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test file uses a part of it")]
+#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 use model::event::StoredEvent;
 use model::fact::{EventAccepted, ExecutionRequested, StepResult};

@@ -1,0 +1,73 @@
+//! The projection built anew from the log, to compare with the one that is kept.
+
+use model::{Fact, Hash, Stream};
+use rusqlite::Connection;
+use rusqlite::types::Value as Sql;
+
+use super::{log, project, schema};
+use crate::port::{Position, StoreError};
+
+/// What is kept besides the log and can be built from it, in an order of its own.
+const TABLES: [(&str, &str); 4] = [
+    ("streams", "SELECT name, version FROM streams ORDER BY name"),
+    ("executions", "SELECT * FROM executions ORDER BY position"),
+    ("events", "SELECT * FROM events ORDER BY position"),
+    ("rule_counts", "SELECT * FROM rule_counts ORDER BY rule"),
+];
+
+/// The name and the digest of each table of the projection.
+pub(super) type Digests = Vec<(&'static str, Hash)>;
+
+/// The digests of the projection in `connection`.
+pub(super) fn digests(connection: &Connection) -> Result<Digests, StoreError> {
+    TABLES.into_iter().map(|(name, query)| Ok((name, digest(connection, query)?))).collect()
+}
+
+fn digest(connection: &Connection, query: &str) -> Result<Hash, StoreError> {
+    let mut query = connection.prepare(query)?;
+    let columns = query.column_count();
+    let mut rows = query.query([])?;
+    let mut digest = Hash::of(&[]);
+    while let Some(row) = rows.next()? {
+        let values = (0..columns).map(|column| row.get(column));
+        let values = values.collect::<Result<Vec<Sql>, _>>()?;
+        let row = format!("{values:?}");
+        digest = Hash::of_parts([("rows", digest.as_bytes().as_slice()), ("row", row.as_bytes())]);
+    }
+    Ok(digest)
+}
+
+/// A projection that is being built, in a temporary file that goes with it.
+#[derive(Debug)]
+pub(super) struct Replay {
+    connection: Connection,
+}
+
+impl Replay {
+    /// An empty projection.
+    pub(super) fn new() -> Result<Self, StoreError> {
+        // SQLite's name for a database that lives in its cache and, beyond it, in a temporary file.
+        let mut connection = Connection::open("")?;
+        schema::build(&mut connection)?;
+        connection.execute_batch("PRAGMA journal_mode = OFF; BEGIN")?;
+        Ok(Self { connection })
+    }
+
+    /// Takes in the next fact of the log.
+    pub(super) fn apply(
+        &self,
+        stream: &Stream,
+        position: Position,
+        fact: &Fact,
+    ) -> Result<(), StoreError> {
+        let name = stream.to_string();
+        let row = log::stream(&self.connection, &name)?;
+        log::put_stream(&self.connection, &name, row, position)?;
+        project::facts(&self.connection, stream, position, std::iter::once(fact))
+    }
+
+    /// The digests of what was built.
+    pub(super) fn digests(&self) -> Result<Digests, StoreError> {
+        digests(&self.connection)
+    }
+}

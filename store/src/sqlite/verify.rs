@@ -1,0 +1,293 @@
+//! The doctor's look at a state folder: nothing is changed, and the server may be running.
+//!
+//! Beside a running server the log is read in pages, each a transaction of its own. Two looks take
+//! longer on a large database, and keep its write-ahead log from starting over meanwhile: SQLite's
+//! own check, and the digest of the projection.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use model::{BlobRef, Body, Fact, Hash, Severity, Stream};
+use rusqlite::{Connection, Row, params};
+use serde::Deserialize;
+
+use super::error::OpenError;
+use super::head::Head;
+use super::log::{self, Header};
+use super::replay::{self, Digests, Replay};
+use super::values::{self, number};
+use super::{blobs, schema};
+use crate::port::{Position, StoreError};
+
+/// Facts looked at in one read transaction.
+const PAGE: i64 = 1_000;
+/// Findings of one kind that are told one by one: more say nothing new.
+const MOST_ALIKE: usize = 20;
+
+const RESTORE: &str = "restore a backup";
+
+/// Something that is wrong with a state folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// How bad it is: with an error, promises are broken.
+    pub severity: Severity,
+    /// What was found.
+    pub what: String,
+    /// What to do about it.
+    pub to_do: String,
+}
+
+impl Finding {
+    fn new(severity: Severity, what: impl Into<String>, to_do: impl Into<String>) -> Self {
+        Self { severity, what: what.into(), to_do: to_do.into() }
+    }
+
+    fn error(what: impl Into<String>) -> Self {
+        Self::new(Severity::Error, what, RESTORE)
+    }
+
+    fn warning(what: impl Into<String>, to_do: impl Into<String>) -> Self {
+        Self::new(Severity::Warning, what, to_do)
+    }
+}
+
+impl From<OpenError> for Finding {
+    /// Errors of opening say what was found and, after a semicolon, what to do.
+    fn from(error: OpenError) -> Self {
+        let text = error.to_string().replace(", or run `tripline doctor`", "");
+        match text.rsplit_once("; ") {
+            Some((what, to_do)) => Self::new(Severity::Error, what, to_do),
+            None => Self::new(Severity::Error, text, "see that this user may read the folder"),
+        }
+    }
+}
+
+impl From<StoreError> for Finding {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Corrupt(why) => Self::error(format!("the database is damaged: {why}")),
+            other => Self::new(Severity::Error, other.to_string(), "try again, or see the disk"),
+        }
+    }
+}
+
+/// Everything that is wrong with the store in `folder`; nothing: all is well.
+pub(super) fn verify(folder: &Path) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if let Err(last) = look(folder, &mut findings) {
+        findings.push(last);
+    }
+    findings
+}
+
+fn look(folder: &Path, findings: &mut Vec<Finding>) -> Result<(), Finding> {
+    let path = schema::path(folder);
+    // Before the log: it can only have grown since.
+    let acknowledged = Head::read(folder);
+    if !path.exists() {
+        return match acknowledged? {
+            Some(head) => Ok(Head::EMPTY.check(head, None)?),
+            None => Err(no_store(folder)),
+        };
+    }
+    let damaged = |error| Finding::from(OpenError::database(&path, error));
+    let connection = schema::open_reader(&path).map_err(|error| damaged(error.into()))?;
+    let found = schema::check(&connection, &path)?;
+    if found < schema::NEWEST {
+        let what = format!("the database has schema {found}, this version {}", schema::NEWEST);
+        return Err(Finding::warning(what, "start the server once: it migrates the database"));
+    }
+    findings.extend(quick_check(&connection).map_err(damaged)?);
+    findings.extend(check_head(&connection, acknowledged));
+    let (end, kept) = snapshot(&connection).map_err(damaged)?;
+    let mut walk = Walk::new(end)?;
+    walk.pages(&connection, findings).map_err(damaged)?;
+    if findings.iter().all(|finding| finding.severity != Severity::Error) {
+        findings.extend(compare(&kept, &walk.replay.digests()?));
+    }
+    findings.extend(missing_blobs(folder, &walk.blobs));
+    Ok(())
+}
+
+fn no_store(folder: &Path) -> Finding {
+    let what = format!("there is no store in `{}`", folder.display());
+    Finding::warning(what, "name the state folder with --state, or start the server to make one")
+}
+
+fn quick_check(connection: &Connection) -> Result<Vec<Finding>, StoreError> {
+    let mut query = connection.prepare(&format!("PRAGMA quick_check({MOST_ALIKE})"))?;
+    let lines = query.query_map([], |row| row.get::<_, String>(0))?;
+    let lines = lines.collect::<Result<Vec<_>, _>>()?;
+    let bad = lines.into_iter().filter(|line| line != "ok");
+    Ok(bad.map(|line| Finding::error(format!("the database is damaged: {line}"))).collect())
+}
+
+fn check_head(
+    connection: &Connection,
+    acknowledged: Result<Option<Head>, OpenError>,
+) -> Option<Finding> {
+    let check = |acknowledged: Head| {
+        let found = log::head(connection).map_err(Finding::from)?;
+        let at = log::hash_at(connection, acknowledged.position).map_err(Finding::from)?;
+        found.check(acknowledged, at).map_err(Finding::from)
+    };
+    match acknowledged {
+        Ok(Some(head)) => check(head).err(),
+        Ok(None) => Some(Finding::warning(
+            "the file `head` is not there: nobody can tell whether the log is complete",
+            "start the server: it writes a new one",
+        )),
+        Err(error) => Some(error.into()),
+    }
+}
+
+/// The log's end and the projection's digests at one moment.
+fn snapshot(connection: &Connection) -> Result<(Position, Digests), StoreError> {
+    let moment = connection.unchecked_transaction()?;
+    Ok((log::head(&moment)?.position, replay::digests(&moment)?))
+}
+
+fn compare(kept: &Digests, built: &Digests) -> Vec<Finding> {
+    let differing = kept.iter().zip(built).filter(|(kept, built)| kept != built);
+    let finding = |((table, _), _): (&(&str, Hash), _)| {
+        Finding::error(format!("the table `{table}` is not what the log makes of it"))
+    };
+    differing.map(finding).collect()
+}
+
+/// A walk along the whole log.
+struct Walk {
+    /// The fact before the next one.
+    before: Head,
+    end: Position,
+    replay: Replay,
+    /// Where each blob is named first, and whether as an event's data or in a value.
+    blobs: BTreeMap<Hash, (Position, Severity)>,
+    damaged: usize,
+}
+
+impl Walk {
+    fn new(end: Position) -> Result<Self, StoreError> {
+        let (replay, blobs) = (Replay::new()?, BTreeMap::new());
+        Ok(Self { before: Head::EMPTY, end, replay, blobs, damaged: 0 })
+    }
+
+    fn pages(
+        &mut self,
+        connection: &Connection,
+        findings: &mut Vec<Finding>,
+    ) -> Result<(), StoreError> {
+        while self.before.position < self.end && self.damaged < MOST_ALIKE {
+            let from = self.before.position;
+            self.page(connection, findings)?;
+            if self.before.position == from {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn page(
+        &mut self,
+        connection: &Connection,
+        findings: &mut Vec<Finding>,
+    ) -> Result<(), StoreError> {
+        let mut query = connection.prepare_cached(
+            "SELECT position, coalesce(streams.name, '') AS stream, at, actor,
+             facts.version AS version, facts.name AS name, hash, body
+             FROM facts LEFT JOIN streams ON streams.id = stream
+             WHERE position > ?1 AND position <= ?2 ORDER BY position LIMIT ?3",
+        )?;
+        let (from, to) = (number(self.before.position), number(self.end));
+        let mut rows = query.query(params![from, to, PAGE])?;
+        while let Some(row) = rows.next()? {
+            if let Err(finding) = self.fact(row) {
+                self.damaged += 1;
+                findings.push(finding);
+            }
+        }
+        Ok(())
+    }
+
+    fn fact(&mut self, row: &Row<'_>) -> Result<(), Finding> {
+        let position = values::position(row, "position")?;
+        let text = |column| values::get::<String>(row, column);
+        let (stream, actor, name) = (text("stream")?, text("actor")?, text("name")?);
+        let (at, version) = (values::get(row, "at")?, values::get(row, "version")?);
+        let header = Header { position, stream: &stream, at, actor: &actor, version, name: &name };
+        let body: Vec<u8> = values::get(row, "body")?;
+        let expected = header.chained(&self.before.hash, &Hash::of(&body));
+        let hash = values::hash(row, "hash")?;
+        let before = std::mem::replace(&mut self.before, Head { position, hash }).position;
+        if position.0 != before.0 + 1 {
+            let what = format!("the log lacks the facts {} to {}", before.0 + 1, position.0 - 1);
+            return Err(Finding::error(what));
+        }
+        if hash != expected {
+            let what = format!(
+                "the fact at position {} (a {name} of `{stream}`) is not what was appended",
+                position.0
+            );
+            return Err(Finding::error(what));
+        }
+        self.take(&stream, position, &log::fact(row)?)
+    }
+
+    fn take(&mut self, stream: &str, position: Position, fact: &Fact) -> Result<(), Finding> {
+        let stream: Stream = stream
+            .parse()
+            .map_err(|bad| Finding::error(format!("the fact at position {}: {bad}", position.0)))?;
+        self.replay.apply(&stream, position, fact)?;
+        for (blob, severity) in blobs_of(fact) {
+            self.blobs.entry(blob).or_insert((position, severity));
+        }
+        Ok(())
+    }
+}
+
+/// The blobs that a fact names. What stands in a value may only look like one: somebody outside
+/// may have written it, so that it is worth no more than a warning.
+fn blobs_of(fact: &Fact) -> Vec<(Hash, Severity)> {
+    match fact {
+        Fact::EventAccepted(accepted) => match &accepted.event.data {
+            Body::Blob(blob) => vec![(blob.blob, Severity::Error)],
+            Body::Inline(_) => Vec::new(),
+        },
+        Fact::KeySet { .. } | Fact::CursorMoved { .. } => Vec::new(),
+        other => {
+            let mut found = Vec::new();
+            let value = serde_json::to_value(other).unwrap_or_default();
+            collect_blobs(&value, &mut found);
+            found.into_iter().map(|blob| (blob, Severity::Warning)).collect()
+        }
+    }
+}
+
+fn collect_blobs(value: &model::Value, found: &mut Vec<Hash>) {
+    match value {
+        model::Value::Object(map) => {
+            let names_blob = map.len() == 3 && map.contains_key("blob");
+            if let Some(blob) = names_blob.then(|| BlobRef::deserialize(value).ok()).flatten() {
+                found.push(blob.blob);
+            }
+            map.values().for_each(|inner| collect_blobs(inner, found));
+        }
+        model::Value::Array(items) => items.iter().for_each(|item| collect_blobs(item, found)),
+        _ => {}
+    }
+}
+
+fn missing_blobs(folder: &Path, named: &BTreeMap<Hash, (Position, Severity)>) -> Vec<Finding> {
+    let folder = folder.join("blobs");
+    let look = |(hash, (position, severity)): (&Hash, &(Position, Severity))| {
+        let why = match blobs::get(&folder, *hash) {
+            Ok(Some(_)) => return None,
+            Ok(None) => "is not there".to_owned(),
+            Err(error) => format!("cannot be read: {error}"),
+        };
+        let what =
+            format!("the blob {hash}, which the fact at position {} names, {why}", position.0);
+        Some(Finding::new(*severity, what, RESTORE))
+    };
+    named.iter().filter_map(look).take(MOST_ALIKE).collect()
+}
