@@ -99,6 +99,11 @@ impl ErrorKind {
         }
     }
 
+    /// Whether a chain's `catch` sees it.
+    pub const fn is_catchable(self) -> bool {
+        !matches!(self, Self::Limit | Self::JournalMismatch)
+    }
+
     /// The kind that has this name.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)

@@ -10,6 +10,9 @@ pub const INLINE_EVENT_BYTES: usize = 512 * 1024 - 16 * 1024;
 pub const INLINE_VALUE_BYTES: usize = 256 * 1024;
 /// Most items of any list or map that a chain may see.
 pub const MAX_ITEMS: usize = 5_000;
+/// Most items of all lists, and of all maps, of a value that a chain may see: rhai counts them
+/// together, and walks what it counts recursively.
+pub const MAX_TOTAL_ITEMS: usize = 16_000;
 /// Deepest nesting of a value that a chain may see.
 pub const MAX_DEPTH: usize = 64;
 
@@ -22,6 +25,9 @@ pub enum Unfit {
     /// A list or map with more than [`MAX_ITEMS`].
     #[error("the value holds a list or map of {0} items, more than {MAX_ITEMS}")]
     Items(usize),
+    /// More than [`MAX_TOTAL_ITEMS`] in all its lists or in all its maps together.
+    #[error("the value holds {0} items in all, more than {MAX_TOTAL_ITEMS}")]
+    TotalItems(usize),
     /// Nested deeper than [`MAX_DEPTH`].
     #[error("the value is nested deeper than {MAX_DEPTH} levels")]
     Depth,
@@ -33,9 +39,26 @@ pub enum Unfit {
 /// Whether a chain can be given `value`, else why not.
 pub fn fits(value: &Value) -> Result<(), Unfit> {
     fits_within(value, MAX_DEPTH)?;
+    let (listed, mapped) = total_items(value);
+    if listed.max(mapped) > MAX_TOTAL_ITEMS {
+        return Err(Unfit::TotalItems(listed.max(mapped)));
+    }
     match value.to_string().len() {
         bytes if bytes > INLINE_VALUE_BYTES => Err(Unfit::Bytes(bytes)),
         _ => Ok(()),
+    }
+}
+
+/// The items of all lists and those of all maps in a value that is not nested too deep.
+fn total_items(value: &Value) -> (usize, usize) {
+    let sum = |(a, b): (usize, usize), item: &Value| {
+        let (c, d) = total_items(item);
+        (a + c, b + d)
+    };
+    match value {
+        Value::Array(items) => items.iter().fold((items.len(), 0), sum),
+        Value::Object(map) => map.values().fold((0, map.len()), sum),
+        _ => (0, 0),
     }
 }
 
@@ -91,6 +114,7 @@ mod tests {
         let deep = (0..70).fold(Value::Null, |inner, _| json!([inner]));
         for (value, unfit) in [
             (json!(vec![0; MAX_ITEMS + 1]), Unfit::Items(MAX_ITEMS + 1)),
+            (json!(vec![vec![0; 4_000]; 5]), Unfit::TotalItems(20_005)),
             (deep, Unfit::Depth),
             (json!(u64::MAX), Unfit::Number(u64::MAX)),
             (json!("x".repeat(INLINE_VALUE_BYTES)), Unfit::Bytes(INLINE_VALUE_BYTES + 2)),

@@ -1,0 +1,139 @@
+//! The functions that chains call; one file per kind of call.
+
+mod branches;
+mod handler;
+mod poll;
+mod record;
+mod run;
+mod sleep;
+mod unsupported;
+
+use std::rc::Rc;
+
+use expr::to_value;
+use model::value::kind_of;
+use model::{ErrorKind, Map, StepPath, Value};
+use rhai::{Dynamic, Engine, NativeCallContext};
+
+use crate::advance::{Ask, Step};
+use crate::host::{Host, Stop};
+use crate::limits::LIMITS;
+use crate::raise::{Answer, wrong};
+use crate::replay::{self, Said};
+
+pub(crate) use unsupported::WORDS as UNSUPPORTED;
+
+/// The names of all functions of this crate: a script cannot define them anew.
+const FUNCTIONS: [&str; 14] = [
+    "run",
+    "parallel",
+    "parallel_map",
+    "sleep",
+    "sleep_until",
+    "poll",
+    "undo",
+    "on_exit",
+    "emit",
+    "now",
+    "uuid",
+    "log",
+    "fail",
+    "get",
+];
+
+/// Variables that every chain finds, in its functions too.
+pub(crate) const PROVIDED: [&str; 3] = ["params", "config", "execution"];
+
+/// Whether scripts call this name and mean a function of chains.
+pub(crate) fn is_host_function(name: &str) -> bool {
+    FUNCTIONS.contains(&name) || UNSUPPORTED.contains(&name)
+}
+
+/// The names of all functions of this crate.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    FUNCTIONS.into_iter()
+}
+
+/// The engine of chains, whose functions act on `host`.
+pub(crate) fn engine(host: &Rc<Host>) -> Engine {
+    let mut engine = expr::engine(&LIMITS);
+    let progress = host.clone();
+    engine.on_progress(move |_| progress.is_over().then_some(Dynamic::UNIT));
+    provide(&mut engine, host);
+    run::register(&mut engine, host);
+    sleep::register(&mut engine, host);
+    poll::register(&mut engine, host);
+    record::register(&mut engine, host);
+    branches::register(&mut engine, host);
+    handler::register(&mut engine, host);
+    unsupported::register(&mut engine);
+    engine
+}
+
+/// A script's `fn` sees no variables around it: `params` and its like come from here.
+#[expect(deprecated, reason = "rhai marks the callback as volatile; the version is pinned")]
+fn provide(engine: &mut Engine, host: &Rc<Host>) {
+    let host = host.clone();
+    engine.on_var(move |name, _, context| {
+        if !PROVIDED.contains(&name) || context.scope().contains(name) {
+            return Ok(None);
+        }
+        host.with(|pass| pass.provided(name))
+    });
+}
+
+/// Asks for something that is answered from outside; the value, once it is there.
+fn ask(host: &Host, context: &NativeCallContext<'_>, path: StepPath, ask: Ask) -> Answer<Said> {
+    let journal = host.with(|pass| pass.journal.clone())?;
+    let said = host.look(&path, |found| replay::said(&path, &ask, &found, &journal))?;
+    match said {
+        Said::Mismatch(error) => Err(host.stop(Stop::Mismatch(error))),
+        Said::Nothing if !host.may_begin(&path)? => Err(host.stop(Stop::Waiting)),
+        Said::Nothing | Said::Open(None) => {
+            let position = host.place(context);
+            Err(host.wait(Step { path, ask, position }))
+        }
+        said => Ok(said),
+    }
+}
+
+/// The text that a function needs as its argument `name`.
+fn text(function: &str, name: &str, value: &Dynamic) -> Answer<String> {
+    value.clone().into_string().map_err(|found| {
+        invalid(format!("`{function}` needs {name} as a string, found {}", said_kind(found)))
+    })
+}
+
+/// The map that a function needs as its argument `name`; null is an empty one.
+fn map(function: &str, name: &str, value: &Dynamic) -> Answer<Map> {
+    match json(function, name, value)? {
+        Value::Object(map) => Ok(map),
+        Value::Null => Ok(Map::new()),
+        other => {
+            Err(invalid(format!("`{function}` needs {name} as a map, found {}", kind_of(&other))))
+        }
+    }
+}
+
+fn json(function: &str, name: &str, value: &Dynamic) -> Answer<Value> {
+    to_value(value).map_err(|error| invalid(format!("{name} of `{function}`: {error}")))
+}
+
+fn invalid(message: impl Into<String>) -> crate::raise::Raised {
+    wrong(ErrorKind::InvalidParameters, message)
+}
+
+/// rhai's names of types in our words.
+fn said_kind(rhai: &str) -> &str {
+    match rhai {
+        "()" => "null",
+        "i64" => "a whole number",
+        "f64" => "a number",
+        "bool" => "a boolean",
+        "array" => "a list",
+        "map" => "a map",
+        "Fn" => "a function",
+        "char" => "a character",
+        other => other,
+    }
+}

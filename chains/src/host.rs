@@ -1,0 +1,250 @@
+//! The state of one evaluation, shared with the functions that scripts call.
+//!
+//! A script that must wait is ended by an error that `catch` does not see. rhai wraps it into one
+//! that `catch` does see when it passes through a native function (`list.map(|x| run(…))`), so the
+//! error alone decides nothing: the *latch* does. While it is set, no operation is executed and
+//! every host function refuses; who evaluates reads the latch, never the error.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use model::{
+    Entry, ErrorKind, ExecutionId, Journal, Location, Record, StepError, StepPath, Timestamp,
+};
+use rhai::{Dynamic, EvalAltResult, NativeCallContext, Position};
+
+use crate::advance::{Input, Step};
+use crate::handlers::Registration;
+use crate::limits::{MAX_STEPS, OPERATIONS};
+use crate::raise::{Answer, Raised, wrong};
+
+/// Why an evaluation goes no further.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Stop {
+    /// Calls are waiting for their answers.
+    Waiting,
+    /// A bound was reached.
+    Limit(StepError),
+    /// The journal does not fit the program.
+    Mismatch(StepError),
+}
+
+/// What the functions of an engine know; empty between evaluations.
+#[derive(Default)]
+pub(crate) struct Host {
+    latched: Cell<bool>,
+    stop: RefCell<Option<Stop>>,
+    operations: Cell<u64>,
+    pass: RefCell<Option<Pass>>,
+}
+
+/// One evaluation.
+pub(crate) struct Pass {
+    pub(crate) journal: Rc<Journal>,
+    pub(crate) execution: ExecutionId,
+    pub(crate) now: Timestamp,
+    pub(crate) file: Rc<str>,
+    level: Level,
+    steps: usize,
+    restriction: Option<&'static str>,
+    provided: Vec<(&'static str, Dynamic)>,
+    /// Paths at which the journal held what the program asked for.
+    pub(crate) visited: Vec<StepPath>,
+    pub(crate) records: Vec<(StepPath, Record)>,
+    pub(crate) pending: Vec<Step>,
+    pub(crate) registrations: Vec<Registration>,
+}
+
+/// A level of step paths: the program itself, a branch, or a handler.
+#[derive(Clone, Default)]
+struct Level {
+    prefix: Option<StepPath>,
+    last: u32,
+}
+
+/// What a program finds in its journal at a path.
+pub(crate) enum Found<'a> {
+    Nothing,
+    Entry(&'a Entry),
+    Record(&'a Record),
+}
+
+impl Pass {
+    pub(crate) fn new(input: &Input, journal: &Journal, now: Timestamp, file: &str) -> Self {
+        Self {
+            journal: Rc::new(journal.clone()),
+            execution: input.execution.clone(),
+            now,
+            file: file.into(),
+            level: Level::default(),
+            steps: 0,
+            restriction: None,
+            provided: Vec::new(),
+            visited: Vec::new(),
+            records: Vec::new(),
+            pending: Vec::new(),
+            registrations: Vec::new(),
+        }
+    }
+
+    /// Keeps a variable for functions, which see none around them.
+    pub(crate) fn provide(&mut self, name: &'static str, value: &Dynamic) {
+        self.provided.push((name, value.clone().into_read_only().into_shared()));
+    }
+
+    /// The variable that is provided under `name`.
+    pub(crate) fn provided(&self, name: &str) -> Option<Dynamic> {
+        self.provided.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone())
+    }
+
+    fn next_path(&mut self) -> StepPath {
+        self.steps += 1;
+        self.level.last += 1;
+        match &self.level.prefix {
+            Some(prefix) => prefix.join(self.level.last),
+            None => StepPath::top(self.level.last),
+        }
+    }
+
+    /// Whether calls at `path` only repeat what is journaled: those of a chain that is undone.
+    fn only_replays(&self, path: &StepPath) -> bool {
+        self.journal.undo.is_some() && !path.is_handler()
+    }
+}
+
+impl Host {
+    /// Starts an evaluation.
+    pub(crate) fn begin(&self, pass: Pass) {
+        self.clear();
+        self.pass.replace(Some(pass));
+    }
+
+    /// Ends it.
+    pub(crate) fn end(&self) -> Option<Pass> {
+        self.clear();
+        self.pass.take()
+    }
+
+    /// Forgets why it stopped, and how much was spent: before a handler.
+    pub(crate) fn clear(&self) {
+        self.operations.set(0);
+        self.take_stop();
+    }
+
+    /// What stopped the evaluation, which may go on afterwards.
+    pub(crate) fn take_stop(&self) -> Option<Stop> {
+        self.latched.set(false);
+        self.stop.take()
+    }
+
+    /// Sets the latch; the first reason counts.
+    pub(crate) fn stop(&self, stop: Stop) -> Raised {
+        self.latched.set(true);
+        self.stop.borrow_mut().get_or_insert(stop);
+        terminated()
+    }
+
+    /// Counts an operation; true if there may be no more.
+    pub(crate) fn is_over(&self) -> bool {
+        let operations = self.operations.get() + 1;
+        self.operations.set(operations);
+        if operations > OPERATIONS && !self.latched.get() {
+            let message = format!(
+                "the chain used more than {OPERATIONS} operations: move heavy computing into an action"
+            );
+            let _ = self.stop(Stop::Limit(StepError::new(ErrorKind::Limit, message)));
+        }
+        self.latched.get()
+    }
+
+    /// Runs `work` on the state of the evaluation. It must not call into a script.
+    pub(crate) fn with<T>(&self, work: impl FnOnce(&mut Pass) -> T) -> Answer<T> {
+        match self.pass.borrow_mut().as_mut() {
+            Some(pass) => Ok(work(pass)),
+            None => Err(wrong(
+                ErrorKind::Rejected,
+                "a library is loaded once for many executions: call this inside one of its functions",
+            )),
+        }
+    }
+
+    /// The path of the next call, if calls are allowed here.
+    pub(crate) fn step(&self, function: &str) -> Answer<StepPath> {
+        if self.latched.get() {
+            return Err(terminated());
+        }
+        let (path, steps, restriction) = self.with(|pass| match pass.restriction {
+            Some(restriction) => (None, pass.steps, restriction),
+            None => (Some(pass.next_path()), pass.steps, ""),
+        })?;
+        if steps > MAX_STEPS {
+            let message = format!(
+                "the chain makes more than {MAX_STEPS} calls: give parts of its work to chains of their own"
+            );
+            return Err(self.stop(Stop::Limit(StepError::new(ErrorKind::Limit, message))));
+        }
+        path.ok_or_else(|| wrong(ErrorKind::Rejected, format!("`{function}` {restriction}")))
+    }
+
+    /// Reads the journal at `path` and notes that the program was there.
+    pub(crate) fn look<T>(&self, path: &StepPath, read: impl FnOnce(Found<'_>) -> T) -> Answer<T> {
+        self.with(|pass| {
+            let found = match (pass.journal.entry(path), pass.journal.record(path)) {
+                (Some(entry), _) => Found::Entry(entry),
+                (None, Some(record)) => Found::Record(record),
+                (None, None) => Found::Nothing,
+            };
+            if !matches!(found, Found::Nothing) {
+                pass.visited.push(path.clone());
+            }
+            read(found)
+        })
+    }
+
+    /// Whether a call at `path` may be made for the first time.
+    pub(crate) fn may_begin(&self, path: &StepPath) -> Answer<bool> {
+        self.with(|pass| !pass.only_replays(path))
+    }
+
+    /// Notes a call that waits for its answer, and stops here.
+    pub(crate) fn wait(&self, step: Step) -> Raised {
+        match self.with(|pass| pass.pending.push(step)) {
+            Ok(()) => self.stop(Stop::Waiting),
+            Err(error) => error,
+        }
+    }
+
+    /// Runs `work` as a level of its own below `prefix`.
+    pub(crate) fn below<T>(&self, prefix: StepPath, work: impl FnOnce() -> T) -> Answer<T> {
+        let inner = Level { prefix: Some(prefix), last: 0 };
+        let outer = self.with(|pass| std::mem::replace(&mut pass.level, inner))?;
+        let result = work();
+        self.with(|pass| pass.level = outer)?;
+        Ok(result)
+    }
+
+    /// Runs `work` while calls of the host are refused with this text after the function's name.
+    pub(crate) fn restricted<T>(
+        &self,
+        restriction: &'static str,
+        work: impl FnOnce() -> T,
+    ) -> Answer<T> {
+        let outer = self.with(|pass| pass.restriction.replace(restriction))?;
+        let result = work();
+        self.with(|pass| pass.restriction = outer)?;
+        Ok(result)
+    }
+
+    /// Where in a file the script makes this call.
+    pub(crate) fn place(&self, context: &NativeCallContext<'_>) -> Option<Location> {
+        let position = context.call_position();
+        let own = || self.with(|pass| pass.file.to_string()).unwrap_or_default();
+        let file = context.call_source().map_or_else(own, ToOwned::to_owned);
+        let line = position.line()?;
+        Some(Location { file, line, column: position.position().unwrap_or(0) })
+    }
+}
+
+fn terminated() -> Raised {
+    EvalAltResult::ErrorTerminated(Dynamic::UNIT, Position::NONE).into()
+}
