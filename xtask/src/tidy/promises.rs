@@ -63,25 +63,50 @@ fn problem(source: Option<&str>, file: &str, test: &str) -> Option<String> {
     let attributes: Vec<&&str> = attributes.collect();
     let is =
         |name: &str| attributes.iter().any(|line| line.starts_with("#[") && line.contains(name));
-    match (is("ignore"), is("test")) {
-        (true, _) => Some(format!("`{test}` in `{file}` is ignored: it holds nothing")),
-        (_, false) => Some(format!("`{test}` in `{file}` is no test")),
-        _ => None,
+    if is("ignore") {
+        return Some(format!("`{test}` in `{file}` is ignored: it holds nothing"));
     }
+    let runs = is("test") || contract(source).any(|behaviour| behaviour == test);
+    (!runs).then(|| format!("`{test}` in `{file}` is no test"))
+}
+
+/// What a contract suite runs over every implementation: the names in its `contract!(…)`.
+fn contract(source: &str) -> impl Iterator<Item = &str> {
+    let list = source.split("\ncontract!(").nth(1).and_then(|rest| rest.split(");").next());
+    list.into_iter().flat_map(|list| list.split(',')).map(str::trim)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const SOURCE: &str = "#[test]\nfn a_is_b() {}\n#[test]\n#[ignore = \"slow\"]\nfn c() {}\nfn d() {}\n\
-                          #[tokio::test]\nasync fn e() {}\n";
+    const SOURCE: &str = r#"
+#[test]
+fn a_is_b() {}
+#[test]
+#[ignore = "slow"]
+fn c() {}
+fn d() {}
+#[tokio::test]
+async fn e() {}
+contract!(
+    g,
+    h,
+);
+async fn g(store: &dyn Store) {}
+"#;
 
     #[test]
     fn only_a_test_that_runs_holds_a_promise() {
-        for (test, held) in
-            [("a_is_b", true), ("e", true), ("c", false), ("d", false), ("f", false)]
-        {
+        for (test, held) in [
+            ("a_is_b", true),
+            ("e", true),
+            ("c", false),
+            ("d", false),
+            ("f", false),
+            ("g", true),
+            ("h", false),
+        ] {
             assert_eq!(problem(Some(SOURCE), "a.rs", test).is_none(), held, "{test}");
         }
         assert!(problem(None, "a.rs", "a").is_some());
