@@ -115,6 +115,8 @@ fn library() -> Module {
     BitFieldPackage::init(&mut module);
     LogicPackage::init(&mut module);
     MoreStringPackage::init(&mut module);
+    // Left lazy, each operator of each evaluation would hash every function's name to find none.
+    module.register_lazy_functions();
     module.build_index();
     module
 }
