@@ -1,6 +1,6 @@
 //! The parameters of timers, once they fit their schema and hold its defaults.
 
-use model::{Duration, Map, Timestamp, Value};
+use model::{Duration, Map, Value};
 
 use super::Timer;
 use super::schedule::{BadCron, Jitter, Schedule};
@@ -56,8 +56,10 @@ pub(crate) fn interval(parameters: &Map) -> Result<Timer, BuildError> {
 
 /// Reads the parameters of `timer.at`.
 pub(crate) fn at(parameters: &Map) -> Result<Timer, BuildError> {
-    let time: Timestamp = parsed(parameters, "time").map_err(|error| {
-        error.with_hint("write it with its offset, such as `2026-03-29T02:30:00Z`")
+    let written = text(parameters, "time")?;
+    let time = written.parse().map_err(|_| {
+        BuildError::at("time", format!("`time: {written}` is not a point in time"))
+            .with_hint("write it with its offset, such as `2026-03-29T02:30:00Z`")
     })?;
     timer("timer.at", Schedule::At(time), Misfire::Once)
 }

@@ -1,0 +1,106 @@
+//! A sink that remembers, and a sensor that runs beside the test.
+
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use host::Clock;
+use model::{Event, Value};
+use sensors::{Context, Emission, Sensor, SensorError, SensorState, Sink, SinkError};
+use tokio_util::sync::CancellationToken;
+
+/// Remembers what was emitted, and the cursor stored last.
+#[derive(Default)]
+pub struct Recorder(Mutex<Recorded>);
+
+/// What a recorder remembers.
+#[derive(Default)]
+pub struct Recorded {
+    pub emissions: Vec<Emission>,
+    pub cursor: Option<Value>,
+    pub states: Vec<SensorState>,
+    /// The next emissions that are not stored.
+    pub refuse: usize,
+}
+
+impl Recorder {
+    pub fn look<T>(&self, at: impl FnOnce(&mut Recorded) -> T) -> T {
+        at(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Every event, oldest first.
+    pub fn events(&self) -> Vec<Event> {
+        self.look(|recorded| recorded.emissions.iter().flat_map(|e| e.events.clone()).collect())
+    }
+
+    pub fn cursor(&self) -> Option<Value> {
+        self.look(|recorded| recorded.cursor.clone())
+    }
+
+    /// Waits until `wanted` holds.
+    pub async fn until(&self, what: &str, wanted: impl Fn(&Recorded) -> bool) {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+        while !self.look(|recorded| wanted(recorded)) {
+            assert!(tokio::time::Instant::now() < deadline, "waited too long: {what}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+impl Sink for Recorder {
+    fn emit(&self, emission: Emission) -> BoxFuture<'_, Result<(), SinkError>> {
+        let stored = self.look(|recorded| {
+            if recorded.refuse > 0 {
+                recorded.refuse -= 1;
+                return Err(SinkError("the store is closed".to_owned()));
+            }
+            recorded.cursor = emission.cursor.clone().or(recorded.cursor.take());
+            recorded.emissions.push(emission);
+            Ok(())
+        });
+        futures::future::ready(stored).boxed()
+    }
+
+    fn state(&self, state: SensorState) {
+        self.look(|recorded| recorded.states.push(state));
+    }
+}
+
+/// A sensor that runs until it is stopped.
+pub struct Running {
+    cancel: CancellationToken,
+    task: tokio::task::JoinHandle<Result<(), SensorError>>,
+}
+
+impl Running {
+    /// Starts `sensor` from the cursor that `recorder` holds.
+    pub fn start(sensor: Arc<dyn Sensor>, recorder: Arc<Recorder>, clock: Clock) -> Self {
+        let cancel = CancellationToken::new();
+        let token = cancel.clone();
+        let task = tokio::spawn(async move {
+            let context = Context {
+                source: "tripline:test/app/sensor".to_owned(),
+                cursor: recorder.cursor(),
+                sink: recorder.as_ref(),
+                clock,
+                cancel: token,
+            };
+            sensor.run(context).await
+        });
+        Self { cancel, task }
+    }
+
+    /// Tells it to end and waits for that.
+    pub async fn stop(self) -> Result<(), SensorError> {
+        self.cancel.cancel();
+        self.task.await.unwrap()
+    }
+
+    /// Waits until it ends by itself.
+    pub async fn ended(self) -> Result<(), SensorError> {
+        self.task.await.unwrap()
+    }
+}
