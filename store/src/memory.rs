@@ -74,7 +74,8 @@ impl Memory {
     }
 
     fn append_now(&self, batch: Batch) -> Result<Appended, StoreError> {
-        let batch = Prepared::of(batch)?;
+        let mut batch = Prepared::of(batch)?;
+        read_back(&mut batch)?;
         let mut state = self.lock();
         let appended = state.append(batch);
         self.head.send_replace(state.head());
@@ -199,6 +200,15 @@ impl Execution {
     fn row(&self, id: &ExecutionId) -> ExecutionRow {
         execution_row(id.clone(), self.request.clone(), self.position, self.standing.clone())
     }
+}
+
+/// Replaces the facts by what reads back from their bytes, as it would from a disk.
+fn read_back(batch: &mut Prepared) -> Result<(), StoreError> {
+    for encoded in batch.writes.iter_mut().flat_map(|write| &mut write.facts) {
+        let read = Fact::decode(model::fact::VERSION, &encoded.body);
+        encoded.fact = read.map_err(|error| StoreError::Refused(error.to_string()))?;
+    }
+    Ok(())
 }
 
 fn execution_fits(filter: &ExecutionFilter, row: &ExecutionRow) -> bool {

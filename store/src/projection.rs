@@ -30,8 +30,12 @@ impl Standing {
         message: None,
     };
 
-    /// Takes in the next fact of the execution's stream.
+    /// Takes in the next fact of the execution's stream. The end is the end: what comes late
+    /// stays in the log and changes nothing here.
     pub(crate) fn apply(&mut self, fact: &Fact) {
+        if self.state.is_end() {
+            return;
+        }
         self.state = self.state.after(fact);
         self.wake_at = self.wake_after(fact);
         match fact {

@@ -312,6 +312,10 @@ async fn an_executions_row_follows_its_facts(store: &dyn Store) {
     put(store, execution(2), facts).await;
     let row = store.execution(&execution_id(2)).await.unwrap().unwrap();
     assert_eq!(brief(&row), "succeeded started 11 finished 12 wakes - -");
+    // The end is the end, whatever comes late.
+    put(store, execution(2), vec![finished("2", 13), parked(Some(90))]).await;
+    let row = store.execution(&execution_id(2)).await.unwrap().unwrap();
+    assert_eq!(brief(&row), "succeeded started 11 finished 12 wakes - -");
 }
 
 async fn a_request_to_cancel_makes_a_waiting_execution_due(store: &dyn Store) {
