@@ -2,7 +2,9 @@
 
 mod support;
 
+use actions::{Action, Metadata, Program, ProgramSpec};
 use expect_test::{Expect, expect};
+use model::Effect;
 use serde_json::json;
 use support::*;
 
@@ -30,6 +32,52 @@ async fn an_exit_code_promises_that_there_was_no_lasting_effect() {
     check("exit 3", expect!["failed program: the program exited with 3"]).await;
     check("exit 127", expect!["failed program: the program exited with 127"]).await;
     check("kill -KILL $$", expect!["unknown program: the program was ended by signal 9"]).await;
+}
+
+#[tokio::test]
+async fn a_program_that_is_ended_leaves_its_outcome_unknown() {
+    let place = Place::new();
+    let began = place.path("began");
+    place.script("slow.sh", &format!("#!/bin/sh\ntouch {}\nsleep 60\n", began.display()));
+    let program = place.program("slow.sh");
+    let performing = place.performing(json!({}));
+    let cancel = performing.cancel.clone();
+    let cancelling = async {
+        eventually("the program", || began.exists().then_some(())).await;
+        cancel.cancel();
+    };
+    let (performance, ()) = tokio::join!(program.perform(performing), cancelling);
+    assert_eq!(told(&performance), "unknown cancelled: the program was ended before it was done");
+    let performing = place.performing(json!({}));
+    performing.cancel.cancel();
+    let performance = program.perform(performing).await;
+    assert_eq!(told(&performance), "failed cancelled: the program was cancelled before it began");
+}
+
+#[tokio::test]
+async fn a_program_that_prints_too_much_may_have_had_its_effect() {
+    let expected = "unknown too_large: the program printed more than 4 MiB on stdout: print a path or a summary instead";
+    for script in ["exec yes", "head -c 4194305 /dev/zero"] {
+        assert_eq!(told(&Place::new().perform(script, json!({})).await), expected, "{script}");
+    }
+}
+
+#[tokio::test]
+async fn a_program_is_unsafe_unless_its_file_says_otherwise() {
+    let place = Place::new();
+    let spec =
+        |effect| ProgramSpec { metadata: Metadata { effect, ..metadata() }, ..place.spec("a.sh") };
+    for (declared, effect) in [(None, Effect::Unsafe), (Some(Effect::Read), Effect::Read)] {
+        assert_eq!(Program::new(spec(declared), place.programs()).effect(&json!({})), effect);
+    }
+}
+
+#[tokio::test]
+async fn a_program_finds_its_packs_files_beside_itself() {
+    let place = Place::new();
+    place.script("lib/greeting.txt", "hello");
+    let performance = place.perform("cat \"$(dirname \"$0\")/lib/greeting.txt\"", json!({})).await;
+    assert_eq!(done(performance), json!({ "text": "hello" }));
 }
 
 #[tokio::test]
@@ -83,7 +131,6 @@ async fn what_cannot_be_run_failed_certainly_and_says_what_to_do() {
             "failed rejected: `entry_point: ../../bin/sh` leads out of the pack: name a file below `actions/`",
         ),
     ] {
-        use actions::Action;
         let performance = place.program(entry_point).perform(place.performing(json!({}))).await;
         assert_eq!(told(&performance), expected);
     }

@@ -38,14 +38,17 @@ impl Place {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
-    pub(crate) fn program(&self, entry_point: &str) -> Program {
-        let spec = ProgramSpec {
+    pub(crate) fn spec(&self, entry_point: &str) -> ProgramSpec {
+        ProgramSpec {
             metadata: metadata(),
             pack_folder: self.path("pack"),
             entry_point: entry_point.to_owned(),
             limits: Limits::default(),
-        };
-        Program::new(spec, self.programs())
+        }
+    }
+
+    pub(crate) fn program(&self, entry_point: &str) -> Program {
+        Program::new(self.spec(entry_point), self.programs())
     }
 
     pub(crate) fn performing(&self, parameters: Value) -> Performing {

@@ -1,0 +1,155 @@
+//! The built-in actions as a whole, and the small ones.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::Command;
+
+use actions::{BuiltinContext, Metadata, SharedAction};
+use expect_test::expect;
+use host::git::{Credentials, Git, Mirrors, Options};
+use model::{ErrorKind, Performance, Value};
+use serde_json::json;
+use support::{done, kind, performing, told};
+
+fn action(name: &str, context: &BuiltinContext) -> SharedAction {
+    let all = actions::builtin(context);
+    all.into_iter().find(|action| action.metadata().reference.as_str() == name).unwrap()
+}
+
+async fn perform(name: &str, parameters: Value) -> Performance {
+    let action = action(name, &BuiltinContext::default());
+    let mut parameters = parameters;
+    action.metadata().parameters.fill(parameters.as_object_mut().unwrap());
+    action.perform(performing(parameters)).await
+}
+
+fn line(action: &Metadata) -> String {
+    let required: Vec<&str> = action.parameters.required().collect();
+    let parameters = action.parameters.properties().keys().map(|name| {
+        if required.contains(&name.as_str()) { name.clone() } else { format!("{name}?") }
+    });
+    let effect = action.effect.map_or("depends", model::Effect::as_str);
+    let result: Vec<&str> = action.result.properties().keys().map(String::as_str).collect();
+    let parameters = parameters.collect::<Vec<_>>().join(", ");
+    format!("{} ({parameters}) -> {} [{effect}]", action.reference, result.join(", "))
+}
+
+#[test]
+fn every_action_declares_what_it_takes_and_returns() {
+    let mut listing = String::new();
+    for action in actions::declarations() {
+        writeln!(listing, "{}", line(&action)).unwrap();
+    }
+    expect![[r#"
+        core.echo (value) -> value [read]
+        core.fail (effect?, kind?, message, outcome?) ->  [depends]
+        core.noop () ->  [read]
+        datastore.compare_and_set (expected?, key, scope?, ttl?, value) -> current, swapped [idempotent]
+        datastore.delete (key, scope?) -> deleted [idempotent]
+        datastore.get (default?, key, scope?) -> found, value [read]
+        datastore.increment (by?, key, scope?) -> value [idempotent]
+        datastore.list (limit?, prefix?, scope?) -> keys, more [read]
+        datastore.set (key, scope?, ttl?, value) ->  [idempotent]
+        git.export (commit, sensor, to) -> commit, existed, path [idempotent]
+        http.request (body?, expect?, follow_redirects?, form?, headers?, idempotency_header?, json?, method?, query?, timeout?, url) -> body, body_base64, headers, json, status, url [depends]
+    "#]].assert_eq(&listing);
+}
+
+#[tokio::test]
+async fn echo_returns_its_value_and_noop_nothing() {
+    for value in [json!(null), json!([1, { "a": "b" }])] {
+        assert_eq!(
+            done(perform("core.echo", json!({ "value": value })).await),
+            json!({ "value": value })
+        );
+    }
+    assert_eq!(done(perform("core.noop", json!({})).await), json!({}));
+}
+
+#[tokio::test]
+async fn fail_fails_as_it_is_told_to() {
+    let failed = perform("core.fail", json!({ "message": "no" })).await;
+    assert_eq!(told(&failed), "failed failed: no");
+    let parameters = json!({ "message": "lost", "kind": "timeout", "outcome": "unknown" });
+    assert_eq!(told(&perform("core.fail", parameters).await), "unknown timeout: lost");
+    let fail = action("core.fail", &BuiltinContext::default());
+    assert_eq!(fail.effect(&json!({ "effect": "unsafe" })), model::Effect::Unsafe);
+    assert_eq!(fail.effect(&json!({})), model::Effect::Read);
+}
+
+fn git(folder: &Path, arguments: &[&str]) -> String {
+    let mut command = Command::new("git");
+    command.arg("-C").arg(folder).args(["-c", "user.name=a", "-c", "user.email=a@example.com"]);
+    let output = command.args(arguments).output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// A context whose sensor `demo.app` has fetched a repository of one commit; and that commit.
+async fn exported_place(folder: &Path) -> (BuiltinContext, String) {
+    let origin = folder.join("origin");
+    std::fs::create_dir_all(&origin).unwrap();
+    git(&origin, &["init", "-q", "-b", "main"]);
+    std::fs::write(origin.join("file.txt"), "content").unwrap();
+    git(&origin, &["add", "file.txt"]);
+    git(&origin, &["commit", "-q", "-m", "first"]);
+    let commit = git(&origin, &["rev-parse", "HEAD"]);
+    let client = Git::new(Options { allow_local: true, ..Options::default() });
+    let remote = client.remote(origin.to_str().unwrap(), Credentials::None).unwrap();
+    let mirror = client.repository(folder.join("mirror"), remote);
+    mirror.fetch(&["refs/heads/*".parse().unwrap()]).await.unwrap();
+    let mirrors = Mirrors::default();
+    mirrors.register("demo.app".parse().unwrap(), mirror);
+    (BuiltinContext { mirrors, exports: folder.join("exports") }, commit)
+}
+
+#[tokio::test]
+async fn an_export_is_written_once_and_found_again() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let (context, commit) = exported_place(folder.path()).await;
+    let export = action("git.export", &context);
+    let absolute = folder.path().join("elsewhere/app");
+    for (to, path) in [
+        ("app-1", folder.path().join("exports/app-1")),
+        (absolute.to_str().unwrap(), absolute.clone()),
+    ] {
+        for existed in [false, true] {
+            let parameters = json!({ "sensor": "app", "commit": commit, "to": to });
+            let mut performing = performing(parameters);
+            performing.pack = Some("demo".parse().unwrap());
+            let result = done(export.perform(performing).await);
+            let expected = json!({ "commit": commit, "path": path.to_str(), "existed": existed });
+            assert_eq!(result, expected);
+            assert_eq!(std::fs::read_to_string(path.join("file.txt")).unwrap(), "content");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_export_that_cannot_be_made_says_why() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let (context, commit) = exported_place(folder.path()).await;
+    let export = action("git.export", &context);
+    std::fs::create_dir_all(folder.path().join("exports/taken")).unwrap();
+    for (sensor, commit, to, error) in [
+        ("demo.other", commit.as_str(), "a", ErrorKind::NotFound),
+        ("app", commit.as_str(), "a", ErrorKind::InvalidParameters),
+        ("demo.app", "0000000000000000000000000000000000000000", "a", ErrorKind::NotFound),
+        ("demo.app", commit.as_str(), "taken", ErrorKind::Conflict),
+        ("demo.app", commit.as_str(), "../a", ErrorKind::InvalidParameters),
+        ("demo.app", commit.as_str(), "", ErrorKind::InvalidParameters),
+    ] {
+        let parameters = json!({ "sensor": sensor, "commit": commit, "to": to });
+        let performance = export.perform(performing(parameters)).await;
+        assert_eq!(
+            kind(&performance),
+            ("failed", Some(error)),
+            "{sensor} {to}: {}",
+            told(&performance)
+        );
+    }
+}
