@@ -25,12 +25,8 @@ pub(super) fn list(
     connection: &Connection,
     filter: &ExecutionFilter,
 ) -> Result<Vec<ExecutionRow>, StoreError> {
-    let (conditions, values) = conditions(filter);
-    let conditions = conditions.join(" AND ");
-    let mut query = connection.prepare(&format!(
-        "SELECT * FROM executions WHERE {conditions} ORDER BY position DESC LIMIT {}",
-        filter.limit as i64
-    ))?;
+    let (query, values) = listing(filter);
+    let mut query = connection.prepare(&query)?;
     let mut rows = query.query(params_from_iter(values))?;
     let mut found = Vec::new();
     while let Some(next) = rows.next()? {
@@ -39,7 +35,15 @@ pub(super) fn list(
     Ok(found)
 }
 
-/// The filter as SQL: conditions, each with one value.
+fn listing(filter: &ExecutionFilter) -> (String, Vec<Sql>) {
+    let (conditions, values) = conditions(filter);
+    let (conditions, limit) = (conditions.join(" AND "), filter.limit as i64);
+    let query =
+        format!("SELECT * FROM executions WHERE {conditions} ORDER BY position DESC LIMIT {limit}");
+    (query, values)
+}
+
+/// The filter as SQL: conditions, and the values that they name by a question mark.
 fn conditions(filter: &ExecutionFilter) -> (Vec<String>, Vec<Sql>) {
     let mut terms = vec![("position < ?".to_owned(), before(filter.before))];
     let mut wanted = |column: &str, value: Option<String>| {
@@ -72,16 +76,16 @@ pub(super) fn before(before: Option<crate::port::Position>) -> Sql {
     Sql::Integer(before.map_or(i64::MAX, number))
 }
 
+const UNFINISHED: &str = "SELECT id, rule, state, wake_at FROM executions
+    WHERE finished_at IS NULL AND id > ?1 ORDER BY id LIMIT ?2";
+
 /// Executions that have not ended, in order of id.
 pub(super) fn unfinished(
     connection: &Connection,
     after: Option<&ExecutionId>,
     limit: usize,
 ) -> Result<Vec<Unfinished>, StoreError> {
-    let mut query = connection.prepare_cached(
-        "SELECT id, rule, state, wake_at FROM executions
-         WHERE finished_at IS NULL AND id > ?1 ORDER BY id LIMIT ?2",
-    )?;
+    let mut query = connection.prepare_cached(UNFINISHED)?;
     let after = after.map_or("", ExecutionId::as_str);
     let mut rows = query.query(params![after, limit as i64])?;
     let mut found = Vec::new();
@@ -151,4 +155,43 @@ fn origin(row: &Row<'_>) -> Result<Origin, StoreError> {
         (_, _, Some(of)) => Origin::Rerun { of },
         _ => Origin::Manual,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::port::Position;
+
+    /// How SQLite would go about a query.
+    fn plan(query: &str, values: Vec<Sql>) -> String {
+        let mut connection = Connection::open_in_memory().unwrap();
+        super::super::schema::build(&mut connection).unwrap();
+        let mut query = connection.prepare(&format!("EXPLAIN QUERY PLAN {query}")).unwrap();
+        let lines = query.query_map(params_from_iter(values), |row| row.get::<_, String>("detail"));
+        lines.unwrap().collect::<Result<Vec<_>, _>>().unwrap().join(" / ")
+    }
+
+    #[test]
+    fn a_page_of_unfinished_executions_is_read_from_their_own_index() {
+        let values = vec![Sql::Text(String::new()), Sql::Integer(100)];
+        let expected = "SEARCH executions USING INDEX executions_unfinished (id>?)";
+        assert_eq!(plan(UNFINISHED, values), expected);
+    }
+
+    #[test]
+    fn listings_are_read_newest_first_and_never_sorted() {
+        let all = || ExecutionFilter { before: Some(Position(9)), ..ExecutionFilter::default() };
+        let states = vec![ExecutionState::Failed, ExecutionState::TimedOut];
+        for (filter, through) in [
+            (all(), "INTEGER PRIMARY KEY"),
+            (ExecutionFilter { states: states[..1].to_vec(), ..all() }, "executions_by_state"),
+            (ExecutionFilter { states, ..all() }, "INTEGER PRIMARY KEY"),
+            (ExecutionFilter { rule: "a.b".parse().ok(), ..all() }, "executions_by_rule"),
+            (ExecutionFilter { action: "a.b".parse().ok(), ..all() }, "executions_by_action"),
+        ] {
+            let (query, values) = listing(&filter);
+            let plan = plan(&query, values);
+            assert!(plan.contains(through) && !plan.contains("TEMP B-TREE"), "{plan}");
+        }
+    }
 }
