@@ -14,10 +14,12 @@
 //! assert!(engine.eval_expression_with_scope::<bool>(&mut scope, "trigger.sise <= 5").is_err());
 //! ```
 
+pub mod condition;
 pub mod engine;
 pub mod json;
 mod lookup;
 mod order;
+pub mod template;
 mod words;
 
 pub use engine::{Limits, engine};

@@ -1,0 +1,583 @@
+//! Expressions over named JSON values: checked when a file is loaded, compiled once per thread.
+//!
+//! An [`Expression`] is source text only, so it may cross threads; compiled programs stay in the
+//! [`Interpreter`] of each thread.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use model::diagnostic::suggest;
+use model::{Timestamp, Value};
+use rhai::{
+    AST, ASTNode, Dynamic, Engine, EvalAltResult, Expr, FnCallExpr, LexError, ParseError,
+    ParseErrorType, Position, Scope, Stmt,
+};
+
+use crate::{Limits, NotJson, engine, to_dynamic, to_value};
+
+/// Compiled programs kept at a time; beyond it all are let go and compiled again when needed.
+const MAX_PROGRAMS: usize = 16_384;
+
+/// Functions that rhai implements itself, without metadata.
+const KEYWORDS: [&str; 6] = ["type_of", "call", "curry", "is_shared", "is_def_var", "Fn"];
+
+/// An expression that was checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expression {
+    source: Arc<str>,
+    /// The names in scope that it reads.
+    reads: Vec<&'static str>,
+    /// `trigger.a.b` as its parts.
+    path: Option<Vec<String>>,
+    /// Whether a closure in it captures a name in scope.
+    captures: bool,
+}
+
+/// An expression that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct BadExpression {
+    /// What is wrong.
+    pub message: String,
+    /// Line in the text, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+    /// What to do.
+    pub hint: Option<String>,
+}
+
+/// An evaluation that failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Failed {
+    /// What went wrong.
+    pub message: String,
+    /// Line in the expression, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+}
+
+/// The values that names stand for; each is converted once, and only if an expression reads it.
+#[derive(Debug)]
+pub struct Frame<'v> {
+    values: BTreeMap<&'static str, &'v Value>,
+    converted: Scope<'static>,
+}
+
+/// Checks and evaluates expressions; lives on one thread.
+#[derive(Debug)]
+pub struct Interpreter {
+    engine: Engine,
+    names: Vec<&'static str>,
+    now: Rc<Cell<Timestamp>>,
+    /// Whether the expression that runs gets a copy of its own for each name it reads.
+    copies: Rc<Cell<bool>>,
+    functions: OnceCell<BTreeMap<String, BTreeSet<usize>>>,
+    programs: RefCell<HashMap<Arc<str>, Rc<AST>>>,
+}
+
+impl<'v> Frame<'v> {
+    /// No names yet.
+    pub fn new() -> Self {
+        Self { values: BTreeMap::new(), converted: Scope::new() }
+    }
+
+    /// Lets `name` stand for `value`, whatever it stood for before.
+    pub fn set(&mut self, name: &'static str, value: &'v Value) {
+        let _ = self.converted.remove::<Dynamic>(name);
+        self.values.insert(name, value);
+    }
+
+    fn convert(&mut self, name: &'static str) -> Result<(), NotJson> {
+        if !self.converted.contains(name) {
+            let value = self.values.get(name).copied().unwrap_or(&Value::Null);
+            // A constant: a method that would change it for the expressions after is refused.
+            self.converted.push_constant_dynamic(name, to_dynamic(value)?);
+        }
+        Ok(())
+    }
+
+    /// What stands at a plain path, where every step is a map's key.
+    fn find(&self, path: &[String]) -> Option<&'v Value> {
+        let (root, steps) = path.split_first()?;
+        let root = self.values.get(root.as_str()).copied()?;
+        steps.iter().try_fold(root, |value, step| value.as_object()?.get(step))
+    }
+}
+
+impl Default for Frame<'_> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Interpreter {
+    /// An interpreter of expressions that may read `names`.
+    pub fn new(names: &[&'static str]) -> Self {
+        let now = Rc::new(Cell::new(Timestamp::UNIX_EPOCH));
+        let copies = Rc::new(Cell::new(false));
+        let mut engine = engine(&Limits::CONDITION);
+        engine.set_strict_variables(true);
+        let told = Rc::clone(&now);
+        engine.register_fn("now", move || told.get().to_string());
+        copy_on_read(&mut engine, Rc::clone(&copies));
+        Self {
+            engine,
+            names: names.to_vec(),
+            now,
+            copies,
+            functions: OnceCell::new(),
+            programs: RefCell::default(),
+        }
+    }
+
+    /// What `now()` answers from here on.
+    pub fn set_now(&self, now: Timestamp) {
+        self.now.set(now);
+    }
+
+    /// Checks that `source` is one expression of known names and functions.
+    pub fn check(&self, source: &str) -> Result<Expression, BadExpression> {
+        let source = source.trim_end();
+        if let Some(path) = self.plain_path(source) {
+            let reads = self.names.iter().filter(|name| path[0] == **name).copied().collect();
+            return Ok(Expression {
+                source: source.into(),
+                reads,
+                path: Some(path),
+                captures: false,
+            });
+        }
+        let program = self.compile(source).map_err(|error| self.describe(&error))?;
+        self.examine(source, &program)
+    }
+
+    fn examine(&self, source: &str, program: &AST) -> Result<Expression, BadExpression> {
+        let mut reads = BTreeSet::new();
+        let mut captures = false;
+        let mut refused = None;
+        program.walk(&mut |nodes: &[ASTNode]| {
+            match nodes.last() {
+                Some(ASTNode::Expr(Expr::Variable(variable, ..))) => {
+                    reads.extend(self.names.iter().find(|name| variable.1 == **name));
+                }
+                Some(
+                    ASTNode::Expr(Expr::FnCall(call, at)) | ASTNode::Stmt(Stmt::FnCall(call, at)),
+                ) => {
+                    refused = self.refuse_call(call, *at, 0);
+                }
+                Some(ASTNode::Expr(Expr::MethodCall(call, at))) => {
+                    refused = self.refuse_call(call, *at, 1);
+                }
+                Some(ASTNode::Stmt(Stmt::Share(_))) => captures = true,
+                _ => {}
+            }
+            refused.is_none()
+        });
+        let reads = reads.into_iter().collect();
+        match refused {
+            Some(error) => Err(error),
+            None => Ok(Expression { source: source.into(), reads, path: None, captures }),
+        }
+    }
+
+    /// The value of `expression` over the values of `frame`.
+    pub fn evaluate(
+        &self,
+        expression: &Expression,
+        frame: &mut Frame<'_>,
+    ) -> Result<Value, Failed> {
+        let found = expression.path.as_ref().and_then(|path| frame.find(path));
+        if let Some(value) = found {
+            return Ok(value.clone());
+        }
+        // Not all of it is maps: rhai answers, or knows the error.
+        let value = self.run(expression, frame)?;
+        to_value(&value).map_err(|error| Failed::whole(error.to_string()))
+    }
+
+    fn run(&self, expression: &Expression, frame: &mut Frame<'_>) -> Result<Dynamic, Failed> {
+        for name in &expression.reads {
+            let unfit = |error| Failed::whole(format!("`{name}` cannot be read: {error}"));
+            frame.convert(name).map_err(unfit)?;
+        }
+        let program = self.program(&expression.source)?;
+        self.copies.set(expression.captures);
+        let result = self.engine.eval_ast_with_scope(&mut frame.converted, &program);
+        result.map_err(|error| Failed::from_rhai(*error))
+    }
+
+    fn program(&self, source: &Arc<str>) -> Result<Rc<AST>, Failed> {
+        if let Some(program) = self.programs.borrow().get(source) {
+            return Ok(Rc::clone(program));
+        }
+        let compiled = self.compile(source).map_err(|error| Failed::whole(error.to_string()))?;
+        let mut programs = self.programs.borrow_mut();
+        if programs.len() >= MAX_PROGRAMS {
+            programs.clear();
+        }
+        let program = Rc::new(compiled);
+        programs.insert(Arc::clone(source), Rc::clone(&program));
+        Ok(program)
+    }
+
+    fn compile(&self, source: &str) -> Result<AST, ParseError> {
+        let mut scope = Scope::new();
+        for name in &self.names {
+            // Not a constant: its value would be compiled in.
+            scope.push(*name, ());
+        }
+        self.engine.compile_expression_with_scope(&scope, source)
+    }
+
+    /// `trigger.a.b` as its parts, where it begins with a name in scope.
+    fn plain_path(&self, source: &str) -> Option<Vec<String>> {
+        let is_word = |word: &str| {
+            word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+                && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        };
+        let parts: Vec<&str> = source.trim_start().split('.').collect();
+        let known = self.names.contains(&parts[0]) && parts.iter().all(|part| is_word(part));
+        known.then(|| parts.into_iter().map(ToOwned::to_owned).collect())
+    }
+
+    /// The error of a call to a function that does not exist: rhai finds out when it gets there.
+    /// A method has `this` parameters before those in its parentheses.
+    fn refuse_call(&self, call: &FnCallExpr, at: Position, this: usize) -> Option<BadExpression> {
+        if call.is_operator_call() || KEYWORDS.contains(&call.name.as_str()) {
+            return None;
+        }
+        let functions = self.functions.get_or_init(|| known_functions(&self.engine));
+        let arguments = call.args.len() + this;
+        match functions.get(call.name.as_str()) {
+            Some(counts) if counts.contains(&arguments) => None,
+            Some(counts) => Some(miscounted(call, at, counts.iter().map(|n| n - this.min(*n)))),
+            None => Some(unknown_function(call, at, functions)),
+        }
+    }
+
+    fn describe(&self, error: &ParseError) -> BadExpression {
+        let (message, hint) = match &*error.0 {
+            ParseErrorType::VariableUndefined(name) => {
+                let known = self.names.join(", ");
+                let hint = match suggest(name, self.names.iter().copied()) {
+                    Some(meant) => format!("did you mean `{meant}`?"),
+                    None => format!("known here: {known}; a text stands in quotes"),
+                };
+                (format!("`{name}` is not known here"), Some(hint))
+            }
+            ParseErrorType::UnexpectedEOF => ("the expression is incomplete".to_owned(), None),
+            ParseErrorType::BadInput(LexError::UnexpectedInput(found)) => {
+                let hint = match found.as_str() {
+                    "=" => "`==` compares",
+                    "and" | "or" | "not" => "write `&&`, `||`, `!`",
+                    _ => "one expression may stand here, no statements",
+                };
+                (format!("unexpected `{found}`"), Some(hint.to_owned()))
+            }
+            other => (other.to_string(), None),
+        };
+        BadExpression { hint, ..BadExpression::new(message, error.1) }
+    }
+}
+
+impl BadExpression {
+    fn new(message: String, at: Position) -> Self {
+        Self {
+            message,
+            line: at.line().unwrap_or(1),
+            column: at.position().unwrap_or(1).max(1),
+            hint: None,
+        }
+    }
+}
+
+impl Failed {
+    fn whole(message: String) -> Self {
+        Self { message, line: 1, column: 1 }
+    }
+
+    fn from_rhai(error: EvalAltResult) -> Self {
+        let mut error = error;
+        while let EvalAltResult::ErrorInFunctionCall(_, _, inner, _) = error {
+            error = *inner;
+        }
+        let at = error.take_position();
+        Self {
+            message: spoken(&error),
+            line: at.line().unwrap_or(1),
+            column: at.position().unwrap_or(1).max(1),
+        }
+    }
+}
+
+/// rhai's error in our words.
+fn spoken(error: &EvalAltResult) -> String {
+    match error {
+        EvalAltResult::ErrorPropertyNotFound(name, _) => {
+            format!(
+                "missing property `{name}`: use get(…, \"{name}\", default) where it may be absent"
+            )
+        }
+        EvalAltResult::ErrorDotExpr(text, _) => match text.split('\'').collect::<Vec<_>>()[..] {
+            [_, name, _, "()", ..] => format!("`{name}` of null: use `??` where it may be null"),
+            [_, name, _, kind, ..] => format!("`{name}` of a value of type {kind}"),
+            _ => text.clone(),
+        },
+        EvalAltResult::ErrorRuntime(text, _) if text.is_string() => text.to_string(),
+        EvalAltResult::ErrorNonPureMethodCallOnConstant(name, _) => {
+            format!("`{name}` would change an event: an expression only reads")
+        }
+        EvalAltResult::ErrorTooManyOperations(_) => {
+            "the expression takes too long: it is for small decisions".to_owned()
+        }
+        other => other.to_string(),
+    }
+}
+
+/// rhai shares what a closure captures, and `trigger.list.some(|x| x == trigger.y)` would read a
+/// value that its own method call holds. Answered by a resolver, a name is captured by value.
+fn copy_on_read(engine: &mut Engine, copies: Rc<Cell<bool>>) {
+    #[expect(deprecated, reason = "rhai marks the callback as volatile; the version is pinned")]
+    engine.on_var(move |name, _, context| {
+        if !copies.get() || context.call_level() > 0 {
+            return Ok(None);
+        }
+        // Shared with the calls of one closure only, so that they don't copy it each.
+        Ok(context.scope().get(name).map(|value| value.flatten_clone().into_shared()))
+    });
+}
+
+fn known_functions(engine: &Engine) -> BTreeMap<String, BTreeSet<usize>> {
+    let mut known: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
+    let found = engine.collect_fn_metadata(
+        None,
+        |info| Some((info.metadata.name.to_string(), info.metadata.num_params)),
+        true,
+    );
+    for (name, count) in found {
+        known.entry(name).or_default().insert(count);
+    }
+    known
+}
+
+fn unknown_function<T>(
+    call: &FnCallExpr,
+    at: Position,
+    known: &BTreeMap<String, T>,
+) -> BadExpression {
+    let name = call.name.as_str();
+    let plain = known.keys().map(String::as_str).filter(|name| !name.contains('$'));
+    let hint = suggest(name, plain).map(|meant| format!("did you mean `{meant}`?"));
+    BadExpression { hint, ..BadExpression::new(format!("unknown function `{name}`"), at) }
+}
+
+fn miscounted(
+    call: &FnCallExpr,
+    at: Position,
+    counts: impl Iterator<Item = usize>,
+) -> BadExpression {
+    let counts: Vec<String> = counts.map(|count| count.to_string()).collect();
+    let (name, found) = (&call.name, call.args.len());
+    let message = format!("`{name}` takes {} parameters, not {found}", counts.join(" or "));
+    BadExpression::new(message, at)
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+    use serde_json::json;
+
+    use super::*;
+
+    fn interpreter() -> Interpreter {
+        Interpreter::new(&["event", "trigger", "config"])
+    }
+
+    fn data() -> Value {
+        json!({
+            "kind": "MysqlDb", "size": 5, "none": null, "list": [1, 2, 3],
+            "items": [{ "a": 1 }, { "a": 2 }], "in": { "match": true }, "big": u64::MAX.to_string(),
+        })
+    }
+
+    fn evaluate(source: &str, trigger: &Value) -> String {
+        let interpreter = interpreter();
+        let expression = match interpreter.check(source) {
+            Ok(expression) => expression,
+            Err(error) => {
+                let hint = error.hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
+                return format!("refused {}:{} {}{hint}", error.line, error.column, error.message);
+            }
+        };
+        let (event, config) = (json!({ "type": "a.b" }), json!({ "limit": 5 }));
+        let mut frame = Frame::new();
+        frame.set("trigger", trigger);
+        frame.set("event", &event);
+        frame.set("config", &config);
+        match interpreter.evaluate(&expression, &mut frame) {
+            Ok(value) => value.to_string(),
+            Err(failed) => format!("failed {}:{} {}", failed.line, failed.column, failed.message),
+        }
+    }
+
+    fn check(sources: &[&str], expected: Expect) {
+        let lines: Vec<String> = sources
+            .iter()
+            .map(|source| format!("{source} => {}", evaluate(source, &data())))
+            .collect();
+        expected.assert_eq(&lines.join("\n"));
+    }
+
+    #[test]
+    fn expressions_read_the_names_in_scope() {
+        check(
+            &[
+                "trigger.size <= config.limit && event.type == \"a.b\"",
+                "trigger.kind",
+                "trigger.none",
+                "trigger.list[0] + trigger.list.len()",
+                "trigger.list.len",
+                "trigger.items.some(|x| x.a == trigger.size - 3)",
+                "trigger.items.filter(|x| trigger.list.contains(x.a) && x.a < config.limit).len",
+                "trigger.items.some(|x| trigger.list.some(|y| x.a == y))",
+                "\"size\" in trigger && !(\"sise\" in trigger)",
+                "2 in trigger.list",
+                "trigger.none ?? 7",
+                "get(trigger, \"spec.size\", 10)",
+                "trigger.in.match",
+                "`kind is ${trigger.kind}`",
+                "if trigger.size > 3 { \"big\" } else { \"small\" }",
+                "now()",
+                "#{ a: [trigger.size, null] }",
+            ],
+            expect![[r#"
+                trigger.size <= config.limit && event.type == "a.b" => true
+                trigger.kind => "MysqlDb"
+                trigger.none => null
+                trigger.list[0] + trigger.list.len() => 4
+                trigger.list.len => 3
+                trigger.items.some(|x| x.a == trigger.size - 3) => true
+                trigger.items.filter(|x| trigger.list.contains(x.a) && x.a < config.limit).len => 2
+                trigger.items.some(|x| trigger.list.some(|y| x.a == y)) => true
+                "size" in trigger && !("sise" in trigger) => true
+                2 in trigger.list => true
+                trigger.none ?? 7 => 7
+                get(trigger, "spec.size", 10) => 10
+                trigger.in.match => true
+                `kind is ${trigger.kind}` => "kind is MysqlDb"
+                if trigger.size > 3 { "big" } else { "small" } => "big"
+                now() => "1970-01-01T00:00:00Z"
+                #{ a: [trigger.size, null] } => {"a":[5,null]}"#]],
+        );
+    }
+
+    #[test]
+    fn what_is_missing_or_has_no_order_is_an_error() {
+        check(
+            &[
+                "trigger.sise <= 5",
+                "trigger.sise",
+                "trigger.none.a",
+                "trigger.kind.a.b",
+                "trigger.kind <= 5",
+                "trigger.list[7]",
+                "trigger.items.some(|x| x.b == 1)",
+                "trigger.list.push(4)",
+                "1 / 0",
+                "'a'",
+            ],
+            expect![[r#"
+                trigger.sise <= 5 => failed 1:9 missing property `sise`: use get(…, "sise", default) where it may be absent
+                trigger.sise => failed 1:9 missing property `sise`: use get(…, "sise", default) where it may be absent
+                trigger.none.a => failed 1:14 `a` of null: use `??` where it may be null
+                trigger.kind.a.b => failed 1:14 `a` of a value of type string
+                trigger.kind <= 5 => failed 1:14 `<=` cannot compare a string with a whole number: convert one of them, or test the type first
+                trigger.list[7] => failed 1:14 Array index 7 out of bounds: only 3 elements in array
+                trigger.items.some(|x| x.b == 1) => failed 1:26 missing property `b`: use get(…, "b", default) where it may be absent
+                trigger.list.push(4) => failed 1:14 `push` would change an event: an expression only reads
+                1 / 0 => failed 1:3 Division by zero: 1 / 0
+                'a' => failed 1:1 the value is a character: write it in double quotes, or append `.to_string()`"#]],
+        );
+    }
+
+    #[test]
+    fn mistakes_are_found_without_evaluating() {
+        check(
+            &[
+                "",
+                "trigger.size =",
+                "trigger.size = 5",
+                "trigger.size and true",
+                "triger.size",
+                "mysql == trigger.kind",
+                "gett(trigger, \"a\", 1)",
+                "get()",
+                "trigger.list.some(|x| nope(x))",
+                "trigger.list.some(|x| y == 1)",
+                "let x = 1; x",
+                "eval(\"1\")",
+                "trigger.kind.len(1)",
+                "trigger.size <=\n  (5",
+            ],
+            expect![[r#"
+                 => refused 1:1 the expression is incomplete
+                trigger.size = => refused 1:14 unexpected `=` (`==` compares)
+                trigger.size = 5 => refused 1:14 unexpected `=` (`==` compares)
+                trigger.size and true => refused 1:14 unexpected `and` (write `&&`, `||`, `!`)
+                triger.size => refused 1:1 `triger` is not known here (did you mean `trigger`?)
+                mysql == trigger.kind => refused 1:1 `mysql` is not known here (known here: event, trigger, config; a text stands in quotes)
+                gett(trigger, "a", 1) => refused 1:1 unknown function `gett` (did you mean `get`?)
+                get() => refused 1:1 `get` takes 2 or 3 parameters, not 0
+                trigger.list.some(|x| nope(x)) => refused 1:23 unknown function `nope`
+                trigger.list.some(|x| y == 1) => refused 1:23 `y` is not known here (known here: event, trigger, config; a text stands in quotes)
+                let x = 1; x => refused 1:1 unexpected `let` (one expression may stand here, no statements)
+                eval("1") => refused 1:1 reserved keyword 'eval' is disabled
+                trigger.kind.len(1) => refused 1:14 `len` takes 0 parameters, not 1
+                trigger.size <=
+                  (5 => refused 2:5 Expecting ')' for a matching ( in this expression"#]],
+        );
+    }
+
+    #[test]
+    fn a_plain_path_answers_what_rhai_would() {
+        let interpreter = interpreter();
+        let data = data();
+        for path in ["trigger", "trigger.kind", "trigger.none", "trigger.in", "trigger.items"] {
+            let plain = interpreter.check(path).unwrap();
+            assert!(plain.path.is_some());
+            let slow = Expression { path: None, ..plain.clone() };
+            let mut frame = Frame::new();
+            frame.set("trigger", &data);
+            let answer = interpreter.evaluate(&plain, &mut frame);
+            assert_eq!(answer, interpreter.evaluate(&slow, &mut frame), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_plain_path_passes_what_rhai_could_not_hold() {
+        let data = json!({ "n": u64::MAX, "other": 1 });
+        assert_eq!(evaluate("trigger.n", &data), "18446744073709551615");
+        assert_eq!(
+            evaluate("trigger.other + 1", &data),
+            "failed 1:1 `trigger` cannot be read: the value holds the number 18446744073709551615, which does not fit into 64 bits with a sign"
+        );
+    }
+
+    #[test]
+    fn a_name_may_be_set_anew() {
+        let interpreter = interpreter();
+        let expression = interpreter.check("config.a + trigger.a").unwrap();
+        let (one, two) = (json!({ "a": 1 }), json!({ "a": 2 }));
+        let mut frame = Frame::new();
+        frame.set("trigger", &one);
+        frame.set("config", &one);
+        assert_eq!(interpreter.evaluate(&expression, &mut frame), Ok(json!(2)));
+        frame.set("config", &two);
+        assert_eq!(interpreter.evaluate(&expression, &mut frame), Ok(json!(3)));
+    }
+}
