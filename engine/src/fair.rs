@@ -9,11 +9,11 @@ use model::RuleRef;
 use tokio::sync::oneshot;
 
 /// What work is counted against: the rule that asked for it; none for what people ask for.
-pub type Lane = Option<RuleRef>;
+pub(crate) type Lane = Option<RuleRef>;
 
 /// First in, first out within a lane; one of each lane in turn.
 #[derive(Debug)]
-pub struct FairQueue<T> {
+pub(crate) struct FairQueue<T> {
     lanes: BTreeMap<Lane, VecDeque<T>>,
     turns: VecDeque<Lane>,
 }
@@ -26,7 +26,7 @@ impl<T> Default for FairQueue<T> {
 
 impl<T> FairQueue<T> {
     /// Puts `item` at the end of its lane.
-    pub fn push(&mut self, lane: Lane, item: T) {
+    pub(crate) fn push(&mut self, lane: Lane, item: T) {
         let items = self.lanes.entry(lane.clone()).or_default();
         if items.is_empty() {
             self.turns.push_back(lane);
@@ -35,7 +35,7 @@ impl<T> FairQueue<T> {
     }
 
     /// The first item of the lane whose turn it is.
-    pub fn pop(&mut self) -> Option<(Lane, T)> {
+    pub(crate) fn pop(&mut self) -> Option<(Lane, T)> {
         let lane = self.turns.pop_front()?;
         let items = self.lanes.get_mut(&lane)?;
         let item = items.pop_front()?;
@@ -48,13 +48,8 @@ impl<T> FairQueue<T> {
     }
 
     /// How many items wait.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.lanes.values().map(VecDeque::len).sum()
-    }
-
-    /// Whether nothing waits.
-    pub fn is_empty(&self) -> bool {
-        self.turns.is_empty()
     }
 }
 
@@ -130,6 +125,7 @@ impl Drop for Permit {
 mod tests {
     use super::*;
 
+    #[expect(clippy::unnecessary_wraps, reason = "a lane is an option")]
     fn lane(name: &str) -> Lane {
         Some(format!("p.{name}").parse().unwrap())
     }
@@ -154,7 +150,8 @@ mod tests {
             let mut gives_up = Box::pin(permits.acquire(&None));
             assert!(futures::poll!(&mut gives_up).is_pending());
         }
-        let next = permits.acquire(&lane("a"));
+        let other = lane("a");
+        let next = permits.acquire(&other);
         drop(held);
         let _next = next.await;
     }

@@ -1,1 +1,37 @@
-//! placeholder
+//! The engine: the imperative shell around the pure parts.
+//!
+//! ```text
+//!  sensing ──events──▶ intake ──▶ rules (evaluators) ──requests──▶ driver ⇄ chains (evaluators)
+//!                        │                                           │ steps
+//!                        └───────────── store ◀──────────────────────┴──▶ actions
+//! ```
+//! It owns the order in which things happen: what is stored before what is done. It knows no HTTP
+//! and no command line; [`Engine`] is what these stand on.
+
+pub mod ask;
+pub mod core;
+pub mod driver;
+pub mod engine;
+mod evaluators;
+mod fair;
+mod folders;
+mod hooks;
+pub mod intake;
+pub mod packs;
+mod queries;
+mod random;
+pub mod retry;
+mod sensing;
+mod settings;
+mod suspects;
+pub mod view;
+mod watch;
+
+pub use ask::{AskError, NewEvent};
+pub use engine::{Engine, StartError};
+pub use folders::Folders;
+pub use hooks::WebhookRefused;
+pub use intake::Accepted;
+pub use packs::check_packs;
+pub use random::secret as random_secret;
+pub use settings::Settings;

@@ -89,7 +89,10 @@ pub fn after_death(effect: Effect, attempt: u32, cut_off: u32, now: Timestamp) -
 /// The same failure, told as the end of the step's time.
 fn past_deadline(last: StepError, deadline: Timestamp) -> StepError {
     StepError {
-        message: format!("no further attempt fits before the deadline {deadline}; the last one: {}", last.message),
+        message: format!(
+            "no further attempt fits before the deadline {deadline}; the last one: {}",
+            last.message
+        ),
         kind: ErrorKind::Deadline,
         ..last
     }
@@ -105,7 +108,13 @@ mod tests {
     }
 
     fn policy(attempts: u32) -> Policy {
-        Policy { attempts, backoff: Backoff::default(), only: vec![], timeout: None, deadline: None }
+        Policy {
+            attempts,
+            backoff: Backoff::default(),
+            only: vec![],
+            timeout: None,
+            deadline: None,
+        }
     }
 
     fn error(kind: ErrorKind) -> StepError {
@@ -138,21 +147,28 @@ mod tests {
         let fifth = verdict(failed, Effect::Read, &policy(3), 5, 3, now());
         assert!(matches!(fifth, Verdict::Retry(..)), "only two of the five count");
         assert!(matches!(after_death(Effect::Read, 9, 9, now()), Verdict::Retry(..)));
-        assert!(matches!(after_death(Effect::Read, 11, CUT_OFF_BUDGET, now()), Verdict::Finish(Err(_))));
+        assert!(matches!(
+            after_death(Effect::Read, 11, CUT_OFF_BUDGET, now()),
+            Verdict::Finish(Err(_))
+        ));
     }
 
     #[test]
     fn only_the_kinds_named_are_tried_again() {
         let policy = Policy { only: vec![ErrorKind::Unavailable], ..policy(3) };
         let failed = Performance::Failed(error(ErrorKind::Denied));
-        assert!(matches!(verdict(failed, Effect::Read, &policy, 1, 0, now()), Verdict::Finish(Err(_))));
+        assert!(matches!(
+            verdict(failed, Effect::Read, &policy, 1, 0, now()),
+            Verdict::Finish(Err(_))
+        ));
     }
 
     #[test]
     fn no_attempt_begins_after_the_deadline() {
         let policy = Policy { deadline: Some(now()), ..policy(3) };
         let failed = Performance::Failed(error(ErrorKind::Unavailable));
-        let Verdict::Finish(Err(error)) = verdict(failed, Effect::Read, &policy, 1, 0, now()) else {
+        let Verdict::Finish(Err(error)) = verdict(failed, Effect::Read, &policy, 1, 0, now())
+        else {
             panic!("tried again after the deadline");
         };
         assert_eq!(error.kind, ErrorKind::Deadline);

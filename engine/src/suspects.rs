@@ -23,9 +23,9 @@ pub struct Mark {
 }
 
 /// Deaths in a row that make an execution a suspect.
-pub const SUSPECT_AT: u32 = 2;
+pub(crate) const SUSPECT_AT: u32 = 2;
 /// Deaths in a row after which it is not evaluated again unasked.
-pub const REFUSED_AT: u32 = 3;
+pub(crate) const REFUSED_AT: u32 = 3;
 
 /// One evaluator thread's file.
 pub struct Slot {
@@ -35,7 +35,8 @@ pub struct Slot {
 impl Slot {
     /// A slot in `folder` for thread `n`.
     pub fn open(folder: &Path, n: usize) -> io::Result<Self> {
-        let file = File::options().create(true).write(true).truncate(true).open(slot_file(folder, n))?;
+        let file =
+            File::options().create(true).write(true).truncate(true).open(slot_file(folder, n))?;
         Ok(Self { file: Some(file) })
     }
 

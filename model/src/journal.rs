@@ -104,8 +104,14 @@ pub struct Finished {
 
 impl Entry {
     fn new(call: Call, at: Timestamp, intended: Sequence) -> Self {
-        let progress = Progress { attempt: 1, cut_off: 0, failed: None };
+        let progress = Progress::first();
         Self { call, at, intended, progress, answer: None, finished: None }
+    }
+}
+
+impl Progress {
+    const fn first() -> Self {
+        Self { attempt: 1, cut_off: 0, failed: None }
     }
 }
 
@@ -146,6 +152,7 @@ impl Journal {
                 if let Some(entry) = self.entries.get_mut(path) {
                     let (number, value, next_at) = (*answer, value.clone(), *next_at);
                     entry.answer = Some(Answer { number, value, next_at, sequence });
+                    entry.progress = Progress::first();
                 }
             }
             Fact::StepFinished { path, result, attempts, at } => {

@@ -1,0 +1,325 @@
+//! What people and programs ask of a running engine.
+
+use model::fact::ExecutionRequested;
+use model::{
+    ActionRef, Actor, BatchId, Body, Envelope, Event, EventKey, ExecutionId, Fact, Map, Origin,
+    Resolution, RuleRef, StepPath, Stream, TriggerType, Value, Version, Violation,
+};
+use store::{Appended, Batch, EventRow, StoreError, Write};
+
+use crate::core::Trouble;
+use crate::driver::Refused;
+use crate::engine::Engine;
+use crate::intake::{self, Accepted, IntakeError};
+use crate::packs::known_triggers;
+use crate::random;
+use crate::sensing::api_source;
+
+/// Why something asked for is not done.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// It names something that is not there.
+    #[error("{0}")]
+    NotFound(String),
+    /// What was given does not fit.
+    #[error("{}", violations(.0))]
+    Invalid(Vec<Violation>),
+    /// It is not possible as things stand.
+    #[error("{0}")]
+    Conflict(String),
+    /// The event is too large.
+    #[error("{0}")]
+    TooLarge(String),
+    /// The engine or its store is in trouble.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+fn violations(all: &[Violation]) -> String {
+    let told = all.iter().map(|violation| match &violation.hint {
+        Some(hint) => format!("{} ({hint})", violation.message),
+        None => violation.message.clone(),
+    });
+    told.collect::<Vec<_>>().join("; ")
+}
+
+impl From<StoreError> for AskError {
+    fn from(error: StoreError) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+impl From<Trouble> for AskError {
+    fn from(error: Trouble) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+impl From<IntakeError> for AskError {
+    fn from(error: IntakeError) -> Self {
+        match error {
+            IntakeError::TooLarge(_) => Self::TooLarge(error.to_string()),
+            IntakeError::Trouble(trouble) => trouble.into(),
+        }
+    }
+}
+
+impl From<Refused> for AskError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Unknown(_) => Self::NotFound(refused.to_string()),
+            Refused::Stopping | Refused::Store(_) => Self::Unavailable(refused.to_string()),
+            _ => Self::Conflict(refused.to_string()),
+        }
+    }
+}
+
+/// An event that somebody hands in.
+#[derive(Debug, Clone)]
+pub struct NewEvent {
+    /// Its type.
+    pub kind: TriggerType,
+    /// Identifies it within what this token emits; random where the sender has none.
+    pub id: Option<String>,
+    /// What it happened to.
+    pub subject: Option<String>,
+    /// Its data.
+    pub data: Value,
+}
+
+impl Engine {
+    /// Accepts an event that the holder of the API token `token` hands in.
+    pub async fn emit(&self, token: &str, new: NewEvent) -> Result<Accepted, AskError> {
+        let generation = self.core.generation.load_full();
+        let triggers = known_triggers(&generation);
+        let Some(trigger) = triggers.iter().find(|trigger| trigger.kind == new.kind) else {
+            return Err(AskError::NotFound(unknown_trigger(
+                &new.kind,
+                triggers.iter().map(|t| t.kind.as_str()),
+            )));
+        };
+        let violations = trigger.payload.violations(&new.data);
+        if !violations.is_empty() {
+            return Err(AskError::Invalid(violations));
+        }
+        let envelope = Envelope {
+            id: new.id.unwrap_or_else(random::name),
+            source: api_source(&self.core, token),
+            kind: new.kind,
+            time: self.core.now(),
+            subject: new.subject,
+            cause: None,
+        };
+        let event = Event { envelope, data: new.data };
+        self.accept_one(&Actor::token(token), event).await
+    }
+
+    async fn accept_one(&self, actor: &Actor, event: Event) -> Result<Accepted, AskError> {
+        let key = event.key();
+        let accepted = intake::accept(&self.core, &self.driver, actor, vec![event], None).await?;
+        Ok(accepted.into_iter().next().unwrap_or(Accepted::Duplicate { key, differs: false }))
+    }
+
+    /// Makes a new event of a stored one, which names it as its origin.
+    pub async fn reemit(&self, token: &str, key: &EventKey) -> Result<Accepted, AskError> {
+        let (row, data) = self.event(key).await?;
+        let envelope = Envelope {
+            id: format!("{}/{}", row.key, random::name()),
+            source: api_source(&self.core, token),
+            time: self.core.now(),
+            ..row.envelope
+        };
+        let event = Event { envelope, data };
+        let decided = intake::decide(&self.core, event, Some(key.clone())).await?;
+        let started = decided.started();
+        let writes = decided.writes();
+        let batch = Batch {
+            id: BatchId::new(format!("reemit/{}", random::name())),
+            actor: Actor::token(token),
+            at: self.core.now(),
+            writes: writes.clone(),
+        };
+        if let Appended::Conflict { stream, .. } = self.core.append(batch).await? {
+            return Err(AskError::Conflict(format!("{stream} exists already")));
+        }
+        let executions = started.iter().map(|(id, _)| id.clone()).collect();
+        for (id, lane) in started {
+            self.driver.submit(id, lane);
+        }
+        let new = writes.into_iter().find_map(|write| match write.stream {
+            Stream::Event(key) => Some(key),
+            _ => None,
+        });
+        Ok(Accepted::New { key: new.unwrap_or_else(|| key.clone()), executions })
+    }
+
+    /// A stored event and its data.
+    pub async fn event(&self, key: &EventKey) -> Result<(EventRow, Value), AskError> {
+        let row = self.core.store.event(key).await?;
+        let row = row.ok_or_else(|| AskError::NotFound(format!("there is no event `{key}`")))?;
+        let data = match &row.data {
+            Some(Body::Inline(value)) => value.clone(),
+            Some(Body::Blob(reference)) => {
+                let bytes = self.core.store.blob(reference.blob).await?;
+                let bytes = bytes
+                    .ok_or_else(|| AskError::NotFound(format!("the data of `{key}` is gone")))?;
+                serde_json::from_slice(&bytes).map_err(|e| AskError::Unavailable(e.to_string()))?
+            }
+            None => Value::Null,
+        };
+        Ok((row, data))
+    }
+
+    /// Runs an action because a person or program asks for it.
+    pub async fn run(
+        &self,
+        actor: Actor,
+        action: ActionRef,
+        parameters: Map,
+    ) -> Result<ExecutionId, AskError> {
+        let generation = self.core.generation.load_full();
+        let resolved = self.core.library.resolve(&generation, None, &action);
+        let resolved = resolved.map_err(|error| AskError::NotFound(error.message))?;
+        let mut parameters = parameters;
+        resolved.parameters().fill(&mut parameters);
+        let parameters = Value::Object(parameters);
+        let violations = resolved.parameters().violations(&parameters);
+        if !violations.is_empty() {
+            return Err(AskError::Invalid(violations));
+        }
+        let id = random::execution();
+        let request = ExecutionRequested {
+            parameters: self.core.bounded(parameters).await?,
+            origin: Origin::Manual,
+            pack: resolved.version(),
+            depth: 0,
+            deadline: resolved.deadline(),
+            at: self.core.now(),
+            action,
+        };
+        let batch = Batch {
+            id: BatchId::new(format!("run/{id}")),
+            actor,
+            at: self.core.now(),
+            writes: vec![Write {
+                stream: Stream::Execution(id.clone()),
+                expected: Some(Version::NONE),
+                facts: vec![Fact::ExecutionRequested(request)],
+            }],
+        };
+        self.core.append(batch).await?;
+        self.driver.submit(id.clone(), None);
+        Ok(id)
+    }
+
+    /// Ends an execution, running its undo handlers.
+    pub async fn cancel(
+        &self,
+        actor: Actor,
+        id: &ExecutionId,
+        reason: Option<String>,
+    ) -> Result<(), AskError> {
+        Ok(self.driver.cancel(id, actor, reason).await?)
+    }
+
+    /// Decides about a step whose outcome is unknown.
+    pub async fn resolve(
+        &self,
+        actor: Actor,
+        id: &ExecutionId,
+        path: Option<StepPath>,
+        resolution: Resolution,
+    ) -> Result<(), AskError> {
+        Ok(self.driver.resolve(id, actor, path, resolution).await?)
+    }
+
+    /// Enables or disables a rule; `None` lets its file decide again.
+    pub async fn switch_rule(
+        &self,
+        actor: Actor,
+        rule: &RuleRef,
+        enabled: Option<bool>,
+    ) -> Result<(), AskError> {
+        let generation = self.core.generation.load_full();
+        let known = generation
+            .packs
+            .get(&rule.pack)
+            .is_some_and(|pack| pack.rules.contains_key(&rule.name));
+        if !known {
+            return Err(AskError::NotFound(format!("there is no rule `{rule}`")));
+        }
+        let batch = Batch {
+            id: BatchId::new(format!("switch/{}", random::name())),
+            actor,
+            at: self.core.now(),
+            writes: vec![Write {
+                stream: Stream::Rule(rule.clone()),
+                expected: None,
+                facts: vec![Fact::RuleSwitched { enabled }],
+            }],
+        };
+        self.core.append(batch).await?;
+        self.packs.switched(&self.core).await?;
+        self.sensing.follow(&self.core.generation.load());
+        Ok(())
+    }
+
+    /// Starts a sensor again at once.
+    pub fn restart_sensor(&self, id: &str) -> Result<(), AskError> {
+        let generation = self.core.generation.load();
+        match self.sensing.restart(id, &generation) {
+            true => Ok(()),
+            false => Err(AskError::NotFound(format!("there is no sensor `{id}`"))),
+        }
+    }
+
+    /// Sets or deletes (`None`) the datastore entry `<scope>/<name>`.
+    pub async fn set_key(
+        &self,
+        actor: Actor,
+        key: &str,
+        value: Option<Value>,
+        ttl: Option<model::Duration>,
+    ) -> Result<(), AskError> {
+        check_key(key)?;
+        let now = self.core.now();
+        if value.is_none() && self.core.store.key(key, now).await?.is_none() {
+            return Err(AskError::NotFound(format!("there is no key `{key}`")));
+        }
+        let expires_at = ttl.map(|ttl| ttl.after(now));
+        let fact = value.map_or(Fact::KeyDeleted, |value| Fact::KeySet { value, expires_at });
+        let batch = Batch {
+            id: BatchId::new(format!("key/{}", random::name())),
+            actor,
+            at: now,
+            writes: vec![Write {
+                stream: Stream::Key(key.to_owned()),
+                expected: None,
+                facts: vec![fact],
+            }],
+        };
+        self.core.append(batch).await?;
+        Ok(())
+    }
+}
+
+/// Whether `key` is `<scope>/<name>` with a name that chains could use.
+fn check_key(key: &str) -> Result<(), AskError> {
+    let misfit = |message: String| {
+        AskError::Invalid(vec![Violation { path: "key".to_owned(), message, hint: None }])
+    };
+    let (scope, name) =
+        key.split_once('/').filter(|(scope, _)| !scope.is_empty()).ok_or_else(|| {
+            misfit(format!("`{key}` is not a key: expected `<pack>/<name>` or `global/<name>`"))
+        })?;
+    let action: ActionRef = "datastore.set".parse().map_err(|_| misfit(String::new()))?;
+    let parameters = serde_json::json!({ "key": name });
+    let checked = actions::datastore::entry_key(&action, scope, &parameters);
+    checked.map(|_| ()).map_err(|error| misfit(error.message))
+}
+
+fn unknown_trigger<'a>(kind: &TriggerType, known: impl Iterator<Item = &'a str>) -> String {
+    let hint = model::diagnostic::suggest(kind.as_str(), known);
+    let hint = hint.map(|known| format!("; did you mean `{known}`?")).unwrap_or_default();
+    format!("there is no trigger type `{kind}`{hint}")
+}

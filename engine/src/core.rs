@@ -1,0 +1,112 @@
+//! What every part of the engine shares: the store, the clock, the evaluators, the active packs.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use host::Clock;
+use model::value::fits;
+use model::{BlobRef, Hash, Name, Timestamp, Value};
+use store::{Appended, Batch, Store, StoreError};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::evaluators::Evaluators;
+use crate::fair::Permits;
+use crate::folders::Folders;
+use crate::packs::{Generation, Library};
+use crate::suspects::Suspects;
+
+/// The parts that the engine's own parts stand on.
+pub struct Core {
+    /// Where everything that must survive goes.
+    pub store: Arc<dyn Store>,
+    /// The time.
+    pub clock: Clock,
+    /// Where rules and chains are evaluated.
+    pub evaluators: Evaluators,
+    /// Actions and packs' contents.
+    pub library: Library,
+    /// The active packs.
+    pub generation: ArcSwap<Generation>,
+    /// The state folder.
+    pub folders: Folders,
+    /// The installation's name, which stands in the source of its events.
+    pub installation: Name,
+    /// The right to perform a step.
+    pub steps: Permits,
+    /// The right to run a program.
+    pub programs: Permits,
+    /// Executions whose evaluation ended former processes.
+    pub suspects: Suspects,
+    /// Held while a suspect is evaluated: one at a time.
+    pub alone: tokio::sync::Mutex<()>,
+    /// Fires when no new step may begin.
+    pub stopping: CancellationToken,
+    /// Fires when steps that are under way must end.
+    pub killing: CancellationToken,
+    /// Every task of the engine.
+    pub tasks: TaskTracker,
+    /// Whether the store refuses to append at the moment.
+    pub store_failing: AtomicBool,
+}
+
+/// The store could not take what it must, and the engine is ending.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Trouble {
+    /// The engine was told to stop while the store was failing.
+    #[error("the engine stops; the last error of the store: {0}")]
+    Stopped(StoreError),
+    /// The store cannot go on.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Core {
+    /// Appends `batch`. A full disk or a failing one is waited out, since a batch id makes the
+    /// repetition safe; only the end of the engine ends the wait.
+    pub async fn append(&self, batch: Batch) -> Result<Appended, Trouble> {
+        let mut delay = Duration::from_millis(100);
+        loop {
+            match self.store.append(batch.clone()).await {
+                Ok(appended) => {
+                    self.store_failing.store(false, Ordering::Relaxed);
+                    return Ok(appended);
+                }
+                Err(error @ (StoreError::Full(_) | StoreError::Io(_))) => {
+                    if !self.store_failing.swap(true, Ordering::Relaxed) {
+                        tracing::error!(%error, "the store takes nothing; waiting");
+                    }
+                    tokio::select! {
+                        () = tokio::time::sleep(delay) => delay = (delay * 2).min(Duration::from_secs(5)),
+                        () = self.stopping.cancelled() => return Err(Trouble::Stopped(error)),
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// `value` as a chain can see it: itself, or `{ blob, size, head }` once it lies in a blob.
+    pub async fn bounded(&self, value: Value) -> Result<Value, StoreError> {
+        match fits(&value) {
+            Ok(()) => Ok(value),
+            Err(_) => Ok(self.blob(&value).await?.to_value()),
+        }
+    }
+
+    /// Keeps the JSON text of `value` as a blob.
+    pub async fn blob(&self, value: &Value) -> Result<BlobRef, StoreError> {
+        let bytes = value.to_string().into_bytes();
+        let reference = BlobRef::of(&bytes);
+        let hash: Hash = self.store.put_blob(bytes).await?;
+        debug_assert_eq!(hash, reference.blob);
+        Ok(reference)
+    }
+
+    /// The time.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}

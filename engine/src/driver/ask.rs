@@ -1,0 +1,150 @@
+//! From what a chain asks to what is stored: resolves the action, checks its parameters, fixes the
+//! effect class, the attempts and the time limits.
+
+use std::sync::Arc;
+
+use chains::{Ask, PollOptions, StepOptions};
+use model::{
+    ActionRef, Backoff, Call, Effect, ErrorKind, Map, Policy, Schema, StepError, Timestamp, Value,
+};
+
+use crate::packs::{Generation, Library, OnUnknown, Pack, Resolved};
+use crate::retry::default_attempts;
+
+/// A call that can be stored.
+pub(super) enum Intention {
+    /// Stored, then performed.
+    Call(Call),
+    /// Stored together with its failure: it can never be performed.
+    Refused(Call, StepError),
+    /// Performed by the engine, in the commit that stores it.
+    Datastore(Call),
+}
+
+/// Where actions are looked up: the pinned pack's own first, then the active packs'.
+pub(super) struct Lookup<'a> {
+    pub(super) library: &'a Library,
+    pub(super) generation: &'a Generation,
+    pub(super) pinned: Option<&'a Arc<Pack>>,
+    /// The execution runs this action itself: a chain that is asked for by its own execution.
+    pub(super) now: Timestamp,
+    /// No step may take longer than this: a handler's own limit.
+    pub(super) bound: Option<Timestamp>,
+}
+
+impl Lookup<'_> {
+    pub(super) fn intention(&self, ask: Ask) -> Intention {
+        match ask {
+            Ask::Sleep { until } => Intention::Call(Call::Sleep { until }),
+            Ask::Run { action, parameters, options } => self.run(action, parameters, &options),
+            Ask::Poll { action, parameters, options } => self.poll(action, parameters, &options),
+        }
+    }
+
+    fn run(&self, action: ActionRef, mut parameters: Value, options: &StepOptions) -> Intention {
+        let resolved = match self.library.resolve(self.generation, self.pinned, &action) {
+            Ok(resolved) => resolved,
+            Err(error) => return refused(action, parameters, error),
+        };
+        if let Err(error) = fit(&action, &mut parameters, resolved.parameters()) {
+            return refused(action, parameters, error);
+        }
+        if let Resolved::Chain { pack, deadline, .. } = &resolved {
+            let limit = options.deadline.or(*deadline).map(|length| length.after(self.now));
+            let deadline = earliest(limit, self.bound);
+            return Intention::Call(Call::Child {
+                action,
+                parameters,
+                version: pack.hash,
+                deadline,
+            });
+        }
+        let effect = resolved.effect(&parameters);
+        let policy = self.policy(options, &resolved, effect);
+        let version = resolved.version();
+        let datastore = matches!(resolved, Resolved::Datastore(_));
+        let call = Call::Run { action, parameters, effect, version, policy };
+        if datastore { Intention::Datastore(call) } else { Intention::Call(call) }
+    }
+
+    fn poll(&self, action: ActionRef, mut parameters: Value, options: &PollOptions) -> Intention {
+        let resolved = match self.library.resolve(self.generation, self.pinned, &action) {
+            Ok(resolved) => resolved,
+            Err(error) => return refused(action, parameters, error),
+        };
+        if let Err(error) = fit(&action, &mut parameters, resolved.parameters()) {
+            return refused(action, parameters, error);
+        }
+        let effect = resolved.effect(&parameters);
+        if effect != Effect::Read || !resolved.is_performed() {
+            let message = format!(
+                "`poll` repeats an action without end, so it takes only actions that read; `{action}` is {effect}"
+            );
+            return refused(action, parameters, StepError::new(ErrorKind::Rejected, message));
+        }
+        let timeout = options.timeout.or(resolved.timeout());
+        let deadline = earliest(options.deadline.map(|length| length.after(self.now)), self.bound);
+        let every = options.every.clone();
+        Intention::Call(Call::Poll {
+            action,
+            parameters,
+            version: resolved.version(),
+            every,
+            timeout,
+            deadline,
+        })
+    }
+
+    fn policy(&self, options: &StepOptions, resolved: &Resolved, effect: Effect) -> Policy {
+        let repeats = match resolved.on_unknown() {
+            OnUnknown::Retry => Effect::Idempotent,
+            OnUnknown::Ask | OnUnknown::Fail => effect,
+        };
+        let retry = options.retry.as_ref();
+        let limit = options.deadline.or(resolved.deadline()).map(|length| length.after(self.now));
+        Policy {
+            attempts: retry.and_then(|r| r.attempts).unwrap_or_else(|| default_attempts(repeats)),
+            backoff: retry.map_or_else(Backoff::default, |r| r.backoff.clone()),
+            only: retry.map(|r| r.only.clone()).unwrap_or_default(),
+            timeout: options.timeout.or(resolved.timeout()),
+            deadline: earliest(limit, self.bound),
+        }
+    }
+}
+
+/// Fills in defaults and checks `parameters` against the action's schema.
+fn fit(action: &ActionRef, parameters: &mut Value, schema: &Schema) -> Result<(), StepError> {
+    if parameters.is_null() {
+        *parameters = Value::Object(Map::new());
+    }
+    if let Value::Object(map) = parameters {
+        schema.fill(map);
+    }
+    let violations = schema.violations(parameters);
+    let Some(first) = violations.first() else { return Ok(()) };
+    let hint = first.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
+    let message = format!("the parameters of `{action}` don't fit: {}{hint}", first.message);
+    let all: Vec<Value> = violations.into_iter().map(|v| Value::from(v.message)).collect();
+    let details = serde_json::json!({ "violations": all });
+    Err(StepError::new(ErrorKind::InvalidParameters, message).with_details(details))
+}
+
+/// A call that is journaled as it was asked, with the reason why it cannot be performed.
+fn refused(action: ActionRef, parameters: Value, mut error: StepError) -> Intention {
+    error.action = Some(action.clone());
+    let policy = Policy {
+        attempts: 1,
+        backoff: Backoff::default(),
+        only: Vec::new(),
+        timeout: None,
+        deadline: None,
+    };
+    Intention::Refused(
+        Call::Run { action, parameters, effect: Effect::Read, version: None, policy },
+        error,
+    )
+}
+
+fn earliest(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
+    a.into_iter().chain(b).min()
+}

@@ -1,0 +1,84 @@
+//! Executions that run as steps of this one, and the one that this runs as a step of.
+
+use model::fact::StepResult;
+use model::{
+    Actor, ErrorKind, ExecutionId, ExecutionState, Fact, Outcome, StepError, StepPath, Stream,
+    Timestamp, Version,
+};
+use serde_json::json;
+use tokio::sync::oneshot;
+
+use super::Message;
+use super::run::{Page, Run};
+use crate::core::Trouble;
+
+impl Run {
+    /// Looks after a child: ends it when its time is over, takes its end in. True if it has ended.
+    pub(super) async fn child(
+        &mut self,
+        page: &mut Page,
+        path: &StepPath,
+        deadline: Option<Timestamp>,
+        ending: bool,
+    ) -> Result<bool, Trouble> {
+        let child = self.id.child(path);
+        let late = deadline.is_some_and(|at| at <= self.core.now());
+        if self.asked_children.remove(path)
+            && let Some(outcome) = self.child_outcome(&child).await?
+        {
+            let result = child_result(&child, outcome, late);
+            let at = self.core.now();
+            self.note(page, Fact::StepFinished { path: path.clone(), result, attempts: 1, at });
+            return Ok(true);
+        }
+        if (late || ending) && self.told_children.insert(path.clone()) {
+            let why = if late { "its deadline passed" } else { "the chain that runs it is ending" };
+            let (reply, _) = oneshot::channel();
+            let message =
+                Message::Cancel { actor: Actor::engine(), reason: Some(why.to_owned()), reply };
+            self.driver.send(child, self.lane.clone(), message);
+        }
+        Ok(false)
+    }
+
+    async fn child_outcome(&self, child: &ExecutionId) -> Result<Option<Outcome>, Trouble> {
+        let ended = self.core.store.execution(child).await?.is_some_and(|row| row.state.is_end());
+        if !ended {
+            return Ok(None);
+        }
+        let (facts, _) =
+            self.core.store.read(&Stream::Execution(child.clone()), Version::NONE).await?;
+        Ok(facts.into_iter().rev().find_map(|recorded| match recorded.fact {
+            Fact::ExecutionFinished { outcome, .. } => Some(outcome),
+            _ => None,
+        }))
+    }
+
+    /// Tells the execution that runs this one as a step.
+    pub(super) fn tell_parent(&self) {
+        if let Some((parent, path)) = self.id.parent() {
+            self.driver.send(parent, self.lane.clone(), Message::ChildEnded(path));
+        }
+    }
+}
+
+/// What a child's end is to the chain that runs it.
+fn child_result(child: &ExecutionId, outcome: Outcome, late: bool) -> StepResult {
+    if let Some(result) = outcome.result {
+        return StepResult::Done(result);
+    }
+    let kind = match outcome.state {
+        ExecutionState::Cancelled if late => ErrorKind::Deadline,
+        _ => ErrorKind::ChildFailed,
+    };
+    let reason =
+        outcome.error.as_ref().map_or_else(|| outcome.state.to_string(), |e| e.message.clone());
+    let details = json!({
+        "execution": child.as_str(),
+        "state": outcome.state.as_str(),
+        "error": outcome.error,
+    });
+    let mut error = StepError::new(kind, reason).with_details(details);
+    error.attempts = 1;
+    StepResult::Failed(error)
+}

@@ -1,0 +1,74 @@
+//! `datastore.*`: performed by the engine, in the commit that also stores the step and its result.
+
+use actions::datastore::{Change, Entry, Plan, entry_key, plan};
+use model::fact::StepResult;
+use model::{Call, Fact, StepError, StepPath, Stream};
+use store::{StoreError, Write};
+
+use crate::core::Core;
+
+/// A datastore step, ready to be stored.
+pub(super) struct Planned {
+    /// Its intent and its end.
+    pub(super) facts: Vec<Fact>,
+    /// The change of the entry, if there is one, with the version it was planned on.
+    pub(super) change: Option<Write>,
+}
+
+/// Plans the step against the entry as it is now; who stores the plan meets a conflict if the
+/// entry changes in between, and plans again.
+pub(super) async fn planned(
+    core: &Core,
+    pack: &str,
+    path: &StepPath,
+    call: &Call,
+) -> Result<Planned, StoreError> {
+    let now = core.now();
+    let (result, change) = match (call.action(), call.parameters()) {
+        (Some(action), Some(parameters)) => match entry_key(action, pack, parameters) {
+            Ok(key) => {
+                let row = core.store.key(&key, now).await?;
+                let list = match action.name() == "list" {
+                    true => core.store.keys(&key, now, actions::datastore::MAX_LISTED).await?,
+                    false => Vec::new(),
+                };
+                let listed = list.into_iter().map(entry).collect();
+                let Plan { result, change } =
+                    plan(action, parameters, row.clone().map(entry).as_ref(), listed, now);
+                let expected = match row {
+                    Some(row) => Some(row.version),
+                    // Absent, or expired: its stream may still have facts.
+                    None => Some(
+                        core.store.read(&Stream::Key(key.clone()), model::Version::NONE).await?.1,
+                    ),
+                };
+                (result, change.map(|change| write(key, expected, change)))
+            }
+            Err(error) => (Err(error), None),
+        },
+        _ => (Err(StepError::new(model::ErrorKind::Internal, "not a datastore action")), None),
+    };
+    let result = match result {
+        Ok(value) => StepResult::Done(core.bounded(value).await?),
+        Err(mut error) => {
+            error.action = call.action().cloned();
+            error.attempts = 1;
+            StepResult::Failed(error)
+        }
+    };
+    let intended = Fact::StepIntended { path: path.clone(), call: call.clone(), at: now };
+    let finished = Fact::StepFinished { path: path.clone(), result, attempts: 1, at: now };
+    Ok(Planned { facts: vec![intended, finished], change })
+}
+
+fn entry(row: store::KeyRow) -> Entry {
+    Entry { key: row.key, value: row.value, expires_at: row.expires_at }
+}
+
+fn write(key: String, expected: Option<model::Version>, change: Change) -> Write {
+    let fact = match change {
+        Change::Set { value, expires_at } => Fact::KeySet { value, expires_at },
+        Change::Delete => Fact::KeyDeleted,
+    };
+    Write { stream: Stream::Key(key), expected, facts: vec![fact] }
+}

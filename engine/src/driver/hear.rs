@@ -1,0 +1,100 @@
+//! People's words become facts: cancel, resolve.
+
+use model::{Actor, Fact, Outcome, Resolution, StepError, StepPath, Value};
+
+use super::run::{Page, Run};
+use super::{Message, Refused};
+use crate::core::Trouble;
+
+impl Run {
+    /// Takes in what somebody says.
+    pub(super) async fn hear(&mut self, message: Message) -> Result<(), Trouble> {
+        match message {
+            Message::Wake => Ok(()),
+            Message::ChildEnded(path) => {
+                self.asked_children.insert(path);
+                Ok(())
+            }
+            Message::Cancel { actor, reason, reply } => {
+                let refusal = self.journal.undo.is_some().then_some(Refused::Undoing);
+                if refusal.is_none() && self.journal.cancel_requested.is_none() {
+                    let at = self.core.now();
+                    self.say(vec![Fact::CancelRequested { reason, at }], actor).await?;
+                }
+                // Who asked may have gone.
+                let _ = reply.send(refusal.map_or(Ok(()), Err));
+                Ok(())
+            }
+            Message::Resolve { actor, path, resolution, reply } => {
+                let answer = match self.resolution(path, resolution) {
+                    Ok(facts) => {
+                        self.say(facts, actor).await?;
+                        Ok(())
+                    }
+                    Err(refused) => Err(refused),
+                };
+                let _ = reply.send(answer);
+                Ok(())
+            }
+        }
+    }
+
+    async fn say(&mut self, facts: Vec<Fact>, actor: Actor) -> Result<(), Trouble> {
+        let mut page = Page::default();
+        for fact in facts {
+            self.note(&mut page, fact);
+        }
+        self.store(&mut page, actor).await
+    }
+
+    /// The facts that a person's decision makes.
+    fn resolution(
+        &self,
+        path: Option<StepPath>,
+        resolution: Resolution,
+    ) -> Result<Vec<Fact>, Refused> {
+        let at = self.core.now();
+        let Some((waiting, error)) = &self.journal.attention else {
+            return Err(Refused::NothingToResolve(String::new()));
+        };
+        if path.is_some() && path != *waiting {
+            let named = waiting.as_ref().map(|path| format!("; it waits at step {path}"));
+            return Err(Refused::NothingToResolve(named.unwrap_or_default()));
+        }
+        if let (Some(path), Resolution::Done(value)) = (waiting, &resolution) {
+            self.check_result(path, value)?;
+        }
+        let resolved =
+            Fact::StepResolved { path: waiting.clone(), resolution: resolution.clone(), at };
+        let end = match (waiting, resolution) {
+            // The chain itself cannot be replayed, so its end is said here, without undo.
+            (None, Resolution::Fail(message)) => {
+                let error = StepError::new(error.kind, format!("{message} ({})", error.message));
+                Some(Outcome::failed(error))
+            }
+            (None, Resolution::Done(value)) => Some(Outcome::succeeded(value)),
+            _ => None,
+        };
+        let finished = end.map(|outcome| Fact::ExecutionFinished { outcome, at });
+        Ok(std::iter::once(resolved).chain(finished).collect())
+    }
+
+    fn check_result(&self, path: &StepPath, value: &Value) -> Result<(), Refused> {
+        let Some(action) = self.journal.entries.get(path).and_then(|entry| entry.call.action())
+        else {
+            return Ok(());
+        };
+        let generation = self.core.generation.load();
+        let resolved = self.core.library.resolve(&generation, self.pinned.as_ref(), action);
+        let violations = match resolved {
+            Ok(resolved) if !resolved.result().properties().is_empty() => {
+                resolved.result().violations(value)
+            }
+            _ => Vec::new(),
+        };
+        match violations.into_iter().next() {
+            Some(violation) => Err(Refused::BadResult(violation.message)),
+            None => Ok(()),
+        }
+    }
+}

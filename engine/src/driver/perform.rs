@@ -1,0 +1,155 @@
+//! One attempt at a step, outside of the execution's own task.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actions::{Performing, SharedAction};
+use model::{Effect, ErrorKind, Performance, StepError, StepPath, Value};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use crate::core::Core;
+use crate::fair::Lane;
+use crate::packs::OnUnknown;
+
+/// How long an action may take to come back once it was told to end: a program gets 5 s between
+/// SIGTERM and SIGKILL.
+const COMING_BACK: Duration = Duration::from_secs(15);
+
+/// What is to be attempted.
+pub(super) struct Job {
+    pub(super) path: StepPath,
+    pub(super) lane: Lane,
+    pub(super) action: SharedAction,
+    pub(super) performing: Performing,
+    pub(super) timeout: Option<model::Duration>,
+    pub(super) effect: Effect,
+    pub(super) on_unknown: OnUnknown,
+    /// Asked whether an unsafe step whose outcome is unknown was done.
+    pub(super) verify: Option<SharedAction>,
+    /// Whether it runs a program on this machine: there are fewer permits for these.
+    pub(super) program: bool,
+    /// Only ask: the attempt itself was made before the engine's death.
+    pub(super) only_verify: Option<StepError>,
+}
+
+/// How it went.
+pub(super) enum Report {
+    /// It was attempted.
+    Performed(StepPath, Performance, OnUnknown),
+    /// The engine stopped before it could begin: certainly no effect.
+    NotBegun(StepPath),
+}
+
+impl Report {
+    pub(super) fn path(&self) -> &StepPath {
+        match self {
+            Self::Performed(path, ..) | Self::NotBegun(path) => path,
+        }
+    }
+}
+
+/// Waits for its turn, then performs.
+pub(super) async fn perform(core: Arc<Core>, job: Job) -> Report {
+    let permits = if job.program { &core.programs } else { &core.steps };
+    let _permit = tokio::select! {
+        biased;
+        () = core.stopping.cancelled() => return Report::NotBegun(job.path),
+        () = job.performing.cancel.cancelled() => {
+            let error = StepError::new(ErrorKind::Cancelled, "cancelled before it began");
+            return Report::Performed(job.path, Performance::Failed(error), job.on_unknown);
+        }
+        permit = permits.acquire(&job.lane) => permit,
+    };
+    let (path, on_unknown) = (job.path.clone(), job.on_unknown);
+    Report::Performed(path, attempt(job).await, on_unknown)
+}
+
+async fn attempt(job: Job) -> Performance {
+    let Job { action, performing, timeout, effect, verify, only_verify, .. } = job;
+    let question = json!({ "parameters": &performing.parameters, "key": performing.key.as_str() });
+    let asking = Performing {
+        parameters: question,
+        key: performing.key.clone(),
+        attempt: performing.attempt,
+        pack: performing.pack.clone(),
+        log: performing.log.clone(),
+        cancel: performing.cancel.clone(),
+    };
+    let performance = match only_verify {
+        Some(error) => Performance::Unknown(error),
+        None => within(timeout, action.as_ref(), performing).await,
+    };
+    match (performance, verify) {
+        (Performance::Unknown(error), Some(verify)) if effect == Effect::Unsafe => {
+            let answer = within(verify.metadata().timeout, verify.as_ref(), asking).await;
+            verified(error, answer)
+        }
+        (performance, _) => performance,
+    }
+}
+
+/// What a verify action's answer, `{ outcome: done | failed | unknown, result? }`, makes of an
+/// unknown outcome.
+fn verified(error: StepError, answer: Performance) -> Performance {
+    let Performance::Done(answer) = answer else { return Performance::Unknown(error) };
+    match answer.get("outcome").and_then(Value::as_str) {
+        Some("done") => Performance::Done(answer.get("result").cloned().unwrap_or(Value::Null)),
+        Some("failed") => Performance::Failed(error),
+        _ => Performance::Unknown(error),
+    }
+}
+
+/// Performs within `timeout`; an action that does not come back is left behind, outcome unknown.
+async fn within(
+    timeout: Option<model::Duration>,
+    action: &dyn actions::Action,
+    mut performing: Performing,
+) -> Performance {
+    let expired = CancellationToken::new();
+    let outer = performing.cancel.clone();
+    performing.cancel = outer.child_token();
+    let inner = performing.cancel.clone();
+    let limit = async {
+        match timeout {
+            Some(timeout) => tokio::time::sleep(timeout.to_std()).await,
+            None => std::future::pending().await,
+        }
+        expired.cancel();
+        inner.cancel();
+    };
+    let mut performed = action.perform(performing);
+    let performance = tokio::select! {
+        biased;
+        performance = &mut performed => Some(performance),
+        () = limit => None,
+        () = outer.cancelled() => None,
+    };
+    let performance = match performance {
+        Some(performance) => return performance,
+        None => tokio::time::timeout(COMING_BACK, performed).await,
+    };
+    match performance {
+        Ok(done @ Performance::Done(_)) => done,
+        Ok(Performance::Failed(error) | Performance::Unknown(error)) => {
+            Performance::Unknown(told_to_end(&expired, timeout, error.details))
+        }
+        Err(_) => Performance::Unknown(told_to_end(&expired, timeout, Value::Null)),
+    }
+}
+
+fn told_to_end(
+    expired: &CancellationToken,
+    timeout: Option<model::Duration>,
+    details: Value,
+) -> StepError {
+    let (kind, message) = match timeout {
+        Some(timeout) if expired.is_cancelled() => {
+            (ErrorKind::Timeout, format!("the attempt took longer than its timeout of {timeout}"))
+        }
+        _ => {
+            (ErrorKind::Cancelled, "the attempt was told to end while it was under way".to_owned())
+        }
+    };
+    StepError::new(kind, message).with_details(details)
+}

@@ -1,0 +1,322 @@
+//! One active execution: the only writer of its stream.
+//!
+//! ```text
+//!  load ─▶ turn ─▶ store ─▶ begin ─▶ wait ──results, messages, time──▶ turn …
+//!                                      └──nothing under way──▶ park
+//! ```
+//! A *turn* takes in what was learnt, advances the chain as far as it goes, and stores all of it
+//! in one commit together with the intents of new steps; only then are those steps begun.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use chains::{Input, Program};
+use model::{
+    Actor, BatchId, ErrorKind, ExecutionId, Fact, Journal, PackName, StepError, StepPath, Stream,
+    Timestamp, Version,
+};
+use serde_json::json;
+use store::{Appended, Batch, MAX_BATCH_BYTES, MAX_BATCH_FACTS, Write};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::flight::Flight;
+use super::perform::{Job, Report};
+use super::{Driver, Exit, Message};
+use crate::core::{Core, Trouble};
+use crate::fair::Lane;
+use crate::packs::{ActionKind, Pack};
+
+/// An execution stays active for a time that is this near, instead of being parked.
+const HOLD: model::Duration = model::Duration::from_secs(1);
+
+/// What runs: a script, or one action by itself.
+pub(super) enum Runs {
+    Chain(Program),
+    Single,
+    /// Its pack's content cannot be had any more.
+    Nothing(StepError),
+}
+
+pub(super) struct Run {
+    pub(super) driver: Driver,
+    pub(super) core: Arc<Core>,
+    pub(super) id: ExecutionId,
+    pub(super) lane: Lane,
+    pub(super) journal: Arc<Journal>,
+    pub(super) runs: Runs,
+    pub(super) pinned: Option<Arc<Pack>>,
+    pub(super) input: Arc<Input>,
+    pub(super) flight: Flight,
+    /// Steps whose intent this task stored and whose first attempt it has not begun.
+    pub(super) fresh: BTreeSet<StepPath>,
+    /// Children that may have ended: all of them after loading, later those that said so.
+    pub(super) asked_children: BTreeSet<StepPath>,
+    /// Children that were told to end.
+    pub(super) told_children: BTreeSet<StepPath>,
+    version: Version,
+    place: Place,
+}
+
+/// What the end of the stream says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// It is parked until then.
+    Parked(Option<Timestamp>),
+    /// It goes on.
+    Open,
+}
+
+impl Place {
+    fn after(last: Option<&Fact>) -> Self {
+        match last {
+            Some(Fact::ExecutionParked { until, .. }) => Self::Parked(*until),
+            _ => Self::Open,
+        }
+    }
+}
+
+/// What a turn wants stored, and done once it is.
+#[derive(Default)]
+pub(super) struct Page {
+    pub(super) facts: Vec<Fact>,
+    /// Facts of other streams that belong into the same commit.
+    pub(super) sides: Vec<Write>,
+    /// Executions that the commit brings into being.
+    pub(super) started: Vec<(ExecutionId, Lane)>,
+    pub(super) jobs: Vec<Job>,
+}
+
+/// Why an execution's task goes on.
+enum Woke {
+    Reports(Vec<Report>),
+    Message(Message),
+    Time,
+    Idle,
+}
+
+impl Run {
+    pub(super) async fn load(
+        driver: &Driver,
+        id: &ExecutionId,
+        lane: Lane,
+    ) -> Result<Self, Trouble> {
+        let core = driver.core.clone();
+        let (facts, version) =
+            core.store.read(&Stream::Execution(id.clone()), Version::NONE).await?;
+        let journal = Journal::of(facts.iter().map(|recorded| &recorded.fact));
+        let place = Place::after(facts.last().map(|last| &last.fact));
+        let (runs, pinned) = what_runs(&core, &journal).await;
+        let input = Arc::new(input(id, &journal, pinned.as_deref()));
+        let asked_children = journal.open().map(|(path, _)| path.clone()).collect();
+        Ok(Self {
+            driver: driver.clone(),
+            core,
+            id: id.clone(),
+            lane,
+            journal: Arc::new(journal),
+            runs,
+            pinned,
+            input,
+            flight: Flight::default(),
+            fresh: BTreeSet::new(),
+            asked_children,
+            told_children: BTreeSet::new(),
+            version,
+            place,
+        })
+    }
+
+    pub(super) async fn drive(&mut self, messages: &mut UnboundedReceiver<Message>) -> Exit {
+        match self.live(messages).await {
+            Ok(exit) => exit,
+            Err(trouble) => Exit::Left(Some(trouble)),
+        }
+    }
+
+    async fn live(&mut self, messages: &mut UnboundedReceiver<Message>) -> Result<Exit, Trouble> {
+        let mut page = Page::default();
+        loop {
+            let next = self.turn(page).await?;
+            if self.journal.outcome.is_some() {
+                self.tell_parent();
+                self.refuse(messages);
+                return Ok(Exit::Done);
+            }
+            page = Page::default();
+            match self.wait(next, messages).await {
+                Woke::Reports(reports) => {
+                    for report in reports {
+                        self.learn(report, &mut page).await?;
+                    }
+                }
+                Woke::Message(message) => self.hear(message).await?,
+                Woke::Time => {}
+                Woke::Idle if self.core.stopping.is_cancelled() => return Ok(Exit::Left(None)),
+                Woke::Idle if self.journal.attention.is_some() => return Ok(Exit::Done),
+                Woke::Idle => return self.park(next).await,
+            }
+        }
+    }
+
+    /// Waits for whatever comes first. Results that are at hand together come together.
+    async fn wait(
+        &mut self,
+        next: Option<Timestamp>,
+        messages: &mut UnboundedReceiver<Message>,
+    ) -> Woke {
+        let core = self.core.clone();
+        // An active execution keeps its own time.
+        while let Ok(message) = messages.try_recv() {
+            if !matches!(message, Message::Wake) {
+                return Woke::Message(message);
+            }
+        }
+        let stopping = core.stopping.is_cancelled();
+        let soon = next.filter(|at| !stopping && *at <= HOLD.after(core.now()));
+        if self.flight.is_empty() && soon.is_none() {
+            return Woke::Idle;
+        }
+        let time = async {
+            match next.filter(|_| !stopping) {
+                Some(at) => core.clock.sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            Some(message) = messages.recv() => Woke::Message(message),
+            reports = self.flight.landed(), if !self.flight.is_empty() => Woke::Reports(reports),
+            () = time => Woke::Time,
+            () = core.stopping.cancelled(), if !stopping => Woke::Time,
+        }
+    }
+
+    async fn park(&mut self, until: Option<Timestamp>) -> Result<Exit, Trouble> {
+        if self.place != Place::Parked(until) {
+            let mut page = Page::default();
+            self.note(&mut page, Fact::ExecutionParked { until, at: self.core.now() });
+            self.store(&mut page, Actor::engine()).await?;
+        }
+        Ok(Exit::Parked(until))
+    }
+
+    /// Takes a fact in and puts it on the page.
+    pub(super) fn note(&mut self, page: &mut Page, fact: Fact) {
+        Arc::make_mut(&mut self.journal).apply(&fact);
+        page.facts.push(fact);
+    }
+
+    /// Stores what is on the page; its jobs stay on it.
+    pub(super) async fn store(&mut self, page: &mut Page, actor: Actor) -> Result<(), Trouble> {
+        let mut facts = std::mem::take(&mut page.facts);
+        let mut sides = std::mem::take(&mut page.sides);
+        while !facts.is_empty() {
+            // Facts of other streams ride with the first part; so many as to fill a batch by
+            // themselves cannot come from one chain's turn, which is bounded by its steps.
+            let rest = facts.split_off(batch_length(&facts, sides.len()));
+            let place = Place::after(facts.last());
+            match self.append(std::mem::take(&mut sides), facts, actor.clone()).await? {
+                Appended::Committed { .. } => self.place = place,
+                Appended::Conflict { stream, actual } => {
+                    let message =
+                        format!("{stream} was written by somebody else (version {})", actual.0);
+                    return Err(Trouble::Store(store::StoreError::Refused(message)));
+                }
+            }
+            facts = rest;
+        }
+        for (id, lane) in page.started.drain(..) {
+            self.driver.submit(id, lane);
+        }
+        Ok(())
+    }
+
+    /// Appends facts of this execution and of others in one batch. This one's come last, so that
+    /// the batch's position is its new version.
+    pub(super) async fn append(
+        &mut self,
+        mut writes: Vec<Write>,
+        facts: Vec<Fact>,
+        actor: Actor,
+    ) -> Result<Appended, Trouble> {
+        let stream = Stream::Execution(self.id.clone());
+        let id = BatchId::new(format!("{stream}@{}", self.version.0));
+        writes.push(Write { stream, expected: Some(self.version), facts });
+        let batch = Batch { id, actor, at: self.core.now(), writes };
+        let appended = self.core.append(batch).await?;
+        if let Appended::Committed { position } = &appended {
+            self.version = Version(position.0);
+        }
+        Ok(appended)
+    }
+
+    /// The pack on whose behalf steps are performed: the chain's own, or that of the rule that
+    /// asks for the action.
+    pub(super) fn owner(&self) -> Option<PackName> {
+        let rule = || self.journal.request.as_ref()?.origin.rule().map(|rule| rule.pack.clone());
+        self.pinned.as_ref().map(|pack| pack.name.clone()).or_else(rule)
+    }
+
+    /// Answers messages that came too late.
+    fn refuse(&self, messages: &mut UnboundedReceiver<Message>) {
+        let Some(state) = self.journal.outcome.as_ref().map(|outcome| outcome.state) else {
+            return;
+        };
+        while let Ok(message) = messages.try_recv() {
+            if let Message::Cancel { reply, .. } | Message::Resolve { reply, .. } = message {
+                // Who asked may have gone.
+                let _ = reply.send(Err(super::Refused::Ended(state)));
+            }
+        }
+    }
+}
+
+/// How many of `facts` fit into one batch beside `sides` other writes.
+fn batch_length(facts: &[Fact], sides: usize) -> usize {
+    let mut bytes = 0;
+    let most = MAX_BATCH_FACTS.saturating_sub(2 * sides).max(1);
+    let fitting = facts.iter().take(most).take_while(|fact| {
+        bytes += fact.encode().len();
+        bytes <= MAX_BATCH_BYTES / 2
+    });
+    fitting.count().max(1)
+}
+
+async fn what_runs(core: &Core, journal: &Journal) -> (Runs, Option<Arc<Pack>>) {
+    let Some(request) = &journal.request else {
+        let error = StepError::new(ErrorKind::Internal, "the execution's request is missing");
+        return (Runs::Nothing(error), None);
+    };
+    let Some(hash) = request.pack else { return (Runs::Single, None) };
+    match core.library.pack(&core.folders, hash).await {
+        Ok(pack) => {
+            let action = pack.actions.get(request.action.name());
+            let runs = match action.map(|action| &action.kind) {
+                Some(ActionKind::Chain(program)) => Runs::Chain(program.clone()),
+                Some(ActionKind::Program(_)) | None => Runs::Single,
+            };
+            (runs, Some(pack))
+        }
+        Err(error) => (Runs::Nothing(error), None),
+    }
+}
+
+fn input(id: &ExecutionId, journal: &Journal, pack: Option<&Pack>) -> Input {
+    let request = journal.request.as_ref();
+    let origin = request.map(|request| &request.origin);
+    Input {
+        execution: id.clone(),
+        parameters: request.map(|r| r.parameters.clone()).unwrap_or_default(),
+        config: pack.map_or_else(|| json!({}), |pack| (*pack.config).clone()),
+        context: json!({
+            "id": id.as_str(),
+            "action": request.map(|r| r.action.as_str()),
+            "pack": pack.map(|pack| pack.name.as_str()),
+            "rule": origin.and_then(|o| o.rule()).map(ToString::to_string),
+            "event": origin.and_then(|o| o.event()).map(model::EventKey::as_str),
+            "parent": id.parent().map(|(parent, _)| parent.to_string()),
+            "depth": request.map_or(0, |r| r.depth),
+            "requested_at": request.map(|r| r.at.to_string()),
+        }),
+    }
+}

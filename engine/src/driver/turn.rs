@@ -1,0 +1,298 @@
+//! A turn: the chain is advanced as far as it goes, and what it asks is stored, then begun.
+
+use std::sync::Arc;
+
+use chains::{Advance, Next, Step};
+use model::event::MAX_DEPTH;
+use model::fact::{ExecutionRequested, StepResult};
+use model::{
+    Actor, Call, Cause, Envelope, ErrorKind, Event, EventSource, Fact, Origin, Outcome, Record,
+    StepError, StepPath, Stream, Timestamp, UndoReason, Version,
+};
+use store::{Appended, Write};
+
+use super::ask::{Intention, Lookup};
+use super::datastore::planned;
+use super::run::{Page, Run, Runs};
+use super::single;
+use crate::core::Trouble;
+use crate::intake;
+use crate::suspects::{Mark, REFUSED_AT};
+
+/// Most journaled calls of one execution.
+const MAX_STEPS: usize = 10_000;
+/// How long steps under way may go on once the execution is to end.
+const SETTLE: model::Duration = model::Duration::from_secs(30);
+/// How long an undo or exit handler may take, from its first step.
+const HANDLER_LIMIT: model::Duration = model::Duration::from_secs(15 * 60);
+
+impl Run {
+    /// Advances, stores, begins; answers when to look again.
+    pub(super) async fn turn(&mut self, mut page: Page) -> Result<Option<Timestamp>, Trouble> {
+        let mut next = None;
+        if !self.core.stopping.is_cancelled() {
+            loop {
+                self.decide(&mut page).await?;
+                let (again, at) = self.schedule(&mut page).await?;
+                next = at;
+                if !again {
+                    break;
+                }
+            }
+        }
+        self.store(&mut page, Actor::engine()).await?;
+        for job in page.jobs {
+            self.fresh.remove(&job.path);
+            self.flight.begin(&self.core, job);
+        }
+        Ok(next)
+    }
+
+    /// Advances the chain until it waits for something or has ended.
+    async fn decide(&mut self, page: &mut Page) -> Result<(), Trouble> {
+        while self.journal.outcome.is_none() && self.journal.attention.is_none() {
+            let now = self.core.now();
+            if let Some(reason) = self.ending() {
+                if !self.settled() {
+                    return Ok(());
+                }
+                let position = self.journal.length;
+                self.note(page, Fact::UndoBegan { position, reason, at: now });
+                continue;
+            }
+            let Advance { records, next } = self.advance(now).await;
+            for (path, record) in records {
+                self.record(page, path, record, now).await?;
+            }
+            if self.journal.steps() > MAX_STEPS && self.journal.undo.is_none() {
+                let message = format!("the chain made more than {MAX_STEPS} calls");
+                let reason = UndoReason::Failed(StepError::new(ErrorKind::Limit, message));
+                let position = self.journal.length;
+                self.note(page, Fact::UndoBegan { position, reason, at: now });
+                continue;
+            }
+            match next {
+                Next::Pending(steps) => {
+                    if !self.intend(page, steps).await? {
+                        return Ok(());
+                    }
+                }
+                Next::Undo(reason) => {
+                    let position = self.journal.length;
+                    self.note(page, Fact::UndoBegan { position, reason, at: now });
+                }
+                Next::Finished(outcome) => self.finish(page, outcome).await?,
+                Next::Broken(error) => {
+                    self.note(page, Fact::AttentionNeeded { path: None, error, at: now });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn finish(&mut self, page: &mut Page, mut outcome: Outcome) -> Result<(), Trouble> {
+        if let Some(result) = outcome.result.take() {
+            outcome.result = Some(self.core.bounded(result).await?);
+        }
+        let at = self.core.now();
+        self.note(page, Fact::ExecutionFinished { outcome, at });
+        Ok(())
+    }
+
+    async fn advance(&mut self, now: Timestamp) -> Advance {
+        let broken = |error| Advance { records: Vec::new(), next: Next::Broken(error) };
+        let program = match (&self.runs, &self.journal.request) {
+            (Runs::Nothing(error), _) => return broken(error.clone()),
+            (Runs::Single, Some(request)) => return single::advance(request, &self.journal),
+            (Runs::Single, None) => {
+                return broken(StepError::new(ErrorKind::Internal, "no request"));
+            }
+            (Runs::Chain(program), _) => program.clone(),
+        };
+        let mark = Mark { execution: self.id.clone(), length: self.journal.length };
+        let deaths = self.core.suspects.deaths(&mark);
+        if deaths >= REFUSED_AT {
+            let message = format!(
+                "evaluating this chain ended Tripline {deaths} times in a row: it is not evaluated again by itself"
+            );
+            return broken(StepError::new(ErrorKind::Internal, message));
+        }
+        let core = self.core.clone();
+        let _alone = match deaths {
+            0 => None,
+            _ => Some(core.alone.lock().await),
+        };
+        let (input, journal) = (self.input.clone(), self.journal.clone());
+        let advanced = core.evaluators.call(move |bench| {
+            let chains = &mut bench.chains;
+            bench.slot.marked(&mark, || chains.advance(&program, &input, &journal, now))
+        });
+        match advanced.await {
+            Ok(advance) => advance,
+            Err(panicked) => broken(StepError::new(ErrorKind::Internal, panicked.to_string())),
+        }
+    }
+
+    /// Why the chain is to end before it does by itself.
+    pub(super) fn ending(&self) -> Option<UndoReason> {
+        if self.journal.undo.is_some() {
+            return None;
+        }
+        match self.journal.cancel_requested {
+            Some(_) => Some(UndoReason::Cancelled),
+            None => {
+                self.deadline().filter(|at| *at <= self.core.now()).map(|_| UndoReason::TimedOut)
+            }
+        }
+    }
+
+    /// When the execution must end, undo apart.
+    pub(super) fn deadline(&self) -> Option<Timestamp> {
+        let request = self.journal.request.as_ref()?;
+        let start = self.journal.started_at.unwrap_or(request.at);
+        request.deadline.map(|length| length.after(start))
+    }
+
+    /// When steps under way are told to end, once the execution is to end.
+    pub(super) fn settle_by(&self) -> Option<Timestamp> {
+        let since = self.journal.cancel_requested.or_else(|| self.deadline())?;
+        Some(SETTLE.after(since))
+    }
+
+    /// Whether nothing is under way any more, neither steps nor children, nor in doubt.
+    fn settled(&self) -> bool {
+        let unsettled = self.journal.open().any(|(path, entry)| match &entry.call {
+            Call::Child { .. } => true,
+            Call::Run { effect: model::Effect::Unsafe, .. } => {
+                entry.progress.failed.is_none() && !self.fresh.contains(path)
+            }
+            Call::Run { .. } | Call::Sleep { .. } | Call::Poll { .. } => false,
+        });
+        self.flight.is_empty() && !unsettled
+    }
+
+    /// Notes a record; an emitted event, and what rules make of it, go into the same commit.
+    async fn record(
+        &mut self,
+        page: &mut Page,
+        path: StepPath,
+        record: Record,
+        at: Timestamp,
+    ) -> Result<(), Trouble> {
+        if let Record::Emit { kind, data } = &record {
+            let source = EventSource {
+                installation: self.core.installation.clone(),
+                emitter: model::source::Emitter::Execution,
+            };
+            let depth = self.journal.request.as_ref().map_or(0, |request| request.depth) + 1;
+            let envelope = Envelope {
+                id: format!("{}/{path}", self.id),
+                source: source.to_string(),
+                kind: kind.clone(),
+                time: at,
+                subject: None,
+                cause: Some(Cause { execution: self.id.clone(), depth: depth.min(MAX_DEPTH) }),
+            };
+            let event = Event { envelope, data: data.clone() };
+            let decided = intake::decide(&self.core, event, None).await?;
+            page.started.extend(decided.started());
+            page.sides.extend(decided.writes());
+        }
+        self.note(page, Fact::StepRecorded { path, record, at });
+        Ok(())
+    }
+
+    /// Notes the intents of new steps. True if one of them is over at once, so that the chain can
+    /// be advanced again.
+    async fn intend(&mut self, page: &mut Page, steps: Vec<Step>) -> Result<bool, Trouble> {
+        let mut over = false;
+        for Step { path, ask, .. } in steps {
+            if self.journal.entries.contains_key(&path) {
+                continue;
+            }
+            let core = self.core.clone();
+            let generation = core.generation.load();
+            let now = core.now();
+            let lookup = Lookup {
+                library: &core.library,
+                generation: &generation,
+                pinned: self.pinned.as_ref(),
+                now,
+                bound: self.handler_limit(&path, now),
+            };
+            match lookup.intention(ask) {
+                Intention::Call(call) => self.intend_one(page, path, call, now),
+                Intention::Refused(call, error) => {
+                    self.note(page, Fact::StepIntended { path: path.clone(), call, at: now });
+                    let result = StepResult::Failed(error);
+                    self.note(page, Fact::StepFinished { path, result, attempts: 0, at: now });
+                    over = true;
+                }
+                Intention::Datastore(call) => {
+                    self.store(page, Actor::engine()).await?;
+                    self.datastore(&path, &call).await?;
+                    over = true;
+                }
+            }
+        }
+        Ok(over)
+    }
+
+    fn intend_one(&mut self, page: &mut Page, path: StepPath, call: Call, at: Timestamp) {
+        if let Call::Child { action, parameters, version, .. } = &call {
+            let child = self.id.child(&path);
+            let request = ExecutionRequested {
+                action: action.clone(),
+                parameters: parameters.clone(),
+                origin: Origin::Step { parent: self.id.clone(), path: path.clone() },
+                pack: Some(*version),
+                depth: self.journal.request.as_ref().map_or(0, |request| request.depth),
+                deadline: None,
+                at,
+            };
+            page.sides.push(Write {
+                stream: Stream::Execution(child.clone()),
+                expected: Some(Version::NONE),
+                facts: vec![Fact::ExecutionRequested(request)],
+            });
+            page.started.push((child, self.lane.clone()));
+        } else {
+            self.fresh.insert(path.clone());
+        }
+        self.note(page, Fact::StepIntended { path, call, at });
+    }
+
+    /// Performs a datastore step: entry and step in one commit, planned again on a conflict.
+    async fn datastore(&mut self, path: &StepPath, call: &Call) -> Result<(), Trouble> {
+        let pack = self.owner().map(|pack| pack.to_string()).unwrap_or_default();
+        loop {
+            let plan = planned(&self.core, &pack, path, call).await?;
+            let writes = plan.change.into_iter().collect();
+            match self.append(writes, plan.facts.clone(), Actor::engine()).await? {
+                Appended::Committed { .. } => {
+                    let journal = Arc::make_mut(&mut self.journal);
+                    plan.facts.iter().for_each(|fact| journal.apply(fact));
+                    return Ok(());
+                }
+                Appended::Conflict { stream: Stream::Key(_), .. } => {}
+                Appended::Conflict { stream, .. } => {
+                    let message = format!("{stream} was written by somebody else");
+                    return Err(Trouble::Store(store::StoreError::Refused(message)));
+                }
+            }
+        }
+    }
+
+    /// When the handler that makes the call at `path` must be over.
+    fn handler_limit(&self, path: &StepPath, now: Timestamp) -> Option<Timestamp> {
+        if !path.is_handler() {
+            return None;
+        }
+        let registered = |record: &Record| matches!(record, Record::Undo | Record::OnExit);
+        let mut handlers =
+            self.journal.records.iter().filter(|(_, (_, record))| registered(record));
+        let prefix = handlers.find(|(at, _)| path.starts_with(&at.handler()))?.0.handler();
+        let first = self.journal.entries.iter().find(|(at, _)| at.starts_with(&prefix));
+        Some(HANDLER_LIMIT.after(first.map_or(now, |(_, entry)| entry.at)))
+    }
+}

@@ -1,0 +1,213 @@
+//! The engine as its users see it: started, asked, told, stopped.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use actions::BuiltinContext;
+use arc_swap::ArcSwap;
+use host::Clock;
+use host::git::{Git, Mirrors};
+use host::process::Programs;
+use model::{Actor, BatchId, Fact, Name, Stream, Version};
+use store::{Batch, Store, StoreError, Write};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::core::{Core, Trouble};
+use crate::driver::Driver;
+use crate::evaluators::Evaluators;
+use crate::fair::Permits;
+use crate::folders::Folders;
+use crate::packs::{Generation, Library, LoadContext, Packs};
+use crate::random;
+use crate::sensing::Sensing;
+use crate::settings::Settings;
+use crate::suspects::{Slot, Suspects};
+use crate::watch;
+
+/// Webhook requests that are handled at the same time: each holds at most its body limit and
+/// waits for one commit. More are asked to come back.
+const MAX_WEBHOOKS: usize = 256;
+
+/// A running engine.
+#[derive(Clone)]
+pub struct Engine {
+    pub(crate) core: Arc<Core>,
+    pub(crate) driver: Driver,
+    pub(crate) packs: Arc<Packs>,
+    pub(crate) sensing: Arc<Sensing>,
+    pub(crate) webhooks: Arc<Semaphore>,
+}
+
+/// Why an engine does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The state folder cannot be used.
+    #[error("the state folder {folder}: {source}")]
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The store failed while the engine was starting.
+    #[error(transparent)]
+    Trouble(#[from] Trouble),
+}
+
+impl Engine {
+    /// Starts an engine on `store`: ends programs that outlived the last one, loads the packs,
+    /// takes over what has not ended, and starts the sensors.
+    pub async fn start(
+        settings: Settings,
+        store: Arc<dyn Store>,
+        clock: Clock,
+    ) -> Result<Self, StartError> {
+        let folders = Folders::new(settings.state.clone());
+        let failed = |source| StartError::Folder { folder: settings.state.clone(), source };
+        std::fs::create_dir_all(folders.packs()).map_err(failed)?;
+        let programs = Programs::new(&settings.state, settings.launcher.clone());
+        for child in programs.recover().await.map_err(failed)? {
+            tracing::warn!(
+                pid = child.pid,
+                key = child.key,
+                "ended a program that outlived its engine"
+            );
+        }
+        let suspects = Suspects::collect(&folders.evaluating()).map_err(failed)?;
+        let evaluating = folders.evaluating();
+        let slot = |n| Slot::open(&evaluating, n);
+        let evaluators = Evaluators::start(settings.evaluators.max(1), slot).map_err(failed)?;
+        let git_options =
+            host::git::Options { allow_local: settings.allow_local_git, ..Default::default() };
+        let (git, mirrors) = (Git::new(git_options), Mirrors::default());
+        let builtin = actions::builtin(&BuiltinContext {
+            mirrors: mirrors.clone(),
+            exports: settings.state.join("exports"),
+        });
+        let context = LoadContext { programs, git: git.clone() };
+        let core = Arc::new(Core {
+            installation: installation(store.as_ref(), &clock).await?,
+            store,
+            clock,
+            evaluators,
+            library: Library::new(builtin, context),
+            generation: ArcSwap::from_pointee(Generation::empty()),
+            folders,
+            steps: Permits::new(settings.steps),
+            programs: Permits::new(settings.programs),
+            suspects,
+            alone: tokio::sync::Mutex::new(()),
+            stopping: CancellationToken::new(),
+            killing: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            store_failing: AtomicBool::new(false),
+        });
+        let driver = Driver::new(core.clone());
+        let engine = Self {
+            sensing: Arc::new(Sensing::new(core.clone(), driver.clone(), git, mirrors)),
+            packs: Arc::new(Packs::new(settings.packs.clone())),
+            webhooks: Arc::new(Semaphore::new(MAX_WEBHOOKS)),
+            driver,
+            core,
+        };
+        engine.begin(&settings).await?;
+        Ok(engine)
+    }
+
+    async fn begin(&self, settings: &Settings) -> Result<(), StartError> {
+        if let Some((number, _)) = self.core.store.generation().await? {
+            self.core.generation.store(Arc::new(Generation { number, ..Generation::empty() }));
+        }
+        self.packs.reload(&self.core).await?;
+        let taken_over = self.driver.recover().await?;
+        tracing::info!(executions = taken_over, "took over what had not ended");
+        self.sensing.follow(&self.core.generation.load());
+        let driver = self.driver.clone();
+        self.core.tasks.spawn(async move { driver.keep_time().await });
+        self.core.tasks.spawn(watch::watch(self.clone(), settings.reload_after));
+        Ok(())
+    }
+
+    /// Loads packs whose files have changed, and lets the sensors follow.
+    pub async fn reload(&self) -> Result<bool, Trouble> {
+        let changed = self.packs.reload(&self.core).await?;
+        if changed {
+            self.sensing.follow(&self.core.generation.load());
+        }
+        Ok(changed)
+    }
+
+    /// Ends the engine: nothing new begins, steps under way have `grace` to end, then they are
+    /// told to. What has not ended goes on at the next start. True if all ended within the grace.
+    pub async fn shutdown(&self, grace: Duration) -> bool {
+        self.core.stopping.cancel();
+        self.core.tasks.close();
+        let drained = tokio::time::timeout(grace, self.core.tasks.wait()).await.is_ok();
+        if !drained {
+            self.core.killing.cancel();
+            // An action is given up after 15 s at the latest; its outcome is then unknown.
+            let _ = tokio::time::timeout(Duration::from_secs(20), self.core.tasks.wait()).await;
+        }
+        drained
+    }
+
+    /// Whether the engine takes work, else why not.
+    pub fn problem(&self) -> Option<&'static str> {
+        if self.core.stopping.is_cancelled() {
+            return Some("the engine is stopping");
+        }
+        let failing = self.core.store_failing.load(Ordering::Relaxed);
+        failing.then_some("the store takes nothing: is the disk of the state folder full?")
+    }
+
+    /// The store, for queries.
+    pub fn store(&self) -> &dyn Store {
+        self.core.store.as_ref()
+    }
+
+    /// The engine's time.
+    pub fn now(&self) -> model::Timestamp {
+        self.core.now()
+    }
+
+    /// Fires when the engine is stopping.
+    pub fn stopping(&self) -> CancellationToken {
+        self.core.stopping.clone()
+    }
+
+    /// The installation's name.
+    pub fn installation(&self) -> &Name {
+        &self.core.installation
+    }
+}
+
+/// The installation's name; made at the first start.
+async fn installation(store: &dyn Store, clock: &Clock) -> Result<Name, StartError> {
+    if let Some(name) = store.installation().await? {
+        return Ok(name);
+    }
+    let random = random::name();
+    // `i` and characters of a-z, 2-7 have the form of a name.
+    let name: Name =
+        format!("i{}", &random[..8]).parse().unwrap_or_else(|error| unreachable!("{error}"));
+    let write = Write {
+        stream: Stream::Installation,
+        expected: Some(Version::NONE),
+        facts: vec![Fact::InstallationNamed { name: name.clone() }],
+    };
+    let batch = Batch {
+        id: BatchId::new("installation"),
+        actor: Actor::engine(),
+        at: clock.now(),
+        writes: vec![write],
+    };
+    store.append(batch).await?;
+    Ok(store.installation().await?.unwrap_or(name))
+}

@@ -1,0 +1,63 @@
+//! What lies where in the state folder.
+
+use std::path::{Path, PathBuf};
+
+use model::{ExecutionId, Hash, StepPath};
+
+/// The state folder.
+#[derive(Debug, Clone)]
+pub struct Folders {
+    root: PathBuf,
+}
+
+impl Folders {
+    /// The state folder at `root`.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Copies of packs' content, by hash.
+    pub fn packs(&self) -> PathBuf {
+        self.root.join("packs")
+    }
+
+    /// The copy of one pack's content.
+    pub fn pack(&self, hash: &Hash) -> PathBuf {
+        self.packs().join(hash.to_string())
+    }
+
+    /// Logs of an execution's steps.
+    pub fn logs(&self, execution: &ExecutionId) -> PathBuf {
+        self.root.join("logs").join(execution.as_str())
+    }
+
+    /// The folder of one step's logs.
+    pub fn log(&self, execution: &ExecutionId, path: &StepPath) -> PathBuf {
+        self.logs(execution).join(path.to_string())
+    }
+
+    /// Records of running child programs.
+    pub fn children(&self) -> PathBuf {
+        self.root.join("children")
+    }
+
+    /// Mirrors of git repositories.
+    pub fn git(&self) -> PathBuf {
+        self.root.join("git")
+    }
+
+    /// Marks of what is being evaluated.
+    pub fn evaluating(&self) -> PathBuf {
+        self.root.join("evaluating")
+    }
+
+    /// Empty folders in which programs run.
+    pub fn work(&self) -> PathBuf {
+        self.root.join("work")
+    }
+}

@@ -1,0 +1,90 @@
+//! Webhooks: a request of another system becomes an event, stored before it is answered.
+
+use model::Actor;
+use sensors::webhook::Request;
+
+use crate::engine::Engine;
+use crate::intake::{self, Accepted, IntakeError};
+
+/// A refused request, as it is answered and counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebhookRefused {
+    /// The HTTP status.
+    pub status: u16,
+    /// A short name of the reason.
+    pub kind: &'static str,
+    /// What was wrong.
+    pub message: String,
+    /// Seconds after which to come again, where that would help.
+    pub retry_after: Option<u32>,
+}
+
+impl WebhookRefused {
+    fn busy(message: &str) -> Self {
+        let message = message.to_owned();
+        Self { status: 503, kind: "unavailable", message, retry_after: Some(5) }
+    }
+}
+
+impl Engine {
+    /// Whether any pack has a webhook sensor.
+    pub fn has_webhooks(&self) -> bool {
+        self.sensing.has_webhooks()
+    }
+
+    /// How many bytes the body of a request to this sensor may have; none: there is no such sensor.
+    pub fn webhook_body_limit(&self, pack: &str, sensor: &str) -> Option<usize> {
+        match self.sensing.webhook(&format!("{pack}/{sensor}"))? {
+            Ok(webhook) => Some(webhook.body_limit()),
+            Err(_) => Some(0),
+        }
+    }
+
+    /// Checks a request and stores its event.
+    pub async fn webhook(
+        &self,
+        pack: &str,
+        sensor: &str,
+        request: Request,
+    ) -> Result<Accepted, WebhookRefused> {
+        let id = format!("{pack}/{sensor}");
+        let webhook = match self.sensing.webhook(&id) {
+            Some(Ok(webhook)) => webhook,
+            Some(Err(error)) => return Err(WebhookRefused::busy(&error)),
+            None => {
+                let message = format!("there is no webhook sensor `{pack}.{sensor}`");
+                return Err(WebhookRefused {
+                    status: 404,
+                    kind: "not_found",
+                    message,
+                    retry_after: None,
+                });
+            }
+        };
+        let Ok(_place) = self.webhooks.try_acquire() else {
+            return Err(WebhookRefused::busy("too many requests at once"));
+        };
+        let event = webhook.receive(&request).map_err(|refusal| WebhookRefused {
+            status: refusal.status(),
+            kind: refusal.kind(),
+            message: refusal.to_string(),
+            retry_after: None,
+        })?;
+        let actor = Actor::engine();
+        let accepted = intake::accept(&self.core, &self.driver, &actor, vec![event], None);
+        match accepted.await {
+            Ok(accepted) => {
+                self.sensing.count(&id);
+                let accepted = accepted.into_iter().next();
+                accepted.ok_or_else(|| WebhookRefused::busy("the event was not stored"))
+            }
+            Err(error @ IntakeError::TooLarge(_)) => Err(WebhookRefused {
+                status: 413,
+                kind: "too_large",
+                message: error.to_string(),
+                retry_after: None,
+            }),
+            Err(IntakeError::Trouble(trouble)) => Err(WebhookRefused::busy(&trouble.to_string())),
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! What can be found wrong without running anything: between the files of a pack, and between
+//! packs and what is built in.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use actions::BuiltinContext;
+use chains::Signature;
+use host::git::Git;
+use host::process::{Launcher, Programs};
+use model::diagnostic::suggest;
+use model::{ActionRef, Diagnostic, Effect, Location, Map, PackName, Schema, TriggerType, Value};
+use rules::Rule;
+
+use super::assemble::{sensor_ref, sensor_type};
+use super::reload::discover;
+use super::{
+    ActionKind, Findings, Generation, Library, LoadContext, Pack, PackAction, Resolved, load,
+};
+
+/// A trigger type that rules can name.
+#[derive(Debug, Clone)]
+pub struct TriggerInfo {
+    /// Its name.
+    pub kind: TriggerType,
+    /// When it happens.
+    pub description: String,
+    /// What a rule's `trigger.parameters` may hold.
+    pub parameters: Schema,
+    /// What a rule sees as `trigger`.
+    pub payload: Schema,
+}
+
+/// The trigger types that are built in and those of these packs.
+pub fn known_triggers(generation: &Generation) -> Vec<TriggerInfo> {
+    triggers(generation.packs.values())
+}
+
+fn triggers<'a>(packs: impl Iterator<Item = &'a Arc<Pack>>) -> Vec<TriggerInfo> {
+    let compiled =
+        |properties: &Map| Schema::compile(properties).unwrap_or_else(|_| Schema::empty());
+    let builtin = sensors::trigger_types().into_iter().filter_map(|kind| {
+        Some(TriggerInfo {
+            kind: kind.name.parse().ok()?,
+            description: kind.description.to_owned(),
+            parameters: compiled(&kind.parameters),
+            payload: compiled(&kind.payload),
+        })
+    });
+    let own = packs.flat_map(|pack| pack.triggers.values()).map(|spec| TriggerInfo {
+        kind: spec.kind.clone(),
+        description: spec.description.clone(),
+        parameters: Schema::empty(),
+        payload: spec.payload.clone(),
+    });
+    builtin.chain(own).collect()
+}
+
+/// Everything that is wrong with the packs in `paths`, by themselves and together.
+pub fn check_packs(paths: &[PathBuf]) -> Findings {
+    // Nothing is run: the launcher and the folder of programs are never used.
+    let launcher = Launcher { program: PathBuf::from("tripline"), args: Vec::new() };
+    let programs = Programs::new(&std::env::temp_dir(), launcher);
+    // A local repository is a matter of the server's settings, not of the pack.
+    let git = Git::new(host::git::Options { allow_local: true, ..Default::default() });
+    let context = LoadContext { programs, git };
+    let library = Library::new(actions::builtin(&BuiltinContext::default()), context.clone());
+    let mut packs: Vec<Arc<Pack>> = Vec::new();
+    let mut findings = Vec::new();
+    let folders = discover(paths);
+    if folders.is_empty() {
+        let shown =
+            paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
+        let finding = Diagnostic::error(Location::file(shown), "there is no pack here");
+        findings.push(finding.with_hint(
+            "a pack is a folder with a pack.yaml; name it, or the folder that holds it",
+        ));
+    }
+    for folder in folders {
+        let (pack, found) = load(&folder, &context);
+        findings.extend(found);
+        if let Some(pack) = pack {
+            if packs.iter().any(|other| other.name == pack.name) {
+                let at = Location::file(folder.join("pack.yaml").display().to_string());
+                let message = format!("another pack is called `{}` too", pack.name);
+                findings.push(Diagnostic::error(at, message).with_hint("rename one of them"));
+            }
+            packs.push(Arc::new(pack));
+        }
+    }
+    findings.extend(cross_check(&packs, &library).into_values().flatten());
+    findings.sort_by(|a, b| a.at.cmp(&b.at));
+    findings
+}
+
+/// What is wrong between packs that each read well, by pack.
+pub(super) fn cross_check(packs: &[Arc<Pack>], library: &Library) -> BTreeMap<PackName, Findings> {
+    let by_name = packs.iter().map(|pack| (pack.name.clone(), pack.clone())).collect();
+    let generation = Generation { packs: by_name, ..Generation::empty() };
+    let triggers = triggers(packs.iter());
+    let mut findings = BTreeMap::new();
+    for pack in packs {
+        let check = Check { library, generation: &generation, triggers: &triggers, pack };
+        findings.insert(pack.name.clone(), check.all());
+    }
+    findings
+}
+
+struct Check<'a> {
+    library: &'a Library,
+    generation: &'a Generation,
+    triggers: &'a [TriggerInfo],
+    pack: &'a Arc<Pack>,
+}
+
+impl Check<'_> {
+    fn all(&self) -> Findings {
+        let rules = self.pack.rules.values().flat_map(|rule| self.rule(rule));
+        let actions = self.pack.actions.values().flat_map(|action| self.action(action));
+        rules.chain(actions).collect()
+    }
+
+    fn rule(&self, rule: &Rule) -> Findings {
+        let mut findings = self.trigger(rule);
+        let reference = &rule.action.reference;
+        let at = &rule.action.at;
+        match self.library.resolve(self.generation, Some(self.pack), reference) {
+            Err(error) => findings.push(self.error(at, &error.message, None)),
+            Ok(resolved) => {
+                findings.extend(self.permission(reference, at));
+                findings.extend(self.parameters(rule, resolved.parameters()));
+            }
+        }
+        findings
+    }
+
+    fn trigger(&self, rule: &Rule) -> Findings {
+        let trigger = &rule.trigger;
+        let Some(known) = self.triggers.iter().find(|info| info.kind == trigger.kind) else {
+            return vec![self.unknown_trigger(&trigger.kind, &trigger.at)];
+        };
+        let parameters = Value::Object(trigger.parameters.clone());
+        let violations = known.parameters.violations(&parameters);
+        let mut findings: Findings = violations
+            .into_iter()
+            .map(|v| self.error(&trigger.parameters_at, &v.message, v.hint.as_deref()))
+            .collect();
+        match sensor_type(&trigger.kind) {
+            Some(kind) if findings.is_empty() => findings.extend(self.sensor(rule, kind)),
+            None if findings.is_empty()
+                && sensors::trigger_types().iter().any(|k| k.name == trigger.kind.as_str()) =>
+            {
+                let git = &self.library.context().git;
+                let errors = sensors::check(trigger.kind.as_str(), &trigger.parameters, git);
+                findings.extend(errors.into_iter().map(|error| {
+                    self.error(&trigger.parameters_at, &error.message, error.hint.as_deref())
+                }));
+            }
+            _ => {}
+        }
+        findings
+    }
+
+    fn unknown_trigger(&self, kind: &TriggerType, at: &Location) -> Diagnostic {
+        const LATER: [&str; 7] =
+            ["kubernetes.", "github.", "gitlab.", "tripline.", "aws.", "nats.", "argocd."];
+        if LATER.iter().any(|prefix| kind.as_str().starts_with(prefix)) {
+            let message =
+                format!("the trigger type `{kind}` is not supported by this version of Tripline");
+            return self.error(at, &message, None);
+        }
+        let known = self.triggers.iter().map(|info| info.kind.as_str());
+        let hint = suggest(kind.as_str(), known).map(|meant| format!("did you mean `{meant}`?"));
+        self.error(at, &format!("there is no trigger type `{kind}`"), hint.as_deref())
+    }
+
+    /// The sensor that a trigger names, or the pack's sensors of the type it needs.
+    fn sensor(&self, rule: &Rule, kind: &str) -> Option<Diagnostic> {
+        let trigger = &rule.trigger;
+        let Some(named) = trigger.parameters.get("sensor").and_then(Value::as_str) else {
+            let any = self.pack.sensors.values().any(|spec| spec.kind == kind);
+            let message = format!("the pack has no sensor of type `{kind}` for `{}`", trigger.kind);
+            let hint =
+                "add one to its folder `sensors`, or name another pack's: `sensor: pack.name`";
+            return (!any).then(|| self.error(&trigger.at, &message, Some(hint)));
+        };
+        let reference = sensor_ref(&self.pack.name, named);
+        let spec = reference.and_then(|r| self.generation.packs.get(&r.pack)?.sensors.get(&r.name));
+        match spec {
+            Some(spec) if spec.kind == kind => None,
+            Some(spec) => {
+                let message =
+                    format!("the sensor `{named}` is of type `{}`, not `{kind}`", spec.kind);
+                Some(self.error(&trigger.parameters_at, &message, None))
+            }
+            None => {
+                let known = self.pack.sensors.keys().map(model::Name::as_str);
+                let hint = suggest(named, known).map(|meant| format!("did you mean `{meant}`?"));
+                let message = format!("there is no sensor `{named}`");
+                Some(self.error(&trigger.parameters_at, &message, hint.as_deref()))
+            }
+        }
+    }
+
+    /// Missing and unknown parameters, and literal ones of the wrong type.
+    fn parameters(&self, rule: &Rule, schema: &Schema) -> Findings {
+        let given = &rule.action.parameters;
+        let literal = Value::Object(given.literals());
+        let violations = schema.violations(&literal).into_iter().filter(|violation| {
+            // What a template makes is known only when it is filled.
+            !given.is_template(violation.path.split('.').next().unwrap_or_default())
+        });
+        let unknown = given.templates().filter(|name| !schema.properties().contains_key(*name));
+        let unknown = unknown.map(|name| {
+            let hint = suggest(name, schema.properties().keys().map(String::as_str));
+            let hint = hint.map(|meant| format!("did you mean `{meant}`?"));
+            self.error(&given.at(name), &format!("unknown parameter `{name}`"), hint.as_deref())
+        });
+        let unknown: Findings = unknown.collect();
+        let violations = violations.map(|v| {
+            let name = v.path.split('.').next().unwrap_or_default().to_owned();
+            self.error(&given.at(&name), &v.message, v.hint.as_deref())
+        });
+        violations.chain(unknown).collect()
+    }
+
+    fn action(&self, action: &PackAction) -> Findings {
+        let mut findings: Findings = self.verify(action).into_iter().collect();
+        if let ActionKind::Chain(program) = &action.kind {
+            findings.extend(chains::check(program, self));
+            for (reference, at) in chains::actions_named(program) {
+                findings.extend(self.permission(&reference, &at));
+            }
+        } else if !self.pack.permissions.exec {
+            let message = "the pack runs programs but does not ask for `permissions.exec`";
+            findings.push(self.warning(&action.at, message, "add `exec: true` to its permissions"));
+        }
+        findings
+    }
+
+    fn verify(&self, action: &PackAction) -> Option<Diagnostic> {
+        let verify = action.verify.as_ref()?;
+        match self.library.resolve(self.generation, Some(self.pack), verify) {
+            Err(error) => Some(self.error(&action.at, &error.message, None)),
+            Ok(resolved)
+                if resolved.effect(&Value::Null) != Effect::Read || !resolved.is_performed() =>
+            {
+                let message =
+                    format!("`verify` needs an action that only reads; `{verify}` is not");
+                Some(self.error(&action.at, &message, Some("declare `effect: read` in its file")))
+            }
+            Ok(_) => None,
+        }
+    }
+
+    fn permission(&self, reference: &ActionRef, at: &Location) -> Option<Diagnostic> {
+        let own = reference.pack() == self.pack.name.as_str();
+        if own || self.pack.permissions.allows_action(reference) {
+            return None;
+        }
+        let message = format!("the pack uses `{reference}` but does not ask for it");
+        let hint = format!("add `{reference}` to `permissions.actions` in its pack.yaml");
+        Some(self.warning(at, &message, &hint))
+    }
+
+    fn error(&self, at: &Location, message: &str, hint: Option<&str>) -> Diagnostic {
+        let finding = Diagnostic::error(at.clone(), message);
+        self.shown(match hint {
+            Some(hint) => finding.with_hint(hint),
+            None => finding,
+        })
+    }
+
+    fn warning(&self, at: &Location, message: &str, hint: &str) -> Diagnostic {
+        self.shown(Diagnostic::warning(at.clone(), message).with_hint(hint))
+    }
+
+    fn shown(&self, finding: Diagnostic) -> Diagnostic {
+        match self.pack.texts.get(&finding.at.file) {
+            Some(text) => finding.in_text(text),
+            None => finding,
+        }
+    }
+}
+
+/// What `chains::check` wants to know of actions.
+impl chains::Catalog for Check<'_> {
+    fn get(&self, action: &ActionRef) -> Option<Signature> {
+        let resolved = self.library.resolve(self.generation, Some(self.pack), action).ok()?;
+        let effect = match &resolved {
+            Resolved::Chain { .. } => None,
+            resolved => resolved.metadata().effect,
+        };
+        Some(Signature { parameters: resolved.parameters().clone(), effect })
+    }
+
+    fn names(&self) -> Vec<String> {
+        let packs = self.generation.packs.values();
+        let own = packs
+            .flat_map(|pack| pack.actions.keys().map(move |name| format!("{}.{name}", pack.name)));
+        own.chain(self.library.builtin().map(|metadata| metadata.reference.to_string())).collect()
+    }
+}

@@ -1,0 +1,274 @@
+//! Where an action reference becomes something that can be performed.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use actions::{Metadata, SharedAction};
+use model::diagnostic::suggest;
+use model::{ActionRef, Duration, Effect, ErrorKind, Hash, Schema, StepError, Value};
+
+use super::{ActionKind, Generation, LoadContext, OnUnknown, Pack, load};
+use crate::core::Core;
+use crate::folders::Folders;
+
+/// Built-in actions, and packs' contents by hash.
+pub struct Library {
+    builtin: BTreeMap<ActionRef, SharedAction>,
+    datastore: BTreeMap<ActionRef, Arc<Metadata>>,
+    context: LoadContext,
+    /// Contents in use; one that no active pack and no running execution holds is read again.
+    contents: Mutex<HashMap<Hash, Weak<Pack>>>,
+}
+
+/// What an action reference stands for.
+pub enum Resolved {
+    /// Built in.
+    Builtin(SharedAction),
+    /// Performed by the engine itself.
+    Datastore(Arc<Metadata>),
+    /// A pack's program.
+    Program {
+        /// The pack.
+        pack: Arc<Pack>,
+        /// How it is performed.
+        action: SharedAction,
+        /// What becomes of an unknown outcome.
+        on_unknown: OnUnknown,
+        /// Longest time in all.
+        deadline: Option<Duration>,
+    },
+    /// A pack's chain.
+    Chain {
+        /// The pack.
+        pack: Arc<Pack>,
+        /// What there is to know of it.
+        metadata: Arc<Metadata>,
+        /// Longest time in all.
+        deadline: Option<Duration>,
+    },
+}
+
+/// How a stored step is performed.
+pub struct Performer {
+    /// The action.
+    pub action: SharedAction,
+    /// What becomes of an unknown outcome.
+    pub on_unknown: OnUnknown,
+    /// Asked after an unknown outcome.
+    pub verify: Option<SharedAction>,
+    /// Whether it runs a program on this machine.
+    pub program: bool,
+}
+
+impl Resolved {
+    /// What there is to know of it.
+    pub fn metadata(&self) -> &Metadata {
+        match self {
+            Self::Builtin(action) | Self::Program { action, .. } => action.metadata(),
+            Self::Datastore(metadata) | Self::Chain { metadata, .. } => metadata,
+        }
+    }
+
+    /// What it takes.
+    pub fn parameters(&self) -> &Schema {
+        &self.metadata().parameters
+    }
+
+    /// What it returns.
+    pub fn result(&self) -> &Schema {
+        &self.metadata().result
+    }
+
+    /// What performing it twice would do.
+    pub fn effect(&self, parameters: &Value) -> Effect {
+        match self {
+            Self::Builtin(action) | Self::Program { action, .. } => action.effect(parameters),
+            // Its change commits with its result: repeated or not at all.
+            Self::Datastore(metadata) => metadata.effect.unwrap_or(Effect::Idempotent),
+            Self::Chain { .. } => Effect::Unsafe,
+        }
+    }
+
+    /// Whether an attempt is made outside of the execution's own task.
+    pub const fn is_performed(&self) -> bool {
+        matches!(self, Self::Builtin(_) | Self::Program { .. })
+    }
+
+    /// The content it was resolved to; none for what is built in.
+    pub fn version(&self) -> Option<Hash> {
+        match self {
+            Self::Builtin(_) | Self::Datastore(_) => None,
+            Self::Program { pack, .. } | Self::Chain { pack, .. } => Some(pack.hash),
+        }
+    }
+
+    /// Longest time of one attempt.
+    pub fn timeout(&self) -> Option<Duration> {
+        self.metadata().timeout
+    }
+
+    /// Longest time in all.
+    pub const fn deadline(&self) -> Option<Duration> {
+        match self {
+            Self::Builtin(_) | Self::Datastore(_) => None,
+            Self::Program { deadline, .. } | Self::Chain { deadline, .. } => *deadline,
+        }
+    }
+
+    /// What becomes of an unknown outcome.
+    pub const fn on_unknown(&self) -> OnUnknown {
+        match self {
+            Self::Program { on_unknown, .. } => *on_unknown,
+            Self::Builtin(_) | Self::Datastore(_) | Self::Chain { .. } => OnUnknown::Ask,
+        }
+    }
+}
+
+impl Library {
+    /// A library of the built-in actions, that reads packs as `context` says.
+    pub fn new(builtin: Vec<SharedAction>, context: LoadContext) -> Self {
+        let builtin = builtin
+            .into_iter()
+            .map(|action| (action.metadata().reference.clone(), action))
+            .collect();
+        let datastore = actions::datastore::declarations()
+            .into_iter()
+            .map(|metadata| (metadata.reference.clone(), Arc::new(metadata)))
+            .collect();
+        Self { builtin, datastore, context, contents: Mutex::default() }
+    }
+
+    /// How packs are read.
+    pub const fn context(&self) -> &LoadContext {
+        &self.context
+    }
+
+    /// What there is to know of every built-in action.
+    pub fn builtin(&self) -> impl Iterator<Item = &Metadata> {
+        let datastore = self.datastore.values().map(AsRef::as_ref);
+        self.builtin.values().map(|action| action.metadata()).chain(datastore)
+    }
+
+    /// What `reference` stands for: in the pinned pack if it is that pack's own, else among what
+    /// is active now.
+    pub fn resolve(
+        &self,
+        generation: &Generation,
+        pinned: Option<&Arc<Pack>>,
+        reference: &ActionRef,
+    ) -> Result<Resolved, StepError> {
+        if let Some(action) = self.builtin.get(reference) {
+            return Ok(Resolved::Builtin(action.clone()));
+        }
+        if let Some(metadata) = self.datastore.get(reference) {
+            return Ok(Resolved::Datastore(metadata.clone()));
+        }
+        let own = pinned.filter(|pack| pack.name.as_str() == reference.pack());
+        let pack =
+            own.or_else(|| generation.packs.values().find(|p| p.name.as_str() == reference.pack()));
+        match pack.and_then(|pack| Some((pack, pack.actions.get(reference.name())?))) {
+            Some((pack, action)) => Ok(resolved(pack, action)),
+            None => Err(self.unknown(generation, reference)),
+        }
+    }
+
+    fn unknown(&self, generation: &Generation, reference: &ActionRef) -> StepError {
+        let packs = generation
+            .packs
+            .values()
+            .flat_map(|pack| pack.actions.keys().map(move |name| format!("{}.{name}", pack.name)));
+        let builtin = self.builtin().map(|metadata| metadata.reference.to_string());
+        let known: Vec<String> = packs.chain(builtin).collect();
+        let hint = suggest(reference.as_str(), known.iter().map(String::as_str));
+        let hint = hint.map(|known| format!("; did you mean `{known}`?")).unwrap_or_default();
+        StepError::new(ErrorKind::NotFound, format!("there is no action `{reference}`{hint}"))
+    }
+
+    /// How a stored step is performed, by the content it was resolved to.
+    pub async fn performer(
+        &self,
+        core: &Core,
+        reference: &ActionRef,
+        version: Option<Hash>,
+    ) -> Option<Performer> {
+        let Some(hash) = version else {
+            let action = self.builtin.get(reference)?.clone();
+            return Some(Performer {
+                action,
+                on_unknown: OnUnknown::Ask,
+                verify: None,
+                program: false,
+            });
+        };
+        let pack = self.pack(&core.folders, hash).await.ok()?;
+        let action = pack.actions.get(reference.name())?;
+        let ActionKind::Program(program) = &action.kind else { return None };
+        let verify = action.verify.as_ref().and_then(|verify| {
+            let generation = core.generation.load();
+            match self.resolve(&generation, Some(&pack), verify).ok()? {
+                Resolved::Builtin(action) | Resolved::Program { action, .. } => Some(action),
+                Resolved::Datastore(_) | Resolved::Chain { .. } => None,
+            }
+        });
+        Some(Performer {
+            action: program.clone(),
+            on_unknown: action.on_unknown,
+            verify,
+            program: true,
+        })
+    }
+
+    /// The content with this hash: in memory, else read from its pinned copy.
+    pub async fn pack(&self, folders: &Folders, hash: Hash) -> Result<Arc<Pack>, StepError> {
+        if let Some(pack) = self.held(&hash) {
+            return Ok(pack);
+        }
+        let (folder, context) = (folders.pack(&hash), self.context.clone());
+        let read = tokio::task::spawn_blocking(move || load(&folder, &context)).await;
+        let gone = |why: String| {
+            StepError::new(
+                ErrorKind::NotFound,
+                format!("the pack content {} cannot be read: {why}", hash.short()),
+            )
+        };
+        match read {
+            Ok((Some(pack), _)) if pack.hash == hash => {
+                let pack = Arc::new(pack);
+                self.hold(&pack);
+                Ok(pack)
+            }
+            Ok((Some(_), _)) => Err(gone("its files were changed".to_owned())),
+            Ok((None, findings)) => {
+                Err(gone(findings.first().map_or_else(String::new, |f| f.message.clone())))
+            }
+            Err(error) => Err(gone(error.to_string())),
+        }
+    }
+
+    /// Keeps a content findable as long as somebody uses it.
+    pub fn hold(&self, pack: &Arc<Pack>) {
+        let mut contents = self.contents.lock().unwrap_or_else(PoisonError::into_inner);
+        contents.retain(|_, pack| pack.strong_count() > 0);
+        contents.insert(pack.hash, Arc::downgrade(pack));
+    }
+
+    fn held(&self, hash: &Hash) -> Option<Arc<Pack>> {
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner).get(hash)?.upgrade()
+    }
+}
+
+fn resolved(pack: &Arc<Pack>, action: &super::PackAction) -> Resolved {
+    match &action.kind {
+        ActionKind::Program(program) => Resolved::Program {
+            pack: pack.clone(),
+            action: program.clone(),
+            on_unknown: action.on_unknown,
+            deadline: action.deadline,
+        },
+        ActionKind::Chain(_) => Resolved::Chain {
+            pack: pack.clone(),
+            metadata: action.metadata.clone(),
+            deadline: action.deadline,
+        },
+    }
+}

@@ -1,0 +1,241 @@
+//! One pack's folder → its content, or everything that is wrong with it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use host::git::Git;
+use host::process::Programs;
+use model::{Diagnostic, Location, Name, PackName, RuleRef};
+use rules::Rule;
+use syntax::{Document, Fields, Node};
+
+use super::actions_file::{self, Surroundings};
+use super::manifest::{self, Manifest, schema};
+use super::pin::Snapshot;
+use super::sensors_file;
+use super::{Findings, Pack, TriggerSpec};
+
+/// What packs are read with.
+#[derive(Clone)]
+pub struct LoadContext {
+    /// Runs their programs.
+    pub programs: Programs,
+    /// What their git sensors may do.
+    pub git: Git,
+}
+
+/// Reads the pack in `folder`: its content if it can be used, and what was found.
+pub fn load(folder: &Path, context: &LoadContext) -> (Option<Pack>, Findings) {
+    match Snapshot::read(folder) {
+        Ok(snapshot) => load_snapshot(&snapshot, folder, folder, context),
+        Err(findings) => (None, findings),
+    }
+}
+
+/// Reads a pack from `snapshot`; `shown` is its folder as the user knows it, `folder` where its
+/// programs run from.
+pub(super) fn load_snapshot(
+    snapshot: &Snapshot,
+    shown: &Path,
+    folder: &Path,
+    context: &LoadContext,
+) -> (Option<Pack>, Findings) {
+    let mut reader = Reader { snapshot, shown: shown.display().to_string(), findings: Vec::new() };
+    let Some(manifest) = reader.manifest() else { return (None, reader.findings) };
+    reader.unknown_places();
+    let pack = reader.pack(manifest, folder, context);
+    let usable = !reader.findings.iter().any(Diagnostic::is_error);
+    (usable.then_some(pack), reader.findings)
+}
+
+struct Reader<'a> {
+    snapshot: &'a Snapshot,
+    shown: String,
+    findings: Findings,
+}
+
+impl Reader<'_> {
+    fn manifest(&mut self) -> Option<Manifest> {
+        if !self.snapshot.files.contains_key("pack.yaml") {
+            let message = "there is no pack.yaml in the folder: it is not a pack";
+            self.findings.push(Diagnostic::error(Location::file(self.shown.clone()), message));
+            return None;
+        }
+        let document = self.document("pack.yaml")?;
+        self.take(manifest::parse(document.root()))
+    }
+
+    fn pack(&mut self, manifest: Manifest, folder: &Path, context: &LoadContext) -> Pack {
+        let name = manifest.name.clone();
+        Pack {
+            rules: self.rules(&name),
+            actions: self.actions(&name, folder, context),
+            sensors: self.each("sensors", |_, node| sensors_file::parse(node, &context.git)),
+            triggers: self.each("triggers", |file, node| trigger(&name, file, node)),
+            name,
+            version: manifest.version,
+            description: manifest.description,
+            team: manifest.team,
+            hash: self.snapshot.hash(),
+            folder: folder.to_owned(),
+            config: manifest.config,
+            config_schema: manifest.config_schema,
+            permissions: manifest.permissions,
+            texts: self.texts(),
+        }
+    }
+
+    fn rules(&mut self, pack: &PackName) -> BTreeMap<Name, Arc<Rule>> {
+        let mut rules = BTreeMap::new();
+        for (name, path) in self.yaml_files("rules") {
+            let Some(text) = self.text(&path) else { continue };
+            let reference = RuleRef::new(pack.clone(), name.clone());
+            let parsed = Rule::parse(&format!("{}/{path}", self.shown), &text, reference);
+            if let Some(rule) = self.take(parsed) {
+                rules.insert(name, Arc::new(rule));
+            }
+        }
+        rules
+    }
+
+    fn actions(
+        &mut self,
+        pack: &PackName,
+        folder: &Path,
+        context: &LoadContext,
+    ) -> BTreeMap<String, super::PackAction> {
+        let libs = self.libs();
+        let (snapshot, shown) = (self.snapshot, self.shown.clone());
+        let read = self.each("actions", |file, node| {
+            let reference = format!("{pack}.{file}").parse();
+            let reference = reference
+                .map_err(|error: model::name::BadName| vec![node.error(error.to_string())])?;
+            let around = Surroundings {
+                reference,
+                shown: &shown,
+                folder: folder.to_owned(),
+                snapshot,
+                libs: &libs,
+                context,
+            };
+            actions_file::parse(node, &around)
+        });
+        read.into_iter().map(|(name, action)| (name.to_string(), action)).collect()
+    }
+
+    /// `lib/naming.rhai` is imported as `lib/naming`.
+    fn libs(&mut self) -> BTreeMap<String, String> {
+        let files = self.snapshot.files.keys();
+        let paths: Vec<String> = files
+            .filter(|path| path.starts_with("lib/") && path.ends_with(".rhai"))
+            .cloned()
+            .collect();
+        let read = paths.into_iter().filter_map(|path| {
+            let text = self.text(&path)?;
+            Some((path.trim_end_matches(".rhai").to_owned(), text))
+        });
+        read.collect()
+    }
+
+    /// Decodes each YAML file of one of the pack's folders.
+    fn each<T>(
+        &mut self,
+        kind: &str,
+        mut decode: impl FnMut(&Name, &Node) -> Result<T, Vec<Diagnostic>>,
+    ) -> BTreeMap<Name, T> {
+        let mut decoded = BTreeMap::new();
+        for (name, path) in self.yaml_files(kind) {
+            let Some(document) = self.document(&path) else { continue };
+            if let Some(one) = self.take(decode(&name, document.root())) {
+                decoded.insert(name, one);
+            }
+        }
+        decoded
+    }
+
+    /// The YAML files of one of the pack's folders, each with the name its stem gives.
+    fn yaml_files(&mut self, kind: &str) -> Vec<(Name, String)> {
+        let mut files = Vec::new();
+        for path in self.snapshot.files.keys() {
+            let Some(file) = path.strip_prefix(kind).and_then(|rest| rest.strip_prefix('/')) else {
+                continue;
+            };
+            let stem = file.strip_suffix(".yaml").or_else(|| file.strip_suffix(".yml"));
+            let Some(stem) = stem.filter(|stem| !stem.contains('/')) else { continue };
+            match stem.parse::<Name>() {
+                Ok(name) => files.push((name, path.clone())),
+                Err(error) => {
+                    let at = Location::file(format!("{}/{path}", self.shown));
+                    let hint = "the file's name is the object's name: rename the file";
+                    self.findings.push(Diagnostic::error(at, error.to_string()).with_hint(hint));
+                }
+            }
+        }
+        files
+    }
+
+    /// A folder with a slip in its name would be passed over in silence.
+    fn unknown_places(&mut self) {
+        const FOLDERS: [&str; 8] =
+            ["rules", "actions", "sensors", "triggers", "lib", "tests", "templates", "docs"];
+        let files = self.snapshot.files.keys();
+        let mut unknown: Vec<&str> = files
+            .filter(|path| path.ends_with(".yaml") || path.ends_with(".yml"))
+            .filter_map(|path| path.split_once('/').map(|(folder, _)| folder))
+            .filter(|folder| !FOLDERS.contains(folder))
+            .collect();
+        unknown.dedup();
+        for folder in unknown {
+            if let Some(meant) = model::diagnostic::suggest(folder, FOLDERS) {
+                let at = Location::file(format!("{}/{folder}", self.shown));
+                let finding =
+                    Diagnostic::warning(at, format!("nothing is read from the folder `{folder}`"));
+                self.findings.push(finding.with_hint(format!("did you mean `{meant}`?")));
+            }
+        }
+    }
+
+    fn document(&mut self, path: &str) -> Option<Document> {
+        let bytes = &self.snapshot.files.get(path)?.bytes;
+        let parsed = syntax::parse_bytes(&format!("{}/{path}", self.shown), bytes);
+        self.take(parsed)
+    }
+
+    fn text(&mut self, path: &str) -> Option<String> {
+        let bytes = self.snapshot.files.get(path)?.bytes.clone();
+        let text = String::from_utf8(bytes).map_err(|_| {
+            let at = Location::file(format!("{}/{path}", self.shown));
+            vec![Diagnostic::error(at, "the file is not UTF-8 text").with_hint("save it as UTF-8")]
+        });
+        self.take(text)
+    }
+
+    fn texts(&self) -> BTreeMap<String, String> {
+        let files = self.snapshot.files.iter();
+        let texts = files.filter(|(path, _)| {
+            path.ends_with(".yaml") || path.ends_with(".yml") || path.ends_with(".rhai")
+        });
+        texts
+            .filter_map(|(path, file)| {
+                let text = String::from_utf8(file.bytes.clone()).ok()?;
+                Some((format!("{}/{path}", self.shown), text))
+            })
+            .collect()
+    }
+
+    fn take<T>(&mut self, decoded: Result<T, Vec<Diagnostic>>) -> Option<T> {
+        decoded.map_err(|findings| self.findings.extend(findings)).ok()
+    }
+}
+
+fn trigger(pack: &PackName, name: &Name, node: &Node) -> Result<TriggerSpec, Vec<Diagnostic>> {
+    let fields = Fields::new(node, &["description", "payload"], &["parameters"]);
+    let description = fields.optional("description").string().unwrap_or_default();
+    let payload = fields.part(schema(fields.optional("payload").node()));
+    let kind = format!("{pack}.{name}").parse();
+    let kind = kind.map_err(|error: model::name::BadName| vec![node.error(error.to_string())]);
+    let kind = fields.part(kind);
+    let spec = kind.zip(payload).map(|(kind, payload)| TriggerSpec { kind, description, payload });
+    fields.finish(spec)
+}

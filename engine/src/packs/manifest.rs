@@ -1,0 +1,145 @@
+//! `pack.yaml`.
+
+use std::sync::Arc;
+
+use model::{Diagnostic, Map, PackName, Schema, Value};
+use syntax::{Fields, Node};
+
+use super::Permissions;
+
+/// First parts of what is built in: no pack may have such a name.
+const RESERVED: [&str; 23] = [
+    "api",
+    "argocd",
+    "aws",
+    "builtin",
+    "consul",
+    "core",
+    "datastore",
+    "engine",
+    "execution",
+    "git",
+    "global",
+    "helm",
+    "http",
+    "kubernetes",
+    "nats",
+    "notify",
+    "process",
+    "secrets",
+    "template",
+    "timer",
+    "tripline",
+    "vault",
+    "webhook",
+];
+
+/// What `pack.yaml` says.
+pub(super) struct Manifest {
+    pub(super) name: PackName,
+    pub(super) version: String,
+    pub(super) description: String,
+    pub(super) team: Option<String>,
+    pub(super) config: Arc<Value>,
+    pub(super) config_schema: Schema,
+    pub(super) permissions: Permissions,
+}
+
+const KNOWN: [&str; 9] = [
+    "name",
+    "version",
+    "description",
+    "team",
+    "keywords",
+    "author",
+    "requires",
+    "config_schema",
+    "permissions",
+];
+
+pub(super) fn parse(node: &Node) -> Result<Manifest, Vec<Diagnostic>> {
+    let fields = Fields::new(node, &KNOWN, &[]);
+    let name = fields.required("name").parsed::<PackName>();
+    if let (Some(name), Some(at)) = (&name, node.get("name"))
+        && RESERVED.contains(&name.as_str())
+    {
+        let message = format!("`{name}` is the prefix of what is built in");
+        fields.report(at.error(message).with_hint("choose another name for the pack"));
+    }
+    let version = fields.required("version").string();
+    let description = fields.optional("description").string().unwrap_or_default();
+    let team = fields.optional("team").string();
+    fields.optional("keywords").strings();
+    fields.optional("author").string();
+    let requires = fields.optional("requires").node().map(requires);
+    let required = requires.map_or(Some(()), |requires| fields.part(requires));
+    let config_schema = fields.part(schema(fields.optional("config_schema").node()));
+    let permissions = fields.optional("permissions").node().map(permissions);
+    let permissions = permissions.map_or(Some(Permissions::default()), |p| fields.part(p));
+    let manifest = (|| {
+        required?;
+        let config_schema = config_schema?;
+        let mut config = Map::new();
+        config_schema.fill(&mut config);
+        Some(Manifest {
+            name: name?,
+            version: version?,
+            description,
+            team,
+            config: Arc::new(Value::Object(config)),
+            config_schema,
+            permissions: permissions?,
+        })
+    })();
+    fields.finish(manifest)
+}
+
+/// `name → JSON Schema` with `required` and `secret`; absent: nothing may be given.
+pub(super) fn schema(node: Option<&Node>) -> Result<Schema, Vec<Diagnostic>> {
+    let Some(node) = node else { return Ok(Schema::empty()) };
+    let Value::Object(properties) = node.to_value() else {
+        return Err(vec![
+            node.error(format!("expected a map of names, found {}", node.describe())),
+        ]);
+    };
+    Schema::compile(&properties).map_err(|error| {
+        let hint = "each name has a JSON Schema, such as `size: { type: integer, required: true }`";
+        vec![node.error(error.message).with_hint(hint)]
+    })
+}
+
+fn requires(node: &Node) -> Result<(), Vec<Diagnostic>> {
+    let fields = Fields::new(node, &["tripline"], &["packs"]);
+    let wanted = fields.optional("tripline").string();
+    if let (Some(wanted), Some(at)) = (wanted, node.get("tripline")) {
+        let own = env!("CARGO_PKG_VERSION");
+        match wanted.strip_prefix(">=").and_then(|version| numbers(version.trim())) {
+            Some(least) if numbers(own).is_some_and(|own| own >= least) => {}
+            Some(_) => {
+                fields.report(at.error(format!("the pack needs Tripline {wanted}, this is {own}")));
+            }
+            None => {
+                let message = format!("`{wanted}` is not a version requirement");
+                fields.report(at.error(message).with_hint("write it as \">=0.1\""));
+            }
+        }
+    }
+    fields.finish(Some(()))
+}
+
+fn numbers(version: &str) -> Option<Vec<u32>> {
+    version.split('.').map(|part| part.parse().ok()).collect()
+}
+
+fn permissions(node: &Node) -> Result<Permissions, Vec<Diagnostic>> {
+    let fields = Fields::new(node, &["actions", "connections", "secrets", "hosts", "exec"], &[]);
+    let list = |name| fields.optional(name).strings().unwrap_or_default();
+    let permissions = Permissions {
+        actions: list("actions"),
+        connections: list("connections"),
+        secrets: list("secrets"),
+        hosts: list("hosts"),
+        exec: fields.optional("exec").bool().unwrap_or(false),
+    };
+    fields.finish(Some(permissions))
+}

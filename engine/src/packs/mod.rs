@@ -1,0 +1,207 @@
+//! Packs: what users write, loaded, checked and pinned by content.
+
+mod actions_file;
+mod assemble;
+mod check;
+mod library;
+mod load;
+mod manifest;
+mod pin;
+mod reload;
+mod sensors_file;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ::actions::{Metadata, SharedAction};
+use model::{
+    ActionRef, Diagnostic, Duration, Effect, Hash, Location, Map, Name, PackName, Schema,
+    SensorRef, TriggerType, Value,
+};
+use rules::{Rule, RuleSet};
+
+pub use assemble::{activate, default_subscription, is_enabled};
+pub use check::{TriggerInfo, check_packs, known_triggers};
+pub use library::{Library, Performer, Resolved};
+pub use load::{LoadContext, load};
+pub use pin::content_hash;
+pub use reload::{PackStatus, Packs};
+
+/// A pack's content, immutable and named by its hash.
+pub struct Pack {
+    /// Its name.
+    pub name: PackName,
+    /// The version it claims.
+    pub version: String,
+    /// What it is for.
+    pub description: String,
+    /// Who keeps it.
+    pub team: Option<String>,
+    /// The hash of every file in it.
+    pub hash: Hash,
+    /// The folder its files are read from: a pinned copy while the engine runs.
+    pub folder: PathBuf,
+    /// Its rules.
+    pub rules: BTreeMap<Name, Arc<Rule>>,
+    /// Its actions, by name.
+    pub actions: BTreeMap<String, PackAction>,
+    /// Its named sensors.
+    pub sensors: BTreeMap<Name, SensorSpec>,
+    /// Event types of its own.
+    pub triggers: BTreeMap<Name, TriggerSpec>,
+    /// Its configuration: the schema's defaults.
+    pub config: Arc<Value>,
+    /// What its configuration may hold.
+    pub config_schema: Schema,
+    /// What it asks to be allowed.
+    pub permissions: Permissions,
+    /// The text of its files, by name: diagnostics show the line they speak of.
+    pub texts: BTreeMap<String, String>,
+}
+
+/// An action of a pack.
+pub struct PackAction {
+    /// What there is to know of it.
+    pub metadata: Arc<Metadata>,
+    /// What runs.
+    pub kind: ActionKind,
+    /// What becomes of an unknown outcome.
+    pub on_unknown: OnUnknown,
+    /// A read action that tells whether it was done.
+    pub verify: Option<ActionRef>,
+    /// Longest time in all.
+    pub deadline: Option<Duration>,
+    /// Where it is declared.
+    pub at: Location,
+}
+
+/// What an action of a pack consists of.
+pub enum ActionKind {
+    /// A script that runs other actions.
+    Chain(chains::Program),
+    /// An executable.
+    Program(SharedAction),
+}
+
+/// What becomes of an unsafe step whose outcome is unknown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnUnknown {
+    /// A person decides.
+    #[default]
+    Ask,
+    /// It is tried again.
+    Retry,
+    /// It counts as failed.
+    Fail,
+}
+
+/// A sensor file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SensorSpec {
+    /// The sensor's type, such as `git`.
+    pub kind: String,
+    /// Its parameters.
+    pub parameters: Map,
+    /// Where it is declared.
+    pub at: Location,
+}
+
+/// A trigger file: an event type of the pack's own.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TriggerSpec {
+    /// The event type: `pack.name`.
+    pub kind: TriggerType,
+    /// What it means.
+    pub description: String,
+    /// What its data must be.
+    pub payload: Schema,
+}
+
+/// What a pack asks to be allowed. Checked for form; a use that is not asked for is a warning.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Permissions {
+    /// Patterns of actions of other packs and built-in ones.
+    pub actions: Vec<String>,
+    /// Names of connections.
+    pub connections: Vec<String>,
+    /// Patterns of secrets' paths.
+    pub secrets: Vec<String>,
+    /// Names of hosts.
+    pub hosts: Vec<String>,
+    /// Whether it runs programs on the server.
+    pub exec: bool,
+}
+
+/// What listens for events: a named sensor, or the subscription that equal triggers share.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Subscription {
+    /// `<pack>/<sensor>` or `<type>/<hash of parameters>`: the end of its events' source.
+    pub id: String,
+    /// The sensor's type.
+    pub kind: String,
+    /// Its parameters.
+    pub parameters: Map,
+    /// The sensor, where it is a named one.
+    pub sensor: Option<SensorRef>,
+}
+
+/// The packs that are active together, and what follows from them.
+pub struct Generation {
+    /// Counts generations.
+    pub number: u64,
+    /// The packs.
+    pub packs: BTreeMap<PackName, Arc<Pack>>,
+    /// Their enabled rules, indexed.
+    pub rules: Arc<RuleSet>,
+    /// What must listen for events.
+    pub subscriptions: BTreeMap<String, Subscription>,
+}
+
+impl Permissions {
+    /// Whether `action` fits one of the patterns.
+    pub fn allows_action(&self, action: &ActionRef) -> bool {
+        self.actions.iter().any(|pattern| fits_pattern(pattern, action.as_str()))
+    }
+}
+
+/// `a.b`, `a.*` (everything below `a`) or `*`.
+pub fn fits_pattern(pattern: &str, text: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(prefix) => text.starts_with(prefix),
+        None => pattern == text,
+    }
+}
+
+impl Generation {
+    /// No packs at all.
+    pub fn empty() -> Self {
+        Self {
+            number: 0,
+            packs: BTreeMap::new(),
+            rules: Arc::new(RuleSet::new(Vec::new())),
+            subscriptions: BTreeMap::new(),
+        }
+    }
+
+    /// A pack's action.
+    pub fn action(&self, reference: &ActionRef) -> Option<(&Arc<Pack>, &PackAction)> {
+        let pack = self.packs.get(&reference.pack().parse().ok()?)?;
+        Some((pack, pack.actions.get(reference.name())?))
+    }
+
+    /// Each pack's content hash.
+    pub fn hashes(&self) -> BTreeMap<PackName, Hash> {
+        self.packs.iter().map(|(name, pack)| (name.clone(), pack.hash)).collect()
+    }
+}
+
+impl PackAction {
+    /// What performing it twice would do; a chain is as safe as its steps.
+    pub fn effect(&self) -> Effect {
+        self.metadata.effect.unwrap_or(Effect::Unsafe)
+    }
+}
+
+/// Everything a load found: errors keep the content from being used.
+pub type Findings = Vec<Diagnostic>;

@@ -1,0 +1,199 @@
+//! A pack's files as one immutable content: read once, hashed, and kept for as long as needed.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Component, Path, PathBuf};
+
+use model::{Diagnostic, Hash, Location};
+
+/// Most files of one pack.
+const MAX_FILES: usize = 5_000;
+/// Most bytes of one pack.
+const MAX_BYTES: u64 = 64 * 1024 * 1024;
+
+/// A pack's files, by their path below its folder, `/` between parts.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Snapshot {
+    pub(super) files: BTreeMap<String, PackFile>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct PackFile {
+    pub(super) bytes: Vec<u8>,
+    pub(super) executable: bool,
+}
+
+/// The hash of the content of the pack in `folder`.
+pub fn content_hash(folder: &Path) -> Result<Hash, Vec<Diagnostic>> {
+    Ok(Snapshot::read(folder)?.hash())
+}
+
+impl Snapshot {
+    /// Reads every file below `folder`, hidden ones apart. A symbolic link is followed as long as
+    /// it stays inside the folder.
+    pub(super) fn read(folder: &Path) -> Result<Self, Vec<Diagnostic>> {
+        let mut snapshot = Self::default();
+        let mut walk = Walk { root: folder, bytes: 0, findings: Vec::new() };
+        match folder.canonicalize() {
+            Ok(real) => walk.folder(&real, folder, "", &mut snapshot, 0),
+            Err(error) => walk.fail(folder, &error),
+        }
+        if walk.findings.is_empty() { Ok(snapshot) } else { Err(walk.findings) }
+    }
+
+    pub(super) fn hash(&self) -> Hash {
+        let parts = self.files.iter().flat_map(|(name, file)| {
+            let mode: &[u8] = if file.executable { b"x" } else { b"-" };
+            [(name.as_str(), mode), ("", file.bytes.as_slice())]
+        });
+        Hash::of_parts(parts)
+    }
+
+    /// Writes the files to `folder` unless it is there already: it is named by their hash.
+    pub(super) fn write(&self, folder: &Path) -> io::Result<()> {
+        if folder.exists() {
+            return Ok(());
+        }
+        let parent = folder.parent().unwrap_or(folder);
+        fs::create_dir_all(parent)?;
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        let fresh = parent.join(format!(".{name}.new"));
+        if fresh.exists() {
+            fs::remove_dir_all(&fresh)?;
+        }
+        for (name, file) in &self.files {
+            let path = fresh.join(name);
+            fs::create_dir_all(path.parent().unwrap_or(&fresh))?;
+            fs::write(&path, &file.bytes)?;
+            let mode = if file.executable { 0o755 } else { 0o644 };
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
+            fs::File::open(&path)?.sync_all()?;
+        }
+        fs::rename(&fresh, folder)?;
+        fs::File::open(parent)?.sync_all()
+    }
+}
+
+struct Walk<'a> {
+    root: &'a Path,
+    bytes: u64,
+    findings: Vec<Diagnostic>,
+}
+
+/// Deepest folder of a pack.
+const MAX_DEPTH: usize = 16;
+
+impl Walk<'_> {
+    fn folder(
+        &mut self,
+        real: &Path,
+        folder: &Path,
+        prefix: &str,
+        into: &mut Snapshot,
+        depth: usize,
+    ) {
+        if depth > MAX_DEPTH {
+            return self.refuse(folder, format!("folders are nested deeper than {MAX_DEPTH}"));
+        }
+        let entries = match fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(error) => return self.fail(folder, &error),
+        };
+        for entry in entries {
+            match entry {
+                Ok(entry) => self.entry(real, &entry.path(), prefix, into, depth),
+                Err(error) => self.fail(folder, &error),
+            }
+        }
+    }
+
+    fn entry(&mut self, real: &Path, path: &Path, prefix: &str, into: &mut Snapshot, depth: usize) {
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+            return self.refuse(path, "the file's name is not UTF-8".to_owned());
+        };
+        if name.starts_with('.') || !self.findings.is_empty() {
+            return;
+        }
+        let target = match path.canonicalize() {
+            Ok(target) => target,
+            Err(error) => return self.fail(path, &error),
+        };
+        if !target.starts_with(real) {
+            let message =
+                format!("the symbolic link leads out of the pack, to {}", target.display());
+            return self.refuse(path, message);
+        }
+        let name = format!("{prefix}{name}");
+        if target.is_dir() {
+            return self.folder(real, path, &format!("{name}/"), into, depth + 1);
+        }
+        match read_file(path) {
+            Ok(file) => {
+                self.bytes += file.bytes.len() as u64;
+                into.files.insert(name, file);
+            }
+            Err(error) => self.fail(path, &error),
+        }
+        if into.files.len() > MAX_FILES || self.bytes > MAX_BYTES {
+            let message = format!("a pack has at most {MAX_FILES} files and {MAX_BYTES} bytes");
+            self.refuse(self.root, message);
+        }
+    }
+
+    fn fail(&mut self, path: &Path, error: &io::Error) {
+        self.refuse(path, format!("it cannot be read: {error}"));
+    }
+
+    fn refuse(&mut self, path: &Path, message: String) {
+        self.findings.push(Diagnostic::error(Location::file(path.display().to_string()), message));
+    }
+}
+
+fn read_file(path: &Path) -> io::Result<PackFile> {
+    let metadata = fs::metadata(path)?;
+    if metadata.len() > MAX_BYTES {
+        return Err(io::Error::other(format!("more than {MAX_BYTES} bytes")));
+    }
+    Ok(PackFile { bytes: fs::read(path)?, executable: metadata.permissions().mode() & 0o111 != 0 })
+}
+
+/// Whether `path`, as a file writes it, stays below the folder it is read from.
+pub(super) fn stays_inside(path: &str) -> bool {
+    PathBuf::from(path).components().all(|part| matches!(part, Component::Normal(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pack() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("rules")).unwrap();
+        fs::write(folder.path().join("pack.yaml"), "name: a\n").unwrap();
+        fs::write(folder.path().join("rules/b.yaml"), "x\n").unwrap();
+        folder
+    }
+
+    #[test]
+    fn a_content_is_the_same_wherever_it_lies_and_another_when_a_file_changes() {
+        let folder = pack();
+        let snapshot = Snapshot::read(folder.path()).unwrap();
+        let copy = folder.path().join("copy-of").join(snapshot.hash().to_string());
+        snapshot.write(&copy).unwrap();
+        assert_eq!(content_hash(&copy), Ok(snapshot.hash()));
+        fs::write(copy.join("pack.yaml"), "name: b\n").unwrap();
+        assert_ne!(content_hash(&copy), Ok(snapshot.hash()));
+    }
+
+    #[test]
+    fn a_link_out_of_the_pack_is_refused_and_one_inside_is_followed() {
+        let folder = pack();
+        std::os::unix::fs::symlink("b.yaml", folder.path().join("rules/c.yaml")).unwrap();
+        assert_eq!(Snapshot::read(folder.path()).unwrap().files.len(), 3);
+        std::os::unix::fs::symlink("/etc/hostname", folder.path().join("rules/d.yaml")).unwrap();
+        let findings = Snapshot::read(folder.path()).unwrap_err();
+        assert!(findings[0].message.contains("leads out of the pack"), "{findings:?}");
+    }
+}

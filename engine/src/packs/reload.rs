@@ -1,0 +1,268 @@
+//! The packs of the configured folders: which content is active, and how that changes.
+//!
+//! A change is atomic: all rules of one generation or all of the next. A pack that fails to load
+//! keeps its last good content and says so.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use model::{Actor, BatchId, Diagnostic, Fact, Location, PackName, Stream};
+use store::{Batch, Write};
+
+use super::check::cross_check;
+use super::load::load_snapshot;
+use super::pin::Snapshot;
+use super::{Findings, Generation, Pack};
+use crate::core::{Core, Trouble};
+use crate::random;
+
+/// The configured folders and what became of them.
+pub struct Packs {
+    folders: Vec<PathBuf>,
+    slots: tokio::sync::Mutex<BTreeMap<PathBuf, PackStatus>>,
+}
+
+/// One pack's folder.
+#[derive(Clone)]
+pub struct PackStatus {
+    /// The folder.
+    pub folder: PathBuf,
+    /// The active content.
+    pub active: Option<Arc<Pack>>,
+    /// Whether the active content is older than the files, because these are broken.
+    pub stale: bool,
+    /// What was found about the files.
+    pub findings: Findings,
+}
+
+impl Packs {
+    /// Packs of `folders`: a folder with a `pack.yaml` is one, else its sub-folders that have one.
+    pub fn new(folders: Vec<PathBuf>) -> Self {
+        Self { folders, slots: tokio::sync::Mutex::default() }
+    }
+
+    /// The folders that are watched.
+    pub fn folders(&self) -> &[PathBuf] {
+        &self.folders
+    }
+
+    /// How each pack stands.
+    pub async fn status(&self) -> Vec<PackStatus> {
+        self.slots.lock().await.values().cloned().collect()
+    }
+
+    /// Reads the folders and activates what has changed. True if anything did.
+    pub async fn reload(&self, core: &Core) -> Result<bool, Trouble> {
+        let mut slots = self.slots.lock().await;
+        let first = slots.is_empty();
+        let mut next = self.read(core, &slots).await;
+        self.fall_back(core, &mut next).await;
+        let generation = core.generation.load_full();
+        let packs: BTreeMap<PackName, Arc<Pack>> = next
+            .values()
+            .filter_map(|slot| slot.active.clone())
+            .map(|pack| (pack.name.clone(), pack))
+            .collect();
+        let changed = first || !same_packs(&packs, &generation.packs);
+        let rejected = newly_rejected(&slots, &next);
+        *slots = next;
+        if changed || !rejected.is_empty() {
+            let number = generation.number + u64::from(changed);
+            let switches = core.store.rule_switches().await?;
+            record(core, number, &packs, &generation, &rejected, changed).await?;
+            for pack in packs.values() {
+                core.library.hold(pack);
+            }
+            core.generation.store(Arc::new(Generation::assemble(number, packs, &switches)));
+        }
+        Ok(changed)
+    }
+
+    /// The rules' enabled states have changed.
+    pub async fn switched(&self, core: &Core) -> Result<(), Trouble> {
+        let _slots = self.slots.lock().await;
+        let generation = core.generation.load_full();
+        let switches = core.store.rule_switches().await?;
+        let next = Generation::assemble(generation.number, generation.packs.clone(), &switches);
+        core.generation.store(Arc::new(next));
+        Ok(())
+    }
+
+    async fn read(
+        &self,
+        core: &Core,
+        before: &BTreeMap<PathBuf, PackStatus>,
+    ) -> BTreeMap<PathBuf, PackStatus> {
+        let mut next = BTreeMap::new();
+        for folder in discover(&self.folders) {
+            let last = before.get(&folder).and_then(|slot| slot.active.clone());
+            let (context, pins, shown) =
+                (core.library.context().clone(), core.folders.clone(), folder.clone());
+            let known = last.clone();
+            let read = tokio::task::spawn_blocking(move || {
+                let snapshot = Snapshot::read(&shown)?;
+                let hash = snapshot.hash();
+                if let Some(same) = known.filter(|pack| pack.hash == hash) {
+                    return Ok((Some(same), Vec::new()));
+                }
+                let folder = pins.pack(&hash);
+                let (pack, mut findings) = load_snapshot(&snapshot, &shown, &folder, &context);
+                if pack.is_some()
+                    && let Err(error) = snapshot.write(&folder)
+                {
+                    let at = Location::file(folder.display().to_string());
+                    findings
+                        .push(Diagnostic::error(at, format!("the pack cannot be pinned: {error}")));
+                    return Ok((None, findings));
+                }
+                Ok((pack.map(Arc::new), findings))
+            });
+            let (active, findings) = match read.await {
+                Ok(Ok((active, findings))) => (active, findings),
+                Ok(Err(findings)) => (None, findings),
+                Err(error) => {
+                    let at = Location::file(folder.display().to_string());
+                    (None, vec![Diagnostic::error(at, format!("reading it failed: {error}"))])
+                }
+            };
+            let stale = active.is_none();
+            let active = active.or(last);
+            next.insert(folder.clone(), PackStatus { folder, active, stale, findings });
+        }
+        next
+    }
+
+    /// Packs that can't be used, by themselves or with the others, get their last good content.
+    async fn fall_back(&self, core: &Core, slots: &mut BTreeMap<PathBuf, PackStatus>) {
+        refuse_equal_names(slots);
+        let recorded = core.store.generation().await.ok().flatten().map(|(_, packs)| packs);
+        for slot in slots.values_mut().filter(|slot| slot.stale && slot.active.is_none()) {
+            slot.active = last_good(core, slot, recorded.as_ref()).await;
+        }
+        let packs: Vec<Arc<Pack>> = slots.values().filter_map(|slot| slot.active.clone()).collect();
+        let mut findings = cross_check(&packs, &core.library);
+        let generation = core.generation.load_full();
+        for slot in slots.values_mut() {
+            let Some(pack) = slot.active.clone() else { continue };
+            let found = findings.remove(&pack.name).unwrap_or_default();
+            if !slot.stale && found.iter().any(Diagnostic::is_error) {
+                slot.active = generation.packs.get(&pack.name).cloned();
+                slot.stale = true;
+            }
+            slot.findings.extend(found);
+        }
+    }
+}
+
+/// The content that was active when the engine last ran.
+async fn last_good(
+    core: &Core,
+    slot: &PackStatus,
+    recorded: Option<&BTreeMap<PackName, model::Hash>>,
+) -> Option<Arc<Pack>> {
+    let name = slot.folder.file_name()?.to_str()?.parse::<PackName>().ok()?;
+    let hash = recorded?.get(&name)?;
+    core.library.pack(&core.folders, *hash).await.ok()
+}
+
+/// Each folder that holds a pack, once.
+pub(super) fn discover(folders: &[PathBuf]) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = Vec::new();
+    for folder in folders {
+        if folder.join("pack.yaml").exists() || !folder.is_dir() {
+            found.push(folder.clone());
+            continue;
+        }
+        let Ok(entries) = std::fs::read_dir(folder) else { continue };
+        let packs = entries
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| path.join("pack.yaml").exists());
+        found.extend(packs);
+    }
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// A name belongs to the first folder that claims it.
+fn refuse_equal_names(slots: &mut BTreeMap<PathBuf, PackStatus>) {
+    let mut owners: BTreeMap<PackName, PathBuf> = BTreeMap::new();
+    for slot in slots.values_mut() {
+        let Some(name) = slot.active.as_ref().map(|pack| pack.name.clone()) else { continue };
+        if let Some(owner) = owners.get(&name) {
+            let at = Location::file(slot.folder.join("pack.yaml").display().to_string());
+            let message = format!("the name `{name}` is taken by the pack in {}", owner.display());
+            slot.findings.push(Diagnostic::error(at, message).with_hint("rename one of them"));
+            slot.active = None;
+            slot.stale = true;
+        } else {
+            owners.insert(name, slot.folder.clone());
+        }
+    }
+}
+
+fn same_packs(a: &BTreeMap<PackName, Arc<Pack>>, b: &BTreeMap<PackName, Arc<Pack>>) -> bool {
+    a.len() == b.len()
+        && a.iter().all(|(name, pack)| b.get(name).is_some_and(|p| p.hash == pack.hash))
+}
+
+/// Packs whose files are refused and were not, or for another reason.
+fn newly_rejected(
+    before: &BTreeMap<PathBuf, PackStatus>,
+    now: &BTreeMap<PathBuf, PackStatus>,
+) -> Vec<(PackName, String)> {
+    let mut rejected = Vec::new();
+    for (folder, slot) in now.iter().filter(|(_, slot)| slot.stale) {
+        let error = slot
+            .findings
+            .iter()
+            .find(|f| f.is_error())
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        tracing::warn!(pack = %folder.display(), %error, "the pack's files are refused");
+        let same = before.get(folder).is_some_and(|old| old.stale && old.findings == slot.findings);
+        let name = slot.active.as_ref().map(|pack| pack.name.clone());
+        let name = name.or_else(|| folder.file_name()?.to_str()?.parse().ok());
+        if let Some(name) = name.filter(|_| !same) {
+            rejected.push((name, error));
+        }
+    }
+    rejected
+}
+
+async fn record(
+    core: &Core,
+    number: u64,
+    packs: &BTreeMap<PackName, Arc<Pack>>,
+    before: &Generation,
+    rejected: &[(PackName, String)],
+    changed: bool,
+) -> Result<(), Trouble> {
+    let mut writes: BTreeMap<Stream, Vec<Fact>> = BTreeMap::new();
+    let is_new =
+        |pack: &Arc<Pack>| before.packs.get(&pack.name).is_none_or(|old| old.hash != pack.hash);
+    for pack in packs.values().filter(|pack| is_new(pack)) {
+        let fact = Fact::PackActivated { version: pack.version.clone(), hash: pack.hash };
+        writes.entry(Stream::Pack(pack.name.clone())).or_default().push(fact);
+    }
+    for (name, error) in rejected {
+        let fact = Fact::PackRejected { error: error.clone() };
+        writes.entry(Stream::Pack(name.clone())).or_default().push(fact);
+    }
+    if changed {
+        let hashes = packs.iter().map(|(name, pack)| (name.clone(), pack.hash)).collect();
+        let fact = Fact::GenerationActivated { generation: number, packs: hashes };
+        writes.entry(Stream::Installation).or_default().push(fact);
+    }
+    let writes = writes.into_iter().map(|(stream, facts)| Write { stream, expected: None, facts });
+    let batch = Batch {
+        id: BatchId::new(format!("packs/{}", random::name())),
+        actor: Actor::engine(),
+        at: core.now(),
+        writes: writes.collect(),
+    };
+    core.append(batch).await?;
+    Ok(())
+}

@@ -1,0 +1,385 @@
+//! What a running engine answers about itself.
+
+use std::collections::BTreeMap;
+
+use model::{
+    ActionRef, Event, EventKey, ExecutionId, Fact, Journal, RuleRef, Stream, TriggerType, Value,
+    Version,
+};
+use sensors::SensorState;
+use store::{EventFilter, EventRow, ExecutionFilter, ExecutionRow, RuleCount};
+
+use crate::ask::AskError;
+use crate::engine::Engine;
+use crate::packs::{
+    ActionKind, Generation, Pack, PackStatus, TriggerInfo, activate, default_subscription,
+    is_enabled, known_triggers,
+};
+use crate::view::{
+    ActionView, AttentionView, ExecutionView, Health, PackView, RecordedDecision, RuleExplanation,
+    RuleView, SensorView, StepLog, TimerView, TriggerView, steps,
+};
+
+/// Most bytes of one step's log that are shown.
+const SHOWN_LOG: u64 = 1024 * 1024;
+
+impl Engine {
+    /// An execution and its journal.
+    pub async fn execution(&self, id: &ExecutionId) -> Result<ExecutionView, AskError> {
+        let row = self.core.store.execution(id).await?;
+        let row = row.ok_or_else(|| AskError::NotFound(format!("there is no execution `{id}`")))?;
+        let (facts, _) =
+            self.core.store.read(&Stream::Execution(id.clone()), Version::NONE).await?;
+        let journal = Journal::of(facts.iter().map(|recorded| &recorded.fact));
+        let pack_version = match row.pack {
+            Some(hash) => self.core.library.pack(&self.core.folders, hash).await.ok(),
+            None => None,
+        };
+        let actor = facts.first().map_or_else(model::Actor::engine, |first| first.actor.clone());
+        Ok(ExecutionView {
+            pack_version: pack_version.map(|pack| pack.version.clone()),
+            parameters: journal.request.as_ref().map(|r| r.parameters.clone()).unwrap_or_default(),
+            steps: steps(id, &facts),
+            attention: journal.attention.map(|(path, error)| AttentionView { path, error }),
+            outcome: journal.outcome,
+            undo: journal.undo.map(|undo| undo.reason),
+            actor,
+            row,
+        })
+    }
+
+    /// Executions that fit `filter`, newest first.
+    pub async fn executions(
+        &self,
+        filter: &ExecutionFilter,
+    ) -> Result<Vec<ExecutionRow>, AskError> {
+        Ok(self.core.store.executions(filter).await?)
+    }
+
+    /// Events that fit `filter`, newest first.
+    pub async fn events(&self, filter: &EventFilter) -> Result<Vec<EventRow>, AskError> {
+        Ok(self.core.store.events(filter).await?)
+    }
+
+    /// What an execution's steps printed to stderr or logged, in the order of their paths.
+    pub async fn logs(&self, id: &ExecutionId) -> Result<Vec<StepLog>, AskError> {
+        let view = self.execution(id).await?;
+        let folders = self.core.folders.clone();
+        let read = view.steps.into_iter().filter_map(|step| {
+            let text = match (step.kind, &step.result) {
+                ("log", Some(Value::String(message))) => message.clone(),
+                _ => read_logs(&folders.log(id, &step.path))?,
+            };
+            Some(StepLog { path: step.path.to_string(), text })
+        });
+        Ok(read.collect())
+    }
+
+    /// Every rule.
+    pub async fn rules(&self) -> Result<Vec<RuleView>, AskError> {
+        let generation = self.core.generation.load_full();
+        let switches = self.core.store.rule_switches().await?;
+        let counts = self.core.store.rule_counts().await?;
+        let rules = generation.packs.values().flat_map(|pack| pack.rules.values());
+        Ok(rules.map(|rule| rule_view(rule, &switches, &counts)).collect())
+    }
+
+    /// One rule, with its file's text.
+    pub async fn rule(&self, reference: &RuleRef) -> Result<RuleView, AskError> {
+        let rules = self.rules().await?;
+        let known: Vec<String> = rules.iter().map(|rule| rule.rule.to_string()).collect();
+        let Some(mut view) = rules.into_iter().find(|rule| rule.rule == *reference) else {
+            return Err(not_found("rule", &reference.to_string(), &known));
+        };
+        let generation = self.core.generation.load_full();
+        view.text = generation.packs.get(&reference.pack).and_then(|pack| {
+            let end = format!("/rules/{}.y", reference.name);
+            pack.texts.iter().find(|(file, _)| file.contains(&end)).map(|(_, text)| text.clone())
+        });
+        Ok(view)
+    }
+
+    /// What each rule (or one) made of a stored event, or with `now` what today's rules would.
+    pub async fn explain(
+        &self,
+        key: &EventKey,
+        rule: Option<&RuleRef>,
+        now: bool,
+    ) -> Result<Vec<RuleExplanation>, AskError> {
+        let (row, data) = self.event(key).await?;
+        let (generation, gone) = match now {
+            true => (self.core.generation.load_full(), Vec::new()),
+            false => self.generation_of(row.generation).await?,
+        };
+        let recorded = if now { None } else { Some(self.recorded(&row).await?) };
+        let event = std::sync::Arc::new(Event { envelope: row.envelope.clone(), data });
+        let switches = self.core.store.rule_switches().await?;
+        let mut explanations = Vec::new();
+        for pack in generation.packs.values() {
+            for one in pack.rules.values().filter(|one| rule.is_none_or(|r| *r == one.reference)) {
+                let decision = recorded.as_ref().map(|recorded| {
+                    recorded.get(&one.reference).cloned().unwrap_or(RecordedDecision::NotSelected)
+                });
+                let active = activate(pack, one, default_subscription(one).as_ref());
+                let (event, at) = (event.clone(), row.accepted_at);
+                let explained = self
+                    .core
+                    .evaluators
+                    .call(move |bench| rules::explain(&active, &mut bench.rules, &event, at));
+                let disabled = !is_enabled(one, &switches);
+                explanations.push(RuleExplanation {
+                    rule: one.reference.clone(),
+                    recorded: decision,
+                    explanation: explained.await.ok(),
+                    note: disabled.then(|| "the rule is disabled".to_owned()),
+                });
+            }
+        }
+        for (reference, decision) in recorded.into_iter().flatten() {
+            let told = explanations.iter().any(|explained| explained.rule == reference);
+            if !told && rule.is_none_or(|r| *r == reference) {
+                let note = "the rule's text of that time is gone".to_owned();
+                explanations.push(RuleExplanation {
+                    rule: reference,
+                    recorded: Some(decision),
+                    explanation: None,
+                    note: Some(note),
+                });
+            }
+        }
+        if let (Some(reference), true) = (rule, explanations.is_empty()) {
+            let which = if gone.is_empty() { "" } else { " among the rules that saw the event" };
+            return Err(AskError::NotFound(format!("there is no rule `{reference}`{which}")));
+        }
+        Ok(explanations)
+    }
+
+    /// The packs of a former generation, as far as their contents are still there.
+    async fn generation_of(
+        &self,
+        number: u64,
+    ) -> Result<(std::sync::Arc<Generation>, Vec<String>), AskError> {
+        let current = self.core.generation.load_full();
+        if current.number == number {
+            return Ok((current, Vec::new()));
+        }
+        let (facts, _) = self.core.store.read(&Stream::Installation, Version::NONE).await?;
+        let hashes = facts.into_iter().find_map(|recorded| match recorded.fact {
+            Fact::GenerationActivated { generation, packs } if generation == number => Some(packs),
+            _ => None,
+        });
+        let mut packs = BTreeMap::new();
+        let mut gone = Vec::new();
+        for (name, hash) in hashes.unwrap_or_default() {
+            match self.core.library.pack(&self.core.folders, hash).await {
+                Ok(pack) => {
+                    packs.insert(name, pack);
+                }
+                Err(_) => gone.push(name.to_string()),
+            }
+        }
+        let generation = Generation::assemble(number, packs, &BTreeMap::new());
+        Ok((std::sync::Arc::new(generation), gone))
+    }
+
+    async fn recorded(
+        &self,
+        row: &EventRow,
+    ) -> Result<BTreeMap<RuleRef, RecordedDecision>, AskError> {
+        let selected = row.matched.iter();
+        let mut recorded: BTreeMap<RuleRef, RecordedDecision> = selected
+            .map(|(rule, id)| (rule.clone(), RecordedDecision::Selected(id.clone())))
+            .collect();
+        let (facts, _) =
+            self.core.store.read(&Stream::Event(row.key.clone()), Version::NONE).await?;
+        recorded.extend(facts.into_iter().filter_map(|fact| match fact.fact {
+            Fact::RuleFailed { rule, error } => Some((rule, RecordedDecision::Failed(error))),
+            _ => None,
+        }));
+        Ok(recorded)
+    }
+
+    /// Every action: built in and of active packs.
+    pub fn actions(&self) -> Vec<ActionView> {
+        let generation = self.core.generation.load_full();
+        let builtin = self.core.library.builtin().map(|metadata| action_view(metadata, "builtin"));
+        let packs = generation.packs.values().flat_map(|pack| pack.actions.values());
+        let packs = packs.map(|action| {
+            let kind = match action.kind {
+                ActionKind::Chain(_) => "chain",
+                ActionKind::Program(_) => "program",
+            };
+            action_view(&action.metadata, kind)
+        });
+        let mut all: Vec<ActionView> = builtin.chain(packs).collect();
+        all.sort_by(|a, b| a.action.cmp(&b.action));
+        all
+    }
+
+    /// One action.
+    pub fn action(&self, reference: &ActionRef) -> Result<ActionView, AskError> {
+        let all = self.actions();
+        let known: Vec<String> = all.iter().map(|view| view.action.to_string()).collect();
+        let found = all.into_iter().find(|view| view.action == *reference);
+        found.ok_or_else(|| not_found("action", reference.as_str(), &known))
+    }
+
+    /// Every trigger type.
+    pub fn triggers(&self) -> Vec<TriggerView> {
+        let generation = self.core.generation.load_full();
+        known_triggers(&generation)
+            .into_iter()
+            .map(|info| trigger_view(&generation, info))
+            .collect()
+    }
+
+    /// One trigger type.
+    pub fn trigger(&self, kind: &TriggerType) -> Result<TriggerView, AskError> {
+        let all = self.triggers();
+        let known: Vec<String> = all.iter().map(|view| view.kind.to_string()).collect();
+        let found = all.into_iter().find(|view| view.kind == *kind);
+        found.ok_or_else(|| not_found("trigger type", kind.as_str(), &known))
+    }
+
+    /// Every sensor and subscription.
+    pub async fn sensors(&self) -> Result<Vec<SensorView>, AskError> {
+        let generation = self.core.generation.load_full();
+        let switches = self.core.store.rule_switches().await?;
+        let mut views = Vec::new();
+        for (subscription, status) in self.sensing.list() {
+            let (state, message, next_try) = match status.state {
+                SensorState::Running => ("running", None, None),
+                SensorState::Waiting(reason) => ("waiting", Some(reason), None),
+                SensorState::Failing { error, next_try } => {
+                    ("failing", Some(error), Some(next_try))
+                }
+            };
+            views.push(SensorView {
+                cursor: self.core.store.cursor(&subscription.id).await?,
+                rules: generation.listeners(&subscription.id, &switches),
+                webhook: (subscription.kind == "webhook")
+                    .then(|| format!("/webhooks/{}", subscription.id)),
+                kind: subscription.kind,
+                parameters: Value::Object(subscription.parameters),
+                id: subscription.id,
+                state,
+                message,
+                next_try,
+                events: status.events,
+            });
+        }
+        Ok(views)
+    }
+
+    /// Every timer with its next `count` firings.
+    pub async fn timers(&self, count: usize) -> Result<Vec<TimerView>, AskError> {
+        let sensors = self.sensors().await?;
+        let timers = sensors.into_iter().filter(|sensor| sensor.kind.starts_with("timer."));
+        let views = timers.map(|sensor| TimerView {
+            next: self.sensing.upcoming(&sensor.id, sensor.cursor.as_ref(), count),
+            id: sensor.id,
+            kind: sensor.kind,
+            parameters: sensor.parameters,
+            rules: sensor.rules,
+        });
+        Ok(views.collect())
+    }
+
+    /// Every pack's folder with what became of it.
+    pub async fn pack_views(&self) -> Vec<PackView> {
+        self.packs.status().await.iter().map(pack_view).collect()
+    }
+
+    /// How the engine is.
+    pub async fn health(&self) -> Result<Health, AskError> {
+        let (active, queued) = self.driver.load();
+        let problem = self.problem().map(ToOwned::to_owned);
+        let executions = self.core.store.counts().await?;
+        Ok(Health { ready: problem.is_none(), problem, executions, active, queued })
+    }
+}
+
+fn not_found(what: &str, name: &str, known: &[String]) -> AskError {
+    let hint = model::diagnostic::suggest(name, known.iter().map(String::as_str));
+    let hint = hint.map(|known| format!("; did you mean `{known}`?")).unwrap_or_default();
+    AskError::NotFound(format!("there is no {what} `{name}`{hint}"))
+}
+
+fn rule_view(
+    rule: &rules::Rule,
+    switches: &BTreeMap<RuleRef, bool>,
+    counts: &BTreeMap<RuleRef, RuleCount>,
+) -> RuleView {
+    RuleView {
+        rule: rule.reference.clone(),
+        description: rule.description.clone(),
+        trigger: rule.trigger.kind.clone(),
+        action: rule.action.reference.clone(),
+        enabled: is_enabled(rule, switches),
+        switched: switches.get(&rule.reference).copied(),
+        counts: counts.get(&rule.reference).copied().unwrap_or_default(),
+        text: None,
+    }
+}
+
+fn action_view(metadata: &actions::Metadata, kind: &'static str) -> ActionView {
+    ActionView {
+        action: metadata.reference.clone(),
+        description: metadata.description.clone(),
+        kind,
+        effect: metadata.effect,
+        parameters: Value::Object(metadata.parameters.properties().clone()),
+        result: Value::Object(metadata.result.properties().clone()),
+    }
+}
+
+fn trigger_view(generation: &Generation, info: TriggerInfo) -> TriggerView {
+    let rules = generation.packs.values().flat_map(|pack| pack.rules.values());
+    TriggerView {
+        rules: rules
+            .filter(|rule| rule.trigger.kind == info.kind)
+            .map(|r| r.reference.clone())
+            .collect(),
+        kind: info.kind,
+        description: info.description,
+        parameters: Value::Object(info.parameters.properties().clone()),
+        payload: Value::Object(info.payload.properties().clone()),
+    }
+}
+
+fn pack_view(status: &PackStatus) -> PackView {
+    let active: Option<&Pack> = status.active.as_deref();
+    let folder = status.folder.display().to_string();
+    PackView {
+        name: active.map_or_else(|| folder.clone(), |pack| pack.name.to_string()),
+        version: active.map(|pack| pack.version.clone()),
+        hash: active.map(|pack| pack.hash),
+        description: active.map(|pack| pack.description.clone()).unwrap_or_default(),
+        state: match (active, status.stale) {
+            (Some(_), false) => "active",
+            (Some(_), true) => "stale",
+            (None, _) => "rejected",
+        },
+        folder,
+        rules: active.map_or(0, |pack| pack.rules.len()),
+        actions: active.map_or(0, |pack| pack.actions.len()),
+        sensors: active.map_or(0, |pack| pack.sensors.len()),
+        findings: status.findings.iter().map(Into::into).collect(),
+    }
+}
+
+/// The text of the log files of one step, if it has any.
+fn read_logs(folder: &std::path::Path) -> Option<String> {
+    use std::io::Read;
+    let entries = std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
+    // Folders here are those of a child execution's steps.
+    let mut files: Vec<_> = entries.filter(|path| path.is_file()).collect();
+    files.sort();
+    files.first()?;
+    let mut bytes = Vec::new();
+    for path in files {
+        let file = std::fs::File::open(path).ok()?;
+        file.take(SHOWN_LOG).read_to_end(&mut bytes).ok()?;
+    }
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}

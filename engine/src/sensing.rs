@@ -1,0 +1,296 @@
+//! Sensors under supervision: one task each, started and ended as rules come and go.
+//!
+//! A sensor that fails is started again from its stored cursor, after a delay that grows; it never
+//! takes another with it, and it always says how it stands.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use host::git::{Git, Mirrors};
+use model::{Actor, EventSource, Timestamp, Value};
+use sensors::{BuildContext, Built, Context, Emission, Sensor, SensorState, Sink, SinkError};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::core::Core;
+use crate::driver::Driver;
+use crate::intake;
+use crate::packs::{Generation, Subscription};
+
+/// The first and the longest delay before a failed sensor is started again.
+const RESTART_DELAYS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+
+/// Runs the sensors that the active packs need.
+pub(crate) struct Sensing {
+    core: Arc<Core>,
+    driver: Driver,
+    git: Git,
+    mirrors: Mirrors,
+    running: Mutex<BTreeMap<String, Running>>,
+}
+
+/// One sensor under supervision.
+#[derive(Clone)]
+struct Running {
+    subscription: Subscription,
+    /// The pack content it was made from: another content is another sensor.
+    made_from: Option<model::Hash>,
+    built: Result<Built, String>,
+    status: Arc<Mutex<Status>>,
+    restart: Arc<Notify>,
+    cancel: CancellationToken,
+}
+
+/// How a sensor stands.
+#[derive(Debug, Clone)]
+pub(crate) struct Status {
+    /// Its state.
+    pub state: SensorState,
+    /// Events since the engine started.
+    pub events: u64,
+}
+
+impl Sensing {
+    /// No sensors yet. `git` and `mirrors` are shared with the actions.
+    pub(crate) fn new(core: Arc<Core>, driver: Driver, git: Git, mirrors: Mirrors) -> Self {
+        Self { core, driver, git, mirrors, running: Mutex::default() }
+    }
+
+    /// Starts what `generation` needs and does not run, ends what it does not need.
+    pub(crate) fn follow(&self, generation: &Generation) {
+        let mut running = self.lock();
+        running.retain(|id, sensor| {
+            let wanted = generation.subscriptions.get(id);
+            let keep = wanted.is_some_and(|wanted| *wanted == sensor.subscription)
+                && made_from(generation, &sensor.subscription) == sensor.made_from;
+            if !keep {
+                sensor.cancel.cancel();
+            }
+            keep
+        });
+        for (id, subscription) in &generation.subscriptions {
+            if !running.contains_key(id) {
+                running.insert(id.clone(), self.start(generation, subscription.clone()));
+            }
+        }
+    }
+
+    fn start(&self, generation: &Generation, subscription: Subscription) -> Running {
+        let built = self.build(generation, &subscription);
+        let state = match &built {
+            Ok(_) => SensorState::Running,
+            Err(error) => SensorState::Waiting(error.clone()),
+        };
+        let sensor = Running {
+            made_from: made_from(generation, &subscription),
+            subscription,
+            built,
+            status: Arc::new(Mutex::new(Status { state, events: 0 })),
+            restart: Arc::new(Notify::new()),
+            cancel: self.core.stopping.child_token(),
+        };
+        if let Ok(Built::Task(task)) = &sensor.built {
+            let keeper = Keeper {
+                core: self.core.clone(),
+                driver: self.driver.clone(),
+                source: self.source(&sensor.subscription),
+                sensor: sensor.clone(),
+            };
+            self.core.tasks.spawn(keeper.keep(task.clone()));
+        }
+        sensor
+    }
+
+    fn source(&self, subscription: &Subscription) -> String {
+        format!("tripline:{}/{}", self.core.installation, subscription.id)
+    }
+
+    fn build(&self, generation: &Generation, subscription: &Subscription) -> Result<Built, String> {
+        let sensor = subscription.sensor.clone();
+        let pack = sensor.as_ref().and_then(|sensor| generation.packs.get(&sensor.pack));
+        let folder =
+            pack.map_or_else(|| self.core.folders.root().to_owned(), |pack| pack.folder.clone());
+        let mut context = BuildContext::new(self.source(subscription), folder);
+        context.sensor = sensor;
+        context.mirrors_folder = self.core.folders.git();
+        context.mirrors = self.mirrors.clone();
+        context.git = self.git.clone();
+        sensors::build(&subscription.kind, &subscription.parameters, &context).map_err(|errors| {
+            let first = errors.into_iter().next();
+            first.map_or_else(String::new, |error| {
+                let hint = error.hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
+                format!("{}{hint}", error.message)
+            })
+        })
+    }
+
+    /// Starts a sensor again at once. False if there is none with this id.
+    pub(crate) fn restart(&self, id: &str, generation: &Generation) -> bool {
+        let mut running = self.lock();
+        let Some(sensor) = running.get(id) else { return false };
+        if sensor.built.is_ok() {
+            sensor.restart.notify_one();
+        } else {
+            // It could not be made, for want of a secret perhaps: try that again.
+            let again = self.start(generation, sensor.subscription.clone());
+            running.insert(id.to_owned(), again);
+        }
+        true
+    }
+
+    /// Every sensor with how it stands.
+    pub(crate) fn list(&self) -> Vec<(Subscription, Status)> {
+        let running = self.lock();
+        running.values().map(|s| (s.subscription.clone(), status(&s.status).clone())).collect()
+    }
+
+    /// The next firings of a timer.
+    pub(crate) fn upcoming(
+        &self,
+        id: &str,
+        cursor: Option<&Value>,
+        count: usize,
+    ) -> Vec<Timestamp> {
+        match self.lock().get(id).map(|sensor| &sensor.built) {
+            Some(Ok(Built::Task(task))) => task.upcoming(cursor, self.core.now(), count),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The verifier of a webhook sensor, or why there is none.
+    pub(crate) fn webhook(
+        &self,
+        id: &str,
+    ) -> Option<Result<Arc<sensors::webhook::Webhook>, String>> {
+        match &self.lock().get(id)?.built {
+            Ok(Built::Webhook(webhook)) => Some(Ok(webhook.clone())),
+            Ok(Built::Task(_)) => None,
+            Err(error) => Some(Err(error.clone())),
+        }
+    }
+
+    /// Whether any webhook sensor exists.
+    pub(crate) fn has_webhooks(&self) -> bool {
+        self.lock().values().any(|sensor| sensor.subscription.kind == "webhook")
+    }
+
+    /// Counts an event of a sensor that is no task.
+    pub(crate) fn count(&self, id: &str) {
+        if let Some(sensor) = self.lock().get(id) {
+            status(&sensor.status).events += 1;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn made_from(generation: &Generation, subscription: &Subscription) -> Option<model::Hash> {
+    // Relative paths in its parameters lie in the pack's folder, which is named by its content.
+    let relative =
+        subscription.parameters.values().any(|value| value.to_string().contains("\"file\""));
+    let sensor = subscription.sensor.as_ref().filter(|_| relative)?;
+    generation.packs.get(&sensor.pack).map(|pack| pack.hash)
+}
+
+fn status(status: &Mutex<Status>) -> MutexGuard<'_, Status> {
+    status.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Keeps one sensor's task running.
+struct Keeper {
+    core: Arc<Core>,
+    driver: Driver,
+    source: String,
+    sensor: Running,
+}
+
+impl Keeper {
+    async fn keep(self, task: Arc<dyn Sensor>) {
+        let mut delay = RESTART_DELAYS.0;
+        while !self.sensor.cancel.is_cancelled() {
+            let before = status(&self.sensor.status).events;
+            match self.run_once(task.as_ref()).await {
+                Ok(()) if self.sensor.cancel.is_cancelled() => return,
+                Ok(()) => {
+                    self.state(SensorState::Waiting("nothing will happen again".to_owned()));
+                    self.wait(None).await;
+                }
+                Err(error) => {
+                    if status(&self.sensor.status).events > before {
+                        delay = RESTART_DELAYS.0;
+                    }
+                    let next_try = self.core.now().saturating_add(delay).unwrap_or(Timestamp::MAX);
+                    tracing::warn!(sensor = %self.sensor.subscription.id, %error, "the sensor failed");
+                    self.state(SensorState::Failing { error, next_try });
+                    self.wait(Some(delay)).await;
+                    delay = (delay * 2).min(RESTART_DELAYS.1);
+                }
+            }
+        }
+    }
+
+    async fn run_once(&self, task: &dyn Sensor) -> Result<(), String> {
+        let id = &self.sensor.subscription.id;
+        let cursor = self.core.store.cursor(id).await.map_err(|error| error.to_string())?;
+        self.state(SensorState::Running);
+        let run = self.sensor.cancel.child_token();
+        let context = Context {
+            source: self.source.clone(),
+            cursor,
+            sink: self,
+            clock: self.core.clock.clone(),
+            cancel: run.clone(),
+        };
+        tokio::select! {
+            ended = task.run(context) => ended.map_err(|error| error.to_string()),
+            () = self.sensor.restart.notified() => Err("restarted on request".to_owned()),
+        }
+    }
+
+    /// Waits for the delay to pass, a restart on request or the end.
+    async fn wait(&self, delay: Option<Duration>) {
+        let passed = async {
+            match delay {
+                Some(delay) => tokio::time::sleep(delay).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = passed => {}
+            () = self.sensor.restart.notified() => {}
+            () = self.sensor.cancel.cancelled() => {}
+        }
+    }
+}
+
+impl Sink for Keeper {
+    fn emit(&self, emission: Emission) -> BoxFuture<'_, Result<(), SinkError>> {
+        async move {
+            let count = emission.events.len() as u64;
+            let cursor =
+                emission.cursor.map(|cursor| (self.sensor.subscription.id.clone(), cursor));
+            let actor = Actor::engine();
+            let stored =
+                intake::accept(&self.core, &self.driver, &actor, emission.events, cursor).await;
+            stored.map_err(|error| SinkError(error.to_string()))?;
+            status(&self.sensor.status).events += count;
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn state(&self, state: SensorState) {
+        status(&self.sensor.status).state = state;
+    }
+}
+
+/// The source of what a person emits through the API.
+pub(crate) fn api_source(core: &Core, token: &str) -> String {
+    let emitter = model::source::Emitter::Api(token.to_owned());
+    EventSource { installation: core.installation.clone(), emitter }.to_string()
+}

@@ -1,0 +1,43 @@
+//! What an engine is started with.
+
+use std::path::PathBuf;
+
+use host::process::Launcher;
+use model::Duration;
+
+/// Settings of one engine.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The state folder.
+    pub state: PathBuf,
+    /// Folders of packs: one with a `pack.yaml` is a pack, else its sub-folders that have one are.
+    pub packs: Vec<PathBuf>,
+    /// Steps performed at the same time.
+    pub steps: usize,
+    /// Programs run at the same time.
+    pub programs: usize,
+    /// Whether git repositories may be local folders.
+    pub allow_local_git: bool,
+    /// How programs are started.
+    pub launcher: Launcher,
+    /// Threads that evaluate rules and chains.
+    pub evaluators: usize,
+    /// How long files must be still before changed packs are loaded.
+    pub reload_after: Duration,
+}
+
+impl Settings {
+    /// The defaults, for a state folder and packs.
+    pub fn new(state: impl Into<PathBuf>, packs: Vec<PathBuf>, launcher: Launcher) -> Self {
+        Self {
+            state: state.into(),
+            packs,
+            steps: 256,
+            programs: 4,
+            allow_local_git: false,
+            launcher,
+            evaluators: std::thread::available_parallelism().map_or(2, usize::from),
+            reload_after: Duration::from_millis(300),
+        }
+    }
+}

@@ -1,0 +1,382 @@
+//! What the engine tells of itself: plain values for the API and the command line.
+
+use model::fact::StepResult;
+use model::{
+    ActionRef, Actor, Call, Diagnostic, Effect, EventKey, ExecutionId, ExecutionState, Fact, Hash,
+    Journal, Outcome, RuleRef, Severity, StepError, StepPath, Timestamp, TriggerType, Value,
+};
+use serde::Serialize;
+use store::{ExecutionRow, Recorded, RuleCount};
+
+/// One execution with its journal.
+#[derive(Debug, Clone, Serialize)]
+pub struct ExecutionView {
+    /// What listings show.
+    #[serde(flatten)]
+    pub row: ExecutionRow,
+    /// Its pack's version, as the pack names it.
+    pub pack_version: Option<String>,
+    /// Its parameters.
+    pub parameters: Value,
+    /// What happened, in order.
+    pub steps: Vec<StepView>,
+    /// The step (none: the chain itself) that a person must decide about, and why.
+    pub attention: Option<AttentionView>,
+    /// How it ended.
+    pub outcome: Option<Outcome>,
+    /// Why its undo handlers ran.
+    pub undo: Option<model::UndoReason>,
+    /// Who asked for it.
+    pub actor: Actor,
+}
+
+/// Why a person must decide.
+#[derive(Debug, Clone, Serialize)]
+pub struct AttentionView {
+    /// The step; none: the chain itself.
+    pub path: Option<StepPath>,
+    /// Why.
+    pub error: StepError,
+}
+
+/// One call of a chain.
+#[derive(Debug, Clone, Serialize)]
+pub struct StepView {
+    /// Where it stands.
+    pub path: StepPath,
+    /// What it is: `run`, `child`, `sleep`, `poll`, or the function of a record.
+    pub kind: &'static str,
+    /// The action, where it names one.
+    pub action: Option<ActionRef>,
+    /// What it was given.
+    pub parameters: Option<Value>,
+    /// Its effect class, where it has one.
+    pub effect: Option<Effect>,
+    /// How it stands.
+    pub state: StepState,
+    /// Attempts begun.
+    pub attempts: u32,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+    /// When it goes on, where it waits for a time.
+    pub next_at: Option<Timestamp>,
+    /// What it returned.
+    pub result: Option<Value>,
+    /// What it failed with, or what its latest attempt did.
+    pub error: Option<StepError>,
+    /// The child execution it runs as.
+    pub child: Option<ExecutionId>,
+}
+
+/// How a step stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepState {
+    /// Being performed, or about to be.
+    Running,
+    /// Waiting for a time.
+    Waiting,
+    /// A person must decide.
+    NeedsAttention,
+    /// Over, with a result.
+    Done,
+    /// Over, with an error.
+    Failed,
+}
+
+/// The steps that these facts of one execution tell of, in the order in which they began.
+pub fn steps(id: &ExecutionId, facts: &[Recorded]) -> Vec<StepView> {
+    let journal = Journal::of(facts.iter().map(|recorded| &recorded.fact));
+    let began = facts.iter().filter_map(|recorded| match &recorded.fact {
+        Fact::StepIntended { path, .. } => step(id, &journal, path),
+        Fact::StepRecorded { path, record, at } => Some(StepView {
+            path: path.clone(),
+            kind: record.function(),
+            action: None,
+            parameters: None,
+            effect: None,
+            state: StepState::Done,
+            attempts: 0,
+            started_at: *at,
+            finished_at: Some(*at),
+            next_at: None,
+            result: recorded_value(record),
+            error: None,
+            child: None,
+        }),
+        _ => None,
+    });
+    began.collect()
+}
+
+fn recorded_value(record: &model::Record) -> Option<Value> {
+    match record {
+        model::Record::Now(at) => Some(Value::from(at.to_string())),
+        model::Record::Log(message) => Some(Value::from(message.as_str())),
+        model::Record::Emit { kind, data } => {
+            Some(serde_json::json!({ "type": kind.as_str(), "data": data }))
+        }
+        model::Record::Undo | model::Record::OnExit => None,
+    }
+}
+
+fn step(id: &ExecutionId, journal: &Journal, path: &StepPath) -> Option<StepView> {
+    let entry = journal.entries.get(path)?;
+    let asked = journal.attention.as_ref().filter(|(at, _)| at.as_ref() == Some(path));
+    let (kind, effect) = match &entry.call {
+        Call::Run { effect, .. } => ("run", Some(*effect)),
+        Call::Child { .. } => ("child", None),
+        Call::Sleep { .. } => ("sleep", None),
+        Call::Poll { .. } => ("poll", Some(Effect::Read)),
+    };
+    let next_at = match (&entry.call, &entry.progress.failed, &entry.answer) {
+        _ if entry.finished.is_some() => None,
+        (Call::Sleep { until }, ..) => Some(*until),
+        (_, Some((_, at)), _) => Some(*at),
+        (_, None, Some(answer)) => Some(answer.next_at),
+        _ => None,
+    };
+    let finished = entry.finished.as_ref();
+    let (state, result, error) = match (finished.map(|finished| &finished.result), asked) {
+        (Some(StepResult::Done(value)), _) => (StepState::Done, Some(value.clone()), None),
+        (Some(StepResult::Failed(error)), _) => (StepState::Failed, None, Some(error.clone())),
+        (None, Some((_, error))) => (StepState::NeedsAttention, None, Some(error.clone())),
+        (None, None) => {
+            let state = if next_at.is_some() { StepState::Waiting } else { StepState::Running };
+            let answer = entry.answer.as_ref().map(|answer| answer.value.clone());
+            (state, answer, entry.progress.failed.as_ref().map(|(error, _)| error.clone()))
+        }
+    };
+    Some(StepView {
+        path: path.clone(),
+        kind,
+        action: entry.call.action().cloned(),
+        parameters: entry.call.parameters().cloned(),
+        effect,
+        state,
+        attempts: finished.map_or(entry.progress.attempt, |finished| finished.attempts),
+        started_at: entry.at,
+        finished_at: finished.map(|finished| finished.at),
+        next_at,
+        result,
+        error,
+        child: matches!(entry.call, Call::Child { .. }).then(|| id.child(path)),
+    })
+}
+
+/// A rule as listings show it.
+#[derive(Debug, Clone, Serialize)]
+pub struct RuleView {
+    /// Its reference.
+    pub rule: RuleRef,
+    /// What it is for.
+    pub description: String,
+    /// The event type it selects.
+    pub trigger: TriggerType,
+    /// The action it asks for.
+    pub action: ActionRef,
+    /// Whether it is enabled now.
+    pub enabled: bool,
+    /// What a command said, where one did; it wins over the file.
+    pub switched: Option<bool>,
+    /// What it did so far.
+    pub counts: RuleCount,
+    /// Its file's text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+}
+
+/// What a rule makes, or made, of an event.
+#[derive(Debug, Clone, Serialize)]
+pub struct RuleExplanation {
+    /// The rule.
+    pub rule: RuleRef,
+    /// What was stored with the event; none where today's rules are asked.
+    pub recorded: Option<RecordedDecision>,
+    /// Each criterion; none where the rule's text of that time is gone, or the rule is disabled.
+    pub explanation: Option<rules::Explanation>,
+    /// Why there is no explanation.
+    pub note: Option<String>,
+}
+
+/// A decision that was stored with an event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordedDecision {
+    /// It selected the event and asked for this execution.
+    Selected(ExecutionId),
+    /// Its condition or a template failed.
+    Failed(String),
+    /// It did not select the event.
+    NotSelected,
+}
+
+/// A sensor or subscription as listings show it.
+#[derive(Debug, Clone, Serialize)]
+pub struct SensorView {
+    /// `<pack>/<sensor>` or `<type>/<hash of parameters>`.
+    pub id: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// `running`, `waiting`, `failing`.
+    pub state: &'static str,
+    /// The reason it waits for, or its error.
+    pub message: Option<String>,
+    /// When it tries again.
+    pub next_try: Option<Timestamp>,
+    /// Events since the engine started.
+    pub events: u64,
+    /// The rules that listen to it.
+    pub rules: Vec<RuleRef>,
+    /// Its parameters.
+    pub parameters: Value,
+    /// Where it stands in its source.
+    pub cursor: Option<Value>,
+    /// The path a webhook is posted to.
+    pub webhook: Option<String>,
+}
+
+/// A timer's next firings.
+#[derive(Debug, Clone, Serialize)]
+pub struct TimerView {
+    /// Its subscription.
+    pub id: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Its parameters.
+    pub parameters: Value,
+    /// The rules that listen to it.
+    pub rules: Vec<RuleRef>,
+    /// The next times it fires, soonest first.
+    pub next: Vec<Timestamp>,
+}
+
+/// A pack as listings show it.
+#[derive(Debug, Clone, Serialize)]
+pub struct PackView {
+    /// Its name; its folder where even that could not be read.
+    pub name: String,
+    /// The version of the active content.
+    pub version: Option<String>,
+    /// The hash of the active content.
+    pub hash: Option<Hash>,
+    /// What it is for.
+    pub description: String,
+    /// `active`, `stale` (its files are broken: the last good content stays), `rejected`.
+    pub state: &'static str,
+    /// Its folder.
+    pub folder: String,
+    /// Number of rules, actions and sensors.
+    pub rules: usize,
+    /// Number of actions.
+    pub actions: usize,
+    /// Number of named sensors.
+    pub sensors: usize,
+    /// What was found wrong with its files.
+    pub findings: Vec<FindingView>,
+}
+
+/// A finding about a file.
+#[derive(Debug, Clone, Serialize)]
+pub struct FindingView {
+    /// `error` or `warning`.
+    pub severity: &'static str,
+    /// `file:line:column`.
+    pub at: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub hint: Option<String>,
+    /// All of it, as people read it.
+    pub text: String,
+}
+
+impl From<&Diagnostic> for FindingView {
+    fn from(finding: &Diagnostic) -> Self {
+        let severity = match finding.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        Self {
+            severity,
+            at: finding.at.to_string(),
+            message: finding.message.clone(),
+            hint: finding.hint.clone(),
+            text: finding.to_string(),
+        }
+    }
+}
+
+/// An action as listings show it.
+#[derive(Debug, Clone, Serialize)]
+pub struct ActionView {
+    /// Its reference.
+    pub action: ActionRef,
+    /// What it does.
+    pub description: String,
+    /// `builtin`, `chain` or `program`.
+    pub kind: &'static str,
+    /// Its effect class; none where it depends on the parameters or the steps.
+    pub effect: Option<Effect>,
+    /// What it takes.
+    pub parameters: Value,
+    /// What it returns.
+    pub result: Value,
+}
+
+/// A trigger type as listings show it.
+#[derive(Debug, Clone, Serialize)]
+pub struct TriggerView {
+    /// Its name.
+    #[serde(rename = "type")]
+    pub kind: TriggerType,
+    /// What it means.
+    pub description: String,
+    /// The parameters a rule gives.
+    pub parameters: Value,
+    /// What the event's data is.
+    pub payload: Value,
+    /// The rules that name it.
+    pub rules: Vec<RuleRef>,
+}
+
+/// How the engine is.
+#[derive(Debug, Clone, Serialize)]
+pub struct Health {
+    /// Whether it takes work.
+    pub ready: bool,
+    /// Why not.
+    pub problem: Option<String>,
+    /// Executions in each state.
+    pub executions: std::collections::BTreeMap<ExecutionState, u64>,
+    /// Executions in memory.
+    pub active: usize,
+    /// Executions that wait for their turn.
+    pub queued: usize,
+}
+
+/// A log of one step.
+#[derive(Debug, Clone, Serialize)]
+pub struct StepLog {
+    /// The step.
+    pub path: String,
+    /// What it printed to stderr, or logged.
+    pub text: String,
+}
+
+/// An event accepted through the API.
+#[derive(Debug, Clone, Serialize)]
+pub struct EmittedView {
+    /// Its key.
+    pub event: EventKey,
+    /// Whether it was there already.
+    pub duplicate: bool,
+    /// Whether what is there has other data.
+    pub differs: bool,
+    /// The executions it caused.
+    pub executions: Vec<ExecutionId>,
+}
