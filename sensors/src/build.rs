@@ -155,7 +155,7 @@ fn unknown(kind: &str) -> BuildError {
 }
 
 /// The parameters with defaults, if they fit the schema of `kind`.
-fn fit(kind: &str, parameters: &Map) -> Result<Map, Vec<BuildError>> {
+pub(crate) fn fit(kind: &str, parameters: &Map) -> Result<Map, Vec<BuildError>> {
     let properties = schema_of(kind);
     let schema = Schema::compile(&properties)
         .map_err(|error| vec![BuildError::at("", format!("a defect of Tripline: {error}"))])?;

@@ -224,3 +224,25 @@ fn properties(value: Value) -> Map {
         _ => Map::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{Schema, TriggerType};
+
+    #[test]
+    fn every_schema_can_be_used_and_every_trigger_has_its_sensor() {
+        for trigger in trigger_types() {
+            assert!(trigger.name.parse::<TriggerType>().is_ok(), "{}", trigger.name);
+            assert!(Schema::compile(&trigger.parameters).is_ok(), "{}", trigger.name);
+            assert!(Schema::compile(&trigger.payload).is_ok(), "{}", trigger.name);
+            let Some(sensor) = trigger.sensor else { continue };
+            let of_sensor =
+                |kind: &SensorKind| kind.name == sensor && kind.triggers.contains(&trigger.name);
+            assert!(sensor_types().iter().any(of_sensor), "{}", trigger.name);
+        }
+        for sensor in sensor_types() {
+            assert!(Schema::compile(&sensor.parameters).is_ok(), "{}", sensor.name);
+        }
+    }
+}

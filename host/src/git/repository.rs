@@ -59,6 +59,8 @@ impl Repository {
             .await?;
         match output.code {
             Some(0) => self.within_bounds(),
+            // It is about the mirror, not about the remote.
+            _ if output.stderr.contains(&*self.folder.to_string_lossy()) => Err(output.failure()),
             _ => Err(GitError::of_fetch(&self.remote, &output.stderr)),
         }
     }
@@ -152,21 +154,33 @@ impl Repository {
     }
 
     async fn prepare(&self) -> Result<(), GitError> {
-        if self.folder.join("HEAD").exists() {
+        if self.has_form() {
             return self.unlock();
+        }
+        if self.folder.exists() {
+            self.discard()?;
         }
         std::fs::create_dir_all(&self.folder).map_err(GitError::io("make", &self.folder))?;
         let args = ["--quiet", "--bare", "--template="];
         self.run("init").args(args).stdout().await.map(drop)
     }
 
-    /// Removes what a git that was killed left locked. Ours is the only process that writes here,
+    fn has_form(&self) -> bool {
+        ["HEAD", "objects", "refs"].iter().all(|name| self.folder.join(name).exists())
+    }
+
+    /// Removes what a git that was killed left locked, or half received. Ours is the only process that writes here,
     /// and it holds the lock.
     fn unlock(&self) -> Result<(), GitError> {
         for top in ["HEAD.lock", "packed-refs.lock", "config.lock", "shallow.lock"] {
             remove_if_there(&self.folder.join(top))?;
         }
-        remove_locks(&self.folder.join("refs"))
+        remove_below(&self.folder.join("refs"), |path| {
+            path.extension().is_some_and(|end| end == "lock")
+        })?;
+        remove_below(&self.folder.join("objects/pack"), |path| {
+            path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("tmp_"))
+        })
     }
 
     async fn is_damaged(&self) -> bool {
@@ -188,13 +202,14 @@ fn remove_if_there(path: &Path) -> Result<(), GitError> {
     }
 }
 
-fn remove_locks(folder: &Path) -> Result<(), GitError> {
+/// Removes the `unwanted` files below `folder`.
+fn remove_below(folder: &Path, unwanted: fn(&Path) -> bool) -> Result<(), GitError> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Ok(()) };
     for entry in entries.filter_map(Result::ok) {
         let path = entry.path();
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            remove_locks(&path)?;
-        } else if path.extension().is_some_and(|extension| extension == "lock") {
+            remove_below(&path, unwanted)?;
+        } else if unwanted(&path) {
             remove_if_there(&path)?;
         }
     }

@@ -5,6 +5,7 @@ use model::{Duration, Hash, Map, Value};
 use tokio::sync::Notify;
 
 use super::{GitSensor, Initial};
+use crate::build::fit;
 use crate::fields::{parsed, text};
 use crate::secret::SecretRef;
 use crate::{BuildContext, BuildError};
@@ -91,6 +92,13 @@ impl GitConfig {
         let hash = Hash::of_parts(parts.map(|(name, text)| (name, text.as_bytes())));
         hash.to_string()[..32].to_owned()
     }
+}
+
+/// Makes a git sensor of what a user wrote, for a caller that looks by itself
+/// ([`GitSensor::poll_once`]) instead of running it.
+pub fn build(parameters: &Map, context: &BuildContext) -> Result<GitSensor, Vec<BuildError>> {
+    let config = GitConfig::read(&fit("git", parameters)?)?;
+    config.build(context).map_err(|error| vec![error])
 }
 
 fn at_fault(error: &BadUrl) -> BuildError {

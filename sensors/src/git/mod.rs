@@ -13,11 +13,12 @@ mod event;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use host::Clock;
 use host::git::{GitError, RefPattern, Repository};
 use model::{Duration, Timestamp, TriggerType, Value};
 use tokio::sync::Notify;
 
-pub use config::GitConfig;
+pub use config::{GitConfig, build};
 pub use cursor::Initial;
 
 use cursor::{Cursor, Refs, Selection};
@@ -142,48 +143,64 @@ impl GitSensor {
 
     async fn watch(&self, context: Context<'_>) -> Result<(), SensorError> {
         let Context { source, mut cursor, sink, clock, cancel } = context;
-        let mut failures = 0;
+        // `None` until the first look is over.
+        let mut failures = None;
         loop {
-            let poll = self.poll_once(&source, cursor.clone(), clock.now(), sink);
+            let look = self.look_and_tidy(&source, cursor.clone(), clock.now(), sink);
             let outcome = tokio::select! {
                 () = cancel.cancelled() => return Ok(()),
-                outcome = poll => outcome,
+                outcome = look => outcome,
             };
-            let next_try = match outcome {
+            let next = match outcome {
                 Ok(stored) => {
-                    sink.state(SensorState::Running);
-                    self.tidy(stored != cursor).await;
-                    (cursor, failures) = (stored, 0);
+                    cursor = stored;
+                    if failures.replace(0) != Some(0) {
+                        sink.state(SensorState::Running);
+                    }
                     self.every.after(clock.now())
                 }
                 Err(error @ (PollError::Sink(_) | PollError::Cursor(_))) => {
                     return Err(SensorError(error.to_string()));
                 }
                 Err(error) => {
-                    failures += 1;
-                    let next_try = backoff(self.every, failures).after(clock.now());
+                    let count = failures.unwrap_or(0) + 1;
+                    failures = Some(count);
+                    let next_try = backoff(self.every, count).after(clock.now());
                     sink.state(SensorState::Failing { error: error.to_string(), next_try });
                     next_try
                 }
             };
-            let soonest = MIN_PAUSE.after(clock.now());
-            let poked = async {
-                self.poked.notified().await;
-                clock.sleep_until(soonest).await;
-            };
             tokio::select! {
                 () = cancel.cancelled() => return Ok(()),
-                () = clock.sleep_until(next_try) => {}
-                () = poked => {}
+                () = clock.sleep_until(next) => {}
+                () = self.is_poked(&clock) => {}
             }
         }
     }
 
-    async fn tidy(&self, moved: bool) {
-        if moved && let Err(error) = self.repository.tidy().await {
+    /// Looks once, and packs the mirror if something came.
+    async fn look_and_tidy(
+        &self,
+        source: &str,
+        cursor: Option<Value>,
+        now: Timestamp,
+        sink: &dyn Sink,
+    ) -> Result<Option<Value>, PollError> {
+        let stored = self.poll_once(source, cursor.clone(), now, sink).await?;
+        if stored != cursor
+            && let Err(error) = self.repository.tidy().await
+        {
             // The mirror works as well untidy; the next change tries again.
             tracing::warn!(%error, "a mirror could not be packed");
         }
+        Ok(stored)
+    }
+
+    /// Completes when somebody has poked, but not before the shortest pause is over.
+    async fn is_poked(&self, clock: &Clock) {
+        let soonest = MIN_PAUSE.after(clock.now());
+        self.poked.notified().await;
+        clock.sleep_until(soonest).await;
     }
 }
 

@@ -42,13 +42,13 @@ fn check(timer: &Timer, handled: Option<&str>, now: &str, expected: Expect) {
 /// The next firings after `since`, in UTC, on the clock of Berlin.
 fn check_berlin(expression: &str, since: &str, expected: Expect) {
     let timer = cron(expression, "Europe/Berlin", Misfire::Once);
-    let times = timer.upcoming(Some(&json!({ "handled": since })), time(since), 4);
-    let shown: Vec<String> = times.iter().map(ToString::to_string).collect();
+    let firings = timer.upcoming(Some(&json!({ "handled": since })), time(since), 4);
+    let shown: Vec<String> = firings.iter().map(ToString::to_string).collect();
     expected.assert_eq(&shown.join(" "));
     // Looking back from the last one finds the same ones.
     let all = Timer { misfire: Misfire::All(100), ..timer };
-    let due = all.due(SOURCE, Some(time(since)), *times.last().unwrap());
-    assert_eq!(due.firings.iter().map(|f| f.scheduled_at).collect::<Vec<_>>(), times);
+    let due = all.due(SOURCE, Some(time(since)), *firings.last().unwrap());
+    assert_eq!(due.firings.iter().map(|f| f.scheduled_at).collect::<Vec<_>>(), firings);
 }
 
 #[test]
@@ -209,8 +209,8 @@ fn jitter_is_the_same_for_the_same_time_and_stays_below_its_bound() {
     let kind = "timer.cron".parse().unwrap();
     let timer = Timer { kind, schedule, misfire: Misfire::All(100) };
     let since = time("2026-01-01T00:00:00Z");
-    let times = timer.upcoming(None, since, 50);
-    let delays: Vec<u64> = times
+    let firings = timer.upcoming(None, since, 50);
+    let delays: Vec<u64> = firings
         .iter()
         .map(|at| {
             let fire_at = timer.schedule.fire_at(SOURCE, *at);
@@ -222,10 +222,13 @@ fn jitter_is_the_same_for_the_same_time_and_stays_below_its_bound() {
     assert!(delays.iter().any(|delay| *delay != delays[0]), "{delays:?}");
     let first = timer.next(SOURCE, Some(since), since).unwrap();
     assert!(
-        timer.due(SOURCE, Some(since), Duration::from_millis(1).after(times[0])).firings.is_empty()
+        timer
+            .due(SOURCE, Some(since), Duration::from_millis(1).after(firings[0]))
+            .firings
+            .is_empty()
     );
     let due = timer.due(SOURCE, Some(since), first);
-    assert_eq!(due.firings, [Firing { scheduled_at: times[0], misfired: false }]);
+    assert_eq!(due.firings, [Firing { scheduled_at: firings[0], misfired: false }]);
 }
 
 fn errors(kind: &str, parameters: serde_json::Value) -> String {
@@ -236,7 +239,7 @@ fn errors(kind: &str, parameters: serde_json::Value) -> String {
         Err(errors) => errors
             .iter()
             .map(|error| {
-                let hint = error.hint.iter().map(|hint| format!(" ({hint})")).collect::<String>();
+                let hint = error.hint.as_ref().map_or(String::new(), |hint| format!(" ({hint})"));
                 format!("{}: {}{hint}", error.path, error.message)
             })
             .collect::<Vec<_>>()

@@ -104,3 +104,13 @@ impl Running {
         self.task.await.unwrap()
     }
 }
+
+/// The event's data holds what its trigger type says.
+pub fn assert_fits(event: &Event) {
+    let kinds = sensors::trigger_types();
+    let kind = kinds.iter().find(|kind| kind.name == event.envelope.kind.as_str()).unwrap();
+    let schema = model::Schema::compile(&kind.payload).unwrap();
+    assert_eq!(schema.violations(&event.data), [], "{}", event.data);
+    let names: Vec<&String> = event.data.as_object().unwrap().keys().collect();
+    assert_eq!(names, kind.payload.keys().collect::<Vec<_>>(), "each name, and no other");
+}
