@@ -1,0 +1,65 @@
+//! What a request says, read strictly: every misfit is a problem document that names the place.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use bytes::Bytes;
+use model::ErrorKind;
+use serde::de::DeserializeOwned;
+
+use crate::problem::Problem;
+
+/// Largest body of an API request: an event's data and its envelope.
+pub(crate) const MAX_BODY: usize = 5 * 1024 * 1024;
+
+/// A body in JSON, whatever its content type claims. No body at all reads as `{}`.
+pub(crate) struct Body<T>(pub(crate) T);
+
+/// The query, with no name in it that is not known.
+pub(crate) struct Asked<T>(pub(crate) T);
+
+/// The one thing that the path names. A slash in it is sent as `%2F`.
+pub(crate) struct Named<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let body = Bytes::from_request(request, state).await.map_err(|error| unread(&error))?;
+        let text: &[u8] = if body.is_empty() { b"{}" } else { &body };
+        let read = serde_json::from_slice(text).map(Self);
+        read.map_err(|error| Problem::malformed(format!("the body does not fit: {error}")))
+    }
+}
+
+fn unread(error: &BytesRejection) -> Problem {
+    if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        let detail = format!("the body has more than {MAX_BODY} bytes");
+        return Problem::new(ErrorKind::TooLarge, detail);
+    }
+    Problem::malformed(error.body_text())
+}
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let read = Query::<T>::from_request_parts(parts, state).await;
+        let read = read.map_err(|error| Problem::malformed(error.body_text()))?;
+        Ok(Self(read.0))
+    }
+}
+
+impl<S: Send + Sync, T: FromStr<Err: Display>> FromRequestParts<S> for Named<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let text = Path::<String>::from_request_parts(parts, state).await;
+        let Path(text) = text.map_err(|error| Problem::malformed(error.body_text()))?;
+        text.parse().map(Self).map_err(|error| Problem::malformed(format!("{error}")))
+    }
+}

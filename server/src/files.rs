@@ -1,0 +1,144 @@
+//! What a server leaves in its state folder so that the command line finds it: `server.json` with
+//! its addresses, `admin.token` with the token that opens the API.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// Name of the file with the addresses.
+pub const ADDRESSES: &str = "server.json";
+/// Name of the file with the token.
+pub const TOKEN: &str = "admin.token";
+
+/// Where a running server is found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Addresses {
+    /// Its process.
+    pub pid: u32,
+    /// Where the API listens.
+    pub api: SocketAddr,
+    /// Where webhooks are received, while there are any.
+    pub webhooks: Option<SocketAddr>,
+}
+
+/// A file of the state folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {source}", path.display())]
+pub struct FileError {
+    /// The file.
+    pub path: PathBuf,
+    /// Why.
+    pub source: io::Error,
+}
+
+impl Addresses {
+    /// What the server on `state` wrote last; none if it ended orderly or never ran.
+    pub fn read(state: &Path) -> Result<Option<Self>, FileError> {
+        let path = state.join(ADDRESSES);
+        let failed = |source| FileError { path: path.clone(), source };
+        match fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|e| failed(e.into())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    pub(crate) fn write(&self, state: &Path) -> Result<(), FileError> {
+        let path = state.join(ADDRESSES);
+        let written = serde_json::to_vec(self).map_err(io::Error::from);
+        let written = written.and_then(|bytes| replace(&path, &bytes, 0o644));
+        written.map_err(|source| FileError { path, source })
+    }
+
+    pub(crate) fn remove(state: &Path) {
+        // A file that stays only makes the command line try an address where nobody answers.
+        let _ = fs::remove_file(state.join(ADDRESSES));
+    }
+}
+
+/// The token in `state`, if a server ran there.
+pub fn read_token(state: &Path) -> Result<Option<String>, FileError> {
+    let path = state.join(TOKEN);
+    match fs::read_to_string(&path) {
+        Ok(text) => Ok(Some(text.trim().to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(FileError { path, source }),
+    }
+}
+
+/// The token in `state`, made of 256 random bits at the first start.
+pub(crate) fn token(state: &Path) -> Result<String, FileError> {
+    let path = state.join(TOKEN);
+    let failed = |source| FileError { path: path.clone(), source };
+    match read_token(state)? {
+        Some(token) if token.len() >= 32 => {
+            warn_if_readable(&path);
+            Ok(token)
+        }
+        Some(_) => Err(failed(io::Error::other("the token in it is too short: delete the file"))),
+        None => {
+            let token = random_token().map_err(failed)?;
+            replace(&path, format!("{token}\n").as_bytes(), 0o600).map_err(failed)?;
+            Ok(token)
+        }
+    }
+}
+
+fn warn_if_readable(path: &Path) {
+    let open = fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o077 != 0);
+    if open {
+        tracing::warn!(file = %path.display(), "other users may read the token: chmod 600");
+    }
+}
+
+fn random_token() -> io::Result<String> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
+    Ok(bytes.iter().fold("tripline_".to_owned(), |token, byte| format!("{token}{byte:02x}")))
+}
+
+/// Writes a file whole or not at all; nobody sees a part of it, or sees it before its mode is set.
+fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let next = path.with_extension("next");
+    let _ = fs::remove_file(&next);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&next)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&next, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_made_once_and_is_its_owners_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let token = token(folder.path()).unwrap();
+        assert_eq!(token.len(), "tripline_".len() + 64);
+        assert_eq!(super::token(folder.path()).unwrap(), token);
+        let mode = fs::metadata(folder.path().join(TOKEN)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn an_empty_token_opens_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(TOKEN), "\n").unwrap();
+        let error = token(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("too short"), "{error}");
+    }
+
+    #[test]
+    fn addresses_read_as_they_were_written() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(Addresses::read(folder.path()).unwrap(), None);
+        let addresses = Addresses { pid: 7, api: ([127, 0, 0, 1], 7410).into(), webhooks: None };
+        addresses.write(folder.path()).unwrap();
+        assert_eq!(Addresses::read(folder.path()).unwrap(), Some(addresses));
+    }
+}

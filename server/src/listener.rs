@@ -1,0 +1,185 @@
+//! Listeners: opened, told of in `server.json`, closed when the engine stops.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use axum::Router;
+use axum::serve::ListenerExt;
+use engine::Engine;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::App;
+use crate::auth::Tokens;
+use crate::files::{self, Addresses, FileError};
+use crate::webhooks::Refusals;
+use crate::{routes, webhooks};
+
+/// How long answers under way may take once the engine has stopped.
+const LAST_ANSWERS: Duration = Duration::from_secs(5);
+/// How often it is looked whether webhook sensors have come or gone.
+const LOOK_FOR_WEBHOOKS: Duration = Duration::from_millis(200);
+/// How long an address that cannot be listened on is left alone.
+const BIND_AGAIN: Duration = Duration::from_secs(5);
+
+/// Where a server listens.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `host:port` of the API; port 0 takes a free one.
+    pub listen: String,
+    /// `host:port` of the webhooks' listener; port 0 takes a free one.
+    pub webhooks_listen: String,
+    /// The state folder, for `server.json` and `admin.token`.
+    pub state: PathBuf,
+}
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address as it was given.
+        address: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file of the state folder.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+/// A server that answers.
+#[derive(Debug)]
+pub struct Running {
+    api: SocketAddr,
+    webhooks: watch::Receiver<Option<SocketAddr>>,
+    tasks: TaskTracker,
+    state: PathBuf,
+}
+
+impl Running {
+    /// Where the API listens.
+    pub const fn api(&self) -> SocketAddr {
+        self.api
+    }
+
+    /// Where webhooks are received, while there are any; changes as sensors come and go.
+    pub fn webhooks(&self) -> watch::Receiver<Option<SocketAddr>> {
+        self.webhooks.clone()
+    }
+
+    /// Completes when the engine has stopped and the last answers are given.
+    pub async fn stopped(self) {
+        self.tasks.close();
+        if tokio::time::timeout(LAST_ANSWERS, self.tasks.wait()).await.is_err() {
+            tracing::warn!("some answers were not taken in time");
+        }
+        Addresses::remove(&self.state);
+    }
+}
+
+/// Serves `engine` until it stops. When this returns, the API answers and `server.json` says where.
+pub async fn serve(engine: Engine, settings: Settings) -> Result<Running, ServeError> {
+    let tokens = Tokens::admin(files::token(&settings.state)?);
+    let listener = bind(&settings.listen).await?;
+    let api = local(&listener, &settings.listen)?;
+    let (tell, webhooks) = watch::channel(None);
+    let app = App { engine: engine.clone(), refusals: Refusals::default() };
+    let hooks = Hooks { app: app.clone(), settings: settings.clone(), api, tell };
+    // What can be known at start fails the start; what comes later is logged and tried again.
+    let first =
+        if engine.has_webhooks() { Some(bind(&settings.webhooks_listen).await?) } else { None };
+    hooks.say(first.as_ref())?;
+    let tasks = TaskTracker::new();
+    tasks.spawn(answer(listener, routes::router(app, tokens), engine.stopping()));
+    tasks.spawn(hooks.keep(first));
+    Ok(Running { api, webhooks, tasks, state: settings.state })
+}
+
+/// The listener for webhooks: there exactly while a webhook sensor is.
+struct Hooks {
+    app: App,
+    settings: Settings,
+    api: SocketAddr,
+    tell: watch::Sender<Option<SocketAddr>>,
+}
+
+impl Hooks {
+    async fn keep(self, first: Option<TcpListener>) {
+        let stopping = self.app.engine.stopping();
+        let mut open = first;
+        loop {
+            if let Some(listener) = open.take() {
+                let closing = stopping.child_token();
+                let answered =
+                    answer(listener, webhooks::router(self.app.clone()), closing.clone());
+                let gone = self.until(false, &stopping);
+                tokio::join!(answered, async {
+                    gone.await;
+                    closing.cancel();
+                });
+            }
+            self.until(true, &stopping).await;
+            if stopping.is_cancelled() {
+                return;
+            }
+            open = self.open().await;
+            if open.is_none() {
+                let _ = tokio::time::timeout(BIND_AGAIN, stopping.cancelled()).await;
+            }
+        }
+    }
+
+    /// Waits until there are (or are no) webhook sensors, or the engine stops.
+    async fn until(&self, wanted: bool, stopping: &CancellationToken) {
+        while self.app.engine.has_webhooks() != wanted && !stopping.is_cancelled() {
+            let _ = tokio::time::timeout(LOOK_FOR_WEBHOOKS, stopping.cancelled()).await;
+        }
+    }
+
+    async fn open(&self) -> Option<TcpListener> {
+        let opened = async {
+            let listener = bind(&self.settings.webhooks_listen).await?;
+            self.say(Some(&listener))?;
+            Ok::<_, ServeError>(listener)
+        };
+        opened.await.inspect_err(|error| tracing::error!(%error, "webhooks are not received")).ok()
+    }
+
+    /// Writes `server.json` and tells who listens to [`Running::webhooks`].
+    fn say(&self, listener: Option<&TcpListener>) -> Result<(), ServeError> {
+        let address = &self.settings.webhooks_listen;
+        let webhooks = listener.map(|listener| local(listener, address)).transpose()?;
+        let addresses = Addresses { pid: std::process::id(), api: self.api, webhooks };
+        addresses.write(&self.settings.state)?;
+        self.tell.send_replace(webhooks);
+        Ok(())
+    }
+}
+
+async fn bind(address: &str) -> Result<TcpListener, ServeError> {
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|source| ServeError::Listen { address: address.to_owned(), source })
+}
+
+fn local(listener: &TcpListener, address: &str) -> Result<SocketAddr, ServeError> {
+    let failed = |source| ServeError::Listen { address: address.to_owned(), source };
+    listener.local_addr().map_err(failed)
+}
+
+/// Answers requests until `closing`, and those that were begun before it to their end.
+async fn answer(listener: TcpListener, router: Router, closing: CancellationToken) {
+    let listener = listener.tap_io(|connection| {
+        // Answers are small and complete: waiting for more to send with them only delays them.
+        let _ = connection.set_nodelay(true);
+    });
+    let served = axum::serve(listener, router).with_graceful_shutdown(closing.cancelled_owned());
+    if let Err(error) = served.await {
+        tracing::error!(%error, "a listener ended");
+    }
+}
