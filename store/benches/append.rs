@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs::File;
-use std::io::Write as _;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,10 +22,14 @@ fn report(what: &str, count: u64, began: Instant) {
 }
 
 fn bare_sync(folder: &Path) {
-    let mut file = File::create(folder.join("bare")).unwrap();
+    const PAGES: u64 = 4_096;
+    // Overwritten in place, as a write-ahead log is once it has its size.
+    let file = File::create(folder.join("bare")).unwrap();
+    file.write_all_at(&vec![0; 4_096 * PAGES as usize], 0).unwrap();
+    file.sync_all().unwrap();
     let (began, mut count) = (Instant::now(), 0);
     while began.elapsed() < SPAN {
-        file.write_all(&[7; 4096]).unwrap();
+        file.write_all_at(&[7; 4_096], count % PAGES * 4_096).unwrap();
         file.sync_data().unwrap();
         count += 1;
     }

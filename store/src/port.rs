@@ -32,7 +32,7 @@ pub struct Batch {
     pub actor: Actor,
     /// When.
     pub at: Timestamp,
-    /// One entry a stream.
+    /// One entry a stream, at least one; within the bounds above.
     pub writes: Vec<Write>,
 }
 
@@ -43,7 +43,7 @@ pub struct Write {
     pub stream: Stream,
     /// What version it must have; `None`: any.
     pub expected: Option<Version>,
-    /// The facts, in order.
+    /// The facts, in order: at least one, of the kinds that such a stream holds.
     pub facts: Vec<Fact>,
 }
 
@@ -180,7 +180,8 @@ pub struct ExecutionRow {
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
-    /// When it goes on by itself, where it waits for a time.
+    /// When it goes on by itself, where it waits for a time; of one that was waiting when somebody
+    /// asked for its end, the time of that request.
     pub wake_at: Option<Timestamp>,
     /// The message of its error, or of why it needs attention.
     pub message: Option<String>,
@@ -242,7 +243,7 @@ pub struct EventRow {
     pub generation: u64,
     /// The rules that selected it, and what they asked for.
     pub matched: Vec<(RuleRef, ExecutionId)>,
-    /// How often it was told again.
+    /// How often it was told again, with whatever data.
     pub duplicates: u64,
     /// How often it was told again with other data.
     pub differing: u64,

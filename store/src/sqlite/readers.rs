@@ -23,13 +23,14 @@ pub(super) struct Readers {
     path: PathBuf,
     idle: Arc<Mutex<Vec<Connection>>>,
     free: Arc<Semaphore>,
+    longest: Duration,
 }
 
 impl Readers {
     /// A pool of at most `most` connections to the database at `path`, opened as they are needed.
     pub(super) fn new(path: &Path, most: usize) -> Self {
         let free = Arc::new(Semaphore::new(most.max(1)));
-        Self { path: path.to_owned(), idle: Arc::default(), free }
+        Self { path: path.to_owned(), idle: Arc::default(), free, longest: LONGEST_QUERY }
     }
 
     /// Runs `query` on a connection of the pool, seeing one state of the database throughout.
@@ -42,7 +43,7 @@ impl Readers {
         let work = move || {
             let _free = free;
             let mut connection = pool.take()?;
-            let found = bounded(&mut connection, query);
+            let found = bounded(&mut connection, pool.longest, query);
             pool.give_back(connection);
             found
         };
@@ -65,10 +66,35 @@ impl Readers {
 
 fn bounded<T>(
     connection: &mut Connection,
+    longest: Duration,
     query: impl FnOnce(&Connection) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
-    let end = Instant::now() + LONGEST_QUERY;
+    let end = Instant::now() + longest;
     connection.progress_handler(STEPS_PER_LOOK, Some(move || Instant::now() > end))?;
     let snapshot = connection.transaction()?;
     query(&snapshot)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn count_up_to(end: i64) -> impl Fn(&Connection) -> Result<i64, StoreError> {
+        move |connection| {
+            let count = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT ?1)
+                         SELECT count(*) FROM n";
+            Ok(connection.query_row(count, [end], |row| row.get(0))?)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_query_without_end_is_ended_and_the_next_one_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("empty.db");
+        Connection::open(&path).unwrap().execute_batch("CREATE TABLE x (y)").unwrap();
+        let readers = Readers { longest: Duration::from_millis(50), ..Readers::new(&path, 1) };
+        let ended = readers.query(count_up_to(i64::MAX)).await.unwrap_err();
+        assert!(matches!(&ended, StoreError::Io(why) if why.contains("too long")), "{ended}");
+        assert_eq!(readers.query(count_up_to(10)).await.unwrap(), 10);
+    }
 }
