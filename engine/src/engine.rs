@@ -26,7 +26,7 @@ use crate::random;
 use crate::sensing::Sensing;
 use crate::settings::Settings;
 use crate::suspects::{Slot, Suspects};
-use crate::watch;
+use crate::watch::Changes;
 
 /// Webhook requests that are handled at the same time: each holds at most its body limit and
 /// waits for one commit. More are asked to come back.
@@ -125,13 +125,15 @@ impl Engine {
         if let Some((number, _)) = self.core.store.generation().await? {
             self.core.generation.store(Arc::new(Generation { number, ..Generation::empty() }));
         }
+        // Watched before they are read, so that no change falls between.
+        let changes = Changes::of(self.packs.folders());
         self.packs.reload(&self.core).await?;
         let taken_over = self.driver.recover().await?;
         tracing::info!(executions = taken_over, "took over what had not ended");
         self.sensing.follow(&self.core.generation.load());
         let driver = self.driver.clone();
         self.core.tasks.spawn(async move { driver.keep_time().await });
-        self.core.tasks.spawn(watch::watch(self.clone(), settings.reload_after));
+        self.core.tasks.spawn(changes.follow(self.clone(), settings.reload_after));
         Ok(())
     }
 

@@ -312,7 +312,7 @@ fn rule_view(
 ) -> RuleView {
     RuleView {
         rule: rule.reference.clone(),
-        description: rule.description.clone(),
+        description: rule.description.clone().unwrap_or_default(),
         trigger: rule.trigger.kind.clone(),
         action: rule.action.reference.clone(),
         enabled: is_enabled(rule, switches),

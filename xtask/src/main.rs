@@ -3,6 +3,7 @@
 //! A chore is one module with a `run`; `tidy` is the house's taste as a test. This crate owns no
 //! part of the product and is never a dependency of it.
 
+mod demo;
 mod repo;
 mod test;
 mod tidy;
@@ -14,6 +15,7 @@ Usage: cargo xtask <chore>
 
 Chores:
   tidy          check what the compiler doesn't: layering, purity, links, promises, licences
+  demo          show the main job on real input, over a kill -9, and check every claim
   test [ARG…]   run `cargo test --workspace` and sum up all test binaries in a last line
 ";
 
@@ -24,6 +26,8 @@ fn main() -> ExitCode {
         None => ("", [].as_slice()),
     };
     let done = match chore {
+        "demo" => demo::run(),
+        "demo-app" => demo::run_app(rest),
         "tidy" => tidy::run(),
         "test" => test::run(rest),
         _ => {

@@ -11,7 +11,7 @@ use host::git::Git;
 use host::process::{Launcher, Programs};
 use model::diagnostic::suggest;
 use model::{ActionRef, Diagnostic, Effect, Location, Map, PackName, Schema, TriggerType, Value};
-use rules::Rule;
+use rules::{Rule, Trigger};
 
 use super::assemble::{sensor_ref, sensor_type};
 use super::reload::discover;
@@ -124,12 +124,11 @@ impl Check<'_> {
     fn rule(&self, rule: &Rule) -> Findings {
         let mut findings = self.trigger(rule);
         let reference = &rule.action.reference;
-        let at = &rule.action.at;
         match self.library.resolve(self.generation, Some(self.pack), reference) {
-            Err(error) => findings.push(self.error(at, &error.message, None)),
+            Err(error) => findings.push(rule.action.error(error.message)),
             Ok(resolved) => {
-                findings.extend(self.permission(reference, at));
-                findings.extend(self.parameters(rule, resolved.parameters()));
+                findings.extend(self.permission(reference, &rule.action.location));
+                findings.extend(rule.action.check(resolved.parameters()));
             }
         }
         findings
@@ -138,52 +137,54 @@ impl Check<'_> {
     fn trigger(&self, rule: &Rule) -> Findings {
         let trigger = &rule.trigger;
         let Some(known) = self.triggers.iter().find(|info| info.kind == trigger.kind) else {
-            return vec![self.unknown_trigger(&trigger.kind, &trigger.at)];
+            return vec![self.unknown_trigger(trigger)];
         };
-        let parameters = Value::Object(trigger.parameters.clone());
-        let violations = known.parameters.violations(&parameters);
-        let mut findings: Findings = violations
-            .into_iter()
-            .map(|v| self.error(&trigger.parameters_at, &v.message, v.hint.as_deref()))
-            .collect();
+        let findings = trigger.check(&known.parameters);
+        if !findings.is_empty() {
+            return findings;
+        }
         match sensor_type(&trigger.kind) {
-            Some(kind) if findings.is_empty() => findings.extend(self.sensor(rule, kind)),
-            None if findings.is_empty()
-                && sensors::trigger_types().iter().any(|k| k.name == trigger.kind.as_str()) =>
-            {
+            Some(kind) => self.sensor(trigger, kind).into_iter().collect(),
+            None if is_builtin(&trigger.kind) => {
                 let git = &self.library.context().git;
                 let errors = sensors::check(trigger.kind.as_str(), &trigger.parameters, git);
-                findings.extend(errors.into_iter().map(|error| {
-                    self.error(&trigger.parameters_at, &error.message, error.hint.as_deref())
-                }));
+                let told = errors.into_iter().map(|error| {
+                    let finding = trigger.error_at(&error.path, error.message);
+                    hinted(finding, error.hint)
+                });
+                told.collect()
             }
-            _ => {}
+            None => Vec::new(),
         }
-        findings
     }
 
-    fn unknown_trigger(&self, kind: &TriggerType, at: &Location) -> Diagnostic {
+    fn unknown_trigger(&self, trigger: &Trigger) -> Diagnostic {
         const LATER: [&str; 7] =
             ["kubernetes.", "github.", "gitlab.", "tripline.", "aws.", "nats.", "argocd."];
-        if LATER.iter().any(|prefix| kind.as_str().starts_with(prefix)) {
+        let kind = trigger.kind.as_str();
+        let at = trigger.location.clone();
+        if LATER.iter().any(|prefix| kind.starts_with(prefix)) {
             let message =
                 format!("the trigger type `{kind}` is not supported by this version of Tripline");
-            return self.error(at, &message, None);
+            return self.shown(Diagnostic::error(at, message));
         }
         let known = self.triggers.iter().map(|info| info.kind.as_str());
-        let hint = suggest(kind.as_str(), known).map(|meant| format!("did you mean `{meant}`?"));
-        self.error(at, &format!("there is no trigger type `{kind}`"), hint.as_deref())
+        let hint = suggest(kind, known).map(|meant| format!("did you mean `{meant}`?"));
+        let finding = Diagnostic::error(at, format!("there is no trigger type `{kind}`"));
+        self.shown(hinted(finding, hint))
     }
 
     /// The sensor that a trigger names, or the pack's sensors of the type it needs.
-    fn sensor(&self, rule: &Rule, kind: &str) -> Option<Diagnostic> {
-        let trigger = &rule.trigger;
+    fn sensor(&self, trigger: &Trigger, kind: &str) -> Option<Diagnostic> {
         let Some(named) = trigger.parameters.get("sensor").and_then(Value::as_str) else {
-            let any = self.pack.sensors.values().any(|spec| spec.kind == kind);
+            if self.pack.sensors.values().any(|spec| spec.kind == kind) {
+                return None;
+            }
             let message = format!("the pack has no sensor of type `{kind}` for `{}`", trigger.kind);
             let hint =
                 "add one to its folder `sensors`, or name another pack's: `sensor: pack.name`";
-            return (!any).then(|| self.error(&trigger.at, &message, Some(hint)));
+            let finding = Diagnostic::error(trigger.location.clone(), message).with_hint(hint);
+            return Some(self.shown(finding));
         };
         let reference = sensor_ref(&self.pack.name, named);
         let spec = reference.and_then(|r| self.generation.packs.get(&r.pack)?.sensors.get(&r.name));
@@ -192,37 +193,15 @@ impl Check<'_> {
             Some(spec) => {
                 let message =
                     format!("the sensor `{named}` is of type `{}`, not `{kind}`", spec.kind);
-                Some(self.error(&trigger.parameters_at, &message, None))
+                Some(trigger.error_at("sensor", message))
             }
             None => {
                 let known = self.pack.sensors.keys().map(model::Name::as_str);
                 let hint = suggest(named, known).map(|meant| format!("did you mean `{meant}`?"));
-                let message = format!("there is no sensor `{named}`");
-                Some(self.error(&trigger.parameters_at, &message, hint.as_deref()))
+                let finding = trigger.error_at("sensor", format!("there is no sensor `{named}`"));
+                Some(hinted(finding, hint))
             }
         }
-    }
-
-    /// Missing and unknown parameters, and literal ones of the wrong type.
-    fn parameters(&self, rule: &Rule, schema: &Schema) -> Findings {
-        let given = &rule.action.parameters;
-        let literal = Value::Object(given.literals());
-        let violations = schema.violations(&literal).into_iter().filter(|violation| {
-            // What a template makes is known only when it is filled.
-            !given.is_template(violation.path.split('.').next().unwrap_or_default())
-        });
-        let unknown = given.templates().filter(|name| !schema.properties().contains_key(*name));
-        let unknown = unknown.map(|name| {
-            let hint = suggest(name, schema.properties().keys().map(String::as_str));
-            let hint = hint.map(|meant| format!("did you mean `{meant}`?"));
-            self.error(&given.at(name), &format!("unknown parameter `{name}`"), hint.as_deref())
-        });
-        let unknown: Findings = unknown.collect();
-        let violations = violations.map(|v| {
-            let name = v.path.split('.').next().unwrap_or_default().to_owned();
-            self.error(&given.at(&name), &v.message, v.hint.as_deref())
-        });
-        violations.chain(unknown).collect()
     }
 
     fn action(&self, action: &PackAction) -> Findings {
@@ -242,13 +221,14 @@ impl Check<'_> {
     fn verify(&self, action: &PackAction) -> Option<Diagnostic> {
         let verify = action.verify.as_ref()?;
         match self.library.resolve(self.generation, Some(self.pack), verify) {
-            Err(error) => Some(self.error(&action.at, &error.message, None)),
+            Err(error) => Some(self.shown(Diagnostic::error(action.at.clone(), error.message))),
             Ok(resolved)
                 if resolved.effect(&Value::Null) != Effect::Read || !resolved.is_performed() =>
             {
                 let message =
                     format!("`verify` needs an action that only reads; `{verify}` is not");
-                Some(self.error(&action.at, &message, Some("declare `effect: read` in its file")))
+                let finding = Diagnostic::error(action.at.clone(), message);
+                Some(self.shown(finding.with_hint("declare `effect: read` in its file")))
             }
             Ok(_) => None,
         }
@@ -264,14 +244,6 @@ impl Check<'_> {
         Some(self.warning(at, &message, &hint))
     }
 
-    fn error(&self, at: &Location, message: &str, hint: Option<&str>) -> Diagnostic {
-        let finding = Diagnostic::error(at.clone(), message);
-        self.shown(match hint {
-            Some(hint) => finding.with_hint(hint),
-            None => finding,
-        })
-    }
-
     fn warning(&self, at: &Location, message: &str, hint: &str) -> Diagnostic {
         self.shown(Diagnostic::warning(at.clone(), message).with_hint(hint))
     }
@@ -282,6 +254,17 @@ impl Check<'_> {
             None => finding,
         }
     }
+}
+
+fn hinted(finding: Diagnostic, hint: Option<String>) -> Diagnostic {
+    match hint {
+        Some(hint) => finding.with_hint(hint),
+        None => finding,
+    }
+}
+
+fn is_builtin(trigger: &TriggerType) -> bool {
+    sensors::trigger_types().iter().any(|kind| kind.name == trigger.as_str())
 }
 
 /// What `chains::check` wants to know of actions.

@@ -1,0 +1,167 @@
+//! Events: told once, told again, told differently; what several rules make of one.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use engine::{Accepted, Engine, NewEvent};
+use model::{ExecutionState, Value};
+use serde_json::json;
+use store::ExecutionFilter;
+use support::{House, ended};
+
+fn house() -> House {
+    let house = House::new();
+    house.write(
+        "triggers/built.yaml",
+        "payload: { version: { type: string }, size: { type: integer } }\n",
+    );
+    house
+}
+
+fn rule(house: &House, name: &str, more: &str) {
+    let text = format!(
+        "trigger: {{ type: p.built }}\n{more}\naction: {{ ref: core.echo, parameters: {{ value: \"${{trigger.version}}\" }} }}\n"
+    );
+    house.write(&format!("rules/{name}.yaml"), &text);
+}
+
+async fn emit(engine: &Engine, token: &str, id: Option<&str>, data: Value) -> Accepted {
+    let kind = "p.built".parse().unwrap();
+    let new = NewEvent { kind, id: id.map(ToOwned::to_owned), subject: None, data };
+    engine.emit(token, new).await.unwrap()
+}
+
+async fn executions(engine: &Engine) -> Vec<store::ExecutionRow> {
+    engine.executions(&ExecutionFilter { limit: 100, ..Default::default() }).await.unwrap()
+}
+
+#[tokio::test]
+async fn an_event_told_twice_runs_a_rule_once() {
+    let house = house();
+    rule(&house, "all", "");
+    let engine = house.start().await;
+    let first = emit(&engine, "ci", Some("build-7"), json!({ "version": "7" })).await;
+    let Accepted::New { key, executions: asked } = first else { panic!("{first:?}") };
+    let again = emit(&engine, "ci", Some("build-7"), json!({ "version": "7" })).await;
+    assert_eq!(again, Accepted::Duplicate { key: key.clone(), differs: false });
+    assert_eq!(executions(&engine).await.len(), 1);
+    assert_eq!(engine.event(&key).await.unwrap().0.duplicates, 1);
+    let view = ended(&engine, &asked[0]).await;
+    assert_eq!(support::result(&view), &json!({ "value": "7" }));
+}
+
+#[tokio::test]
+async fn the_same_id_with_other_data_is_recorded_and_the_first_stands() {
+    let house = house();
+    rule(&house, "all", "");
+    let engine = house.start().await;
+    emit(&engine, "ci", Some("1"), json!({ "version": "a" })).await;
+    let other = emit(&engine, "ci", Some("1"), json!({ "version": "b" })).await;
+    let Accepted::Duplicate { key, differs: true } = other else { panic!("{other:?}") };
+    let (row, data) = engine.event(&key).await.unwrap();
+    assert_eq!((row.differing, data), (1, json!({ "version": "a" })));
+    assert_eq!(executions(&engine).await.len(), 1);
+}
+
+#[tokio::test]
+async fn one_sender_cannot_use_up_the_ids_of_another() {
+    let house = house();
+    rule(&house, "all", "");
+    let engine = house.start().await;
+    emit(&engine, "mallory", Some("1"), json!({})).await;
+    let real = emit(&engine, "ci", Some("1"), json!({ "version": "a" })).await;
+    assert!(matches!(real, Accepted::New { .. }), "{real:?}");
+}
+
+#[tokio::test]
+async fn a_redelivery_is_not_matched_again_after_the_rules_have_changed() {
+    let house = house();
+    let engine = house.start().await;
+    emit(&engine, "ci", Some("1"), json!({ "version": "a" })).await;
+    rule(&house, "late", "");
+    support::eventually("the new rule", || async { !engine.rules().await.unwrap().is_empty() })
+        .await;
+    let again = emit(&engine, "ci", Some("1"), json!({ "version": "a" })).await;
+    assert!(matches!(again, Accepted::Duplicate { differs: false, .. }));
+    assert!(executions(&engine).await.is_empty());
+}
+
+#[tokio::test]
+async fn two_rules_on_one_event_make_two_executions() {
+    let house = house();
+    rule(&house, "one", "");
+    rule(&house, "two", "criteria: { trigger.version: { startswith: v } }");
+    let engine = house.start().await;
+    let both = emit(&engine, "ci", None, json!({ "version": "v1" })).await;
+    let Accepted::New { executions: asked, .. } = both else { panic!("{both:?}") };
+    assert_eq!(asked.len(), 2);
+    for id in asked {
+        assert_eq!(ended(&engine, &id).await.row.state, ExecutionState::Succeeded);
+    }
+    let one = emit(&engine, "ci", None, json!({ "version": "1" })).await;
+    assert!(matches!(one, Accepted::New { executions, .. } if executions.len() == 1));
+}
+
+#[tokio::test]
+async fn a_rule_that_fails_keeps_neither_the_event_nor_other_rules_from_being_stored() {
+    let house = house();
+    rule(&house, "good", "");
+    rule(&house, "strict", "when: trigger.size < 3");
+    let engine = house.start().await;
+    let accepted = emit(&engine, "ci", None, json!({ "version": "a" })).await;
+    let Accepted::New { key, executions: asked } = accepted else { panic!("{accepted:?}") };
+    assert_eq!(asked.len(), 1);
+    let counts = engine.store().rule_counts().await.unwrap();
+    assert_eq!(counts[&"p.strict".parse().unwrap()].failed, 1);
+    let told = engine.explain(&key, Some(&"p.strict".parse().unwrap()), false).await.unwrap();
+    let recorded = format!("{:?}", told[0].recorded);
+    assert!(recorded.contains("size"), "{recorded}");
+}
+
+#[tokio::test]
+async fn data_that_does_not_fit_its_type_is_refused_with_what_is_wrong() {
+    let house = house();
+    let engine = house.start().await;
+    let refused = |kind: &str, data: Value| {
+        let new = NewEvent { kind: kind.parse().unwrap(), id: None, subject: None, data };
+        let engine = engine.clone();
+        async move { engine.emit("ci", new).await.unwrap_err().to_string() }
+    };
+    assert!(refused("p.built", json!({ "version": 1 })).await.contains("version"));
+    assert!(refused("p.biult", json!({})).await.contains("did you mean `p.built`?"));
+    let large = json!({ "version": "x".repeat(model::value::MAX_EVENT_BYTES) });
+    assert!(refused("p.built", large).await.contains("more than 4194304"));
+}
+
+#[tokio::test]
+async fn large_data_lies_in_a_blob_and_rules_see_it_whole() {
+    let house = house();
+    rule(&house, "all", "when: trigger.version.len > 700_000");
+    let engine = house.start().await;
+    let version = "x".repeat(800_000);
+    let accepted = emit(&engine, "ci", None, json!({ "version": version })).await;
+    let Accepted::New { key, executions: asked } = accepted else { panic!("{accepted:?}") };
+    let (row, data) = engine.event(&key).await.unwrap();
+    assert!(matches!(row.data, Some(model::Body::Blob(_))));
+    assert_eq!(data["version"].as_str().unwrap().len(), 800_000);
+    let view = ended(&engine, &asked[0]).await;
+    assert_eq!(view.parameters["value"]["size"], 800_002, "a parameter this large is a blob");
+}
+
+#[tokio::test]
+async fn a_re_emitted_event_is_a_new_one_that_names_its_origin() {
+    let house = house();
+    rule(&house, "all", "");
+    let engine = house.start().await;
+    let first = emit(&engine, "ci", Some("1"), json!({ "version": "a" })).await;
+    let again = engine.reemit("ops", first.key()).await.unwrap();
+    assert_ne!(first.key(), again.key());
+    assert_eq!(executions(&engine).await.len(), 2);
+    let stream = model::Stream::Event(again.key().clone());
+    let (facts, _) = engine.store().read(&stream, model::Version::NONE).await.unwrap();
+    let origin = facts.iter().find_map(|recorded| match &recorded.fact {
+        model::Fact::EventAccepted(accepted) => accepted.reemit_of.clone(),
+        _ => None,
+    });
+    assert_eq!(origin.as_ref(), Some(first.key()));
+}

@@ -1,0 +1,98 @@
+//! Packs change while the engine runs: all of a change or nothing, and the last good one stays.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use engine::Engine;
+use engine::view::PackView;
+use model::{Actor, ExecutionState};
+use serde_json::json;
+use support::{House, ended, eventually, result, run, until};
+
+async fn pack(engine: &Engine) -> PackView {
+    engine.pack_views().await.remove(0)
+}
+
+#[tokio::test]
+async fn a_broken_pack_keeps_its_last_good_content_and_says_so_until_repaired() {
+    let house = House::new();
+    house.chain("greet", "", r#""hello""#);
+    let engine = house.start().await;
+    house.chain("greet", "", r#"let x = ;"#);
+    eventually("the breakage to be seen", || async { pack(&engine).await.state == "stale" }).await;
+    let finding = pack(&engine).await.findings.remove(0);
+    assert!(finding.at.contains("greet.rhai:1:"), "{}", finding.text);
+    let id = run(&engine, "p.greet", json!({})).await;
+    assert_eq!(result(&ended(&engine, &id).await), &json!("hello"));
+    house.chain("greet", "", r#""good morning""#);
+    eventually("the repair to be seen", || async { pack(&engine).await.state == "active" }).await;
+    let id = run(&engine, "p.greet", json!({})).await;
+    assert_eq!(result(&ended(&engine, &id).await), &json!("good morning"));
+}
+
+#[tokio::test]
+async fn the_last_good_content_outlives_a_restart() {
+    let house = House::new();
+    house.chain("greet", "", r#""hello""#);
+    let engine = house.start().await;
+    engine.shutdown(support::PATIENCE).await;
+    house.write("pack.yaml", "name: p\nversion: [broken\n");
+    let settings = house.settings();
+    let engine = Engine::start(settings, house.store.clone(), house.clock.clone()).await.unwrap();
+    assert_eq!(pack(&engine).await.state, "stale");
+    let id = run(&engine, "p.greet", json!({})).await;
+    assert_eq!(result(&ended(&engine, &id).await), &json!("hello"));
+}
+
+#[tokio::test]
+async fn a_running_chain_stays_on_the_content_it_began_with() {
+    let house = House::new();
+    house.chain("slow", "", r#"sleep("1h"); "old""#);
+    let engine = house.start().await;
+    let id = run(&engine, "p.slow", json!({})).await;
+    let before = until(&engine, &id, &[ExecutionState::Waiting]).await.row.pack;
+    house.chain("slow", "", r#"run("core.noop"); "new""#);
+    let old = pack(&engine).await.hash;
+    eventually("the change to be seen", || async { pack(&engine).await.hash != old }).await;
+    engine.cancel(Actor::token("test"), &id, None).await.unwrap();
+    let view = ended(&engine, &id).await;
+    assert_eq!(
+        view.row.state,
+        ExecutionState::Cancelled,
+        "no mismatch: it was replayed on the old text"
+    );
+    assert_eq!(view.row.pack, before);
+}
+
+#[tokio::test]
+async fn rules_of_a_removed_file_are_gone() {
+    let house = House::new();
+    house.write("rules/gone.yaml", "trigger: { type: timer.interval, parameters: { every: 1h } }\naction: { ref: core.noop }\n");
+    let engine = house.start().await;
+    assert_eq!(engine.sensors().await.unwrap().len(), 1);
+    std::fs::remove_file(house.path("packs/p/rules/gone.yaml")).unwrap();
+    eventually("the rule to be gone", || async { engine.rules().await.unwrap().is_empty() }).await;
+    eventually("its timer to end", || async { engine.sensors().await.unwrap().is_empty() }).await;
+}
+
+#[tokio::test]
+async fn a_command_about_a_rule_wins_over_its_file_until_it_is_cleared() {
+    let house = House::new();
+    house.write("rules/r.yaml", "trigger: { type: timer.interval, parameters: { every: 1h } }\naction: { ref: core.noop }\n");
+    let engine = house.start().await;
+    let rule = "p.r".parse().unwrap();
+    engine.switch_rule(Actor::token("test"), &rule, Some(false)).await.unwrap();
+    assert!(!engine.rule(&rule).await.unwrap().enabled);
+    assert!(engine.sensors().await.unwrap().is_empty(), "nobody listens to the timer any more");
+    engine.switch_rule(Actor::token("test"), &rule, None).await.unwrap();
+    assert!(engine.rule(&rule).await.unwrap().enabled);
+}
+
+#[tokio::test]
+async fn a_link_out_of_the_pack_is_refused() {
+    let house = House::new();
+    let engine = house.start().await;
+    std::os::unix::fs::symlink("/etc/hostname", house.path("packs/p/lib")).unwrap();
+    eventually("the refusal", || async { pack(&engine).await.state == "stale" }).await;
+    assert!(pack(&engine).await.findings[0].message.contains("leads out of the pack"));
+}

@@ -1,0 +1,142 @@
+//! What the engine's tests share: a pack on disk, a store, an engine that can be ended and
+//! started again on both.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use engine::view::ExecutionView;
+use engine::{Engine, Settings};
+use host::Clock;
+use host::process::Launcher;
+use model::{Actor, ExecutionId, ExecutionState, Map, Value};
+use store::{Memory, Store};
+use tempfile::TempDir;
+
+/// How long a test waits for anything.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A folder with a pack `p`, and a store that outlives the engines on it.
+pub(crate) struct House {
+    pub(crate) folder: TempDir,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Clock,
+}
+
+impl House {
+    pub(crate) fn new() -> Self {
+        let folder = TempDir::new().unwrap();
+        let house = Self { folder, store: Arc::new(Memory::new()), clock: Clock::System };
+        house.write(
+            "pack.yaml",
+            "name: p\nversion: 1.0.0\npermissions: { actions: ['*'], exec: true }\n",
+        );
+        house
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes a file of the pack.
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        let path = self.path("packs/p").join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+    }
+
+    /// Writes a chain as the action `p.<name>`; `parameters` as YAML.
+    pub(crate) fn chain(&self, name: &str, parameters: &str, text: &str) {
+        let declared = format!("entry_point: {name}.rhai\nparameters: {{ {parameters} }}\n");
+        self.write(&format!("actions/{name}.yaml"), &declared);
+        self.write(&format!("actions/{name}.rhai"), text);
+    }
+
+    /// Writes a shell script as the action `p.<name>` with this effect class; any parameters
+    /// named `a` and `b` are taken.
+    pub(crate) fn program(&self, name: &str, effect: &str, text: &str) {
+        use std::os::unix::fs::PermissionsExt;
+        let declared = format!(
+            "entry_point: {name}.sh\neffect: {effect}\nparameters: {{ a: {{}}, b: {{}} }}\n"
+        );
+        self.write(&format!("actions/{name}.yaml"), &declared);
+        self.write(&format!("actions/{name}.sh"), &format!("#!/bin/sh\n{text}\n"));
+        let path = self.path("packs/p/actions").join(format!("{name}.sh"));
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    pub(crate) fn settings(&self) -> Settings {
+        let mut settings = Settings::new(self.path("state"), vec![self.path("packs")], launcher());
+        settings.allow_local_git = true;
+        settings.reload_after = model::Duration::from_millis(20);
+        settings
+    }
+
+    pub(crate) async fn start(&self) -> Engine {
+        let engine =
+            Engine::start(self.settings(), self.store.clone(), self.clock.clone()).await.unwrap();
+        for pack in engine.pack_views().await {
+            let findings: Vec<&str> = pack.findings.iter().map(|f| f.text.as_str()).collect();
+            assert_eq!(pack.state, "active", "{}", findings.join("\n"));
+        }
+        engine
+    }
+}
+
+/// Built by `cargo test` beside the tests.
+fn launcher() -> Launcher {
+    let test = std::env::current_exe().unwrap();
+    let built = test.parent().and_then(|deps| deps.parent()).unwrap();
+    Launcher { program: built.join("examples/exec-child"), args: Vec::new() }
+}
+
+/// Runs an action by hand.
+pub(crate) async fn run(engine: &Engine, action: &str, parameters: Value) -> ExecutionId {
+    let parameters: Map = parameters.as_object().cloned().unwrap();
+    engine.run(Actor::token("test"), action.parse().unwrap(), parameters).await.unwrap()
+}
+
+/// The execution once it is in one of `states`.
+pub(crate) async fn until(
+    engine: &Engine,
+    id: &ExecutionId,
+    states: &[ExecutionState],
+) -> ExecutionView {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let view = engine.execution(id).await.unwrap();
+        if states.contains(&view.row.state) {
+            return view;
+        }
+        assert!(Instant::now() < deadline, "{states:?} not reached: {view:#?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// The execution once it has ended.
+pub(crate) async fn ended(engine: &Engine, id: &ExecutionId) -> ExecutionView {
+    use ExecutionState::{Cancelled, Failed, Succeeded, TimedOut};
+    until(engine, id, &[Succeeded, Failed, Cancelled, TimedOut]).await
+}
+
+/// Waits until `holds`.
+pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds().await {
+        assert!(Instant::now() < deadline, "{what}: did not happen");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// The result of an execution that must have succeeded.
+pub(crate) fn result(view: &ExecutionView) -> &Value {
+    view.outcome.as_ref().and_then(|o| o.result.as_ref()).unwrap_or_else(|| panic!("{view:#?}"))
+}
+
+/// The state that an end has, with the kind of its error.
+pub(crate) fn error_kind(view: &ExecutionView) -> &'static str {
+    let outcome = view.outcome.as_ref().unwrap_or_else(|| panic!("{view:#?}"));
+    outcome.error.as_ref().map_or("none", |error| error.kind.as_str())
+}

@@ -1,0 +1,13 @@
+#!/bin/sh
+# Starts ./serve of the release in a session of its own, so that it outlives this step.
+set -eu
+folder=$(sed -n 's/.*"folder":"\([^"]*\)".*/\1/p')
+cd "$folder"
+if ! { [ -s pid ] && kill -0 "$(cat pid)" 2>/dev/null; }; then
+  rm -f port
+  setsid ./serve port </dev/null >serve.log 2>&1 &
+  echo $! >pid
+fi
+until [ -s port ]; do sleep 0.1; done
+echo "start $TRIPLINE_KEY" >>../ledger
+echo "{\"url\": \"http://127.0.0.1:$(cat port)\"}"

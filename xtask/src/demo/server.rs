@@ -1,0 +1,167 @@
+//! The server under demonstration: a child process that can be killed, and its command line.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+use super::app::Repository;
+use super::tell::eventually;
+use super::{SECRET, eventually_some};
+
+/// `tripline serve` and the folder it works in.
+pub(super) struct Server {
+    program: PathBuf,
+    folder: PathBuf,
+    pub(super) log: PathBuf,
+    child: Option<Child>,
+}
+
+impl Server {
+    pub(super) fn start(root: &Path, folder: &Path) -> Result<Self> {
+        let built = std::env::current_exe()?;
+        let program = built.parent().context("no build folder")?.join("tripline");
+        ensure!(
+            program.exists(),
+            "build it first, in {}: cargo build -p tripline-cli",
+            root.display()
+        );
+        let log = folder.join("server.log");
+        let config = "state: state\npacks: [packs]\nlisten: 127.0.0.1:0\n\
+                      webhooks: { listen: 127.0.0.1:0 }\ngit: { allow_local: true }\n";
+        fs::write(folder.join("tripline.yaml"), config)?;
+        let mut server = Self { program, folder: folder.to_owned(), log, child: None };
+        server.again()?;
+        Ok(server)
+    }
+
+    /// Starts it, on the state it left.
+    pub(super) fn again(&mut self) -> Result<()> {
+        let log = fs::OpenOptions::new().create(true).append(true).open(&self.log)?;
+        fs::remove_file(self.folder.join("state/server.json")).ok();
+        let child = Command::new(&self.program)
+            .args(["serve", "--config"])
+            .arg(self.folder.join("tripline.yaml"))
+            .env("DEMO_WEBHOOK_SECRET", SECRET)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()?;
+        self.child = Some(child);
+        let ready =
+            eventually("the server answers", || Ok(self.tripline(&["pack", "list"]).is_ok()));
+        ready.with_context(|| fs::read_to_string(&self.log).unwrap_or_default())
+    }
+
+    /// SIGKILL: no chance to tidy up.
+    pub(super) fn kill(&mut self) -> Result<()> {
+        let mut child = self.child.take().context("the server does not run")?;
+        child.kill()?;
+        child.wait()?;
+        Ok(())
+    }
+
+    /// SIGTERM, and waits.
+    pub(super) fn stop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            Command::new("kill").arg(child.id().to_string()).status().ok();
+            child.wait().ok();
+        }
+    }
+
+    /// Leaves it running.
+    pub(super) fn forget(&mut self) {
+        self.child = None;
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.child.as_ref().map_or(0, Child::id)
+    }
+
+    pub(super) fn url(&self) -> Result<String> {
+        eventually_some("the server's address", || self.said("api"))
+    }
+
+    /// Where the demo's webhook sensor listens, once it does.
+    pub(super) fn webhooks(&self) -> Result<Option<String>> {
+        Ok(self.said("webhooks")?.map(|address| format!("{address}/webhooks/demo/hooks")))
+    }
+
+    /// One of the addresses in `server.json`, as a URL.
+    fn said(&self, name: &str) -> Result<Option<String>> {
+        let Ok(bytes) = fs::read(self.folder.join("state/server.json")) else { return Ok(None) };
+        let said: Value = serde_json::from_slice(&bytes)?;
+        let address = said[name].as_str().map(|address| match address.contains("://") {
+            true => address.trim_end_matches('/').to_owned(),
+            false => format!("http://{address}"),
+        });
+        Ok(address)
+    }
+
+    /// What a command of `tripline` prints.
+    pub(super) fn tripline(&self, arguments: &[&str]) -> Result<String> {
+        let output = Command::new(&self.program)
+            .args(arguments)
+            .arg("--state")
+            .arg(self.folder.join("state"))
+            .env("NO_COLOR", "1")
+            .output()?;
+        if !output.status.success() {
+            bail!("tripline {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    pub(super) fn json(&self, arguments: &[&str]) -> Result<Value> {
+        let arguments: Vec<&str> = arguments.iter().copied().chain(["-o", "json"]).collect();
+        Ok(serde_json::from_str(&self.tripline(&arguments)?)?)
+    }
+
+    pub(super) fn command_line(&self) -> String {
+        format!("{} --state {}", self.program.display(), self.folder.join("state").display())
+    }
+}
+
+/// A demo that ends early leaves no server behind.
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// The shipped pack, with its git sensor pointed at `repository`.
+pub(super) fn copy_pack(from: &Path, to: &Path, repository: &Repository) -> Result<PathBuf> {
+    copy_folder(from, to)?;
+    let sensor = to.join("sensors/app.yaml");
+    let written = fs::read_to_string(&sensor)?;
+    let pointed: Vec<String> = written
+        .lines()
+        .map(|line| match line.trim_start().starts_with("url:") {
+            true => format!("  url: {}", repository.folder.display()),
+            false => line.to_owned(),
+        })
+        .collect();
+    fs::write(&sensor, pointed.join("\n") + "\n")?;
+    Ok(to.to_owned())
+}
+
+fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
+
+/// A JSON text without its quotes.
+pub(super) fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
