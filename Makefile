@@ -9,6 +9,11 @@ CARGO ?= cargo
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+.PHONY: demo
+demo: ## Build Tripline, let a push, a webhook and a timer do their work over a kill -9, check each claim
+	$(CARGO) build --locked --package tripline-cli
+	$(CARGO) xtask demo
+
 .PHONY: test
 test: fmt clippy tidy ## Check format, lints and house rules, then run every test; ends with "N passed, N failed"
 	@$(CARGO) xtask test
