@@ -23,7 +23,7 @@ lint: fmt clippy tidy deny ## Everything that can be said without running the te
 
 .PHONY: bench
 bench: ## Run the crates' measurements, optimised
-	$(CARGO) bench --locked --workspace --benches
+	$(CARGO) bench --locked --workspace --bench '*'
 
 .PHONY: docs
 docs: ## Build the Rust documentation of the workspace into target/doc
