@@ -23,8 +23,15 @@ struct Copier {
 impl Copier {
     fn function(&mut self, function: &FnPtr, depth: usize) -> Answer<FnPtr> {
         let mut copy = function.clone();
-        let captured: Answer<Vec<Dynamic>> =
-            function.curry().iter().map(|value| self.value(value, depth)).collect();
+        // A helper that counts in a variable of its own goes on doing so: what was shared is again.
+        let share = |value: &Dynamic, copy: Dynamic| {
+            if value.is_shared() { copy.into_shared() } else { copy }
+        };
+        let captured: Answer<Vec<Dynamic>> = function
+            .curry()
+            .iter()
+            .map(|value| Ok(share(value, self.value(value, depth)?)))
+            .collect();
         copy.set_curry(captured?);
         Ok(copy)
     }

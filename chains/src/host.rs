@@ -11,11 +11,12 @@ use std::rc::Rc;
 use model::{
     Entry, ErrorKind, ExecutionId, Journal, Location, Record, StepError, StepPath, Timestamp,
 };
-use rhai::{Dynamic, EvalAltResult, NativeCallContext, Position};
+use rhai::{Dynamic, EvalAltResult, NativeCallContext, Position, Scope};
 
 use crate::advance::{Input, Step};
 use crate::handlers::Registration;
-use crate::limits::{MAX_STEPS, OPERATIONS};
+use crate::limits::{MAX_STEPS, MEASURED_EVERY, OPERATIONS};
+use crate::memory;
 use crate::raise::{Answer, Raised, wrong};
 
 /// Why an evaluation goes no further.
@@ -35,6 +36,7 @@ pub(crate) struct Host {
     latched: Cell<bool>,
     stop: RefCell<Option<Stop>>,
     operations: Cell<u64>,
+    measured: Cell<u64>,
     pass: RefCell<Option<Pass>>,
 }
 
@@ -42,6 +44,8 @@ pub(crate) struct Host {
 pub(crate) struct Pass {
     pub(crate) journal: Rc<Journal>,
     pub(crate) execution: ExecutionId,
+    /// How many executions caused one another before this one.
+    pub(crate) depth: u64,
     pub(crate) now: Timestamp,
     pub(crate) file: Rc<str>,
     level: Level,
@@ -74,6 +78,7 @@ impl Pass {
         Self {
             journal: Rc::new(journal.clone()),
             execution: input.execution.clone(),
+            depth: input.context["depth"].as_u64().unwrap_or_default(),
             now,
             file: file.into(),
             level: Level::default(),
@@ -128,6 +133,7 @@ impl Host {
     /// Forgets why it stopped, and how much was spent: before a handler.
     pub(crate) fn clear(&self) {
         self.operations.set(0);
+        self.measured.set(0);
         self.take_stop();
     }
 
@@ -155,6 +161,18 @@ impl Host {
             let _ = self.stop(Stop::Limit(StepError::new(ErrorKind::Limit, message)));
         }
         self.latched.get()
+    }
+
+    /// Measures what the variables of the running function hold, where it is time to.
+    pub(crate) fn measure(&self, scope: &Scope<'_>) -> Answer<()> {
+        if self.operations.get() < self.measured.get() + MEASURED_EVERY {
+            return Ok(());
+        }
+        self.measured.set(self.operations.get());
+        match memory::excess(scope) {
+            Some(error) => Err(self.stop(Stop::Limit(error))),
+            None => Ok(()),
+        }
     }
 
     /// Runs `work` on the state of the evaluation. It must not call into a script.

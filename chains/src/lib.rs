@@ -33,6 +33,7 @@ mod evaluator;
 mod handlers;
 mod host;
 mod limits;
+mod memory;
 mod options;
 mod program;
 mod raise;

@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn what_is_wrong_with_an_option_is_named() {
         for (options, message) in [
-            (json!({ "retries": 3 }), "option `retries`: unknown; did you mean `retry`?"),
+            (json!({ "retyr": 3 }), "option `retyr`: unknown; did you mean `retry`?"),
             (json!({ "retry": 3 }), "option `retry`: expected a map, found a whole number"),
             (
                 json!({ "timeout": 30 }),

@@ -123,7 +123,8 @@ fn from_map(value: &Dynamic) -> Option<StepError> {
 
 /// `throw` of anything else.
 fn thrown(value: &Dynamic, place: &str) -> StepError {
-    let json = to_value(value).unwrap_or_else(|_| Value::from(plain(&value.to_string())));
+    let told = || plain(&value.to_string().chars().take(200).collect::<String>());
+    let json = to_value(value).unwrap_or_else(|_| Value::from(told()));
     let (message, details) = match &json {
         Value::String(text) => (text.clone(), Value::Null),
         Value::Null => ("the chain threw an error without a message".to_owned(), Value::Null),

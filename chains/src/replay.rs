@@ -96,7 +96,7 @@ pub(crate) fn unreached(pass: &Pass) -> Option<StepError> {
     let entry = entries.map(|(at, e): (_, &Entry)| (at, show_call(&e.call)));
     let record = records.map(|(at, (_, r))| (at, show_record(r)));
     let (path, found) = entry.chain(record).filter(|(at, _)| !visited.contains(at)).min()?;
-    Some(mismatch(path, "no such call", &found))
+    Some(mismatch(path, "no call", &found))
 }
 
 fn mismatch(path: &StepPath, asked: &str, found: &str) -> StepError {

@@ -57,6 +57,8 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
 /// The engine of chains, whose functions act on `host`.
 pub(crate) fn engine(host: &Rc<Host>) -> Engine {
     let mut engine = expr::engine(&LIMITS);
+    // A closure captures what it needs; `curry` can grow one without any bound.
+    engine.disable_symbol("curry");
     let progress = host.clone();
     engine.on_progress(move |_| progress.is_over().then_some(Dynamic::UNIT));
     provide(&mut engine, host);
@@ -70,11 +72,13 @@ pub(crate) fn engine(host: &Rc<Host>) -> Engine {
     engine
 }
 
-/// A script's `fn` sees no variables around it: `params` and its like come from here.
+/// A script's `fn` sees no variables around it: `params` and its like come from here. It is also
+/// where the variables that a function does have can be looked at.
 #[expect(deprecated, reason = "rhai marks the callback as volatile; the version is pinned")]
 fn provide(engine: &mut Engine, host: &Rc<Host>) {
     let host = host.clone();
     engine.on_var(move |name, _, context| {
+        host.measure(context.scope())?;
         if !PROVIDED.contains(&name) || context.scope().contains(name) {
             return Ok(None);
         }

@@ -3,6 +3,7 @@
 
 use std::rc::Rc;
 
+use model::event::MAX_DEPTH;
 use model::value::brief;
 use model::{ErrorKind, Hash, IdempotencyKey, Record, StepPath, TriggerType};
 use rhai::{Dynamic, Engine};
@@ -91,6 +92,10 @@ fn emit(host: &Host, kind: &Dynamic, data: &Dynamic) -> Answer {
         .parse()
         .map_err(|error: model::name::BadName| invalid(error.to_string()))?;
     let data = json("emit", "the event's data", data)?;
+    if host.with(|pass| pass.depth)? >= u64::from(MAX_DEPTH) {
+        let message = format!("`emit`: {MAX_DEPTH} executions have caused one another: a loop");
+        return Err(wrong(ErrorKind::Rejected, message));
+    }
     recorded(host, &path, Record::Emit { kind, data })?;
     let key = host.with(|pass| IdempotencyKey::new(&pass.execution, &path))?;
     Ok(key.to_string().into())
