@@ -201,6 +201,14 @@ fn status(status: &Mutex<Status>) -> MutexGuard<'_, Status> {
     status.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Why a sensor's task does not run at the moment, an error apart.
+enum Pause {
+    /// Nothing will happen again, or it was told to end.
+    Finished,
+    /// Somebody wants it to begin anew.
+    Restarted,
+}
+
 /// Keeps one sensor's task running.
 struct Keeper {
     core: Arc<Core>,
@@ -215,8 +223,9 @@ impl Keeper {
         while !self.sensor.cancel.is_cancelled() {
             let before = status(&self.sensor.status).events;
             match self.run_once(task.as_ref()).await {
-                Ok(()) if self.sensor.cancel.is_cancelled() => return,
-                Ok(()) => {
+                Ok(_) if self.sensor.cancel.is_cancelled() => return,
+                Ok(Pause::Restarted) => {}
+                Ok(Pause::Finished) => {
                     self.state(SensorState::Waiting("nothing will happen again".to_owned()));
                     self.wait(None).await;
                 }
@@ -234,7 +243,7 @@ impl Keeper {
         }
     }
 
-    async fn run_once(&self, task: &dyn Sensor) -> Result<(), String> {
+    async fn run_once(&self, task: &dyn Sensor) -> Result<Pause, String> {
         let id = &self.sensor.subscription.id;
         let cursor = self.core.store.cursor(id).await.map_err(|error| error.to_string())?;
         self.state(SensorState::Running);
@@ -247,8 +256,8 @@ impl Keeper {
             cancel: run.clone(),
         };
         tokio::select! {
-            ended = task.run(context) => ended.map_err(|error| error.to_string()),
-            () = self.sensor.restart.notified() => Err("restarted on request".to_owned()),
+            ended = task.run(context) => ended.map(|()| Pause::Finished).map_err(|e| e.to_string()),
+            () = self.sensor.restart.notified() => Ok(Pause::Restarted),
         }
     }
 

@@ -81,6 +81,16 @@ async fn a_chain_run_by_a_chain_is_an_execution_of_its_own() {
 }
 
 #[tokio::test]
+async fn a_child_that_returns_nothing_has_succeeded_all_the_same() {
+    let house = House::new();
+    house.chain("quiet", "", r#"run("core.noop"); ()"#);
+    house.chain("outer", "", r#"run("p.quiet") == ()"#);
+    let engine = house.start().await;
+    let id = run(&engine, "p.outer", json!({})).await;
+    assert_eq!(result(&ended(&engine, &id).await), &json!(true));
+}
+
+#[tokio::test]
 async fn branches_wait_and_run_side_by_side() {
     let house = House::new();
     house.chain("wide", "", r#"
@@ -94,6 +104,24 @@ async fn branches_wait_and_run_side_by_side() {
         result(&ended(&engine, &id).await),
         &json!({ "doubled": [2, 4, 6], "both": ["a", "b"] })
     );
+}
+
+#[tokio::test]
+async fn six_hundred_children_at_once_are_requested_in_several_commits() {
+    let house = House::new();
+    house.chain("inner", "n: {}", "params.n");
+    house.chain(
+        "wide",
+        "",
+        r#"
+        let numbers = [];
+        for n in 0..600 { numbers.push(n); }
+        parallel_map(numbers, |n| run("p.inner", #{ n: n }), #{ max: 600 }).len
+    "#,
+    );
+    let engine = house.start().await;
+    let id = run(&engine, "p.wide", json!({})).await;
+    assert_eq!(result(&ended(&engine, &id).await), &json!(600));
 }
 
 #[tokio::test]

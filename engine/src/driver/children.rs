@@ -64,8 +64,9 @@ impl Run {
 
 /// What a child's end is to the chain that runs it.
 fn child_result(child: &ExecutionId, outcome: Outcome, late: bool) -> StepResult {
-    if let Some(result) = outcome.result {
-        return StepResult::Done(result);
+    if outcome.state == ExecutionState::Succeeded {
+        // A chain that returns nothing has a result too: null.
+        return StepResult::Done(outcome.result.unwrap_or_default());
     }
     let kind = match outcome.state {
         ExecutionState::Cancelled if late => ErrorKind::Deadline,

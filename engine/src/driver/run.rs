@@ -7,7 +7,7 @@
 //! A *turn* takes in what was learnt, advances the chain as far as it goes, and stores all of it
 //! in one commit together with the intents of new steps; only then are those steps begun.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use chains::{Input, Program};
@@ -55,6 +55,8 @@ pub(super) struct Run {
     pub(super) told_children: BTreeSet<StepPath>,
     version: Version,
     place: Place,
+    /// The journal's size.
+    pub(super) bytes: usize,
 }
 
 /// What the end of the stream says.
@@ -78,12 +80,27 @@ impl Place {
 /// What a turn wants stored, and done once it is.
 #[derive(Default)]
 pub(super) struct Page {
-    pub(super) facts: Vec<Fact>,
-    /// Facts of other streams that belong into the same commit.
-    pub(super) sides: Vec<Write>,
+    noted: VecDeque<Noted>,
     /// Executions that the commit brings into being.
     pub(super) started: Vec<(ExecutionId, Lane)>,
     pub(super) jobs: Vec<Job>,
+}
+
+/// A fact of the execution, and those of other streams that belong into the same commit.
+struct Noted {
+    fact: Fact,
+    sides: Vec<Write>,
+}
+
+impl Noted {
+    fn facts(&self) -> usize {
+        1 + self.sides.iter().map(|side| side.facts.len()).sum::<usize>()
+    }
+
+    fn bytes(&self) -> usize {
+        let sides = self.sides.iter().flat_map(|side| &side.facts);
+        std::iter::once(&self.fact).chain(sides).map(|fact| fact.encode().len()).sum()
+    }
 }
 
 /// Why an execution's task goes on.
@@ -123,6 +140,7 @@ impl Run {
             told_children: BTreeSet::new(),
             version,
             place,
+            bytes: facts.iter().map(|recorded| recorded.fact.encode().len()).sum(),
         })
     }
 
@@ -202,20 +220,20 @@ impl Run {
 
     /// Takes a fact in and puts it on the page.
     pub(super) fn note(&mut self, page: &mut Page, fact: Fact) {
+        self.note_with(page, fact, Vec::new());
+    }
+
+    /// The same, together with facts of other streams.
+    pub(super) fn note_with(&mut self, page: &mut Page, fact: Fact, sides: Vec<Write>) {
         Arc::make_mut(&mut self.journal).apply(&fact);
-        page.facts.push(fact);
+        page.noted.push_back(Noted { fact, sides });
     }
 
     /// Stores what is on the page; its jobs stay on it.
     pub(super) async fn store(&mut self, page: &mut Page, actor: Actor) -> Result<(), Trouble> {
-        let mut facts = std::mem::take(&mut page.facts);
-        let mut sides = std::mem::take(&mut page.sides);
-        while !facts.is_empty() {
-            // Facts of other streams ride with the first part; so many as to fill a batch by
-            // themselves cannot come from one chain's turn, which is bounded by its steps.
-            let rest = facts.split_off(batch_length(&facts, sides.len()));
+        while let Some((facts, sides)) = next_part(&mut page.noted) {
             let place = Place::after(facts.last());
-            match self.append(std::mem::take(&mut sides), facts, actor.clone()).await? {
+            match self.append(sides, facts, actor.clone()).await? {
                 Appended::Committed { .. } => self.place = place,
                 Appended::Conflict { stream, actual } => {
                     let message =
@@ -223,7 +241,6 @@ impl Run {
                     return Err(Trouble::Store(store::StoreError::Refused(message)));
                 }
             }
-            facts = rest;
         }
         for (id, lane) in page.started.drain(..) {
             self.driver.submit(id, lane);
@@ -241,6 +258,7 @@ impl Run {
     ) -> Result<Appended, Trouble> {
         let stream = Stream::Execution(self.id.clone());
         let id = BatchId::new(format!("{stream}@{}", self.version.0));
+        self.bytes += facts.iter().map(|fact| fact.encode().len()).sum::<usize>();
         writes.push(Write { stream, expected: Some(self.version), facts });
         let batch = Batch { id, actor, at: self.core.now(), writes };
         let appended = self.core.append(batch).await?;
@@ -271,15 +289,22 @@ impl Run {
     }
 }
 
-/// How many of `facts` fit into one batch beside `sides` other writes.
-fn batch_length(facts: &[Fact], sides: usize) -> usize {
-    let mut bytes = 0;
-    let most = MAX_BATCH_FACTS.saturating_sub(2 * sides).max(1);
-    let fitting = facts.iter().take(most).take_while(|fact| {
-        bytes += fact.encode().len();
-        bytes <= MAX_BATCH_BYTES / 2
-    });
-    fitting.count().max(1)
+/// As much from the front as fits into one batch, at least one fact with its sides.
+fn next_part(noted: &mut VecDeque<Noted>) -> Option<(Vec<Fact>, Vec<Write>)> {
+    let first = noted.pop_front()?;
+    let (mut count, mut bytes) = (first.facts(), first.bytes());
+    let (mut facts, mut sides) = (vec![first.fact], first.sides);
+    while let Some(next) = noted.front() {
+        count += next.facts();
+        bytes += next.bytes();
+        if count > MAX_BATCH_FACTS || bytes > MAX_BATCH_BYTES / 2 {
+            break;
+        }
+        let next = noted.pop_front()?;
+        facts.push(next.fact);
+        sides.extend(next.sides);
+    }
+    Some((facts, sides))
 }
 
 async fn what_runs(core: &Core, journal: &Journal) -> (Runs, Option<Arc<Pack>>) {

@@ -19,8 +19,8 @@ use crate::core::Trouble;
 use crate::intake;
 use crate::suspects::{Mark, REFUSED_AT};
 
-/// Most journaled calls of one execution.
-const MAX_STEPS: usize = 10_000;
+/// Most bytes of one execution's journal; a chain's calls are bounded by themselves.
+const MAX_JOURNAL_BYTES: usize = 16 * 1024 * 1024;
 /// How long steps under way may go on once the execution is to end.
 const SETTLE: model::Duration = model::Duration::from_secs(30);
 /// How long an undo or exit handler may take, from its first step.
@@ -60,16 +60,17 @@ impl Run {
                 self.note(page, Fact::UndoBegan { position, reason, at: now });
                 continue;
             }
-            let Advance { records, next } = self.advance(now).await;
-            for (path, record) in records {
-                self.record(page, path, record, now).await?;
-            }
-            if self.journal.steps() > MAX_STEPS && self.journal.undo.is_none() {
-                let message = format!("the chain made more than {MAX_STEPS} calls");
+            if self.bytes > MAX_JOURNAL_BYTES && self.journal.undo.is_none() {
+                let message =
+                    format!("the chain's journal has more than {MAX_JOURNAL_BYTES} bytes");
                 let reason = UndoReason::Failed(StepError::new(ErrorKind::Limit, message));
                 let position = self.journal.length;
                 self.note(page, Fact::UndoBegan { position, reason, at: now });
                 continue;
+            }
+            let Advance { records, next } = self.advance(now).await;
+            for (path, record) in records {
+                self.record(page, path, record, now).await?;
             }
             match next {
                 Next::Pending(steps) => {
@@ -179,6 +180,7 @@ impl Run {
         record: Record,
         at: Timestamp,
     ) -> Result<(), Trouble> {
+        let mut sides = Vec::new();
         if let Record::Emit { kind, data } = &record {
             let source = EventSource {
                 installation: self.core.installation.clone(),
@@ -196,9 +198,9 @@ impl Run {
             let event = Event { envelope, data: data.clone() };
             let decided = intake::decide(&self.core, event, None).await?;
             page.started.extend(decided.started());
-            page.sides.extend(decided.writes());
+            sides = decided.writes();
         }
-        self.note(page, Fact::StepRecorded { path, record, at });
+        self.note_with(page, Fact::StepRecorded { path, record, at }, sides);
         Ok(())
     }
 
@@ -239,6 +241,7 @@ impl Run {
     }
 
     fn intend_one(&mut self, page: &mut Page, path: StepPath, call: Call, at: Timestamp) {
+        let mut sides = Vec::new();
         if let Call::Child { action, parameters, version, .. } = &call {
             let child = self.id.child(&path);
             let request = ExecutionRequested {
@@ -250,7 +253,7 @@ impl Run {
                 deadline: None,
                 at,
             };
-            page.sides.push(Write {
+            sides.push(Write {
                 stream: Stream::Execution(child.clone()),
                 expected: Some(Version::NONE),
                 facts: vec![Fact::ExecutionRequested(request)],
@@ -259,7 +262,7 @@ impl Run {
         } else {
             self.fresh.insert(path.clone());
         }
-        self.note(page, Fact::StepIntended { path, call, at });
+        self.note_with(page, Fact::StepIntended { path, call, at }, sides);
     }
 
     /// Performs a datastore step: entry and step in one commit, planned again on a conflict.
