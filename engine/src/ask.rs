@@ -116,7 +116,8 @@ impl Engine {
 
     async fn accept_one(&self, actor: &Actor, event: Event) -> Result<Accepted, AskError> {
         let key = event.key();
-        let accepted = intake::accept(&self.core, &self.driver, actor, vec![event], None).await?;
+        let accepted = intake::accept(&self.core, &self.driver, actor, vec![event], None);
+        let accepted = self.core.impatient(accepted).await?;
         Ok(accepted.into_iter().next().unwrap_or(Accepted::Duplicate { key, differs: false }))
     }
 
@@ -139,7 +140,9 @@ impl Engine {
             at: self.core.now(),
             writes: writes.clone(),
         };
-        if let Appended::Conflict { stream, .. } = self.core.append(batch).await? {
+        if let Appended::Conflict { stream, .. } =
+            self.core.impatient(self.core.append(batch)).await?
+        {
             return Err(AskError::Conflict(format!("{stream} exists already")));
         }
         let executions = started.iter().map(|(id, _)| id.clone()).collect();
@@ -207,7 +210,7 @@ impl Engine {
                 facts: vec![Fact::ExecutionRequested(request)],
             }],
         };
-        self.core.append(batch).await?;
+        self.core.impatient(self.core.append(batch)).await?;
         self.driver.submit(id.clone(), None);
         Ok(id)
     }
@@ -258,7 +261,7 @@ impl Engine {
                 facts: vec![Fact::RuleSwitched { enabled }],
             }],
         };
-        self.core.append(batch).await?;
+        self.core.impatient(self.core.append(batch)).await?;
         self.packs.switched(&self.core).await?;
         self.sensing.follow(&self.core.generation.load());
         Ok(())
@@ -298,7 +301,7 @@ impl Engine {
                 facts: vec![fact],
             }],
         };
-        self.core.append(batch).await?;
+        self.core.impatient(self.core.append(batch)).await?;
         Ok(())
     }
 }

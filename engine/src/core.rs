@@ -7,8 +7,8 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use host::Clock;
 use model::value::fits;
-use model::{BlobRef, Hash, Name, Timestamp, Value};
-use store::{Appended, Batch, Store, StoreError};
+use model::{BlobRef, Name, Timestamp, Value};
+use store::{Answer, Appended, Batch, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -58,28 +58,58 @@ pub enum Trouble {
     /// The engine was told to stop while the store was failing.
     #[error("the engine stops; the last error of the store: {0}")]
     Stopped(StoreError),
+    /// The store takes nothing at the moment, and somebody waits for an answer.
+    #[error("the store takes nothing at the moment: is the disk of the state folder full?")]
+    Busy,
     /// The store cannot go on.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
+/// How long who waits for an answer is kept waiting while the store takes nothing.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 impl Core {
-    /// Appends `batch`. A full disk or a failing one is waited out, since a batch id makes the
-    /// repetition safe; only the end of the engine ends the wait.
+    /// Appends `batch`, waiting out a store in trouble: its id makes the repetition safe.
     pub async fn append(&self, batch: Batch) -> Result<Appended, Trouble> {
+        self.wait_out(|| self.store.append(batch.clone())).await
+    }
+
+    /// `value` as a chain can see it: itself, or `{ blob, size, head }` once it lies in a blob.
+    pub async fn bounded(&self, value: Value) -> Result<Value, Trouble> {
+        match fits(&value) {
+            Ok(()) => Ok(value),
+            Err(_) => Ok(self.blob(&value).await?.to_value()),
+        }
+    }
+
+    /// Keeps the JSON text of `value` as a blob.
+    pub async fn blob(&self, value: &Value) -> Result<BlobRef, Trouble> {
+        let bytes = value.to_string().into_bytes();
+        let reference = BlobRef::of(&bytes);
+        self.wait_out(|| self.store.put_blob(bytes.clone())).await?;
+        Ok(reference)
+    }
+
+    /// Does what must be done in the end. A full disk or a failing one is waited out; only the end
+    /// of the engine ends the wait.
+    async fn wait_out<'a, T>(
+        &self,
+        mut attempt: impl FnMut() -> Answer<'a, T>,
+    ) -> Result<T, Trouble> {
         let mut delay = Duration::from_millis(100);
         loop {
-            match self.store.append(batch.clone()).await {
-                Ok(appended) => {
+            match attempt().await {
+                Ok(done) => {
                     self.store_failing.store(false, Ordering::Relaxed);
-                    return Ok(appended);
+                    return Ok(done);
                 }
                 Err(error @ (StoreError::Full(_) | StoreError::Io(_))) => {
                     if !self.store_failing.swap(true, Ordering::Relaxed) {
                         tracing::error!(%error, "the store takes nothing; waiting");
                     }
                     tokio::select! {
-                        () = tokio::time::sleep(delay) => delay = (delay * 2).min(Duration::from_secs(5)),
+                        () = tokio::time::sleep(delay) => delay = (delay * 2).min(PATIENCE),
                         () = self.stopping.cancelled() => return Err(Trouble::Stopped(error)),
                     }
                 }
@@ -88,21 +118,16 @@ impl Core {
         }
     }
 
-    /// `value` as a chain can see it: itself, or `{ blob, size, head }` once it lies in a blob.
-    pub async fn bounded(&self, value: Value) -> Result<Value, StoreError> {
-        match fits(&value) {
-            Ok(()) => Ok(value),
-            Err(_) => Ok(self.blob(&value).await?.to_value()),
+    /// `work` for somebody who waits for its answer: a store in trouble is not waited out. What
+    /// was begun may still be stored; who repeats it with the same id is told so.
+    pub async fn impatient<T, E: From<Trouble>>(
+        &self,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        match tokio::time::timeout(PATIENCE, work).await {
+            Ok(done) => done,
+            Err(_) => Err(Trouble::Busy.into()),
         }
-    }
-
-    /// Keeps the JSON text of `value` as a blob.
-    pub async fn blob(&self, value: &Value) -> Result<BlobRef, StoreError> {
-        let bytes = value.to_string().into_bytes();
-        let reference = BlobRef::of(&bytes);
-        let hash: Hash = self.store.put_blob(bytes).await?;
-        debug_assert_eq!(hash, reference.blob);
-        Ok(reference)
     }
 
     /// The time.

@@ -72,7 +72,7 @@ impl Engine {
         })?;
         let actor = Actor::engine();
         let accepted = intake::accept(&self.core, &self.driver, &actor, vec![event], None);
-        match accepted.await {
+        match self.core.impatient(accepted).await {
             Ok(accepted) => {
                 self.sensing.count(&id);
                 let accepted = accepted.into_iter().next();

@@ -186,7 +186,7 @@ async fn request(
         return Ok(Err(ErrorKind::Internal.to_string()));
     };
     for value in parameters.values_mut() {
-        *value = core.bounded(value.take()).await.map_err(Trouble::from)?;
+        *value = core.bounded(value.take()).await?;
     }
     Ok(Ok(ExecutionRequested {
         parameters: Value::Object(parameters),

@@ -29,7 +29,9 @@ impl Changes {
         });
         match watcher {
             Ok(mut watcher) => {
-                folders.iter().for_each(|folder| watch_folder(&mut watcher, folder));
+                for folder in folders {
+                    watch_folder(&mut watcher, folder);
+                }
                 Self { signals, _watcher: Some(watcher) }
             }
             Err(error) => {

@@ -129,7 +129,7 @@ impl Run {
 
     async fn push_job(&mut self, page: &mut Page, path: StepPath, entry: &Entry, attempt: u32) {
         if let Some(job) = self.job(&path, entry, attempt).await {
-            page.jobs.push(job)
+            page.jobs.push(job);
         } else {
             let mut error = StepError::new(
                 ErrorKind::NotFound,

@@ -3,9 +3,9 @@
 use actions::datastore::{Change, Entry, Plan, entry_key, plan};
 use model::fact::StepResult;
 use model::{Call, Fact, StepError, StepPath, Stream};
-use store::{StoreError, Write};
+use store::Write;
 
-use crate::core::Core;
+use crate::core::{Core, Trouble};
 
 /// A datastore step, ready to be stored.
 pub(super) struct Planned {
@@ -22,7 +22,7 @@ pub(super) async fn planned(
     pack: &str,
     path: &StepPath,
     call: &Call,
-) -> Result<Planned, StoreError> {
+) -> Result<Planned, Trouble> {
     let now = core.now();
     let (result, change) = match (call.action(), call.parameters()) {
         (Some(action), Some(parameters)) => match entry_key(action, pack, parameters) {
