@@ -102,7 +102,7 @@ impl Template {
                     match piece {
                         Piece::Text(piece) => text += piece,
                         Piece::Value(part) => {
-                            splice(&mut text, &part.evaluate(interpreter, frame)?)
+                            splice(&mut text, &part.evaluate(interpreter, frame)?);
                         }
                     }
                 }

@@ -136,18 +136,23 @@ impl Trie {
         match value {
             Value::Object(map) if self.below.len() <= map.len() => {
                 for (name, below) in &self.below {
-                    map.get(name).into_iter().for_each(|value| below.collect(value, found));
+                    if let Some(value) = map.get(name) {
+                        below.collect(value, found);
+                    }
                 }
             }
             Value::Object(map) => {
                 for (name, value) in map {
-                    self.below.get(name).into_iter().for_each(|below| below.collect(value, found));
+                    if let Some(below) = self.below.get(name) {
+                        below.collect(value, found);
+                    }
                 }
             }
             Value::Array(items) if !self.below.is_empty() => {
                 for (index, value) in items.iter().enumerate() {
-                    let below = self.below.get(&index.to_string());
-                    below.into_iter().for_each(|below| below.collect(value, found));
+                    if let Some(below) = self.below.get(&index.to_string()) {
+                        below.collect(value, found);
+                    }
                 }
             }
             _ => {}

@@ -32,14 +32,18 @@
 mod compare;
 pub mod criteria;
 mod evaluator;
+pub mod explain;
 mod index;
 pub mod operator;
 pub mod parameters;
 pub mod path;
+mod pattern;
 pub mod rule;
 pub mod set;
 
 pub use evaluator::{Condition, Evaluator};
+pub use explain::{Explanation, Outcome, explain};
 pub use parameters::Parameters;
+pub use pattern::BadPattern;
 pub use rule::{Action, Rule, Trigger};
 pub use set::{ActiveRule, Decision, RuleFailure, RuleSet, Selected};
