@@ -279,6 +279,14 @@ impl Interpreter {
                 };
                 (format!("unexpected `{found}`"), Some(hint.to_owned()))
             }
+            ParseErrorType::BadInput(LexError::UnterminatedString) => {
+                let hint =
+                    "close the text; in YAML ` #` begins a comment, unless the whole is quoted";
+                ("a text has no closing quote".to_owned(), Some(hint.to_owned()))
+            }
+            ParseErrorType::BadInput(LexError::MalformedChar(text)) => {
+                (format!("'{text}' is not a text"), Some("texts stand in double quotes".to_owned()))
+            }
             other => (other.to_string(), None),
         };
         BadExpression { hint, ..BadExpression::new(message, error.1) }
@@ -522,6 +530,8 @@ mod tests {
                 "let x = 1; x",
                 "eval(\"1\")",
                 "trigger.kind.len(1)",
+                "trigger.kind == 'MysqlDb'",
+                "trigger.kind == \"a",
                 "trigger.size <=\n  (5",
             ],
             expect![[r#"
@@ -538,6 +548,8 @@ mod tests {
                 let x = 1; x => refused 1:1 unexpected `let` (one expression may stand here, no statements)
                 eval("1") => refused 1:1 reserved keyword 'eval' is disabled
                 trigger.kind.len(1) => refused 1:14 `len` takes 0 parameters, not 1
+                trigger.kind == 'MysqlDb' => refused 1:17 'MysqlDb' is not a text (texts stand in double quotes)
+                trigger.kind == "a => refused 1:17 a text has no closing quote (close the text; in YAML ` #` begins a comment, unless the whole is quoted)
                 trigger.size <=
                   (5 => refused 2:5 Expecting ')' for a matching ( in this expression"#]],
         );

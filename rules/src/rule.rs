@@ -68,7 +68,12 @@ impl Rule {
         let trigger = fields.required("trigger").node().map(Trigger::parse);
         let criteria = fields.optional("criteria").node().map(Criteria::parse);
         let when = fields.optional("when").node().map(Condition::parse);
-        let action = fields.required("action").node().map(Action::parse);
+        // Where there is a `chain`, that one is what is wrong.
+        let action = match document.root().get("chain") {
+            None => fields.required("action"),
+            Some(_) => fields.optional("action"),
+        };
+        let action = action.node().map(Action::parse);
         let trigger = trigger.and_then(|trigger| fields.part(trigger));
         let criteria = criteria.and_then(|criteria| fields.part(criteria)).unwrap_or_default();
         let when = when.and_then(|when| fields.part(when));

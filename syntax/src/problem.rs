@@ -80,6 +80,9 @@ fn slip(error: &Error, source: &Source, at: Place) -> Option<String> {
         Some("quote a value that holds `${…}`: \"${…}\"".to_owned())
     } else if spoken.starts_with("mapping values are not allowed") {
         Some("quote a value that holds `: `, and indent the fields of one map alike".to_owned())
+    } else if spoken.starts_with("invalid trailing content") {
+        let example = "'\"size\" in trigger'";
+        Some(format!("quote a value that begins with a quote as a whole: {example}"))
     } else if spoken.starts_with("unexpected character") {
         Some("quote a value that begins with a character YAML reserves".to_owned())
     } else if spoken.contains("did not find expected key") {
