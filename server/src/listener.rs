@@ -113,25 +113,26 @@ impl Hooks {
     async fn keep(self, first: Option<TcpListener>) {
         let stopping = self.app.engine.stopping();
         let mut open = first;
-        loop {
+        while !stopping.is_cancelled() {
             if let Some(listener) = open.take() {
-                let closing = stopping.child_token();
-                let answered =
-                    answer(listener, webhooks::router(self.app.clone()), closing.clone());
-                let gone = self.until(false, &stopping);
-                tokio::join!(answered, async {
-                    gone.await;
-                    closing.cancel();
-                });
+                self.receive(listener, &stopping).await;
+            } else {
+                self.until(true, &stopping).await;
+                open = self.open(&stopping).await;
             }
-            self.until(true, &stopping).await;
-            if stopping.is_cancelled() {
-                return;
-            }
-            open = self.open().await;
-            if open.is_none() {
-                let _ = tokio::time::timeout(BIND_AGAIN, stopping.cancelled()).await;
-            }
+        }
+    }
+
+    /// Receives webhooks until there are no webhook sensors.
+    async fn receive(&self, listener: TcpListener, stopping: &CancellationToken) {
+        let closing = stopping.child_token();
+        let answered = answer(listener, webhooks::router(self.app.clone()), closing.clone());
+        tokio::join!(answered, async {
+            self.until(false, stopping).await;
+            closing.cancel();
+        });
+        if let Err(error) = self.say(None) {
+            tracing::error!(%error, "the addresses cannot be told");
         }
     }
 
@@ -142,13 +143,24 @@ impl Hooks {
         }
     }
 
-    async fn open(&self) -> Option<TcpListener> {
+    /// Opens the listener; what keeps it from that is told, and left alone for a while.
+    async fn open(&self, stopping: &CancellationToken) -> Option<TcpListener> {
+        if stopping.is_cancelled() {
+            return None;
+        }
         let opened = async {
             let listener = bind(&self.settings.webhooks_listen).await?;
             self.say(Some(&listener))?;
             Ok::<_, ServeError>(listener)
         };
-        opened.await.inspect_err(|error| tracing::error!(%error, "webhooks are not received")).ok()
+        match opened.await {
+            Ok(listener) => Some(listener),
+            Err(error) => {
+                tracing::error!(%error, "webhooks are not received");
+                let _ = tokio::time::timeout(BIND_AGAIN, stopping.cancelled()).await;
+                None
+            }
+        }
     }
 
     /// Writes `server.json` and tells who listens to [`Running::webhooks`].

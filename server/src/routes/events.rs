@@ -115,10 +115,23 @@ struct Explain {
     now: bool,
 }
 
+/// An explanation with the same in words.
+#[derive(Serialize)]
+struct Explained {
+    #[serde(flatten)]
+    explained: RuleExplanation,
+    text: Option<String>,
+}
+
 async fn explain(
     State(engine): State<Engine>,
     Named(key): Named<EventKey>,
     Asked(asked): Asked<Explain>,
-) -> Result<Json<List<RuleExplanation>>, Problem> {
-    Ok(List::all(engine.explain(&key, asked.rule.as_ref(), asked.now).await?))
+) -> Result<Json<List<Explained>>, Problem> {
+    let explained = engine.explain(&key, asked.rule.as_ref(), asked.now).await?;
+    let told = explained.into_iter().map(|explained| {
+        let text = explained.explanation.as_ref().map(ToString::to_string);
+        Explained { explained, text }
+    });
+    Ok(List::all(told.collect()))
 }

@@ -1,0 +1,215 @@
+//! The client: finds the server and the token, each by itself, and asks.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use model::Value;
+use reqwest::{Method, RequestBuilder, Response};
+use serde::de::DeserializeOwned;
+use server::files::{Addresses, read_token};
+
+use crate::config;
+use crate::failure::{Exit, Failure, refused};
+
+const CONNECT: Duration = Duration::from_secs(5);
+/// No answer but the live stream takes longer.
+const ANSWER: Duration = Duration::from_secs(60);
+
+/// Which server, and who asks.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Connection")]
+pub(crate) struct Connection {
+    /// The server's address; else it is looked up in the state folder
+    #[arg(long, value_name = "URL", env = "TRIPLINE_SERVER")]
+    server: Option<String>,
+    /// The token; else it is looked up in the state folder
+    #[arg(long, value_name = "TOKEN", env = "TRIPLINE_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    /// The state folder of a server on this machine [default: `state` in ./tripline.yaml, else
+    /// ./state]
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+}
+
+/// A way to a server.
+pub(crate) struct Client {
+    http: reqwest::Client,
+    base: String,
+    token: Option<String>,
+}
+
+impl Connection {
+    /// Looks the server and the token up.
+    pub(crate) fn client(&self) -> Result<Client, Failure> {
+        let state = self.state.clone().unwrap_or_else(config::state_folder);
+        let base = match &self.server {
+            Some(server) => base(server),
+            None => format!("http://{}", local_server(&state)?),
+        };
+        let token = match &self.token {
+            Some(token) => Some(token.trim().to_owned()),
+            None => read_token(&state)?,
+        };
+        Ok(Client { http: http(&base)?, base, token })
+    }
+}
+
+/// `host:port` is short for `http://host:port`.
+fn base(server: &str) -> String {
+    let server = server.trim_end_matches('/');
+    match server.contains("://") {
+        true => server.to_owned(),
+        false => format!("http://{server}"),
+    }
+}
+
+fn local_server(state: &Path) -> Result<std::net::SocketAddr, Failure> {
+    let Some(addresses) = Addresses::read(state)? else {
+        let message = format!("no server runs on the state folder {}", state.display());
+        return Err(Failure::unreachable(message)
+            .with_hint("start one with `tripline serve`, or name one with --server or --state"));
+    };
+    let mut api = addresses.api;
+    // "Any address" is one to listen on, not to connect to.
+    if api.ip().is_unspecified() {
+        api.set_ip(if api.is_ipv4() {
+            std::net::Ipv4Addr::LOCALHOST.into()
+        } else {
+            std::net::Ipv6Addr::LOCALHOST.into()
+        });
+    }
+    Ok(api)
+}
+
+fn http(base: &str) -> Result<reqwest::Client, Failure> {
+    host::http::install_tls_provider();
+    let mut builder = reqwest::Client::builder()
+        .user_agent(concat!("tripline/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(CONNECT);
+    if !base.starts_with("https:") {
+        // Neither certificates nor a proxy of the environment have a part in plain HTTP: it is
+        // for this machine and the private networks around it.
+        builder = builder.no_proxy().tls_certs_only([]);
+    }
+    builder.build().map_err(|error| Failure::unreachable(host::http::chain(&error)))
+}
+
+/// A text as one segment of a path.
+pub(crate) fn segment(text: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
+    let encode = |b: u8| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") };
+    text.bytes().map(encode).collect()
+}
+
+impl Client {
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.http.request(method, format!("{}/api/v1{path}", self.base));
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Response, Failure> {
+        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let status = response.status().as_u16();
+        let body = response.bytes().await.unwrap_or_default();
+        Err(refused(status, &body))
+    }
+
+    async fn answer<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Failure> {
+        let response = self.send(request.timeout(ANSWER)).await?;
+        let body = response.bytes().await.map_err(|error| self.unreachable(&error))?;
+        let text: &[u8] = if body.is_empty() { b"null" } else { &body };
+        serde_json::from_slice(text).map_err(|error| {
+            Failure::new(
+                Exit::Failed,
+                "answer",
+                format!("the server's answer is not known: {error}"),
+            )
+            .with_hint("are the server and this command of the same version?")
+        })
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> Failure {
+        // The error itself only names the address; its cause says what happened.
+        let cause = std::error::Error::source(error).unwrap_or(error);
+        let why = host::http::chain(cause);
+        let message = format!("no server answers at {}: {why}", self.base);
+        Failure::unreachable(message).with_hint("is it running? start it with `tripline serve`")
+    }
+
+    /// What is at `path`.
+    pub(crate) async fn get<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> Result<T, Failure> {
+        self.answer(self.request(Method::GET, path).query(query)).await
+    }
+
+    /// The items of the list at `path`.
+    pub(crate) async fn list(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> Result<Vec<Value>, Failure> {
+        let mut list: Value = self.get(path, query).await?;
+        match list["items"].take() {
+            Value::Array(items) => Ok(items),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// Asks for something to be done.
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.answer(self.request(Method::POST, path).json(body)).await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.answer(self.request(Method::PUT, path).json(body)).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Result<Value, Failure> {
+        self.answer(self.request(Method::DELETE, path)).await
+    }
+
+    /// The live stream, from after `position` on.
+    pub(crate) async fn stream(
+        &self,
+        stream: &str,
+        position: Option<u64>,
+    ) -> Result<Response, Failure> {
+        let request = self.request(Method::GET, "/stream").query(&[("stream", stream)]);
+        self.send(match position {
+            Some(position) => request.header("last-event-id", position),
+            None => request,
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_named_by_its_url_or_its_address() {
+        for (given, meant) in [
+            ("127.0.0.1:7410", "http://127.0.0.1:7410"),
+            ("https://tripline.example.com/", "https://tripline.example.com"),
+        ] {
+            assert_eq!(base(given), meant);
+        }
+    }
+
+    #[test]
+    fn an_id_with_slashes_is_one_segment() {
+        assert_eq!(segment("ex_abc/3.1"), "ex_abc%2F3.1");
+        assert_eq!(segment("a b%"), "a%20b%25");
+    }
+}

@@ -1,0 +1,73 @@
+//! `tripline check`: what is wrong with packs, found without a server.
+
+use std::path::PathBuf;
+
+use model::{Diagnostic, Severity};
+
+use crate::failure::{Exit, Failure, Outcome};
+use crate::output::{self, Colour, coloured};
+
+const EXAMPLES: &str = "\
+Examples:
+  tripline check packs/              every pack in a folder, and how they fit together
+  tripline check packs/web           one pack
+
+Every finding has its file, line and column. Exit code 1 if there are errors.";
+
+/// Which packs.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// A pack's folder, or one whose sub-folders are packs
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+}
+
+impl Args {
+    pub(super) fn run(self) -> Outcome {
+        for path in &self.paths {
+            let known = std::fs::metadata(path);
+            let folder = known.map_err(|error| Failure::file(path.display(), &error))?.is_dir();
+            if !folder {
+                let message = format!("{} is not a folder", path.display());
+                return Err(
+                    Failure::usage(message).with_hint("a pack is a folder with a pack.yaml")
+                );
+            }
+        }
+        let mut findings = engine::check_packs(&self.paths);
+        findings.sort_by(|a, b| a.at.cmp(&b.at));
+        for finding in &findings {
+            output::say(&format!("{finding}\n"))?;
+        }
+        output::say(&summary(&findings))?;
+        let errors = findings.iter().any(Diagnostic::is_error);
+        Ok(if errors { Exit::Failed } else { Exit::Done })
+    }
+}
+
+fn summary(findings: &[Diagnostic]) -> String {
+    let count = |severity| findings.iter().filter(|f| f.severity == severity).count();
+    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+    let colour = match (errors, warnings) {
+        (0, 0) => Colour::Green,
+        (0, _) => Colour::Yellow,
+        _ => Colour::Red,
+    };
+    let of = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    coloured(colour, &format!("{}, {}", of(errors, "error"), of(warnings, "warning")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::Location;
+
+    #[test]
+    fn a_summary_counts_what_was_found() {
+        let error = Diagnostic::error(Location::file("a"), "x");
+        let warning = Diagnostic::warning(Location::file("a"), "x");
+        assert_eq!(summary(&[]), "0 errors, 0 warnings");
+        assert_eq!(summary(&[error, warning.clone(), warning]), "1 error, 2 warnings");
+    }
+}

@@ -1,0 +1,47 @@
+//! `tripline doctor`: examines a state folder, also beside a running server.
+
+use std::path::PathBuf;
+
+use model::Severity;
+use store::Sqlite;
+
+use crate::config;
+use crate::failure::{Exit, Failure, Outcome};
+use crate::output::{self, Colour, coloured};
+
+/// Which folder.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The state folder [default: `state` in ./tripline.yaml, else ./state]
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+}
+
+impl Args {
+    pub(super) fn run(self) -> Outcome {
+        let state = self.state.unwrap_or_else(config::state_folder);
+        let shown = state.display();
+        if !state.is_dir() {
+            return Err(
+                Failure::usage(format!("there is no folder {shown}")).with_hint("see --state")
+            );
+        }
+        if let Some(pid) = Sqlite::holder(&state) {
+            output::say(&format!("the process {pid} runs on it"))?;
+        }
+        let findings = Sqlite::verify(&state);
+        for finding in &findings {
+            let (colour, word) = match finding.severity {
+                Severity::Error => (Colour::Red, "error"),
+                Severity::Warning => (Colour::Yellow, "warning"),
+            };
+            let word = coloured(colour, word);
+            output::say(&format!("{word}: {}\n  hint: {}", finding.what, finding.to_do))?;
+        }
+        if findings.is_empty() {
+            output::say(&format!("{shown}: the log, its projection and its blobs are whole"))?;
+        }
+        let broken = findings.iter().any(|finding| finding.severity == Severity::Error);
+        Ok(if broken { Exit::Failed } else { Exit::Done })
+    }
+}

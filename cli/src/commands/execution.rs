@@ -1,0 +1,231 @@
+//! `tripline execution`: list, get, logs, watch, cancel, resolve.
+
+use clap::{Args, Subcommand};
+use model::{ActionRef, EventKey, ExecutionId, ExecutionState, Origin, RuleRef, Timestamp, Value};
+use serde_json::json;
+
+use super::resolve;
+use crate::client::{Connection, segment};
+use crate::execution::{Execution, describe};
+use crate::failure::{Exit, Failure, Outcome};
+use crate::follow::{Followed, follow};
+use crate::output::{self, Column, Format, Output};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// List executions, newest first
+    List(List),
+    /// Show one: its steps, what failed and what to do now
+    Get(Get),
+    /// Show what its steps printed to stderr or logged
+    Logs(Get),
+    /// Watch it until it ends; the exit code is that of `run`
+    Watch(One),
+    /// End it, and run its undo handlers
+    Cancel(Cancel),
+    /// Say what became of a step whose outcome is unknown
+    Resolve(resolve::Args),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct One {
+    /// The execution, such as ex_… or, a child, ex_…/3
+    #[arg(value_name = "ID")]
+    id: ExecutionId,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Get {
+    #[command(flatten)]
+    one: One,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Cancel {
+    #[command(flatten)]
+    one: One,
+    /// Why: stands in the execution's journal
+    #[arg(long)]
+    reason: Option<String>,
+}
+
+const LIST_EXAMPLES: &str = "\
+Examples:
+  tripline execution list --in failed,needs_attention
+  tripline execution list --rule web.release --since 2026-01-02T00:00:00Z -o json";
+
+#[derive(Debug, Args)]
+#[command(after_help = LIST_EXAMPLES)]
+pub(crate) struct List {
+    /// Only in these states, joined by commas
+    #[arg(long, id = "in", value_delimiter = ',', value_name = "STATE", value_parser = state)]
+    states: Vec<ExecutionState>,
+    /// Only those that this rule asked for
+    #[arg(long)]
+    rule: Option<RuleRef>,
+    /// Only of this action
+    #[arg(long)]
+    action: Option<ActionRef>,
+    /// Only because of this event
+    #[arg(long)]
+    event: Option<EventKey>,
+    /// Only children of this execution
+    #[arg(long, value_name = "ID")]
+    parent: Option<ExecutionId>,
+    /// Children too: chains that other chains run
+    #[arg(long)]
+    children: bool,
+    /// Only requested at this time or later
+    #[arg(long, value_name = "TIME")]
+    since: Option<Timestamp>,
+    /// Only before this position, to get the next page
+    #[arg(long, value_name = "POSITION")]
+    before: Option<u64>,
+    /// At most so many
+    #[arg(long, default_value_t = 50)]
+    limit: usize,
+    #[command(flatten)]
+    output: Output,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+fn state(name: &str) -> Result<ExecutionState, String> {
+    let known = || ExecutionState::ALL.map(ExecutionState::as_str).join(", ");
+    ExecutionState::parse(name).ok_or_else(|| format!("the states are {}", known()))
+}
+
+const COLUMNS: [Column; 6] = [
+    Column::at("ID", "/id"),
+    Column::at("ACTION", "/action"),
+    Column::at("STATE", "/state"),
+    Column::of("CAUSE", cause),
+    Column::time("REQUESTED", "/requested_at"),
+    Column::of("MESSAGE", message),
+];
+
+fn cause(row: &Value) -> String {
+    match serde_json::from_value(row["origin"].clone()) {
+        Ok(Origin::Rule { rule, .. }) => rule.to_string(),
+        Ok(Origin::Step { parent, .. }) => parent.to_string(),
+        Ok(Origin::Rerun { of }) => of.to_string(),
+        Ok(Origin::Manual) => "run".to_owned(),
+        Err(_) => "-".to_owned(),
+    }
+}
+
+fn message(row: &Value) -> String {
+    let first = row["message"].as_str().and_then(|text| text.lines().next());
+    first.map_or_else(|| "-".to_owned(), |line| line.chars().take(80).collect())
+}
+
+impl Command {
+    pub(super) async fn run(self) -> Outcome {
+        match self {
+            Self::List(args) => args.run().await,
+            Self::Get(args) => args.run().await,
+            Self::Logs(args) => args.logs().await,
+            Self::Watch(args) => args.watch().await,
+            Self::Cancel(args) => args.run().await,
+            Self::Resolve(args) => args.run().await,
+        }
+    }
+}
+
+impl List {
+    async fn run(self) -> Outcome {
+        let states: Vec<&str> = self.states.iter().map(|state| state.as_str()).collect();
+        let mut query = vec![("limit", self.limit.to_string()), ("state", states.join(","))];
+        let mut ask = |name, value: Option<String>| query.extend(value.map(|value| (name, value)));
+        ask("rule", self.rule.map(|rule| rule.to_string()));
+        ask("action", self.action.map(|action| action.to_string()));
+        ask("event", self.event.map(|event| event.to_string()));
+        ask("parent", self.parent.map(|parent| parent.to_string()));
+        ask("children", self.children.then(|| "true".to_owned()));
+        ask("since", self.since.map(|since| since.to_string()));
+        ask("before", self.before.map(|before| before.to_string()));
+        let rows = self.connection.client()?.list("/executions", &query).await?;
+        output::list(self.output.format, &rows, &COLUMNS)?;
+        more(&rows, self.limit);
+        Ok(Exit::Done)
+    }
+}
+
+/// Says how to go on where a listing is full.
+pub(super) fn more(rows: &[Value], limit: usize) {
+    if let Some(last) = rows.last().filter(|_| rows.len() == limit) {
+        eprintln!("there may be more: --before {}", last["position"]);
+    }
+}
+
+impl One {
+    fn path(&self) -> String {
+        format!("/executions/{}", segment(self.id.as_str()))
+    }
+
+    async fn watch(self) -> Outcome {
+        let followed = follow(&self.connection, &self.id, output::say);
+        let followed = tokio::select! {
+            followed = followed => followed?,
+            _ = tokio::signal::ctrl_c() => return Ok(Exit::Interrupted),
+        };
+        match &followed {
+            Followed::Ended(outcome) => {
+                if let Some(result) = &outcome.result {
+                    output::value(Format::Json, result)?;
+                }
+            }
+            Followed::Attention => eprintln!("what to do: tripline execution get {}", self.id),
+        }
+        Ok(followed.exit())
+    }
+}
+
+impl Get {
+    async fn run(self) -> Outcome {
+        let client = self.one.connection.client()?;
+        if self.output.format == Format::Table {
+            let execution: Execution = client.get(&self.one.path(), &[]).await?;
+            output::say(&describe(&execution))?;
+        } else {
+            let execution: Value = client.get(&self.one.path(), &[]).await?;
+            output::value(self.output.format, &execution)?;
+        }
+        Ok(Exit::Done)
+    }
+
+    async fn logs(self) -> Outcome {
+        let client = self.one.connection.client()?;
+        let logs = client.list(&format!("{}/logs", self.one.path()), &[]).await?;
+        match self.output.format {
+            Format::Table if logs.is_empty() => output::say("nothing was printed or logged")?,
+            Format::Table => print_logs(&logs)?,
+            format => output::value(format, &logs)?,
+        }
+        Ok(Exit::Done)
+    }
+}
+
+fn print_logs(logs: &[Value]) -> Result<(), Failure> {
+    for log in logs {
+        let text = |name| log[name].as_str().unwrap_or_default();
+        let heading = format!("── step {}", text("path"));
+        output::say(&output::coloured(output::Colour::Dim, &heading))?;
+        output::say(text("text"))?;
+    }
+    Ok(())
+}
+
+impl Cancel {
+    async fn run(self) -> Outcome {
+        let client = self.one.connection.client()?;
+        let path = format!("{}/cancel", self.one.path());
+        client.post(&path, &json!({ "reason": self.reason })).await?;
+        output::say("it is being cancelled: steps under way settle, then its undo handlers run")?;
+        Ok(Exit::Done)
+    }
+}

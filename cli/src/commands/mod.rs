@@ -1,0 +1,137 @@
+//! The commands: one file each, and here what the command line looks like as a whole.
+
+mod action;
+mod check;
+mod completion;
+mod doctor;
+mod event;
+mod execution;
+mod key;
+mod later;
+mod pack;
+mod resolve;
+mod rule;
+mod rule_test;
+mod run;
+mod schema;
+mod sensor;
+mod serve;
+mod timer;
+mod trigger;
+
+use std::ffi::OsString;
+
+use clap::{Parser, Subcommand};
+
+use crate::failure::{Exit, Failure, Outcome};
+
+const EXAMPLES: &str = "\
+Examples:
+  tripline check packs/                               what is wrong with these packs?
+  tripline serve --packs packs/                       start a server
+  tripline run core.echo value=hello                  run an action and wait for it
+  tripline event emit shop.ordered --data order.json  hand an event in
+  tripline execution list --state failed              what went wrong?
+  tripline execution get ex_…                         why, and what to do now?
+
+Exit codes: 0 done, 1 the work failed, 2 wrong use, 3 no match, 4 no server reached,
+5 refused, 6 an execution needs attention, 130 interrupted.";
+
+/// Event-driven automation: sensors notice, rules select, durable action chains do the work.
+#[derive(Debug, Parser)]
+#[command(name = "tripline", version, after_help = EXAMPLES, max_term_width = 100)]
+#[command(propagate_version = false, subcommand_required = true, arg_required_else_help = true)]
+pub(crate) struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a server
+    Serve(serve::Args),
+    /// Find what is wrong with packs, without a server
+    Check(check::Args),
+    /// Run an action and wait for its result
+    Run(run::Args),
+    /// Rules: which event makes which action run
+    #[command(subcommand)]
+    Rule(rule::Command),
+    /// Executions: runs of actions, past and present
+    #[command(subcommand)]
+    Execution(execution::Command),
+    /// Events: what happened
+    #[command(subcommand)]
+    Event(event::Command),
+    /// Trigger types: the kinds of events that rules can name
+    #[command(subcommand)]
+    Trigger(trigger::Command),
+    /// Sensors: what watches for events
+    #[command(subcommand)]
+    Sensor(sensor::Command),
+    /// Timers: when they fire next
+    #[command(subcommand)]
+    Timer(timer::Command),
+    /// Actions: what can be run
+    #[command(subcommand)]
+    Action(action::Command),
+    /// Packs: what is loaded, and what is wrong with it
+    #[command(subcommand)]
+    Pack(pack::Command),
+    /// The datastore's keys
+    #[command(subcommand)]
+    Key(key::Command),
+    /// Examine a state folder, also beside a running server
+    Doctor(doctor::Args),
+    /// Print a JSON Schema for editors
+    Schema(schema::Args),
+    /// Print a completion script for a shell
+    Completion(completion::Args),
+}
+
+/// Does what the command line says.
+pub(crate) fn run(args: Vec<OsString>) -> Outcome {
+    match CommandLine::try_parse_from(&args) {
+        Ok(line) => line.command.run(),
+        Err(error) => misunderstood(&args, &error),
+    }
+}
+
+/// Help that was asked for, a word of a later version, or wrong use.
+fn misunderstood(args: &[OsString], error: &clap::Error) -> Outcome {
+    if let Some(word) = later::word(args, error) {
+        return Err(Failure::later(&word));
+    }
+    error.print()?;
+    Ok(if error.use_stderr() { Exit::Usage } else { Exit::Done })
+}
+
+impl Command {
+    fn run(self) -> Outcome {
+        match self {
+            Self::Serve(args) => args.run(),
+            Self::Check(args) => args.run(),
+            Self::Run(args) => ask(args.run()),
+            Self::Rule(command) => command.run(),
+            Self::Execution(command) => ask(command.run()),
+            Self::Event(command) => ask(command.run()),
+            Self::Trigger(command) => ask(command.run()),
+            Self::Sensor(command) => ask(command.run()),
+            Self::Timer(command) => ask(command.run()),
+            Self::Action(command) => ask(command.run()),
+            Self::Pack(command) => command.run(),
+            Self::Key(command) => ask(command.run()),
+            Self::Doctor(args) => args.run(),
+            Self::Schema(args) => args.run(),
+            Self::Completion(args) => args.run(),
+        }
+    }
+}
+
+/// Runs a command that talks to a server.
+fn ask(command: impl Future<Output = Outcome>) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime =
+        runtime.map_err(|error| Failure::new(Exit::Failed, "system", error.to_string()))?;
+    runtime.block_on(command)
+}

@@ -1,0 +1,69 @@
+//! `tripline schema`: JSON Schemas by which editors complete and check YAML files.
+
+use clap::ValueEnum;
+
+use crate::failure::{Exit, Outcome};
+use crate::output;
+
+const EXAMPLES: &str = "\
+Examples:
+  tripline schema rule > rule.schema.json
+  # and at the top of a rule, for editors with a YAML language server:
+  # yaml-language-server: $schema=rule.schema.json";
+
+/// Of which file.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// The kind of file
+    #[arg(value_name = "KIND")]
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Kind {
+    /// tripline.yaml
+    Config,
+    /// pack.yaml
+    Pack,
+    /// rules/*.yaml
+    Rule,
+    /// actions/*.yaml
+    Action,
+    /// sensors/*.yaml
+    Sensor,
+    /// triggers/*.yaml
+    Trigger,
+}
+
+impl Args {
+    pub(super) fn run(self) -> Outcome {
+        output::say(text(self.kind))?;
+        Ok(Exit::Done)
+    }
+}
+
+const fn text(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Config => include_str!("../../schemas/config.json"),
+        Kind::Pack => include_str!("../../schemas/pack.json"),
+        Kind::Rule => include_str!("../../schemas/rule.json"),
+        Kind::Action => include_str!("../../schemas/action.json"),
+        Kind::Sensor => include_str!("../../schemas/sensor.json"),
+        Kind::Trigger => include_str!("../../schemas/trigger.json"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_schema_is_json_that_says_which_file_it_is_for() {
+        for kind in Kind::value_variants() {
+            let schema: serde_json::Value = serde_json::from_str(text(*kind)).unwrap();
+            assert!(schema["title"].as_str().unwrap().contains(".yaml"), "{kind:?}");
+            assert_eq!(schema["additionalProperties"], false, "{kind:?}");
+        }
+    }
+}

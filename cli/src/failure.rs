@@ -1,0 +1,194 @@
+//! Failures: the one place where errors become a kind, a message, a hint and an exit code.
+
+use std::fmt;
+use std::process::ExitCode;
+
+use model::Diagnostic;
+use serde::Deserialize;
+
+use crate::output;
+
+/// How the program ends. The numbers are part of the product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// What was asked for was done.
+    Done = 0,
+    /// The work failed: an execution did, or a check found errors.
+    Failed = 1,
+    /// The command was used wrongly.
+    Usage = 2,
+    /// A rule does not select an event.
+    NoMatch = 3,
+    /// No server was reached.
+    Unreachable = 4,
+    /// The server does not know who asks, or does not allow it.
+    Refused = 5,
+    /// An execution waits for a person.
+    Attention = 6,
+    /// Somebody pressed Ctrl-C.
+    Interrupted = 130,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Why a command did not do what it was asked for.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    exit: Exit,
+    told: Told,
+}
+
+#[derive(Debug)]
+enum Told {
+    Message {
+        kind: String,
+        message: String,
+        hint: Option<String>,
+    },
+    Findings(Vec<Diagnostic>),
+    /// Whoever reads the output has closed it: there is nobody to tell.
+    Nothing,
+}
+
+/// What a command answers: how it went, with everything told, or what is still to be told.
+pub(crate) type Outcome = Result<Exit, Failure>;
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, kind: impl Into<String>, message: impl Into<String>) -> Self {
+        let (kind, message) = (kind.into(), message.into());
+        Self { exit, told: Told::Message { kind, message, hint: None } }
+    }
+
+    /// The command line asks for something that cannot be.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, "usage", message)
+    }
+
+    /// A word that the documents know and this version does not.
+    pub(crate) fn later(word: &str) -> Self {
+        let message = format!("`{word}` is known, and not supported by this version of Tripline");
+        Self::new(Exit::Usage, "unsupported", message)
+    }
+
+    /// A file cannot be read or written.
+    pub(crate) fn file(path: impl fmt::Display, error: &std::io::Error) -> Self {
+        Self::new(Exit::Usage, "file", format!("{path}: {error}"))
+    }
+
+    /// Files have errors.
+    pub(crate) fn findings(exit: Exit, findings: Vec<Diagnostic>) -> Self {
+        Self { exit, told: Told::Findings(findings) }
+    }
+
+    /// No server answers.
+    pub(crate) fn unreachable(message: impl Into<String>) -> Self {
+        Self::new(Exit::Unreachable, "unreachable", message)
+    }
+
+    #[must_use]
+    pub(crate) fn with_hint(mut self, text: impl Into<String>) -> Self {
+        if let Told::Message { hint, .. } = &mut self.told {
+            *hint = Some(text.into());
+        }
+        self
+    }
+
+    /// Whether trying again later could help: nobody answered.
+    pub(crate) fn is_unreachable(&self) -> bool {
+        self.exit == Exit::Unreachable
+    }
+
+    /// Tells it on stderr and gives the exit code.
+    pub(crate) fn tell(&self) -> Exit {
+        let red = |text: &str| output::error_style(text);
+        match &self.told {
+            Told::Message { kind, message, hint } => {
+                eprintln!("{}: {message}", red(&format!("error[{kind}]")));
+                if let Some(hint) = hint {
+                    eprintln!("  hint: {hint}");
+                }
+            }
+            Told::Findings(findings) => findings.iter().for_each(|finding| eprintln!("{finding}")),
+            Told::Nothing => {}
+        }
+        self.exit
+    }
+}
+
+/// The problem document that the server sends for every error.
+#[derive(Deserialize)]
+struct Problem {
+    detail: String,
+    kind: String,
+    hint: Option<String>,
+}
+
+/// A server's answer that is not a success.
+pub(crate) fn refused(status: u16, body: &[u8]) -> Failure {
+    let exit = match status {
+        401 | 403 => Exit::Refused,
+        400 | 405 | 422 => Exit::Usage,
+        _ => Exit::Failed,
+    };
+    match serde_json::from_slice::<Problem>(body) {
+        Ok(Problem { detail, kind, hint }) => {
+            let failure = Failure::new(exit, kind, detail);
+            match hint {
+                Some(hint) => failure.with_hint(hint),
+                None => failure,
+            }
+        }
+        Err(_) => Failure::new(exit, "answer", format!("the server answered with status {status}"))
+            .with_hint("is the address that of a Tripline server?"),
+    }
+}
+
+/// Output that cannot be written: mostly because a pager or `head` ended.
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::BrokenPipe => Self { exit: Exit::Done, told: Told::Nothing },
+            _ => Self::new(Exit::Failed, "output", error.to_string()),
+        }
+    }
+}
+
+impl From<server::files::FileError> for Failure {
+    fn from(error: server::files::FileError) -> Self {
+        Self::file(error.path.display(), &error.source)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_document_decides_the_exit_code_and_the_words() {
+        for (status, exit) in [
+            (401, Exit::Refused),
+            (403, Exit::Refused),
+            (404, Exit::Failed),
+            (409, Exit::Failed),
+            (422, Exit::Usage),
+            (503, Exit::Failed),
+        ] {
+            let body = br#"{"detail":"no","kind":"denied","hint":"ask","status":0}"#;
+            let failure = refused(status, body);
+            assert_eq!(failure.exit, exit, "{status}");
+            assert!(
+                matches!(failure.told, Told::Message { kind, hint: Some(_), .. } if kind == "denied")
+            );
+        }
+    }
+
+    #[test]
+    fn an_answer_of_something_else_than_tripline_is_told_as_such() {
+        let failure = refused(502, b"<html>");
+        assert!(matches!(failure.told, Told::Message { message, .. } if message.contains("502")));
+    }
+}

@@ -1,0 +1,100 @@
+//! What users hand in: files in YAML or JSON, standard input, `name=value` pairs.
+
+use std::io::Read;
+use std::path::Path;
+
+use model::{Map, Value};
+
+use crate::failure::{Exit, Failure};
+
+/// The text of a file; `-` is standard input.
+pub(crate) fn text(path: &Path) -> Result<String, Failure> {
+    let shown = path.display();
+    if path == Path::new("-") {
+        let mut text = String::new();
+        let read = std::io::stdin().read_to_string(&mut text);
+        return read.map(|_| text).map_err(|error| Failure::file("standard input", &error));
+    }
+    std::fs::read_to_string(path).map_err(|error| Failure::file(shown, &error))
+}
+
+/// The value in a file of YAML or JSON; `-` is standard input.
+pub(crate) fn document(path: &Path) -> Result<Value, Failure> {
+    let text = text(path)?;
+    let name = if path == Path::new("-") { "standard input" } else { &path.display().to_string() };
+    value(name, &text)
+}
+
+/// JSON is read as such: it has its own rules for numbers and keys.
+pub(crate) fn value(name: &str, text: &str) -> Result<Value, Failure> {
+    if let Ok(value) = serde_json::from_str(text) {
+        return Ok(value);
+    }
+    match syntax::parse(name, text) {
+        Ok(document) => Ok(document.root().to_value()),
+        Err(findings) => Err(Failure::findings(Exit::Usage, findings)),
+    }
+}
+
+/// The map in a file of YAML or JSON.
+pub(crate) fn map(path: &Path) -> Result<Map, Failure> {
+    match document(path)? {
+        Value::Object(map) => Ok(map),
+        Value::Null => Ok(Map::new()),
+        other => {
+            let found = model::value::kind_of(&other);
+            Err(Failure::usage(format!("{}: expected a map, found {found}", path.display())))
+        }
+    }
+}
+
+/// Parameters given as `name=value`. A value is read as YAML (`3`, `true`, `[a, b]`) unless
+/// `schema` (name → JSON Schema) says that it is a string.
+pub(crate) fn parameters(pairs: &[String], schema: &Value) -> Result<Map, Failure> {
+    let mut parameters = Map::new();
+    for pair in pairs {
+        let Some((name, text)) = pair.split_once('=') else {
+            let failure = Failure::usage(format!("`{pair}` is not a parameter"));
+            return Err(failure.with_hint("write it as name=value"));
+        };
+        let value = match is_string(&schema[name]) {
+            true => Value::from(text),
+            false => value(&format!("the value of `{name}`"), text)?,
+        };
+        if parameters.insert(name.to_owned(), value).is_some() {
+            return Err(Failure::usage(format!("the parameter `{name}` is given twice")));
+        }
+    }
+    Ok(parameters)
+}
+
+fn is_string(property: &Value) -> bool {
+    property["type"] == "string"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn values_are_read_as_yaml_unless_they_are_strings() {
+        let schema = json!({ "tag": { "type": "string" }, "count": { "type": "integer" } });
+        let pairs = ["tag=1.0", "count=3", "on=true", "list=[a, 1]", "url=https://a.b?c=d", "no="]
+            .map(ToOwned::to_owned);
+        let read = parameters(&pairs, &schema).unwrap();
+        let expected = json!({
+            "tag": "1.0", "count": 3, "on": true, "list": ["a", 1], "url": "https://a.b?c=d",
+            "no": null,
+        });
+        assert_eq!(Value::Object(read), expected);
+    }
+
+    #[test]
+    fn what_is_no_pair_or_stands_twice_is_refused() {
+        for pairs in [vec!["a"], vec!["a=1", "a=2"], vec!["a=[1"]] {
+            let pairs: Vec<String> = pairs.into_iter().map(ToOwned::to_owned).collect();
+            assert!(parameters(&pairs, &Value::Null).is_err(), "{pairs:?}");
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! What is printed: tables for people, JSON and YAML for programs, colour only on a terminal.
+
+use std::io::{self, IsTerminal, Write};
+
+use clap::ValueEnum;
+use comfy_table::{ContentArrangement, Table, presets};
+use model::{Timestamp, Value};
+use serde::Serialize;
+
+use crate::failure::Failure;
+
+/// How a listing is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+    /// For programs and people.
+    Yaml,
+}
+
+/// The flag that chooses it.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Output {
+    /// How to print it.
+    #[arg(short = 'o', long = "output", value_name = "FORMAT", default_value = "table")]
+    pub(crate) format: Format,
+}
+
+/// One column of a table: its title and what of a row it shows.
+pub(crate) struct Column {
+    title: &'static str,
+    cell: Cell,
+}
+
+enum Cell {
+    /// The value at this JSON pointer.
+    At(&'static str),
+    /// The same, a time: cut to seconds.
+    Time(&'static str),
+    /// Something made of the row.
+    Of(fn(&Value) -> String),
+}
+
+impl Column {
+    pub(crate) const fn at(title: &'static str, pointer: &'static str) -> Self {
+        Self { title, cell: Cell::At(pointer) }
+    }
+
+    pub(crate) const fn time(title: &'static str, pointer: &'static str) -> Self {
+        Self { title, cell: Cell::Time(pointer) }
+    }
+
+    pub(crate) const fn of(title: &'static str, cell: fn(&Value) -> String) -> Self {
+        Self { title, cell: Cell::Of(cell) }
+    }
+
+    fn show(&self, row: &Value) -> String {
+        match self.cell {
+            Cell::At(pointer) => row.pointer(pointer).map_or_else(none, plain),
+            Cell::Time(pointer) => {
+                let time = row.pointer(pointer).and_then(Value::as_str);
+                time.and_then(|text| text.parse().ok()).map_or_else(none, seconds)
+            }
+            Cell::Of(cell) => cell(row),
+        }
+    }
+}
+
+fn none() -> String {
+    "-".to_owned()
+}
+
+/// A value as a cell shows it: texts without quotes, lists of them with commas.
+pub(crate) fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => none(),
+        Value::Bool(flag) => if *flag { "yes" } else { "no" }.to_owned(),
+        Value::String(text) if text.is_empty() => none(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) if items.is_empty() => none(),
+        Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(", "),
+        other => model::value::brief(other, 80),
+    }
+}
+
+/// A time without its fractions of a second.
+pub(crate) fn seconds(time: Timestamp) -> String {
+    Timestamp::from_second(time.as_second()).unwrap_or(time).to_string()
+}
+
+/// Prints to stdout. An error means that nobody reads it any more.
+pub(crate) fn say(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    if !text.ends_with('\n') {
+        stdout.write_all(b"\n")?;
+    }
+    Ok(stdout.flush()?)
+}
+
+/// Prints a listing.
+pub(crate) fn list(format: Format, rows: &[Value], columns: &[Column]) -> Result<(), Failure> {
+    match format {
+        Format::Table if rows.is_empty() => say("nothing found"),
+        Format::Table => say(&table(rows, columns)),
+        _ => value(format, &rows),
+    }
+}
+
+/// Prints one thing as JSON or YAML; a table of one thing is YAML, too.
+pub(crate) fn value(format: Format, value: &impl Serialize) -> Result<(), Failure> {
+    let failed = |error: String| Failure::from(io::Error::other(error));
+    let text = match format {
+        Format::Json => serde_json::to_string_pretty(value).map_err(|e| failed(e.to_string()))?,
+        _ => serde_saphyr::to_string(value).map_err(|e| failed(e.to_string()))?,
+    };
+    say(&text)
+}
+
+fn table(rows: &[Value], columns: &[Column]) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(columns.iter().map(|column| column.title));
+    let wide = io::stdout().is_terminal();
+    table.set_content_arrangement(match wide {
+        true => ContentArrangement::Dynamic,
+        // Programs cut lines by themselves: one row, one line.
+        false => ContentArrangement::Disabled,
+    });
+    table.add_rows(rows.iter().map(|row| columns.iter().map(|column| column.show(row))));
+    let last = columns.len().saturating_sub(1);
+    for (n, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, if n == last { 0 } else { 2 }));
+    }
+    table.trim_fmt()
+}
+
+/// Colours that carry no meaning of their own: the words say the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Colour {
+    Red,
+    Green,
+    Yellow,
+    Dim,
+}
+
+/// `text` in a colour, if stdout shows colours.
+pub(crate) fn coloured(colour: Colour, text: &str) -> String {
+    paint(colour, text, wants_colour(io::stdout().is_terminal()))
+}
+
+/// `text` as the beginning of an error on stderr.
+pub(crate) fn error_style(text: &str) -> String {
+    paint(Colour::Red, text, colours_on_stderr())
+}
+
+/// Whether stderr shows colours.
+pub(crate) fn colours_on_stderr() -> bool {
+    wants_colour(io::stderr().is_terminal())
+}
+
+fn paint(colour: Colour, text: &str, on: bool) -> String {
+    let code = match colour {
+        Colour::Red => "31",
+        Colour::Green => "32",
+        Colour::Yellow => "33",
+        Colour::Dim => "2",
+    };
+    if on { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+}
+
+/// See no-color.org: any value but the empty one turns colours off.
+fn wants_colour(terminal: bool) -> bool {
+    terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::expect;
+    use serde_json::json;
+
+    #[test]
+    fn a_row_is_a_line_whatever_it_holds() {
+        let rows = [
+            json!({ "name": "a.b", "on": true, "at": "2026-01-02T03:04:05.678Z", "rules": [] }),
+            json!({ "name": "long.name", "on": false, "at": null, "rules": ["x.y", "x.z"] }),
+        ];
+        let columns = [
+            Column::at("NAME", "/name"),
+            Column::at("ON", "/on"),
+            Column::time("AT", "/at"),
+            Column::at("RULES", "/rules"),
+        ];
+        expect![[r#"
+            NAME       ON   AT                    RULES
+            a.b        yes  2026-01-02T03:04:05Z  -
+            long.name  no   -                     x.y, x.z"#]]
+        .assert_eq(&table(&rows, &columns));
+    }
+
+    #[test]
+    fn colour_is_only_where_it_is_wanted() {
+        assert_eq!(paint(Colour::Red, "x", false), "x");
+        assert_eq!(paint(Colour::Red, "x", true), "\u{1b}[31mx\u{1b}[0m");
+    }
+}
