@@ -223,6 +223,31 @@ async fn a_poll_ends_when_its_condition_holds() {
 }
 
 #[tokio::test]
+async fn a_poll_that_was_satisfied_asks_no_more_while_the_chain_goes_on() {
+    let house = House::new();
+    let counter = house.path("count").display().to_string();
+    house.program(
+        "count",
+        "read",
+        &format!("echo x >>{counter}; echo \"{{\\\"n\\\": $(wc -l <{counter})}}\""),
+    );
+    house.chain(
+        "polls",
+        "",
+        r#"
+        poll("p.count", #{}, |r| r.n >= 2, #{ every: "5ms", deadline: "5s" });
+        sleep("200ms");
+        run("p.count").n
+    "#,
+    );
+    let engine = house.start().await;
+    let id = run(&engine, "p.polls", json!({})).await;
+    let view = ended(&engine, &id).await;
+    assert_eq!(result(&view), &json!(3), "two answers, then the step after the sleep");
+    assert_eq!(view.steps[0].state, engine::view::StepState::Done);
+}
+
+#[tokio::test]
 async fn a_poll_that_is_never_satisfied_ends_at_its_deadline() {
     let house = House::new();
     house.chain(

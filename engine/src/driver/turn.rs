@@ -14,6 +14,7 @@ use store::{Appended, Write};
 use super::ask::{Intention, Lookup};
 use super::datastore::planned;
 use super::run::{Page, Run, Runs};
+use super::schedule::relevant;
 use super::single;
 use crate::core::Trouble;
 use crate::intake;
@@ -72,6 +73,7 @@ impl Run {
             for (path, record) in records {
                 self.record(page, path, record, now).await?;
             }
+            self.close_polls(page, &next, now);
             match next {
                 Next::Pending(steps) => {
                     if !self.intend(page, steps).await? {
@@ -89,6 +91,24 @@ impl Run {
             }
         }
         Ok(())
+    }
+
+    /// A poll that has an answer and is not asked for any more is over: the answer satisfied the
+    /// chain.
+    fn close_polls(&mut self, page: &mut Page, next: &Next, at: Timestamp) {
+        let pending: &[Step] = match next {
+            Next::Pending(steps) => steps,
+            Next::Undo(_) | Next::Finished(_) => &[],
+            Next::Broken(_) => return,
+        };
+        for path in relevant(&self.journal) {
+            let asked = pending.iter().any(|step| step.path == path);
+            let answer = self.journal.entries.get(&path).and_then(|entry| entry.answer.as_ref());
+            if let Some(answer) = answer.filter(|_| !asked) {
+                let (result, attempts) = (StepResult::Done(answer.value.clone()), answer.number);
+                self.note(page, Fact::StepFinished { path, result, attempts, at });
+            }
+        }
     }
 
     async fn finish(&mut self, page: &mut Page, mut outcome: Outcome) -> Result<(), Trouble> {
