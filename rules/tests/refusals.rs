@@ -292,6 +292,10 @@ fn patterns_fit_their_operators() {
           3 |   trigger.a: { startswith: 1 }
                                          ^"#]],
     );
+}
+
+#[test]
+fn patterns_that_are_read_further_are_checked_inside() {
     refuse_criteria(
         "trigger.a: { exists: yes }",
         expect![[r#"
