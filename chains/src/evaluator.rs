@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use expr::{to_dynamic, to_value};
+use model::journal::UndoBegan;
 use model::{
     ErrorKind, ExecutionState, Hash, Journal, Outcome, StepError, Timestamp, UndoReason, Value,
 };
@@ -153,6 +154,9 @@ impl Evaluator {
         if let Some(undo) = &journal.undo {
             return match ended {
                 Ended::Mismatch(error) => Next::Broken(error),
+                Ended::Returned(value) if had_succeeded(journal, undo) => {
+                    self.handle(Outcome::succeeded(value), file)
+                }
                 _ => self.handle(undone(&undo.reason), file),
             };
         }
@@ -217,6 +221,14 @@ fn returned(value: &Dynamic) -> Ended {
             Ended::Failed(StepError::new(ErrorKind::Failed, message))
         }
     }
+}
+
+/// Whether exit handlers had begun before the cut: then the chain had ended well, and handlers
+/// cannot be cancelled.
+fn had_succeeded(journal: &Journal, undo: &UndoBegan) -> bool {
+    let entries = journal.entries.iter().map(|(at, entry)| (at, entry.intended));
+    let records = journal.records.iter().map(|(at, (sequence, _))| (at, *sequence));
+    entries.chain(records).any(|(at, sequence)| at.is_handler() && sequence <= undo.position)
 }
 
 /// The outcome of an execution whose handlers run for `reason`.

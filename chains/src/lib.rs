@@ -25,8 +25,12 @@
 //! assert_eq!(steps[0].path.to_string(), "1");
 //! ```
 
+// rhai's errors are large; it passes them on boxed, and so do we.
+#![allow(clippy::unnecessary_box_returns)]
+
 mod advance;
 mod calls;
+mod check;
 mod compiled;
 mod copy;
 mod evaluator;
@@ -42,6 +46,7 @@ mod replay;
 pub mod testing;
 
 pub use advance::{Advance, Ask, Input, Next, Step};
+pub use check::{Catalog, Signature, actions_named, check};
 pub use evaluator::Evaluator;
 pub use limits::{EVALUATOR_STACK_BYTES, MAX_STEPS};
 pub use options::{PollOptions, Retry, StepOptions};

@@ -147,24 +147,20 @@ fn duration(options: &Map, prefix: &str, name: &str) -> Parsed<Option<Duration>>
 fn whole(options: &Map, prefix: &str, name: &str, max: u32) -> Parsed<Option<u32>> {
     let Some(value) = options.get(name) else { return Ok(None) };
     let number = value.as_u64().and_then(|n| u32::try_from(n).ok());
-    match number.filter(|n| (1..=max).contains(n)) {
-        Some(number) => Ok(Some(number)),
-        None => {
-            let found = brief(value, 40);
-            bad(prefix, name, format!("expected a whole number from 1 to {max}, found {found}"))
-        }
+    if let Some(number) = number.filter(|n| (1..=max).contains(n)) {
+        return Ok(Some(number));
     }
+    let found = brief(value, 40);
+    bad(prefix, name, format!("expected a whole number from 1 to {max}, found {found}"))
 }
 
 fn factor(options: &Map) -> Parsed<Option<f64>> {
     let Some(value) = options.get("backoff") else { return Ok(None) };
-    match value.as_f64().filter(|factor| (1.0..=100.0).contains(factor)) {
-        Some(factor) => Ok(Some(factor)),
-        None => {
-            let found = brief(value, 40);
-            bad("retry.", "backoff", format!("expected a factor from 1 to 100, found {found}"))
-        }
+    if let Some(factor) = value.as_f64().filter(|factor| (1.0..=100.0).contains(factor)) {
+        return Ok(Some(factor));
     }
+    let found = brief(value, 40);
+    bad("retry.", "backoff", format!("expected a factor from 1 to 100, found {found}"))
 }
 
 fn only(options: &Map) -> Parsed<Vec<ErrorKind>> {
@@ -181,16 +177,14 @@ fn only(options: &Map) -> Parsed<Vec<ErrorKind>> {
 fn kind(value: &Value) -> Parsed<ErrorKind> {
     let name = value.as_str().unwrap_or_default();
     let names = || ErrorKind::ALL.iter().filter(|kind| kind.is_catchable()).map(|k| k.as_str());
-    match ErrorKind::parse(name).filter(|kind| kind.is_catchable()) {
-        Some(kind) => Ok(kind),
-        None => {
-            let hint = match suggest(name, names()) {
-                Some(known) => format!("did you mean `{known}`?"),
-                None => format!("there are {}", names().collect::<Vec<_>>().join(", ")),
-            };
-            bad("retry.", "only", format!("{} is not an error kind; {hint}", brief(value, 40)))
-        }
+    if let Some(kind) = ErrorKind::parse(name).filter(|kind| kind.is_catchable()) {
+        return Ok(kind);
     }
+    let hint = match suggest(name, names()) {
+        Some(known) => format!("did you mean `{known}`?"),
+        None => format!("there are {}", names().collect::<Vec<_>>().join(", ")),
+    };
+    bad("retry.", "only", format!("{} is not an error kind; {hint}", brief(value, 40)))
 }
 
 #[cfg(test)]

@@ -4,9 +4,14 @@
 //! binary itself, told by a variable which program to run. The first line of a program says what
 //! its end must show: `compile` for one that is refused, `waits` for one that suspends.
 
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{Sender, channel};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use chains::testing::Trial;
@@ -20,21 +25,19 @@ const LONGEST: Duration = Duration::from_secs(60);
 fn one_program() {
     let Ok(path) = std::env::var(PROGRAM) else { return };
     let text = fs::read_to_string(path).unwrap();
-    let thread = std::thread::Builder::new().stack_size(EVALUATOR_STACK_BYTES);
+    let thread = thread::Builder::new().stack_size(EVALUATOR_STACK_BYTES);
     let end = thread.spawn(move || end_of(&text)).unwrap().join().unwrap();
     println!("end: {end}");
 }
 
 fn end_of(text: &str) -> String {
     let source = Source { file: "a.rhai".to_owned(), text: text.to_owned(), libs: [].into() };
-    match Program::compile(source) {
-        Err(wrong) => format!("compile: {}", wrong[0].message),
-        Ok(_) => {
-            let mut trial = Trial::of(text).params(serde_json::json!([1, 2, 3]));
-            let shown = trial.advance().shown();
-            if trial.waiting().is_empty() { shown } else { format!("waits\n{shown}") }
-        }
+    if let Err(wrong) = Program::compile(source) {
+        return format!("compile: {}", wrong[0].message);
     }
+    let mut trial = Trial::of(text).params(serde_json::json!([1, 2, 3]));
+    let shown = trial.advance().shown();
+    if trial.waiting().is_empty() { shown } else { format!("waits\n{shown}") }
 }
 
 #[test]
@@ -75,6 +78,7 @@ fn wrong_with(path: &Path) -> Option<String> {
     }
 }
 
+/// Whether the process ended well, where it ended in time, and what it printed.
 fn run(path: &Path) -> (Option<bool>, String) {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "one_program", "--nocapture"])
@@ -83,23 +87,29 @@ fn run(path: &Path) -> (Option<bool>, String) {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let status = ended(&mut child);
-    if status.is_none() {
-        child.kill().unwrap();
+    let (send, printed) = channel();
+    listen(child.stdout.take().unwrap(), send.clone());
+    listen(child.stderr.take().unwrap(), send);
+    let deadline = Instant::now() + LONGEST;
+    let mut text = String::new();
+    // Both pipes end with the process.
+    for _ in 0..2 {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let Ok(part) = printed.recv_timeout(left) else {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            return (None, text);
+        };
+        text += &part;
     }
-    let output = child.wait_with_output().unwrap();
-    let text = [output.stdout, output.stderr].concat();
-    (status, String::from_utf8_lossy(&text).into_owned())
+    (Some(child.wait().unwrap().success()), text)
 }
 
-/// Whether the child ended well, once it has.
-fn ended(child: &mut Child) -> Option<bool> {
-    let deadline = Instant::now() + LONGEST;
-    while Instant::now() < deadline {
-        if let Some(status) = child.try_wait().unwrap() {
-            return Some(status.success());
-        }
-        std::thread::yield_now();
-    }
-    None
+fn listen(mut pipe: impl Read + Send + 'static, to: Sender<String>) {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        pipe.read_to_end(&mut bytes).unwrap();
+        // Nobody listens any more where the process took too long.
+        let _ = to.send(String::from_utf8_lossy(&bytes).into_owned());
+    });
 }

@@ -1,6 +1,8 @@
 //! `parallel` and `parallel_map`: branches see nothing of one another, in whatever order their
 //! steps finish.
 
+#![allow(clippy::unwrap_used)]
+
 use chains::testing::Trial;
 use expect_test::expect;
 use model::ErrorKind;

@@ -1,5 +1,7 @@
 //! What the functions of chains do, one journaled call at a time.
 
+#![allow(clippy::unwrap_used)]
+
 use chains::testing::Trial;
 use expect_test::{Expect, expect};
 use model::ErrorKind;
@@ -236,4 +238,16 @@ fn libraries_are_imported_by_name_and_run_steps_as_the_chain_does() {
     expect![[r#"undo.1.1: run core.undo {"name":"db-u"}"#]].assert_eq(&chain.advance().shown());
     chain.done("undo.1.1", json!(null));
     expect![[r#"failed: db-in["db-b","db-c"]db-d (failed)"#]].assert_eq(&chain.advance().shown());
+}
+
+#[test]
+fn an_error_of_the_script_itself_is_caught_too_and_get_reads_it_like_a_steps() {
+    ends(
+        r#"let seen = 0; try { let m = #{}; m.x } catch (e) { seen = [e.message, get(e, "kind", "failed")]; } seen"#,
+        expect![[r#"succeeded ["Property not found: x","failed"]"#]],
+    );
+    ends(
+        r#"let seen = 0; try { throw "no" } catch (e) { seen = get(e, "kind", "failed"); } seen"#,
+        expect![[r#"succeeded "failed""#]],
+    );
 }

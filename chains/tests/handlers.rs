@@ -1,5 +1,7 @@
 //! `undo` and `on_exit`: what runs when a chain fails, is cancelled, or ends well.
 
+#![allow(clippy::unwrap_used)]
+
 use chains::testing::Trial;
 use expect_test::expect;
 use model::{ErrorKind, ExecutionState, UndoReason};
@@ -127,4 +129,14 @@ fn a_handler_cannot_register_another() {
         failed: x (failed)
         handler 1: `undo` cannot be called in a handler: handlers have none (rejected)"#]]
     .assert_eq(&chain.advance().shown());
+}
+
+#[test]
+fn exit_handlers_of_a_chain_that_ended_well_cannot_be_cancelled() {
+    let mut chain = Trial::of(GUARDED);
+    chain.advance().done("4", Value::Null).advance().done("5", Value::Null).advance();
+    chain.undo(UndoReason::Cancelled).advance();
+    assert_eq!(chain.waiting(), ["undo.1.1"]);
+    chain.done("undo.1.1", Value::Null).advance();
+    expect![[r#"succeeded "fine""#]].assert_eq(&chain.shown());
 }

@@ -1,5 +1,7 @@
 //! A journal that does not fit its program: a named error, never a guess.
 
+#![allow(clippy::unwrap_used)]
+
 use chains::testing::Trial;
 use expect_test::{Expect, expect};
 use serde_json::{Value, json};
@@ -63,13 +65,13 @@ fn a_program_that_ends_before_its_journal_does_is_named() {
     changed(
         r#"log("a"); run("core.a", #{ x: 1 });"#,
         expect![
-            "broken: the journal does not fit the program: at step 3 the program makes no such call, the journal holds `run` of `core.b` with {}; the chain's file was changed under a running execution (journal_mismatch)"
+            "broken: the journal does not fit the program: at step 3 the program makes no call, the journal holds `run` of `core.b` with {}; the chain's file was changed under a running execution (journal_mismatch)"
         ],
     );
     changed(
         r#"fail("early")"#,
         expect![
-            "broken: the journal does not fit the program: at step 1 the program makes no such call, the journal holds `log`; the chain's file was changed under a running execution (journal_mismatch)"
+            "broken: the journal does not fit the program: at step 1 the program makes no call, the journal holds `log`; the chain's file was changed under a running execution (journal_mismatch)"
         ],
     );
 }

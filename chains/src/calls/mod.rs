@@ -49,11 +49,6 @@ pub(crate) fn is_host_function(name: &str) -> bool {
     FUNCTIONS.contains(&name) || UNSUPPORTED.contains(&name)
 }
 
-/// The names of all functions of this crate.
-pub(crate) fn names() -> impl Iterator<Item = &'static str> {
-    FUNCTIONS.into_iter()
-}
-
 /// The engine of chains, whose functions act on `host`.
 pub(crate) fn engine(host: &Rc<Host>) -> Engine {
     let mut engine = expr::engine(&LIMITS);

@@ -1,0 +1,198 @@
+//! Calls that name an action, a length of time or options in plain text.
+
+use model::{
+    ActionRef, Diagnostic, Duration, Effect, Location, Map, Timestamp, TriggerType, Value,
+};
+use rhai::{ASTNode, Expr, FnCallExpr, Position, Stmt};
+
+use super::{Catalog, Text, hinted, literal, meant};
+use crate::calls::UNSUPPORTED;
+use crate::compiled::location;
+use crate::options::{PollOptions, StepOptions, parse_max};
+
+/// What is wrong with calls of chains' own functions.
+pub(super) fn check(text: &Text<'_>, catalog: &dyn Catalog) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    let checker = Checker { text, catalog };
+    text.walk(|path| {
+        if let Some((call, position)) = call(path) {
+            found.extend(checker.call(call, position));
+        }
+    });
+    found
+}
+
+/// The actions that calls of `run` and `poll` name in plain text.
+pub(super) fn named(text: &Text<'_>) -> Vec<(ActionRef, Location)> {
+    let mut found = Vec::new();
+    text.walk(|path| {
+        let Some((call, _)) = call(path).filter(|(call, _)| runs(call)) else { return };
+        let Some(Expr::StringConstant(name, position)) = call.args.first() else { return };
+        if let Ok(action) = name.parse() {
+            found.push((action, location(text.file, *position)));
+        }
+    });
+    found
+}
+
+/// The unqualified call that a walk stands at.
+pub(super) fn call<'a>(path: &[ASTNode<'a>]) -> Option<(&'a FnCallExpr, Position)> {
+    let (call, position) = match path.last()? {
+        ASTNode::Expr(Expr::FnCall(call, position))
+        | ASTNode::Stmt(Stmt::FnCall(call, position)) => (call, *position),
+        _ => return None,
+    };
+    (call.namespace.is_empty() && call.op_token.is_none()).then_some((call, position))
+}
+
+fn runs(call: &FnCallExpr) -> bool {
+    matches!(call.name.as_str(), "run" | "poll")
+}
+
+struct Checker<'a> {
+    text: &'a Text<'a>,
+    catalog: &'a dyn Catalog,
+}
+
+impl Checker<'_> {
+    fn call(&self, call: &FnCallExpr, position: Position) -> Vec<Diagnostic> {
+        let name = call.name.as_str();
+        match name {
+            "run" | "poll" => self.action(call, position),
+            "sleep" => self.length(call).into_iter().collect(),
+            "sleep_until" => self.time(call).into_iter().collect(),
+            "emit" => self.event(call).into_iter().collect(),
+            "parallel_map" => {
+                self.options(call.args.get(2), |o| parse_max(o).map_err(|e| e.to_string()))
+            }
+            _ if UNSUPPORTED.contains(&name) => {
+                let message = format!(
+                    "`{name}` is known, but this version of Tripline does not support it yet"
+                );
+                vec![self.text.error(position, message)]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn action(&self, call: &FnCallExpr, position: Position) -> Vec<Diagnostic> {
+        let mut found = if call.name == "run" {
+            self.options(call.args.get(2), |o| {
+                StepOptions::parse(o).map(|_| ()).map_err(|e| e.to_string())
+            })
+        } else {
+            self.options(call.args.get(3), |o| {
+                PollOptions::parse(o).map(|_| ()).map_err(|e| e.to_string())
+            })
+        };
+        let Some(Expr::StringConstant(name, at)) = call.args.first() else { return found };
+        let action: ActionRef = match name.parse() {
+            Ok(action) => action,
+            Err(error) => {
+                found.push(self.text.error(*at, model::name::BadName::to_string(&error)));
+                return found;
+            }
+        };
+        let Some(signature) = self.catalog.get(&action) else {
+            let names = self.catalog.names();
+            let hint = meant(name, names.iter().map(String::as_str));
+            let finding = self.text.error(*at, format!("there is no action `{name}`"));
+            found.push(hinted(finding, hint));
+            return found;
+        };
+        let writes = signature.effect.is_some_and(|effect| effect != Effect::Read);
+        if call.name == "poll" && writes {
+            let message =
+                format!("`poll` repeats its action without end, and `{name}` does not only read");
+            found.push(self.text.error(*at, message));
+        }
+        found.extend(self.parameters(call.args.get(1), &action, &signature.parameters, position));
+        found
+    }
+
+    fn parameters(
+        &self,
+        given: Option<&Expr>,
+        action: &ActionRef,
+        schema: &model::Schema,
+        position: Position,
+    ) -> Vec<Diagnostic> {
+        let entries = match given {
+            None => Vec::new(),
+            Some(expression) => match literal::map(expression) {
+                Some(entries) => entries,
+                None => return Vec::new(),
+            },
+        };
+        let value = |name: &str| entries.iter().find(|entry| entry.name == name);
+        let plain = entries.iter().filter_map(|e| Some((e.name.clone(), e.value.clone()?)));
+        let mut found = Vec::new();
+        for violation in schema.violations(&Value::Object(plain.collect::<Map>())) {
+            let top = violation.path.split('.').next().unwrap_or_default();
+            let entry = value(top);
+            // A required parameter whose value is computed is there.
+            if entry.is_some_and(|entry| entry.value.is_none()) {
+                continue;
+            }
+            let at = entry.map_or(position, |entry| entry.position);
+            let message = format!("`{action}`: {}", violation.message);
+            found.push(hinted(self.text.error(at, message), violation.hint));
+        }
+        for entry in entries.iter().filter(|entry| entry.value.is_none()) {
+            if !schema.properties().contains_key(&entry.name) {
+                let hint = meant(&entry.name, schema.properties().keys().map(String::as_str));
+                let message = format!("`{action}`: unknown parameter `{}`", entry.name);
+                found.push(hinted(self.text.error(entry.position, message), hint));
+            }
+        }
+        found
+    }
+
+    fn options<T>(
+        &self,
+        given: Option<&Expr>,
+        parse: impl Fn(&Map) -> Result<T, String>,
+    ) -> Vec<Diagnostic> {
+        let Some(expression) = given else { return Vec::new() };
+        let Some(entries) = literal::map(expression) else { return Vec::new() };
+        // One at a time, so that each finding has its own place.
+        let wrong = entries.into_iter().filter_map(|entry| {
+            let one = Map::from_iter([(entry.name, entry.value.unwrap_or(Value::Null))]);
+            let computed = one.values().all(Value::is_null);
+            let error = parse(&one).err()?;
+            let unknown = error.contains(": unknown;");
+            (unknown || !computed).then(|| self.text.error(entry.position, error))
+        });
+        wrong.collect()
+    }
+
+    fn length(&self, call: &FnCallExpr) -> Option<Diagnostic> {
+        let argument = call.args.first()?;
+        match literal::value(argument)? {
+            Value::String(length) => {
+                let error = length.parse::<Duration>().err()?;
+                Some(self.text.error(argument.position(), error.to_string()))
+            }
+            number @ Value::Number(_) => {
+                let finding =
+                    self.text.error(argument.position(), "`sleep` needs a length with its unit");
+                Some(finding.with_hint(format!("write sleep(\"{number}s\")")))
+            }
+            _ => None,
+        }
+    }
+
+    fn time(&self, call: &FnCallExpr) -> Option<Diagnostic> {
+        let argument = call.args.first()?;
+        let time = literal::text(argument)?;
+        time.parse::<Timestamp>().err()?;
+        let finding = self.text.error(argument.position(), format!("`{time}` is not a time"));
+        Some(finding.with_hint("write RFC 3339 with a zone, such as `2026-12-24T18:00:00Z`"))
+    }
+
+    fn event(&self, call: &FnCallExpr) -> Option<Diagnostic> {
+        let argument = call.args.first()?;
+        let error = literal::text(argument)?.parse::<TriggerType>().err()?;
+        Some(self.text.error(argument.position(), error.to_string()))
+    }
+}

@@ -1,0 +1,44 @@
+//! Values that stand in a program's text.
+
+use model::{Map, Value};
+use rhai::{Expr, Position};
+
+/// The value of `expression`, where it is plain text. A map keeps the entries that are plain, so
+/// that these can be checked.
+pub(super) fn value(expression: &Expr) -> Option<Value> {
+    match expression {
+        Expr::Map(..) => map(expression).map(|entries| {
+            let plain = entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?)));
+            Value::Object(plain.collect::<Map>())
+        }),
+        Expr::Array(items, _) => items.iter().map(value).collect::<Option<_>>().map(Value::Array),
+        other => expr::to_value(&other.get_literal_value(None)?).ok(),
+    }
+}
+
+/// The text of a string constant.
+pub(super) fn text(expression: &Expr) -> Option<&str> {
+    match expression {
+        Expr::StringConstant(text, _) => Some(text.as_str()),
+        _ => None,
+    }
+}
+
+/// An entry of a map that is written out.
+pub(super) struct Entry {
+    pub(super) name: String,
+    pub(super) position: Position,
+    /// Its value, where that is plain.
+    pub(super) value: Option<Value>,
+}
+
+/// The entries of a map that is written out.
+pub(super) fn map(expression: &Expr) -> Option<Vec<Entry>> {
+    let Expr::Map(entries, _) = expression else { return None };
+    let entry = |(name, value): &(rhai::Ident, Expr)| Entry {
+        name: name.name.to_string(),
+        position: name.pos,
+        value: self::value(value),
+    };
+    Some(entries.0.iter().map(entry).collect())
+}

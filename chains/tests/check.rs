@@ -1,0 +1,269 @@
+//! What `check` says of a program before it runs.
+
+#![allow(clippy::unwrap_used)]
+
+use chains::{Catalog, Program, Signature, Source, actions_named, check};
+use expect_test::{Expect, expect};
+use model::{ActionRef, Effect, Schema};
+use serde_json::json;
+
+struct Actions;
+
+impl Catalog for Actions {
+    fn get(&self, action: &ActionRef) -> Option<Signature> {
+        let (properties, effect) = match action.as_str() {
+            "http.request" => (
+                json!({
+                    "url": { "type": "string", "required": true },
+                    "method": { "type": "string", "enum": ["GET", "POST"] },
+                    "body": {},
+                }),
+                None,
+            ),
+            "core.echo" => (json!({ "text": {} }), Some(Effect::Read)),
+            "aws.rds.ensure" => {
+                (json!({ "size": { "type": "integer" } }), Some(Effect::Idempotent))
+            }
+            _ => return None,
+        };
+        let parameters = Schema::compile(properties.as_object().unwrap()).unwrap();
+        Some(Signature { parameters, effect })
+    }
+
+    fn names(&self) -> Vec<String> {
+        ["http.request", "core.echo", "aws.rds.ensure"].map(str::to_owned).into()
+    }
+}
+
+fn program(text: &str) -> Program {
+    let lib = "fn instance(team) { `db-${team}` }";
+    let libs = [("lib/naming".to_owned(), lib.to_owned())].into();
+    Program::compile(Source { file: "a.rhai".to_owned(), text: text.to_owned(), libs }).unwrap()
+}
+
+fn finds(text: &str, expected: Expect) {
+    let found = check(&program(text), &Actions);
+    let shown: Vec<String> = found
+        .iter()
+        .map(|d| {
+            let hint = d.hint.as_ref().map(|hint| format!(" -- {hint}")).unwrap_or_default();
+            format!("{}:{} {}{hint}", d.at.line, d.at.column, d.message)
+        })
+        .collect();
+    expected.assert_eq(&shown.join("\n"));
+}
+
+#[test]
+fn a_sound_chain_has_no_findings() {
+    finds(
+        r#"
+        import "lib/naming" as naming;
+        const LIMIT = 3;
+        fn url(name) { `https://${name}.${config.domain}/${params.id}` }
+        let name = naming::instance(params.team);
+        undo(|error| run("core.echo", #{ text: error.message }));
+        on_exit(|outcome| log(outcome.state));
+        let all = [];
+        for (item, i) in params.items {
+            if item.skip { continue; }
+            all.push(run("http.request", #{ url: url(item.name), method: "POST", body: #{ i: i } }, #{
+                retry: #{ attempts: params.attempts, only: ["unavailable", "timeout"] }, timeout: "5s",
+            }));
+            undo(|e| run("core.echo", #{ text: item.name }));
+        }
+        let count = all.len;
+        let big = all.filter(|x| x.size > count).map(|x| x.size).reduce(|sum, x| sum + x, 0);
+        let r = parallel([|| run("core.echo", #{ text: name }), || run("core.echo", #{ text: big })]);
+        let mapped = parallel_map(all, |x| run("core.echo", #{ text: x + name }), #{ max: 4 });
+        try { sleep("1h30m"); sleep_until("2030-01-01T00:00:00Z"); } catch (e) { log(e.kind ?? "none"); }
+        let done = poll("core.echo", #{}, |r| r.state == name, #{ every: "5s", max_every: "1m" });
+        let counter = 0;
+        let bump = || { counter += 1; counter };
+        bump.call();
+        switch done.state { "up" => emit("app.up", #{ at: now() }), _ => fail(uuid()) }
+        get(done, "a.b", null) ?? params?.x ?? execution.id
+        "#,
+        expect![""],
+    );
+}
+
+#[test]
+fn what_does_not_exist_is_named_with_what_was_meant() {
+    finds("rnu(\"core.echo\")", expect!["1:1 there is no function `rnu` -- did you mean `run`?"]);
+    finds(
+        "let counter = 1; conter + 1",
+        expect!["1:18 there is no variable `conter` here -- did you mean `counter`?"],
+    );
+    finds(
+        "let name = 1; fn f() { name } f()",
+        expect![
+            "1:24 there is no variable `name` here -- a function sees only its parameters, `params`, `config` and `execution`: pass it on"
+        ],
+    );
+    finds(
+        "let f = |x| x; f(1)",
+        expect!["1:16 `f` is a variable, not a function -- write `f.call(…)`"],
+    );
+    finds(
+        "run(\"core.ehco\")",
+        expect!["1:5 there is no action `core.ehco` -- did you mean `core.echo`?"],
+    );
+    finds(
+        "run(\"echo\")",
+        expect![
+            "1:5 `echo` is not an action reference: expected names joined by dots, such as `core.echo`"
+        ],
+    );
+    finds("run()", expect!["1:1 `run` takes 1 or 2 or 3 arguments, not 0"]);
+    finds(
+        "let l = []; l.pussh(1);",
+        expect!["1:15 there is no method `pussh` -- did you mean `push`?"],
+    );
+    finds(
+        "import \"lib/naming\" as naming; naming::instanc(1); naming::instance(); other::x()",
+        expect![[r#"
+        1:40 `naming` has no function `instanc` -- did you mean `instance`?
+        1:60 `instance` takes 1 argument, not 0
+        1:79 nothing is imported as `other`"#]],
+    );
+    finds(
+        "exit(1)",
+        expect![
+            "1:1 there is no function `exit` -- use `return` at the top of the chain, or `fail(message)`"
+        ],
+    );
+    finds(
+        "approve(\"go?\"); lock(\"a\", || 1)",
+        expect![[r#"
+        1:1 `approve` is known, but this version of Tripline does not support it yet
+        1:17 `lock` is known, but this version of Tripline does not support it yet"#]],
+    );
+}
+
+#[test]
+fn literal_parameters_are_held_against_the_schema() {
+    finds(
+        "run(\"http.request\", #{ method: \"PUT\", ulr: params.url })",
+        expect![[r#"
+        1:1 `http.request`: missing parameter `url` -- `url` is a value of type string
+        1:24 `http.request`: `method`: expected one of "GET" or "POST", found "PUT"
+        1:39 `http.request`: unknown parameter `ulr` -- did you mean `url`?"#]],
+    );
+    finds(
+        "run(\"http.request\")",
+        expect!["1:1 `http.request`: missing parameter `url` -- `url` is a value of type string"],
+    );
+    finds(
+        "run(\"aws.rds.ensure\", #{ size: \"big\" })",
+        expect![[r#"1:26 `aws.rds.ensure`: `size`: expected type "integer", found "big""#]],
+    );
+    finds("let p = #{}; run(\"http.request\", p)", expect![]);
+    finds(
+        "parallel([|| [1].map(|x| run(\"aws.rds.ensure\", #{ size: x, name: x }))])",
+        expect!["1:60 `aws.rds.ensure`: unknown parameter `name`"],
+    );
+}
+
+#[test]
+fn literal_options_and_lengths_are_checked() {
+    finds(
+        "run(\"core.echo\", #{}, #{ retyr: params.x, timeout: 30, deadline: \"soon\" })",
+        expect![[r#"
+        1:26 option `retyr`: unknown; did you mean `retry`?
+        1:43 option `timeout`: expected a duration such as "30s", found 30
+        1:56 option `deadline`: `soon` is not a duration: expected numbers with units ms, s, m, h, d or w, such as `30s` or `1h30m`, at most ten years"#]],
+    );
+    finds(
+        "run(\"core.echo\", #{}, #{ retry: #{ attempts: 0 } })",
+        expect!["1:26 option `retry.attempts`: expected a whole number from 1 to 1000, found 0"],
+    );
+    finds(
+        "run(\"core.echo\", #{}, #{ retry: #{ only: [\"timeuot\"] } })",
+        expect![[
+            r#"1:26 option `retry.only`: "timeuot" is not an error kind; did you mean `timeout`?"#
+        ]],
+    );
+    finds(
+        "poll(\"core.echo\", #{}, |r| true, #{ evry: \"1s\" })",
+        expect!["1:37 option `evry`: unknown; did you mean `every`?"],
+    );
+    finds(
+        "poll(\"aws.rds.ensure\", #{}, |r| true)",
+        expect![
+            "1:6 `poll` repeats its action without end, and `aws.rds.ensure` does not only read"
+        ],
+    );
+    finds(
+        "parallel_map([1], |x| x, #{ max: 0 })",
+        expect!["1:29 option `max`: expected a whole number from 1 to 1000, found 0"],
+    );
+    finds(
+        "sleep(5); sleep(\"5 minutes\"); sleep_until(\"tomorrow\"); emit(\"built\", 1)",
+        expect![[r#"
+        1:7 `sleep` needs a length with its unit -- write sleep("5s")
+        1:17 `5 minutes` is not a duration: expected numbers with units ms, s, m, h, d or w, such as `30s` or `1h30m`, at most ten years
+        1:43 `tomorrow` is not a time -- write RFC 3339 with a zone, such as `2026-12-24T18:00:00Z`
+        1:61 `built` is not a trigger type: expected names joined by dots, such as `git.push`"#]],
+    );
+}
+
+#[test]
+fn a_kept_closure_that_captures_what_changes_is_refused() {
+    finds(
+        "let all = [];\nfor x in [1, 2] {\n  all.push(|| run(\"core.echo\", #{ text: x }));\n}\nparallel(all)",
+        expect![
+            "3:41 the closure captures the loop's variable `x` and is called after it has changed -- use `parallel_map(list, |x| …)`, or capture a copy: `let y = x;`"
+        ],
+    );
+    finds(
+        "let all = []; for (x, i) in [1] { all += || i; } parallel(all)",
+        expect![
+            "1:45 the closure captures the loop's variable `i` and is called after it has changed -- use `parallel_map(list, |i| …)`, or capture a copy: `let y = i;`"
+        ],
+    );
+    finds("let all = []; for x in [1] { let y = x; all.push(|| y); } parallel(all)", expect![]);
+    finds(
+        "let n = 1; let f = || n; n = 2; f.call()",
+        expect![
+            "1:23 the closure captures `n`, which is assigned again in line 1: it will see the last value -- capture a copy: `let y = n;`"
+        ],
+    );
+    finds(
+        "let n = 0; let all = []; while n < 3 { n += 1; all.push(|| n); } parallel(all)",
+        expect![
+            "1:60 the closure captures `n`, which is assigned again in line 1: it will see the last value -- capture a copy: `let y = n;`"
+        ],
+    );
+    finds(
+        "let x = [1]; x.map(|v| x.len)",
+        expect![
+            "1:24 the closure reads `x`, whose own method calls it -- take what it needs before: `let n = x.len;`"
+        ],
+    );
+    finds("let x = [1]; let n = x.len; x.map(|v| n)", expect![]);
+    finds("for x in [1] { parallel([|| log(x)]); }", expect![]);
+}
+
+#[test]
+fn findings_show_their_line() {
+    let found = check(&program("let a = 1;\n  run(\"core.ehco\", #{ text: a })"), &Actions);
+    expect![[r#"
+        error: there is no action `core.ehco`
+          at a.rhai:2:7
+          2 |   run("core.ehco", #{ text: a })
+                    ^
+          hint: did you mean `core.echo`?"#]]
+    .assert_eq(&found[0].to_string());
+}
+
+#[test]
+fn the_actions_that_a_chain_names_are_listed() {
+    let program = program(
+        "run(\"core.echo\"); parallel([|| poll(\"http.request\", #{}, |r| true)]); run(params.x)",
+    );
+    let named: Vec<String> = actions_named(&program)
+        .iter()
+        .map(|(action, at)| format!("{action} {}:{}", at.line, at.column))
+        .collect();
+    expect!["core.echo 1:5, http.request 1:37"].assert_eq(&named.join(", "));
+}
