@@ -15,7 +15,8 @@ use rhai::{
     ParseErrorType, Position, Scope, Stmt,
 };
 
-use crate::{Limits, NotJson, engine, to_dynamic, to_value};
+use crate::reads::{Reads, is_whole, part};
+use crate::{Limits, engine, to_value};
 
 /// Compiled programs kept at a time; beyond it all are let go and compiled again when needed.
 const MAX_PROGRAMS: usize = 16_384;
@@ -27,8 +28,8 @@ const KEYWORDS: [&str; 6] = ["type_of", "call", "curry", "is_shared", "is_def_va
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expression {
     source: Arc<str>,
-    /// The names in scope that it reads.
-    reads: Vec<&'static str>,
+    /// What it reads of the names in scope.
+    reads: Reads,
     /// `trigger.a.b` as its parts.
     path: Option<Vec<String>>,
     /// Whether a closure in it captures a name in scope.
@@ -61,7 +62,7 @@ pub struct Failed {
     pub column: usize,
 }
 
-/// The values that names stand for; each is converted once, and only if an expression reads it.
+/// The values that names stand for. What is read whole is converted once, the rest as it is read.
 #[derive(Debug)]
 pub struct Frame<'v> {
     values: BTreeMap<&'static str, &'v Value>,
@@ -92,12 +93,31 @@ impl<'v> Frame<'v> {
         self.values.insert(name, value);
     }
 
-    fn convert(&mut self, name: &'static str) -> Result<(), NotJson> {
-        if !self.converted.contains(name) {
-            let value = self.values.get(name).copied().unwrap_or(&Value::Null);
-            // A constant: a method that would change it for the expressions after is refused.
-            self.converted.push_constant_dynamic(name, to_dynamic(value)?);
+    /// Makes everything that is read available to rhai; answers how much of it to keep.
+    fn convert(&mut self, reads: &Reads) -> Result<usize, Failed> {
+        let (whole, parts): (Vec<_>, Vec<_>) = reads.iter().partition(|(_, r)| is_whole(r));
+        for (name, chains) in whole {
+            self.push(name, chains)?;
         }
+        let kept = self.converted.len();
+        let pushed = parts.into_iter().try_for_each(|(name, chains)| self.push(name, chains));
+        if pushed.is_err() {
+            // A part left behind would pass for the whole.
+            self.converted.rewind(kept);
+        }
+        pushed.map(|()| kept)
+    }
+
+    fn push(&mut self, name: &'static str, chains: &[Vec<String>]) -> Result<(), Failed> {
+        if self.converted.contains(name) {
+            return Ok(());
+        }
+        let value = self.values.get(name).copied().unwrap_or(&Value::Null);
+        let chains: Vec<&[String]> = chains.iter().map(Vec::as_slice).collect();
+        let part = part(value, &chains)
+            .map_err(|error| Failed::whole(format!("`{name}` cannot be read: {error}")))?;
+        // A constant: a method that would change it for the expressions after is refused.
+        self.converted.push_constant_dynamic(name, part);
         Ok(())
     }
 
@@ -144,27 +164,22 @@ impl Interpreter {
     pub fn check(&self, source: &str) -> Result<Expression, BadExpression> {
         let source = source.trim_end();
         if let Some(path) = self.plain_path(source) {
-            let reads = self.names.iter().filter(|name| path[0] == **name).copied().collect();
-            return Ok(Expression {
-                source: source.into(),
-                reads,
-                path: Some(path),
-                captures: false,
-            });
+            let root = self.names.iter().find(|name| path[0] == **name);
+            let reads = root.map(|root| Reads::of(root, &path[1..])).unwrap_or_default();
+            let path = Some(path);
+            return Ok(Expression { source: source.into(), reads, path, captures: false });
         }
         let program = self.compile(source).map_err(|error| self.describe(&error))?;
         self.examine(source, &program)
     }
 
     fn examine(&self, source: &str, program: &AST) -> Result<Expression, BadExpression> {
-        let mut reads = BTreeSet::new();
+        let mut reads = Reads::default();
         let mut captures = false;
         let mut refused = None;
         program.walk(&mut |nodes: &[ASTNode]| {
+            reads.note(nodes, &self.names);
             match nodes.last() {
-                Some(ASTNode::Expr(Expr::Variable(variable, ..))) => {
-                    reads.extend(self.names.iter().find(|name| variable.1 == **name));
-                }
                 Some(
                     ASTNode::Expr(Expr::FnCall(call, at)) | ASTNode::Stmt(Stmt::FnCall(call, at)),
                 ) => {
@@ -178,7 +193,6 @@ impl Interpreter {
             }
             refused.is_none()
         });
-        let reads = reads.into_iter().collect();
         match refused {
             Some(error) => Err(error),
             None => Ok(Expression { source: source.into(), reads, path: None, captures }),
@@ -201,13 +215,11 @@ impl Interpreter {
     }
 
     fn run(&self, expression: &Expression, frame: &mut Frame<'_>) -> Result<Dynamic, Failed> {
-        for name in &expression.reads {
-            let unfit = |error| Failed::whole(format!("`{name}` cannot be read: {error}"));
-            frame.convert(name).map_err(unfit)?;
-        }
         let program = self.program(&expression.source)?;
+        let kept = frame.convert(&expression.reads)?;
         self.copies.set(expression.captures);
         let result = self.engine.eval_ast_with_scope(&mut frame.converted, &program);
+        frame.converted.rewind(kept);
         result.map_err(|error| Failed::from_rhai(*error))
     }
 
@@ -574,10 +586,59 @@ mod tests {
     fn a_plain_path_passes_what_rhai_could_not_hold() {
         let data = json!({ "n": u64::MAX, "other": 1 });
         assert_eq!(evaluate("trigger.n", &data), "18446744073709551615");
+        assert_eq!(evaluate("trigger.other + 1", &data), "2");
         assert_eq!(
-            evaluate("trigger.other + 1", &data),
+            evaluate("trigger.n + 1", &data),
             "failed 1:1 `trigger` cannot be read: the value holds the number 18446744073709551615, which does not fit into 64 bits with a sign"
         );
+    }
+
+    #[test]
+    fn a_part_that_cannot_be_read_leaves_nothing_behind() {
+        let interpreter = interpreter();
+        let (config, trigger) = (json!({ "a": 1, "b": 2 }), json!({ "n": u64::MAX, "m": 3 }));
+        let mut frame = Frame::new();
+        frame.set("config", &config);
+        frame.set("trigger", &trigger);
+        let mut evaluate = |source| {
+            let expression = interpreter.check(source).unwrap();
+            interpreter.evaluate(&expression, &mut frame)
+        };
+        assert!(evaluate("config.a + trigger.n").is_err());
+        assert_eq!(evaluate("config.b + trigger.m"), Ok(json!(5)));
+    }
+
+    /// What an expression does not name is not there for it: nothing may tell.
+    #[test]
+    fn reading_a_part_answers_what_reading_all_would() {
+        let interpreter = interpreter();
+        let data = data();
+        for source in [
+            "trigger.in.match",
+            "trigger.in.nope == 1",
+            "trigger.nope.deeper == 1",
+            "trigger.kind.nope == 1",
+            "trigger.none?.nope ?? 3",
+            "trigger.list[1] + trigger.size",
+            "trigger.items[0].a + trigger.items.len()",
+            "trigger.items[0].b",
+            "trigger.in.keys()",
+            "trigger.in == #{ \"match\": true } && trigger.in.match",
+            "trigger.keys().len()",
+            "trigger[\"size\"] + trigger.list.len",
+            "\"kind\" in trigger && trigger.kind.len == 7",
+            "trigger.items.some(|x| x.a == trigger.size - 3)",
+            "[trigger.in, trigger.in.match, get(trigger.in, \"match\", 1)]",
+        ] {
+            let part = interpreter.check(source).unwrap();
+            let whole = Expression { reads: Reads::of("trigger", &[]), ..part.clone() };
+            let evaluate = |expression| {
+                let mut frame = Frame::new();
+                frame.set("trigger", &data);
+                interpreter.evaluate(expression, &mut frame)
+            };
+            assert_eq!(evaluate(&part), evaluate(&whole), "{source}");
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub mod engine;
 pub mod json;
 mod lookup;
 mod order;
+mod reads;
 pub mod template;
 mod words;
 
