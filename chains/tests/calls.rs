@@ -186,6 +186,21 @@ fn a_poll_waits_until_an_answer_satisfies() {
 }
 
 #[test]
+fn a_condition_that_fails_settles_the_poll_and_fails_again_on_replay() {
+    let text = r#"
+        let seen = ();
+        try { poll("core.get", #{}, |r| r.state == "up") } catch (e) { seen = e.message.contains("state"); }
+        run("core.a", #{ seen: seen })
+    "#;
+    let mut chain = Trial::of(text);
+    chain.advance().answered("1", json!({})).advance();
+    let asked = expect![[r#"2: run core.a {"seen":true}"#]];
+    asked.assert_eq(&chain.shown());
+    chain.done("1", json!({})).advance();
+    asked.assert_eq(&chain.shown());
+}
+
+#[test]
 fn the_condition_of_a_poll_only_looks() {
     for (condition, error) in [
         (

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use model::Value;
+use model::fact::StepResult;
 use rhai::{Dynamic, Engine, FnPtr, Map, NativeCallContext};
 
 use super::run::{action_ref, result, value_of};
@@ -63,6 +64,12 @@ fn poll(
             }
             let position = host.place(context);
             Err(host.wait(Step { path, ask: asked, position }))
+        }
+        // The answer that settled it. The condition may have failed on it, and fails again.
+        Said::Result(StepResult::Done(answer)) => {
+            let answer = value_of(&answer)?;
+            satisfies(host, context, until, answer.clone())?;
+            Ok(answer)
         }
         said => result(&said),
     }
