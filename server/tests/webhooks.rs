@@ -1,0 +1,112 @@
+//! Webhooks: signed requests become events, everything else is refused and counted.
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+mod support;
+
+use std::time::Duration;
+
+use hmac::{Hmac, KeyInit, Mac};
+use reqwest::{Method, RequestBuilder};
+use serde_json::json;
+use sha2::Sha256;
+use support::{SECRET, Served, send};
+
+const HOOK: &str = "/webhooks/shop/hook";
+const BODY: &str = r#"{"item": "bike"}"#;
+
+fn signature(body: &str) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
+    mac.update(body.as_bytes());
+    let bytes = mac.finalize().into_bytes();
+    bytes.iter().fold("sha256=".to_owned(), |text, byte| format!("{text}{byte:02x}"))
+}
+
+fn signed(served: &Served, body: &str) -> RequestBuilder {
+    served.hook(HOOK, body).header("x-signature", signature(body))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signed_request_is_an_event_and_told_again_it_is_a_duplicate() {
+    let served = Served::start().await;
+    let deliver = || send(signed(&served, BODY).header("x-delivery", "d-1"));
+    assert_eq!(deliver().await.status, 202);
+    assert_eq!(deliver().await.status, 200);
+    let executions = served.get("/api/v1/executions?rule=shop.hook").await.json();
+    assert_eq!(executions["items"].as_array().unwrap().len(), 1);
+    let id = executions["items"][0]["id"].as_str().unwrap();
+    let execution = served.ended(id).await;
+    assert_eq!(execution["outcome"]["result"], json!({ "shipped": "bike" }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_event_is_refused_counted_and_not_stored() {
+    let served = Served::start().await;
+    let unsigned = served.hook(HOOK, BODY);
+    send(unsigned).await.problem(401, "missing_signature");
+    let forged = served.hook(HOOK, BODY).header("x-signature", signature("other"));
+    send(forged).await.problem(401, "bad_signature");
+    let large = format!(r#"{{"item": "{}"}}"#, "x".repeat(1024));
+    send(signed(&served, &large)).await.problem(413, "too_large");
+    send(signed(&served, "not json")).await.problem(400, "malformed");
+    for path in ["/webhooks/shop/nothing", "/webhooks/shop", "/api/v1/executions", "/healthz"] {
+        send(served.hook(path, BODY)).await.problem(404, "not_found");
+    }
+    let sensor = served.get("/api/v1/sensors/shop%2Fhook").await.json();
+    let refused = &sensor["refused"];
+    for kind in ["missing_signature", "bad_signature", "too_large", "malformed"] {
+        assert_eq!(refused[kind], 1, "{kind}: {refused}");
+    }
+    let events = served.get("/api/v1/events").await.json();
+    assert_eq!(events["items"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn something_else_than_json_is_refused_by_its_type() {
+    let served = Served::start().await;
+    let address = served.running.webhooks().borrow().unwrap();
+    let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
+    let form = client
+        .request(Method::POST, format!("http://{address}{HOOK}"))
+        .header("content-type", "application/x-www-form-urlencoded")
+        .header("x-signature", signature("a=1"))
+        .body("a=1");
+    send(form).await.problem(415, "not_json");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_listener_is_there_exactly_while_a_webhook_sensor_is() {
+    let served = Served::start().await;
+    let mut webhooks = served.running.webhooks();
+    assert!(webhooks.borrow_and_update().is_some());
+    let sensor = served.folder.path().join("packs/shop/sensors/hook.yaml");
+    let rule = served.folder.path().join("packs/shop/rules/hook.yaml");
+    let (kept, kept_rule) = (std::fs::read(&sensor).unwrap(), std::fs::read(&rule).unwrap());
+    let changed = async |webhooks: &mut tokio::sync::watch::Receiver<_>| {
+        let soon = Duration::from_secs(30);
+        tokio::time::timeout(soon, webhooks.changed()).await.unwrap().unwrap();
+    };
+    std::fs::remove_file(&rule).unwrap();
+    std::fs::remove_file(&sensor).unwrap();
+    served.post("/api/v1/reload", json!({})).await;
+    changed(&mut webhooks).await;
+    assert_eq!(*webhooks.borrow_and_update(), None);
+    std::fs::write(&sensor, kept).unwrap();
+    std::fs::write(&rule, kept_rule).unwrap();
+    served.post("/api/v1/reload", json!({})).await;
+    changed(&mut webhooks).await;
+    let open = webhooks.borrow_and_update().is_some();
+    assert!(open);
+    assert_eq!(send(signed(&served, BODY)).await.status, 202);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sensor_without_its_secret_asks_to_come_again() {
+    let served = Served::start().await;
+    let sensor = served.folder.path().join("packs/shop/sensors/hook.yaml");
+    let text = std::fs::read_to_string(&sensor).unwrap().replace("secret }", "missing }");
+    std::fs::write(&sensor, text).unwrap();
+    served.post("/api/v1/reload", json!({})).await;
+    let answer = send(signed(&served, BODY)).await;
+    answer.problem(503, "unavailable");
+    assert!(answer.headers.contains_key("retry-after"));
+}
