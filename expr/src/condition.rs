@@ -8,15 +8,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use model::diagnostic::suggest;
 use model::{Timestamp, Value};
-use rhai::{
-    AST, ASTNode, Dynamic, Engine, EvalAltResult, Expr, FnCallExpr, LexError, ParseError,
-    ParseErrorType, Position, Scope, Stmt,
-};
+use rhai::{AST, ASTNode, Dynamic, Engine, Expr, FnCallExpr, ParseError, Position, Scope, Stmt};
 
-use crate::reads::{Reads, is_whole, part};
+use crate::fault::{describe, miscounted, unknown_function};
+use crate::reads::Reads;
 use crate::{Limits, engine, to_value};
+
+pub use crate::fault::{BadExpression, Failed};
+pub use crate::frame::Frame;
 
 /// Compiled programs kept at a time; beyond it all are let go and compiled again when needed.
 const MAX_PROGRAMS: usize = 16_384;
@@ -36,39 +36,6 @@ pub struct Expression {
     captures: bool,
 }
 
-/// An expression that cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct BadExpression {
-    /// What is wrong.
-    pub message: String,
-    /// Line in the text, from 1.
-    pub line: usize,
-    /// Column in characters, from 1.
-    pub column: usize,
-    /// What to do.
-    pub hint: Option<String>,
-}
-
-/// An evaluation that failed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct Failed {
-    /// What went wrong.
-    pub message: String,
-    /// Line in the expression, from 1.
-    pub line: usize,
-    /// Column in characters, from 1.
-    pub column: usize,
-}
-
-/// The values that names stand for. What is read whole is converted once, the rest as it is read.
-#[derive(Debug)]
-pub struct Frame<'v> {
-    values: BTreeMap<&'static str, &'v Value>,
-    converted: Scope<'static>,
-}
-
 /// Checks and evaluates expressions; lives on one thread.
 #[derive(Debug)]
 pub struct Interpreter {
@@ -79,60 +46,6 @@ pub struct Interpreter {
     copies: Rc<Cell<bool>>,
     functions: OnceCell<BTreeMap<String, BTreeSet<usize>>>,
     programs: RefCell<HashMap<Arc<str>, Rc<AST>>>,
-}
-
-impl<'v> Frame<'v> {
-    /// No names yet.
-    pub fn new() -> Self {
-        Self { values: BTreeMap::new(), converted: Scope::new() }
-    }
-
-    /// Lets `name` stand for `value`, whatever it stood for before.
-    pub fn set(&mut self, name: &'static str, value: &'v Value) {
-        let _ = self.converted.remove::<Dynamic>(name);
-        self.values.insert(name, value);
-    }
-
-    /// Makes everything that is read available to rhai; answers how much of it to keep.
-    fn convert(&mut self, reads: &Reads) -> Result<usize, Failed> {
-        let (whole, parts): (Vec<_>, Vec<_>) = reads.iter().partition(|(_, r)| is_whole(r));
-        for (name, chains) in whole {
-            self.push(name, chains)?;
-        }
-        let kept = self.converted.len();
-        let pushed = parts.into_iter().try_for_each(|(name, chains)| self.push(name, chains));
-        if pushed.is_err() {
-            // A part left behind would pass for the whole.
-            self.converted.rewind(kept);
-        }
-        pushed.map(|()| kept)
-    }
-
-    fn push(&mut self, name: &'static str, chains: &[Vec<String>]) -> Result<(), Failed> {
-        if self.converted.contains(name) {
-            return Ok(());
-        }
-        let value = self.values.get(name).copied().unwrap_or(&Value::Null);
-        let chains: Vec<&[String]> = chains.iter().map(Vec::as_slice).collect();
-        let part = part(value, &chains)
-            .map_err(|error| Failed::whole(format!("`{name}` cannot be read: {error}")))?;
-        // A constant: a method that would change it for the expressions after is refused.
-        self.converted.push_constant_dynamic(name, part);
-        Ok(())
-    }
-
-    /// What stands at a plain path, where every step is a map's key.
-    fn find(&self, path: &[String]) -> Option<&'v Value> {
-        let (root, steps) = path.split_first()?;
-        let root = self.values.get(root.as_str()).copied()?;
-        steps.iter().try_fold(root, |value, step| value.as_object()?.get(step))
-    }
-}
-
-impl Default for Frame<'_> {
-    fn default() -> Self {
-        Self::new()
-    }
 }
 
 impl Interpreter {
@@ -169,7 +82,7 @@ impl Interpreter {
             let path = Some(path);
             return Ok(Expression { source: source.into(), reads, path, captures: false });
         }
-        let program = self.compile(source).map_err(|error| self.describe(&error))?;
+        let program = self.compile(source).map_err(|error| describe(&error, &self.names))?;
         self.examine(source, &program)
     }
 
@@ -271,92 +184,6 @@ impl Interpreter {
             None => Some(unknown_function(call, at, functions)),
         }
     }
-
-    fn describe(&self, error: &ParseError) -> BadExpression {
-        let (message, hint) = match &*error.0 {
-            ParseErrorType::VariableUndefined(name) => {
-                let known = self.names.join(", ");
-                let hint = match suggest(name, self.names.iter().copied()) {
-                    Some(meant) => format!("did you mean `{meant}`?"),
-                    None => format!("known here: {known}; a text stands in quotes"),
-                };
-                (format!("`{name}` is not known here"), Some(hint))
-            }
-            ParseErrorType::UnexpectedEOF => ("the expression is incomplete".to_owned(), None),
-            ParseErrorType::BadInput(LexError::UnexpectedInput(found)) => {
-                let hint = match found.as_str() {
-                    "=" => "`==` compares",
-                    "and" | "or" | "not" => "write `&&`, `||`, `!`",
-                    _ => "one expression may stand here, no statements",
-                };
-                (format!("unexpected `{found}`"), Some(hint.to_owned()))
-            }
-            ParseErrorType::BadInput(LexError::UnterminatedString) => {
-                let hint =
-                    "close the text; in YAML ` #` begins a comment, unless the whole is quoted";
-                ("a text has no closing quote".to_owned(), Some(hint.to_owned()))
-            }
-            ParseErrorType::BadInput(LexError::MalformedChar(text)) => {
-                (format!("'{text}' is not a text"), Some("texts stand in double quotes".to_owned()))
-            }
-            other => (other.to_string(), None),
-        };
-        BadExpression { hint, ..BadExpression::new(message, error.1) }
-    }
-}
-
-impl BadExpression {
-    fn new(message: String, at: Position) -> Self {
-        Self {
-            message,
-            line: at.line().unwrap_or(1),
-            column: at.position().unwrap_or(1).max(1),
-            hint: None,
-        }
-    }
-}
-
-impl Failed {
-    fn whole(message: String) -> Self {
-        Self { message, line: 1, column: 1 }
-    }
-
-    fn from_rhai(error: EvalAltResult) -> Self {
-        let mut error = error;
-        while let EvalAltResult::ErrorInFunctionCall(_, _, inner, _) = error {
-            error = *inner;
-        }
-        let at = error.take_position();
-        Self {
-            message: spoken(&error),
-            line: at.line().unwrap_or(1),
-            column: at.position().unwrap_or(1).max(1),
-        }
-    }
-}
-
-/// rhai's error in our words.
-fn spoken(error: &EvalAltResult) -> String {
-    match error {
-        EvalAltResult::ErrorPropertyNotFound(name, _) => {
-            format!(
-                "missing property `{name}`: use get(…, \"{name}\", default) where it may be absent"
-            )
-        }
-        EvalAltResult::ErrorDotExpr(text, _) => match text.split('\'').collect::<Vec<_>>()[..] {
-            [_, name, _, "()", ..] => format!("`{name}` of null: use `??` where it may be null"),
-            [_, name, _, kind, ..] => format!("`{name}` of a value of type {kind}"),
-            _ => text.clone(),
-        },
-        EvalAltResult::ErrorRuntime(text, _) if text.is_string() => text.to_string(),
-        EvalAltResult::ErrorNonPureMethodCallOnConstant(name, _) => {
-            format!("`{name}` would change an event: an expression only reads")
-        }
-        EvalAltResult::ErrorTooManyOperations(_) => {
-            "the expression takes too long: it is for small decisions".to_owned()
-        }
-        other => other.to_string(),
-    }
 }
 
 /// rhai shares what a closure captures, and `trigger.list.some(|x| x == trigger.y)` would read a
@@ -383,28 +210,6 @@ fn known_functions(engine: &Engine) -> BTreeMap<String, BTreeSet<usize>> {
         known.entry(name).or_default().insert(count);
     }
     known
-}
-
-fn unknown_function<T>(
-    call: &FnCallExpr,
-    at: Position,
-    known: &BTreeMap<String, T>,
-) -> BadExpression {
-    let name = call.name.as_str();
-    let plain = known.keys().map(String::as_str).filter(|name| !name.contains('$'));
-    let hint = suggest(name, plain).map(|meant| format!("did you mean `{meant}`?"));
-    BadExpression { hint, ..BadExpression::new(format!("unknown function `{name}`"), at) }
-}
-
-fn miscounted(
-    call: &FnCallExpr,
-    at: Position,
-    counts: impl Iterator<Item = usize>,
-) -> BadExpression {
-    let counts: Vec<String> = counts.map(|count| count.to_string()).collect();
-    let (name, found) = (&call.name, call.args.len());
-    let message = format!("`{name}` takes {} parameters, not {found}", counts.join(" or "));
-    BadExpression::new(message, at)
 }
 
 #[cfg(test)]

@@ -16,6 +16,8 @@
 
 pub mod condition;
 pub mod engine;
+mod fault;
+mod frame;
 pub mod json;
 mod lookup;
 mod order;
