@@ -72,7 +72,8 @@ impl<'n> Fields<'n> {
         let field = self.optional(name);
         // What is not a map at all is reported once, not once a field.
         if field.node.is_none() && self.node.as_map().is_some() {
-            self.report(self.node.error(format!("missing field `{name}`")));
+            let finding = self.node.error(format!("missing field `{name}`"));
+            self.report(finding.with_hint(format!("add `{name}:` to the map that begins here")));
         }
         field
     }
@@ -217,7 +218,8 @@ impl<'n> Field<'_, 'n> {
     pub fn list(self) -> Option<&'n [Node]> {
         let node = self.node?;
         if node.as_list().is_none() {
-            self.misfit(node, "a list", None);
+            let hint = node.as_str().map(|text| format!("write it as a list: [{text}]"));
+            self.misfit(node, "a list", hint);
         }
         node.as_list()
     }

@@ -26,4 +26,4 @@ mod tree;
 
 pub use fields::{Field, Fields};
 pub use node::{Document, Entry, Key, Kind, Node};
-pub use tree::{MAX_BYTES, MAX_DEPTH, parse, parse_bytes};
+pub use tree::{MAX_BYTES, MAX_DEPTH, parse, parse_bytes, text};

@@ -61,9 +61,46 @@ fn explain(error: &Error) -> (String, Option<String>) {
     }
 }
 
+/// The library's words, or better ones.
 fn spoken(error: &Error) -> String {
-    UserMessageFormatter.format_message(error).trim_end().to_owned()
+    let text = UserMessageFormatter.format_message(error).trim_end().to_owned();
+    let plain = WORDS.iter().find(|(begins, ..)| text.starts_with(begins));
+    plain.map_or(text, |(_, plain, _)| (*plain).to_owned())
 }
+
+/// How the library's message begins, what we say instead, what to do.
+const WORDS: [(&str, &str, &str); 6] = [
+    (
+        "mapping values are not allowed",
+        "a `:` cannot stand here",
+        "quote a value that holds `: `, and indent the fields of one map alike",
+    ),
+    (
+        "while parsing a flow mapping",
+        "a `,` or `}` is expected here",
+        "close every `{` and `[` that is open above",
+    ),
+    (
+        "while parsing a flow sequence",
+        "a `,` or `]` is expected here",
+        "close every `{` and `[` that is open above",
+    ),
+    (
+        "illegal placement of ':'",
+        "a `:` cannot stand here",
+        "close every `{` and `[` that is open above",
+    ),
+    (
+        "while parsing a block mapping",
+        "this line belongs to no map above it",
+        "indent the fields of one map alike",
+    ),
+    (
+        "invalid indentation in multiline quoted",
+        "a quoted text goes on here, and is indented less than where it begins",
+        "close the quote above",
+    ),
+];
 
 /// Slips whose error message alone does not say what to do.
 fn slip(error: &Error, source: &Source, at: Place) -> Option<String> {
@@ -98,5 +135,6 @@ pub(crate) fn not_utf8(file: &str, bytes: &[u8], error: Utf8Error) -> Diagnostic
     let line = valid.matches('\n').count() + 1;
     let column = valid.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
     let at = Location { file: file.to_owned(), line, column };
-    Diagnostic::error(at, "the file is not UTF-8 text").with_hint("save it as UTF-8")
+    let finding = Diagnostic::error(at, "the file is not UTF-8 text").with_hint("save it as UTF-8");
+    finding.in_text(&String::from_utf8_lossy(bytes))
 }

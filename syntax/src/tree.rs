@@ -59,10 +59,14 @@ fn build(source: Source) -> Result<Document, Vec<Diagnostic>> {
 
 /// Reads YAML that may not be text: UTF-8, with or without a byte order mark.
 pub fn parse_bytes(file: &str, bytes: &[u8]) -> Result<Document, Vec<Diagnostic>> {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => parse(file, text),
-        Err(error) => Err(vec![problem::not_utf8(file, bytes, error)]),
-    }
+    parse(file, text(file, bytes)?)
+}
+
+/// The text of a file that may not be one.
+///
+/// Errors: the place of the first byte that is not UTF-8.
+pub fn text<'b>(file: &str, bytes: &'b [u8]) -> Result<&'b str, Vec<Diagnostic>> {
+    std::str::from_utf8(bytes).map_err(|error| vec![problem::not_utf8(file, bytes, error)])
 }
 
 fn limits() -> Options {

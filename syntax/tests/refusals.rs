@@ -86,12 +86,15 @@ fn bad_layout_says_where() {
                      ^
               hint: quote a value that begins with a character YAML reserves"#]],
     );
-    refuse("a: \"size\" in trigger\n", expect![[r#"
+    refuse(
+        "a: \"size\" in trigger\n",
+        expect![[r#"
         error: invalid trailing content after double-quoted scalar
           at a.yaml:1:11
           1 | a: "size" in trigger
                         ^
-          hint: quote a value that begins with a quote as a whole: '"size" in trigger'"#]]);
+          hint: quote a value that begins with a quote as a whole: '"size" in trigger'"#]],
+    );
     refuse(
         "a: 1\n---\nb: 2\n",
         expect![[r#"
