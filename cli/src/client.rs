@@ -1,5 +1,6 @@
 //! The client: finds the server and the token, each by itself, and asks.
 
+use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -136,9 +137,9 @@ impl Client {
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Failure {
-        // The error itself only names the address; its cause says what happened.
-        let cause = std::error::Error::source(error).unwrap_or(error);
-        let why = host::http::chain(cause);
+        // What the outer errors say, the address, is told already.
+        let causes = std::iter::successors(Some(error as &dyn Error), |&error| error.source());
+        let why = causes.last().map(ToString::to_string).unwrap_or_default();
         let message = format!("no server answers at {}: {why}", self.base);
         Failure::unreachable(message).with_hint("is it running? start it with `tripline serve`")
     }

@@ -23,8 +23,9 @@ pub(crate) enum Format {
 /// The flag that chooses it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Output {
-    /// How to print it.
+    /// How to print it: table, json or yaml
     #[arg(short = 'o', long = "output", value_name = "FORMAT", default_value = "table")]
+    #[arg(hide_possible_values = true)]
     pub(crate) format: Format,
 }
 

@@ -3,9 +3,14 @@
 
 mod support;
 
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use hmac::{Hmac, KeyInit, Mac};
 use nix::sys::signal::Signal;
 use serde_json::json;
-use support::{SOON, World, eventually};
+use sha2::Sha256;
+use support::{SOON, World, client, eventually, send};
 
 /// A pack whose action sleeps as long as it is told.
 fn sleepy() -> World {
@@ -39,6 +44,57 @@ fn a_chain_goes_on_where_it_was_after_a_kill() {
     assert_eq!(execution["outcome"]["result"], json!({ "rested": true }));
     let watched = world.run(&["execution", "watch", &id]).succeeded();
     assert!(watched.stdout.contains("succeeded"), "{}", watched.stdout);
+}
+
+#[test]
+fn who_watches_an_execution_sees_its_end_even_if_the_server_is_killed_meanwhile() {
+    let world = sleepy();
+    let server = world.serve();
+    let id = world.run(&["run", "nap.nap", "length=4s", "--detach"]).line();
+    let mut watching = world.client(&["execution", "watch", &id]);
+    let mut watching = watching.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(watching.stdout.take().unwrap()).lines();
+    let mut until = |word: &str| lines.by_ref().any(|line| line.unwrap().contains(word));
+    assert!(until("begun            1 sleep"));
+    server.kill();
+    let _server = world.serve();
+    assert!(until("succeeded"));
+    assert!(watching.wait().unwrap().success());
+}
+
+#[test]
+fn webhooks_are_received_with_a_secret_of_the_environment() {
+    let world = World::new().with_variable("HOOK_SECRET", "0123456789abcdef");
+    world.write("packs/ci/pack.yaml", "name: ci\nversion: 1.0.0\n");
+    world.write(
+        "packs/ci/sensors/hook.yaml",
+        "type: webhook\nparameters:\n  secrets: [ { env: HOOK_SECRET } ]\n  \
+         signature: { header: X-Signature }\n",
+    );
+    world.write(
+        "packs/ci/rules/built.yaml",
+        "trigger: { type: webhook.received, parameters: { sensor: hook } }\n\
+         action: { ref: core.echo, parameters: { value: '${trigger.body.commit}' } }\n",
+    );
+    let server = world.serve();
+    let body = r#"{"commit": "9fceb02"}"#;
+    let mut mac = Hmac::<Sha256>::new_from_slice(b"0123456789abcdef").unwrap();
+    mac.update(body.as_bytes());
+    let bytes = mac.finalize().into_bytes();
+    let signature = bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+    let deliver = |signature: &str| {
+        let request = client().post(format!("{}/webhooks/ci/hook", server.webhooks()));
+        let request = request.header("content-type", "application/json").body(body);
+        send(request.header("x-signature", signature)).status
+    };
+    assert_eq!(deliver("00"), 401);
+    assert_eq!(deliver(&signature), 202);
+    let listed = world.json(&["execution", "list", "--rule", "ci.built"]);
+    let execution = world.reaches(listed[0]["id"].as_str().unwrap(), &["succeeded"]);
+    assert_eq!(execution["outcome"]["result"], json!({ "value": "9fceb02" }));
+    assert_eq!(world.json(&["sensor", "get", "ci/hook"])["refused"], json!({ "bad_signature": 1 }));
+    // The API's own address does not know webhooks.
+    assert_eq!(server.ask("POST", "/webhooks/ci/hook", Some(&json!({}))).status, 404);
 }
 
 #[test]

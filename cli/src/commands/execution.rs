@@ -55,14 +55,14 @@ pub(crate) struct Cancel {
 
 const LIST_EXAMPLES: &str = "\
 Examples:
-  tripline execution list --in failed,needs_attention
+  tripline execution list --states failed,needs_attention
   tripline execution list --rule web.release --since 2026-01-02T00:00:00Z -o json";
 
 #[derive(Debug, Args)]
 #[command(after_help = LIST_EXAMPLES)]
 pub(crate) struct List {
     /// Only in these states, joined by commas
-    #[arg(long, id = "in", value_delimiter = ',', value_name = "STATE", value_parser = state)]
+    #[arg(long, value_delimiter = ',', value_name = "STATE", value_parser = state)]
     states: Vec<ExecutionState>,
     /// Only those that this rule asked for
     #[arg(long)]

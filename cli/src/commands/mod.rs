@@ -31,7 +31,7 @@ Examples:
   tripline serve --packs packs/                       start a server
   tripline run core.echo value=hello                  run an action and wait for it
   tripline event emit shop.ordered --data order.json  hand an event in
-  tripline execution list --state failed              what went wrong?
+  tripline execution list --states failed             what went wrong?
   tripline execution get ex_…                         why, and what to do now?
 
 Exit codes: 0 done, 1 the work failed, 2 wrong use, 3 no match, 4 no server reached,
@@ -134,4 +134,15 @@ fn ask(command: impl Future<Output = Outcome>) -> Outcome {
     let runtime =
         runtime.map_err(|error| Failure::new(Exit::Failed, "system", error.to_string()))?;
     runtime.block_on(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn no_two_flags_of_a_command_have_one_name() {
+        CommandLine::command().debug_assert();
+    }
 }

@@ -50,16 +50,14 @@ pub(crate) struct Args {
     /// How long steps under way may take to end
     #[arg(long, value_name = "TIME", default_value = "30s")]
     grace: model::Duration,
-    /// How the log is written
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    /// How the log is written: text or json
+    #[arg(long, value_name = "FORMAT", default_value = "text", hide_possible_values = true)]
     log_format: LogFormat,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum LogFormat {
-    /// For people.
     Text,
-    /// One JSON object a line.
     Json,
 }
 

@@ -134,6 +134,13 @@ impl World {
         Server { child: child.unwrap(), log, state: self.path("state") }
     }
 
+    /// A command in this world's folder, to be started.
+    pub(crate) fn client(&self, arguments: &[&str]) -> Command {
+        let mut command = self.command();
+        command.args(arguments);
+        command
+    }
+
     /// Runs a command in this world's folder and waits for its end.
     pub(crate) fn run(&self, arguments: &[&str]) -> Done {
         self.run_with_input(arguments, "")
@@ -141,8 +148,8 @@ impl World {
 
     /// The same with something on standard input.
     pub(crate) fn run_with_input(&self, arguments: &[&str], input: &str) -> Done {
-        let mut command = self.command();
-        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut command = self.client(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         // A command that does not read its input may be gone by now.
         let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
@@ -225,21 +232,11 @@ impl Server {
         fs::read_to_string(self.state.join("admin.token")).unwrap().trim().to_owned()
     }
 
-    /// Sends a request to `url`; the status, the headers and the body of the answer.
-    pub(crate) fn request(&self, request: reqwest::RequestBuilder) -> Answer {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let response = request.timeout(SOON).send().await.unwrap();
-            let (status, headers) = (response.status().as_u16(), response.headers().clone());
-            Answer { status, headers, body: response.text().await.unwrap() }
-        })
-    }
-
     /// Asks the API with the server's token.
     pub(crate) fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
         let url = format!("{}{path}", self.api());
         let request = client().request(method.parse().unwrap(), url).bearer_auth(self.token());
-        self.request(match body {
+        send(match body {
             Some(body) => request.json(body),
             None => request,
         })
@@ -278,6 +275,16 @@ impl Drop for Server {
             eprintln!("── the server's log\n{}", self.log());
         }
     }
+}
+
+/// Sends a request; the status, the headers and the body of the answer.
+pub(crate) fn send(request: reqwest::RequestBuilder) -> Answer {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let response = request.timeout(SOON).send().await.unwrap();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Answer { status, headers, body: response.text().await.unwrap() }
+    })
 }
 
 /// An HTTP client without a proxy.
