@@ -12,7 +12,6 @@ use futures::future::BoxFuture;
 use host::git::{Git, Mirrors};
 use model::{Actor, EventSource, Timestamp, Value};
 use sensors::{BuildContext, Built, Context, Emission, Sensor, SensorState, Sink, SinkError};
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::core::Core;
@@ -40,7 +39,6 @@ struct Running {
     made_from: Option<model::Hash>,
     built: Result<Built, String>,
     status: Arc<Mutex<Status>>,
-    restart: Arc<Notify>,
     cancel: CancellationToken,
 }
 
@@ -89,7 +87,6 @@ impl Sensing {
             subscription,
             built,
             status: Arc::new(Mutex::new(Status { state, events: 0 })),
-            restart: Arc::new(Notify::new()),
             cancel: self.core.stopping.child_token(),
         };
         if let Ok(Built::Task(task)) = &sensor.built {
@@ -131,13 +128,10 @@ impl Sensing {
     pub(crate) fn restart(&self, id: &str, generation: &Generation) -> bool {
         let mut running = self.lock();
         let Some(sensor) = running.get(id) else { return false };
-        if sensor.built.is_ok() {
-            sensor.restart.notify_one();
-        } else {
-            // It could not be made, for want of a secret perhaps: try that again.
-            let again = self.start(generation, sensor.subscription.clone());
-            running.insert(id.to_owned(), again);
-        }
+        // Made anew, so that its secrets are read again too.
+        sensor.cancel.cancel();
+        let again = self.start(generation, sensor.subscription.clone());
+        running.insert(id.to_owned(), again);
         true
     }
 
@@ -201,14 +195,6 @@ fn status(status: &Mutex<Status>) -> MutexGuard<'_, Status> {
     status.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Why a sensor's task does not run at the moment, an error apart.
-enum Pause {
-    /// Nothing will happen again, or it was told to end.
-    Finished,
-    /// Somebody wants it to begin anew.
-    Restarted,
-}
-
 /// Keeps one sensor's task running.
 struct Keeper {
     core: Arc<Core>,
@@ -223,9 +209,8 @@ impl Keeper {
         while !self.sensor.cancel.is_cancelled() {
             let before = status(&self.sensor.status).events;
             match self.run_once(task.as_ref()).await {
-                Ok(_) if self.sensor.cancel.is_cancelled() => return,
-                Ok(Pause::Restarted) => {}
-                Ok(Pause::Finished) => {
+                Ok(()) if self.sensor.cancel.is_cancelled() => return,
+                Ok(()) => {
                     self.state(SensorState::Waiting("nothing will happen again".to_owned()));
                     self.wait(None).await;
                 }
@@ -243,7 +228,7 @@ impl Keeper {
         }
     }
 
-    async fn run_once(&self, task: &dyn Sensor) -> Result<Pause, String> {
+    async fn run_once(&self, task: &dyn Sensor) -> Result<(), String> {
         let id = &self.sensor.subscription.id;
         let cursor = self.core.store.cursor(id).await.map_err(|error| error.to_string())?;
         self.state(SensorState::Running);
@@ -255,13 +240,10 @@ impl Keeper {
             clock: self.core.clock.clone(),
             cancel: run.clone(),
         };
-        tokio::select! {
-            ended = task.run(context) => ended.map(|()| Pause::Finished).map_err(|e| e.to_string()),
-            () = self.sensor.restart.notified() => Ok(Pause::Restarted),
-        }
+        task.run(context).await.map_err(|error| error.to_string())
     }
 
-    /// Waits for the delay to pass, a restart on request or the end.
+    /// Waits for the delay to pass or the end.
     async fn wait(&self, delay: Option<Duration>) {
         let passed = async {
             match delay {
@@ -271,7 +253,6 @@ impl Keeper {
         };
         tokio::select! {
             () = passed => {}
-            () = self.sensor.restart.notified() => {}
             () = self.sensor.cancel.cancelled() => {}
         }
     }

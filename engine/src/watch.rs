@@ -13,7 +13,9 @@ pub(crate) struct Changes {
     /// One waiting signal says all there is to say: something changed.
     signals: mpsc::Receiver<()>,
     /// Ends the watch when dropped.
-    _watcher: Option<RecommendedWatcher>,
+    watcher: Option<RecommendedWatcher>,
+    /// Folders that are not there yet; what holds them is watched instead.
+    missing: Vec<PathBuf>,
 }
 
 impl Changes {
@@ -27,18 +29,30 @@ impl Changes {
                 let _ = signal.try_send(());
             }
         });
-        match watcher {
-            Ok(mut watcher) => {
-                for folder in folders {
-                    watch_folder(&mut watcher, folder);
-                }
-                Self { signals, _watcher: Some(watcher) }
-            }
-            Err(error) => {
-                tracing::error!(%error, "changes of packs are not noticed");
-                Self { signals, _watcher: None }
-            }
+        if let Err(error) = &watcher {
+            tracing::error!(%error, "changes of packs are not noticed");
         }
+        let mut changes = Self { signals, watcher: watcher.ok(), missing: folders.to_vec() };
+        changes.watch_missing();
+        changes
+    }
+
+    /// Watches the folders that have come into being; for the others, the folder they will be in.
+    fn watch_missing(&mut self) {
+        let Some(watcher) = &mut self.watcher else { return };
+        self.missing.retain(|folder| {
+            let is_there = folder.is_dir();
+            let (watched, mode) = match folder.parent() {
+                Some(parent) if !is_there => (parent, RecursiveMode::NonRecursive),
+                _ => (folder.as_path(), RecursiveMode::Recursive),
+            };
+            let watched = if watched.as_os_str().is_empty() { Path::new(".") } else { watched };
+            if let Err(error) = watcher.watch(watched, mode) {
+                let folder = watched.display();
+                tracing::error!(%folder, %error, "changes of packs here are not noticed");
+            }
+            !is_there
+        });
     }
 
     /// Lets `engine` load what changes, until it stops.
@@ -50,6 +64,7 @@ impl Changes {
                 change = self.signals.recv() => if change.is_none() { return },
             }
             self.settle(still).await;
+            self.watch_missing();
             match engine.reload().await {
                 Ok(true) => tracing::info!("the packs have changed"),
                 Ok(false) => {}
@@ -62,11 +77,5 @@ impl Changes {
     async fn settle(&mut self, still: Duration) {
         let still = still.to_std();
         while tokio::time::timeout(still, self.signals.recv()).await.is_ok_and(|c| c.is_some()) {}
-    }
-}
-
-fn watch_folder(watcher: &mut RecommendedWatcher, folder: &Path) {
-    if let Err(error) = watcher.watch(folder, RecursiveMode::Recursive) {
-        tracing::error!(folder = %folder.display(), %error, "changes of packs here are not noticed");
     }
 }

@@ -183,6 +183,66 @@ async fn an_unsafe_step_of_unknown_outcome_waits_for_a_person() {
 }
 
 #[tokio::test]
+async fn a_decision_must_bring_a_result_that_fits_and_neither_catch_nor_undo_sees_the_wait() {
+    let house = House::new();
+    house.program("pay", "unsafe", "kill -9 $$");
+    let declared = "entry_point: pay.sh\neffect: unsafe\nresult: { paid: { type: integer, required: true } }\n";
+    house.write("actions/pay.yaml", declared);
+    house.chain(
+        "once",
+        "",
+        r#"
+        undo(|e| run("datastore.set", #{ key: "undone", value: true }));
+        let caught = false;
+        try { run("p.pay"); } catch { caught = true; }
+        caught
+    "#,
+    );
+    let engine = house.start().await;
+    let id = run(&engine, "p.once", json!({})).await;
+    until(&engine, &id, &[ExecutionState::NeedsAttention]).await;
+    let resolve =
+        |value: Value| engine.resolve(Actor::token("test"), &id, None, Resolution::Done(value));
+    let refused = resolve(json!({ "paid": "much" })).await.unwrap_err();
+    assert!(refused.to_string().contains("does not fit"), "{refused}");
+    resolve(json!({ "paid": 3 })).await.unwrap();
+    assert_eq!(result(&ended(&engine, &id).await), &json!(false));
+    assert!(engine.store().key("p/undone", engine.now()).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_deadline_stands_still_while_a_person_is_asked() {
+    let start = model::Timestamp::from_second(1_800_000_000).unwrap();
+    let house = House { clock: host::Clock::simulated(start), ..House::new() };
+    house.program("pay", "unsafe", "kill -9 $$");
+    house.chain("once", "", r#"run("p.pay"); "done""#);
+    house.write("actions/once.yaml", "entry_point: once.rhai\ndeadline: 1m\n");
+    let engine = house.start().await;
+    let id = run(&engine, "p.once", json!({})).await;
+    until(&engine, &id, &[ExecutionState::NeedsAttention]).await;
+    house.advance(model::Duration::from_secs(3_600));
+    engine.resolve(Actor::token("test"), &id, None, Resolution::Done(json!({}))).await.unwrap();
+    assert_eq!(ended(&engine, &id).await.row.state, ExecutionState::Succeeded);
+}
+
+#[tokio::test]
+async fn a_cancelled_chain_gives_its_steps_thirty_seconds_to_settle() {
+    let start = model::Timestamp::from_second(1_800_000_000).unwrap();
+    let house = House { clock: host::Clock::simulated(start), ..House::new() };
+    let marker = house.path("marker").display().to_string();
+    house.program("slow", "idempotent", &format!("touch {marker}; sleep 600"));
+    house.chain("works", "", r#"run("p.slow")"#);
+    let engine = house.start().await;
+    let id = run(&engine, "p.works", json!({})).await;
+    support::eventually("the program", || async { house.path("marker").exists() }).await;
+    engine.cancel(Actor::token("test"), &id, None).await.unwrap();
+    house.advance(model::Duration::from_secs(29));
+    assert!(!engine.execution(&id).await.unwrap().row.state.is_end(), "29 s are not over yet");
+    house.advance(model::Duration::from_secs(2));
+    assert_eq!(ended(&engine, &id).await.row.state, ExecutionState::Cancelled);
+}
+
+#[tokio::test]
 async fn a_decision_to_retry_performs_the_step_again_and_one_to_fail_fails_it() {
     let house = House::new();
     let marker = house.path("marker").display().to_string();
@@ -282,6 +342,24 @@ async fn a_step_that_takes_too_long_is_ended_and_its_kind_is_timeout() {
     let engine = house.start().await;
     let id = run(&engine, "p.hurry", json!({})).await;
     assert_eq!(result(&ended(&engine, &id).await), &json!("timeout"));
+}
+
+#[tokio::test]
+async fn a_deadline_ends_the_attempt_that_is_under_way() {
+    let house = House::new();
+    house.program("slow", "idempotent", "sleep 60");
+    house.chain(
+        "hurry",
+        "",
+        r#"
+        let kind = "";
+        try { run("p.slow", #{}, #{ deadline: "50ms" }); } catch (e) { kind = e.kind; }
+        kind
+    "#,
+    );
+    let engine = house.start().await;
+    let id = run(&engine, "p.hurry", json!({})).await;
+    assert_eq!(result(&ended(&engine, &id).await), &json!("deadline"));
 }
 
 #[tokio::test]

@@ -96,3 +96,16 @@ async fn a_link_out_of_the_pack_is_refused() {
     eventually("the refusal", || async { pack(&engine).await.state == "stale" }).await;
     assert!(pack(&engine).await.findings[0].message.contains("leads out of the pack"));
 }
+
+#[tokio::test]
+async fn packs_that_come_into_being_later_are_noticed() {
+    let house = House::new();
+    let mut settings = house.settings();
+    settings.packs = vec![house.path("later")];
+    let engine = Engine::start(settings, house.store.clone(), house.clock.clone()).await.unwrap();
+    std::fs::rename(house.path("packs"), house.path("later")).unwrap();
+    eventually("the pack", || async {
+        engine.pack_views().await.iter().any(|pack| pack.name == "p" && pack.state == "active")
+    })
+    .await;
+}

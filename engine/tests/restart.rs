@@ -130,10 +130,11 @@ fn undo_that_was_cut_off_goes_on_and_repeats_nothing() {
     let (ledger, gate) =
         (house.path("ledger").display().to_string(), house.path("gate").display().to_string());
     house.program("note", "idempotent", &format!("echo $TRIPLINE_KEY >>{ledger}"));
+    let marker = house.path("marker").display().to_string();
     house.program(
         "wait",
         "idempotent",
-        &format!("until [ -e {gate} ]; do sleep 0.02; done; echo $TRIPLINE_KEY >>{ledger}"),
+        &format!("touch {marker}; until [ -e {gate} ]; do sleep 0.02; done; echo $TRIPLINE_KEY >>{ledger}"),
     );
     house.chain(
         "falls",
@@ -147,7 +148,7 @@ fn undo_that_was_cut_off_goes_on_and_repeats_nothing() {
     let id = die_after(async {
         let engine = house.start().await;
         let id = run(&engine, "p.falls", json!({})).await;
-        eventually("the first handler", || async { house.path("ledger").exists() }).await;
+        eventually("the second handler", || async { house.path("marker").exists() }).await;
         (engine, id)
     });
     std::fs::write(house.path("gate"), "").unwrap();
@@ -210,4 +211,85 @@ async fn an_orderly_shutdown_lets_steps_under_way_end_and_begins_no_new_ones() {
         std::fs::read_to_string(house.path("ledger")).unwrap(),
         "begun\nended\nbegun\nended\n"
     );
+}
+
+#[test]
+fn changes_and_events_of_a_chain_are_stored_once_however_often_the_engine_dies() {
+    const COUNT: i64 = 40;
+    let house = House::new();
+    house.write("triggers/told.yaml", "payload: { n: { type: integer } }\n");
+    house.chain(
+        "counts",
+        "",
+        r#"
+        for n in 0..40 {
+            run("datastore.increment", #{ key: "n" });
+            emit("p.told", #{ n: n });
+            run("core.noop");
+        }
+        run("datastore.get", #{ key: "n" }).value
+    "#,
+    );
+    let id = die_after(async {
+        let engine = house.start().await;
+        let id = run(&engine, "p.counts", json!({})).await;
+        (engine, id)
+    });
+    let counted = |engine: Engine| async move {
+        let row = engine.store().key("p/n", engine.now()).await.unwrap();
+        row.and_then(|row| row.value.as_i64()).unwrap_or(0)
+    };
+    for goal in [3, 9, 20, 31] {
+        die_after(async {
+            let engine = house.start().await;
+            eventually("some progress", || async { counted(engine.clone()).await >= goal }).await;
+            (engine, ())
+        });
+    }
+    Runtime::new().unwrap().block_on(async {
+        let engine = house.start().await;
+        assert_eq!(result(&ended(&engine, &id).await), &json!(COUNT));
+        let filter = store::EventFilter { limit: 1_000, ..Default::default() };
+        assert_eq!(engine.events(&filter).await.unwrap().len() as i64, COUNT);
+    });
+}
+
+#[test]
+fn a_chain_whose_evaluation_ends_the_engine_three_times_is_handed_to_a_person() {
+    let house = House::new();
+    house.chain("kills", "", r#"run("core.noop")"#);
+    let id = die_after(async {
+        let engine = house.start().await;
+        let id = run(&engine, "p.kills", json!({})).await;
+        let ended = ended(&engine, &id).await.row.id;
+        (engine, ended)
+    });
+    // Another execution of it, requested and never evaluated; and what three deaths leave behind.
+    let other = ExecutionId::random(&[7; 32]);
+    Runtime::new().unwrap().block_on(async {
+        let stream = |id: &ExecutionId| model::Stream::Execution(id.clone());
+        let (facts, _) = house.store.read(&stream(&id), model::Version::NONE).await.unwrap();
+        let write = store::Write {
+            stream: stream(&other),
+            expected: None,
+            facts: vec![facts[0].fact.clone()],
+        };
+        let batch = store::Batch {
+            id: model::BatchId::new("again"),
+            actor: model::Actor::token("test"),
+            at: house.clock.now(),
+            writes: vec![write],
+        };
+        house.store.append(batch).await.unwrap();
+        let folder = house.path("state/evaluating");
+        std::fs::write(folder.join("evaluator-0"), format!("{other} 1\n")).unwrap();
+        let deaths = json!([[{ "execution": other.as_str(), "length": 1 }, 2]]);
+        std::fs::write(folder.join("deaths.json"), deaths.to_string()).unwrap();
+        let engine = house.start().await;
+        let view = until(&engine, &other, &[ExecutionState::NeedsAttention]).await;
+        assert!(view.row.message.unwrap().contains("3 times in a row"));
+        let retry = model::Resolution::Retry;
+        engine.resolve(model::Actor::token("test"), &other, None, retry).await.unwrap();
+        assert_eq!(ended(&engine, &other).await.row.state, ExecutionState::Succeeded);
+    });
 }

@@ -29,6 +29,8 @@ pub struct Journal {
     pub cancel_requested: Option<Timestamp>,
     /// The step (or, with `None`, the chain itself) a person must decide about, and why.
     pub attention: Option<(Option<StepPath>, StepError)>,
+    /// When a person was asked, and answered: limits of time stand still meanwhile.
+    pub stops: Vec<(Timestamp, Option<Timestamp>)>,
     /// The time of the first call.
     pub started_at: Option<Timestamp>,
     /// How it ended.
@@ -161,8 +163,9 @@ impl Journal {
                     entry.finished = Some(Finished { result, attempts, at, sequence });
                 }
             }
-            Fact::AttentionNeeded { path, error, .. } => {
+            Fact::AttentionNeeded { path, error, at } => {
                 self.attention = Some((path.clone(), error.clone()));
+                self.stops.push((*at, None));
             }
             Fact::StepResolved { path, resolution, at } => {
                 self.resolve(path.as_ref(), resolution, *at);
@@ -187,6 +190,9 @@ impl Journal {
 
     fn resolve(&mut self, path: Option<&StepPath>, resolution: &Resolution, at: Timestamp) {
         self.attention = None;
+        if let Some((_, end @ None)) = self.stops.last_mut() {
+            *end = Some(at);
+        }
         let sequence = self.length;
         let Some(entry) = path.and_then(|path| self.entries.get_mut(path)) else { return };
         let result = match resolution {
@@ -245,6 +251,15 @@ impl Journal {
         self.entries.iter().filter(|(_, entry)| entry.finished.is_none())
     }
 
+    /// `limit`, a time set at `since`, moved on by as long as a person was waited for since then.
+    pub fn extended(&self, limit: Timestamp, since: Timestamp) -> Timestamp {
+        let stood_still = self.stops.iter().filter_map(|(from, to)| {
+            let length = (*to)?.duration_since((*from).max(since));
+            u64::try_from(length.as_millis()).ok()
+        });
+        crate::Duration::from_millis(stood_still.sum()).after(limit)
+    }
+
     /// The number of journaled calls.
     pub fn steps(&self) -> usize {
         self.entries.len() + self.records.len()
@@ -257,6 +272,22 @@ mod tests {
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn limits_of_time_stand_still_while_a_person_is_asked() {
+        let error = StepError::new(crate::ErrorKind::Timeout, "lost");
+        let asked =
+            |second| Fact::AttentionNeeded { path: None, error: error.clone(), at: at(second) };
+        let told = |second| Fact::StepResolved {
+            path: None,
+            resolution: Resolution::Retry,
+            at: at(second),
+        };
+        let journal = Journal::of(&[asked(10), told(15), asked(20), told(40)]);
+        assert_eq!(journal.extended(at(50), at(0)), at(75));
+        assert_eq!(journal.extended(at(50), at(30)), at(60));
+        assert_eq!(journal.extended(at(50), at(45)), at(50));
     }
 
     #[test]

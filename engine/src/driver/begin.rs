@@ -33,7 +33,7 @@ impl Run {
             }
             let Some(entry) = self.journal.entries.get(&path).cloned() else { continue };
             let now = self.core.now();
-            match due(&entry, self.fresh.contains(&path), now) {
+            match due(&self.journal, &entry, self.fresh.contains(&path), now) {
                 Due::Told(deadline) => {
                     let over = self.child(page, &path, deadline, ending).await?;
                     again |= over;
@@ -144,15 +144,21 @@ impl Run {
 
     /// The performance of `entry`'s call, by the content it was resolved to.
     async fn job(&self, path: &StepPath, entry: &Entry, attempt: u32) -> Option<Job> {
-        let (action, parameters, version, timeout, effect) = match &entry.call {
+        let (action, parameters, version, timeout, limit, effect) = match &entry.call {
             Call::Run { action, parameters, version, policy, effect } => {
-                (action, parameters, version, policy.timeout, *effect)
+                (action, parameters, version, policy.timeout, policy.deadline, *effect)
             }
-            Call::Poll { action, parameters, version, timeout, .. } => {
-                (action, parameters, version, *timeout, Effect::Read)
+            Call::Poll { action, parameters, version, timeout, deadline, .. } => {
+                (action, parameters, version, *timeout, *deadline, Effect::Read)
             }
             Call::Child { .. } | Call::Sleep { .. } => return None,
         };
+        let left = limit.map(|limit| {
+            let limit = self.journal.extended(limit, entry.at);
+            let left = limit.duration_since(self.core.now()).as_millis();
+            model::Duration::from_millis(u64::try_from(left).unwrap_or(0).max(1))
+        });
+        let timeout = timeout.into_iter().chain(left).min();
         let performed = self.core.library.performer(&self.core, action, *version).await?;
         let performing = Performing {
             parameters: parameters.clone(),

@@ -18,15 +18,17 @@ pub(super) enum Due {
     Told(Option<Timestamp>),
 }
 
-/// What can be done about `entry` at `now`. `fresh`: its intent was stored by this very process
-/// and no attempt was begun.
-pub(super) fn due(entry: &Entry, fresh: bool, now: Timestamp) -> Due {
+/// What can be done about `entry` of `journal` at `now`. `fresh`: its intent was stored by this very
+/// process and no attempt was begun.
+pub(super) fn due(journal: &Journal, entry: &Entry, fresh: bool, now: Timestamp) -> Due {
+    let extended = |limit: &Option<Timestamp>| limit.map(|limit| journal.extended(limit, entry.at));
     match &entry.call {
         Call::Sleep { until } if *until <= now => Due::Over(StepResult::Done(model::Value::Null)),
         Call::Sleep { until } => Due::At(*until),
-        Call::Child { deadline, .. } => Due::Told(*deadline),
-        Call::Run { policy, .. } => attempt(entry, fresh, policy.deadline, now),
+        Call::Child { deadline, .. } => Due::Told(extended(deadline)),
+        Call::Run { policy, .. } => attempt(entry, fresh, extended(&policy.deadline), now),
         Call::Poll { deadline, .. } => {
+            let deadline = extended(deadline);
             let next = match (&entry.progress.failed, &entry.answer) {
                 (Some((_, at)), _) => Some(*at),
                 (None, Some(answer)) => Some(answer.next_at),
@@ -34,7 +36,7 @@ pub(super) fn due(entry: &Entry, fresh: bool, now: Timestamp) -> Due {
             };
             match next {
                 _ if deadline.is_some_and(|deadline| deadline <= now) => {
-                    Due::Over(too_late(entry, *deadline))
+                    Due::Over(too_late(entry, deadline))
                 }
                 Some(at) if at > now => Due::At(deadline.map_or(at, |deadline| at.min(deadline))),
                 _ => Due::Attempt(entry.progress.attempt),

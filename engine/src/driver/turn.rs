@@ -171,7 +171,7 @@ impl Run {
     pub(super) fn deadline(&self) -> Option<Timestamp> {
         let request = self.journal.request.as_ref()?;
         let start = self.journal.started_at.unwrap_or(request.at);
-        request.deadline.map(|length| length.after(start))
+        request.deadline.map(|length| self.journal.extended(length.after(start), start))
     }
 
     /// When steps under way are told to end, once the execution is to end.

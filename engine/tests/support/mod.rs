@@ -67,6 +67,14 @@ impl House {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
     }
 
+    /// Moves a simulated clock on.
+    pub(crate) fn advance(&self, by: model::Duration) {
+        match &self.clock {
+            Clock::Simulated(clock) => clock.advance(by),
+            Clock::System => panic!("the system's clock cannot be moved"),
+        }
+    }
+
     pub(crate) fn settings(&self) -> Settings {
         let mut settings = Settings::new(self.path("state"), vec![self.path("packs")], launcher());
         settings.allow_local_git = true;
