@@ -121,7 +121,8 @@ fn groups(node: &Node, problems: &mut Vec<Diagnostic>) -> Vec<Vec<Criterion>> {
 fn group_of(node: &Node, path: ReadPath, problems: &mut Vec<Diagnostic>) -> Vec<Criterion> {
     let entries = entries(node, problems);
     if entries.is_empty() && node.as_map().is_some() {
-        problems.push(node.error("there is no criterion here, so it would always hold"));
+        let finding = node.error("there is no criterion here, so it would always hold");
+        problems.push(finding.with_hint("write one, such as `trigger.x: 1`, or remove this"));
     }
     entries.iter().filter_map(|entry| criterion(entry, path, problems)).collect()
 }

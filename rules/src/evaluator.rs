@@ -98,11 +98,15 @@ impl Condition {
                         .with_hint("leave `when` out; `enabled: false` switches a rule off"),
                 ]),
                 _ => Err(vec![node.error(format!(
-                    "`when` is a condition such as `trigger.size <= 5`, not {}",
+                    "`when`: expected a condition such as `trigger.size <= 5`, found {}",
                     node.describe()
                 ))]),
             };
         };
+        if text.trim_start().starts_with("${") {
+            let finding = node.error("`when` is an expression as it is");
+            return Err(vec![finding.with_hint("write it without `${…}`")]);
+        }
         let checked = checking(|interpreter| interpreter.check(text));
         let expression = checked.map_err(|error| vec![refuse(node, error)])?;
         Ok(Self { expression, written: node.clone() })

@@ -54,7 +54,7 @@ impl Pattern {
             ));
         }
         let misfit = |wanted: &str| {
-            bad(format!("`{name}` compares with {wanted}, not with {}", kind_of(written)), None)
+            bad(format!("`{name}`: expected {wanted}, found {}", kind_of(written)), None)
         };
         match operator {
             Exists | Nexists => match written {

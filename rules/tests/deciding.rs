@@ -238,21 +238,21 @@ fn parameters_are_checked_against_the_action_as_far_as_they_are_known() {
     let schema = model::Schema::compile(schema.as_object().unwrap()).unwrap();
     let told = |parameters: &str| {
         let text = format!(
-            "trigger: {{ type: a.b, parameters: {{ to: 5 }} }}\naction: {{ ref: core.echo{parameters} }}\n"
+            "trigger: {{ type: a.b, parameters: {{ to: [] }} }}\naction: {{ ref: core.echo{parameters} }}\n"
         );
         let rule = common::parse(&text).unwrap();
         let all = rule.trigger.check(&schema).into_iter().chain(rule.action.check(&schema));
         all.map(|finding| finding.to_string()).collect::<Vec<_>>().join("\n")
     };
     expect![[r#"
-        error: `to`: expected type "string", found 5
+        error: `to`: expected type "string", found []
           at r.yaml:1:37
-          1 | trigger: { type: a.b, parameters: { to: 5 } }
+          1 | trigger: { type: a.b, parameters: { to: [] } }
                                                   ^"#]].assert_eq(&told(", parameters: { to: \"${trigger.x}\", count: \"${trigger.n}\", body: { a: \"${trigger.x}\" } }"));
     expect![[r#"
-        error: `to`: expected type "string", found 5
+        error: `to`: expected type "string", found []
           at r.yaml:1:37
-          1 | trigger: { type: a.b, parameters: { to: 5 } }
+          1 | trigger: { type: a.b, parameters: { to: [] } }
                                                   ^
         error: unknown parameter `too`
           at r.yaml:2:41
@@ -270,9 +270,9 @@ fn parameters_are_checked_against_the_action_as_far_as_they_are_known() {
                                                                            ^"#]]
     .assert_eq(&told(", parameters: { too: \"${trigger.x}\", count: many }"));
     expect![[r#"
-        error: `to`: expected type "string", found 5
+        error: `to`: expected type "string", found []
           at r.yaml:1:37
-          1 | trigger: { type: a.b, parameters: { to: 5 } }
+          1 | trigger: { type: a.b, parameters: { to: [] } }
                                                   ^
         error: missing parameter `to`
           at r.yaml:2:16

@@ -79,14 +79,16 @@ fn a_rule_needs_a_trigger_and_an_action() {
     refuse(
         "description: x\n",
         expect![[r#"
-        error: missing field `trigger`
-          at r.yaml:1:1
-          1 | description: x
-              ^
-        error: missing field `action`
-          at r.yaml:1:1
-          1 | description: x
-              ^"#]],
+            error: missing field `trigger`
+              at r.yaml:1:1
+              1 | description: x
+                  ^
+              hint: add `trigger:` to the map that begins here
+            error: missing field `action`
+              at r.yaml:1:1
+              1 | description: x
+                  ^
+              hint: add `action:` to the map that begins here"#]],
     );
     refuse(
         "trigger: git.push\naction: core.echo\n",
@@ -105,15 +107,16 @@ fn a_rule_needs_a_trigger_and_an_action() {
     refuse(
         "trigger: {}\naction: { ref: core.echo, parameters: [1] }\n",
         expect![[r#"
-        error: missing field `type`
-          at r.yaml:1:10
-          1 | trigger: {}
-                       ^
-        error: parameters are a map, not a list
-          at r.yaml:2:39
-          2 | action: { ref: core.echo, parameters: [1] }
-                                                    ^
-          hint: write them as `name: value`"#]],
+            error: missing field `type`
+              at r.yaml:1:10
+              1 | trigger: {}
+                           ^
+              hint: add `type:` to the map that begins here
+            error: parameters are a map, not a list
+              at r.yaml:2:39
+              2 | action: { ref: core.echo, parameters: [1] }
+                                                        ^
+              hint: write them as `name: value`"#]],
     );
 }
 
@@ -176,7 +179,7 @@ fn a_key_with_brackets_in_a_flow_map_must_be_quoted() {
     refuse(
         "trigger: { type: a.b }\ncriteria: { trigger.labels[\"a.b/c\"]: x }\naction: { ref: a.b }\n",
         expect![[r#"
-            error: while parsing a flow mapping, did not find expected ',' or '}'
+            error: a `,` or `}` is expected here
               at r.yaml:2:27
               2 | criteria: { trigger.labels["a.b/c"]: x }
                                             ^

@@ -46,7 +46,7 @@ fn explain(error: &Error) -> (String, Option<String>) {
             with("the file holds several documents", "one file, one document: remove the `---`")
         }
         Error::Unexpected { expected: "string scalar", .. } => {
-            with("a list or a map cannot be a key", "a key is a text")
+            ("a list or a map cannot be a key".to_owned(), None)
         }
         Error::AliasReplayLimitExceeded { .. } => {
             (format!("aliases (`*name`) repeat more than {MAX_REPEATED} values"), None)
@@ -63,33 +63,25 @@ fn explain(error: &Error) -> (String, Option<String>) {
 
 /// The library's words, or better ones.
 fn spoken(error: &Error) -> String {
-    let text = UserMessageFormatter.format_message(error).trim_end().to_owned();
-    let plain = WORDS.iter().find(|(begins, ..)| text.starts_with(begins));
-    plain.map_or(text, |(_, plain, _)| (*plain).to_owned())
+    let text = library(error);
+    WORDS.iter().find(|words| text.starts_with(words.0)).map_or(text, |words| words.1.to_owned())
 }
 
+fn library(error: &Error) -> String {
+    UserMessageFormatter.format_message(error).trim_end().to_owned()
+}
+
+const CLOSE: &str = "close every `{` and `[` that is open above";
 /// How the library's message begins, what we say instead, what to do.
-const WORDS: [(&str, &str, &str); 6] = [
+const WORDS: [(&str, &str, &str); 8] = [
     (
         "mapping values are not allowed",
         "a `:` cannot stand here",
         "quote a value that holds `: `, and indent the fields of one map alike",
     ),
-    (
-        "while parsing a flow mapping",
-        "a `,` or `}` is expected here",
-        "close every `{` and `[` that is open above",
-    ),
-    (
-        "while parsing a flow sequence",
-        "a `,` or `]` is expected here",
-        "close every `{` and `[` that is open above",
-    ),
-    (
-        "illegal placement of ':'",
-        "a `:` cannot stand here",
-        "close every `{` and `[` that is open above",
-    ),
+    ("illegal placement of ':'", "a `:` cannot stand here", CLOSE),
+    ("while parsing a flow mapping", "a `,` or `}` is expected here", CLOSE),
+    ("while parsing a flow sequence", "a `,` or `]` is expected here", CLOSE),
     (
         "while parsing a block mapping",
         "this line belongs to no map above it",
@@ -97,36 +89,42 @@ const WORDS: [(&str, &str, &str); 6] = [
     ),
     (
         "invalid indentation in multiline quoted",
-        "a quoted text goes on here, and is indented less than where it begins",
-        "close the quote above",
+        "a quoted text goes on here, indented less than where it begins",
+        "close its quote above",
+    ),
+    (
+        "invalid trailing content",
+        "a value ended with its quote, and more of it follows",
+        "quote a value that begins with a quote as a whole: '\"size\" in trigger'",
+    ),
+    (
+        "unexpected character",
+        "a value cannot begin with this character",
+        "quote a value that begins with a character YAML reserves",
     ),
 ];
 
 /// Slips whose error message alone does not say what to do.
 fn slip(error: &Error, source: &Source, at: Place) -> Option<String> {
-    let text = source.text.lines().nth(at.line - 1)?;
+    let text = source.text.lines().nth(at.line - 1).unwrap_or_default();
     let indent = &text[..text.len() - text.trim_start().len()];
     let in_flow = text.find('{').is_some_and(|brace| text[brace..].contains('['));
-    let spoken = spoken(error);
-    if indent.contains('\t') {
-        Some("YAML is indented with spaces, not with tabs".to_owned())
+    let hint = if indent.contains('\t') {
+        "YAML is indented with spaces, not with tabs"
     } else if in_flow && (text.contains("[\"") || text.contains("['")) {
-        let example = r#"{ 'trigger.labels["a.b"]': x }"#;
-        Some(format!("inside {{ … }} a key with brackets must be quoted: {example}"))
+        r#"inside { … } a key with brackets must be quoted: { 'trigger.labels["a.b"]': x }"#
     } else if text.contains("${") {
-        Some("quote a value that holds `${…}`: \"${…}\"".to_owned())
-    } else if spoken.starts_with("mapping values are not allowed") {
-        Some("quote a value that holds `: `, and indent the fields of one map alike".to_owned())
-    } else if spoken.starts_with("invalid trailing content") {
-        let example = "'\"size\" in trigger'";
-        Some(format!("quote a value that begins with a quote as a whole: {example}"))
-    } else if spoken.starts_with("unexpected character") {
-        Some("quote a value that begins with a character YAML reserves".to_owned())
-    } else if spoken.contains("did not find expected key") {
-        Some("indent the fields of one map alike".to_owned())
+        "quote a value that holds `${…}`: \"${…}\""
+    } else if text.contains("{{") {
+        "an expression is written \"${…}\", with its quotes"
     } else {
-        None
-    }
+        let library = library(error);
+        match error {
+            Error::Unexpected { expected: "string scalar", .. } => "a key is a text",
+            _ => WORDS.iter().find(|words| library.starts_with(words.0))?.2,
+        }
+    };
+    Some(hint.to_owned())
 }
 
 /// Bytes that are not UTF-8: where the first stands.

@@ -61,6 +61,7 @@ fn all_misfits_of_a_file_are_told_together_and_in_order() {
               at a.yaml:1:1
               1 | tpye: git.push
                   ^
+              hint: add `type:` to the map that begins here
             error: `every`: expected a duration, found a whole number
               at a.yaml:2:8
               2 | every: 30

@@ -48,7 +48,7 @@ fn bad_layout_says_where() {
     refuse(
         "a:\n    b: 1\n  c: 2\n",
         expect![[r#"
-            error: while parsing a block mapping, did not find expected key
+            error: this line belongs to no map above it
               at a.yaml:3:3
               3 |   c: 2
                     ^
@@ -57,15 +57,16 @@ fn bad_layout_says_where() {
     refuse(
         "a: [1, 2\nb: 3\n",
         expect![[r#"
-        error: illegal placement of ':' indicator
-          at a.yaml:2:2
-          2 | b: 3
-               ^"#]],
+            error: a `:` cannot stand here
+              at a.yaml:2:2
+              2 | b: 3
+                   ^
+              hint: close every `{` and `[` that is open above"#]],
     );
     refuse(
         "a: b: c\n",
         expect![[r#"
-            error: mapping values are not allowed in this context
+            error: a `:` cannot stand here
               at a.yaml:1:5
               1 | a: b: c
                       ^
@@ -74,13 +75,14 @@ fn bad_layout_says_where() {
     refuse(
         "a: \"x\n",
         expect![[r#"
-        error: invalid indentation in multiline quoted scalar
-          at a.yaml:2:1"#]],
+            error: a quoted text goes on here, indented less than where it begins
+              at a.yaml:2:1
+              hint: close its quote above"#]],
     );
     refuse(
         "a: ${trigger.x}\nb: @x\n",
         expect![[r#"
-            error: unexpected character: `@'
+            error: a value cannot begin with this character
               at a.yaml:2:4
               2 | b: @x
                      ^
@@ -89,11 +91,11 @@ fn bad_layout_says_where() {
     refuse(
         "a: \"size\" in trigger\n",
         expect![[r#"
-        error: invalid trailing content after double-quoted scalar
-          at a.yaml:1:11
-          1 | a: "size" in trigger
-                        ^
-          hint: quote a value that begins with a quote as a whole: '"size" in trigger'"#]],
+            error: a value ended with its quote, and more of it follows
+              at a.yaml:1:11
+              1 | a: "size" in trigger
+                            ^
+              hint: quote a value that begins with a quote as a whole: '"size" in trigger'"#]],
     );
     refuse(
         "a: 1\n---\nb: 2\n",
@@ -115,20 +117,20 @@ fn bad_layout_says_where() {
     refuse(
         "a: {trigger.x[\"y\"]: 1}\n",
         expect![[r#"
-        error: while parsing a flow mapping, did not find expected ',' or '}'
-          at a.yaml:1:14
-          1 | a: {trigger.x["y"]: 1}
-                           ^
-          hint: inside { … } a key with brackets must be quoted: { 'trigger.labels["a.b"]': x }"#]],
+            error: a `,` or `}` is expected here
+              at a.yaml:1:14
+              1 | a: {trigger.x["y"]: 1}
+                               ^
+              hint: inside { … } a key with brackets must be quoted: { 'trigger.labels["a.b"]': x }"#]],
     );
     refuse(
         "a:\n  - { trigger.object.metadata.labels[\"app.io/x\"]: mysql }\n",
         expect![[r#"
-        error: while parsing a flow mapping, did not find expected ',' or '}'
-          at a.yaml:2:37
-          2 |   - { trigger.object.metadata.labels["app.io/x"]: mysql }
-                                                  ^
-          hint: inside { … } a key with brackets must be quoted: { 'trigger.labels["a.b"]': x }"#]],
+            error: a `,` or `}` is expected here
+              at a.yaml:2:37
+              2 |   - { trigger.object.metadata.labels["app.io/x"]: mysql }
+                                                      ^
+              hint: inside { … } a key with brackets must be quoted: { 'trigger.labels["a.b"]': x }"#]],
     );
 }
 
@@ -282,6 +284,8 @@ fn what_is_not_utf8_is_refused_at_its_place() {
     expect![[r#"
         error: the file is not UTF-8 text
           at a.yaml:2:5
+          2 | b: ä�
+                  ^
           hint: save it as UTF-8"#]]
     .assert_eq(&problems[0].to_string());
 }
