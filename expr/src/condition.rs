@@ -352,7 +352,7 @@ mod tests {
                 "trigger.size <=\n  (5",
             ],
             expect![[r#"
-                 => refused 1:1 the expression is incomplete
+                 => refused 1:1 the expression is incomplete (a value or a closing bracket is missing at its end)
                 trigger.size = => refused 1:14 unexpected `=` (`==` compares)
                 trigger.size = 5 => refused 1:14 unexpected `=` (`==` compares)
                 trigger.size and true => refused 1:14 unexpected `and` (write `&&`, `||`, `!`)
@@ -360,7 +360,7 @@ mod tests {
                 mysql == trigger.kind => refused 1:1 `mysql` is not known here (known here: event, trigger, config; a text stands in quotes)
                 gett(trigger, "a", 1) => refused 1:1 unknown function `gett` (did you mean `get`?)
                 get() => refused 1:1 `get` takes 2 or 3 parameters, not 0
-                trigger.list.some(|x| nope(x)) => refused 1:23 unknown function `nope`
+                trigger.list.some(|x| nope(x)) => refused 1:23 unknown function `nope` (here are `get`, `now` and what rhai has for texts, numbers, lists and maps)
                 trigger.list.some(|x| y == 1) => refused 1:23 `y` is not known here (known here: event, trigger, config; a text stands in quotes)
                 let x = 1; x => refused 1:1 unexpected `let` (one expression may stand here, no statements)
                 eval("1") => refused 1:1 reserved keyword 'eval' is disabled

@@ -96,7 +96,10 @@ pub(crate) fn describe(error: &ParseError, names: &[&str]) -> BadExpression {
             };
             (format!("`{name}` is not known here"), Some(hint))
         }
-        ParseErrorType::UnexpectedEOF => ("the expression is incomplete".to_owned(), None),
+        ParseErrorType::UnexpectedEOF => {
+            let hint = "a value or a closing bracket is missing at its end";
+            ("the expression is incomplete".to_owned(), Some(hint.to_owned()))
+        }
         ParseErrorType::BadInput(LexError::UnexpectedInput(found)) => {
             let hint = match found.as_str() {
                 "=" => "`==` compares",
@@ -125,8 +128,14 @@ pub(crate) fn unknown_function<T>(
 ) -> BadExpression {
     let name = call.name.as_str();
     let plain = known.keys().map(String::as_str).filter(|name| !name.contains('$'));
-    let hint = suggest(name, plain).map(|meant| format!("did you mean `{meant}`?"));
-    BadExpression { hint, ..BadExpression::new(format!("unknown function `{name}`"), at) }
+    let hint = match suggest(name, plain) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => {
+            "here are `get`, `now` and what rhai has for texts, numbers, lists and maps".to_owned()
+        }
+    };
+    let message = format!("unknown function `{name}`");
+    BadExpression { hint: Some(hint), ..BadExpression::new(message, at) }
 }
 
 /// A call with a number of parameters that the function does not take.

@@ -54,8 +54,9 @@ impl Template {
             literal += &rest[..at];
             let inside = &rest[at + 2..];
             let start = Place::of(text, text.len() - inside.len());
-            let end =
-                closing_brace(inside).ok_or_else(|| start.refuse("`${` has no closing `}`"))?;
+            let end = closing_brace(inside).ok_or_else(|| {
+                start.refuse("`${` has no closing `}`", "close it; a literal `${` is written `$${`")
+            })?;
             let part = Part::parse(&inside[..end], start, interpreter)?;
             if !literal.is_empty() {
                 pieces.push(Piece::Text(std::mem::take(&mut literal)));
@@ -122,7 +123,10 @@ fn splice(text: &mut String, value: &Value) {
 impl Part {
     fn parse(source: &str, start: Place, interpreter: &Interpreter) -> Result<Self, BadExpression> {
         if source.trim().is_empty() {
-            return Err(start.refuse("`${}` holds no expression: `$${` is a literal `${`"));
+            return Err(start.refuse(
+                "`${}` holds no expression",
+                "write one; a literal `${` is written `$${`",
+            ));
         }
         let expression = interpreter.check(source).map_err(|error| {
             let Place { line, column } = start.plus(error.line, error.column);
@@ -154,10 +158,11 @@ impl Place {
         Self { line: self.line + line - 1, column }
     }
 
-    fn refuse(self, message: &str) -> BadExpression {
+    fn refuse(self, message: &str, hint: &str) -> BadExpression {
         // The `${` itself is what is wrong.
         let column = self.column.saturating_sub(2).max(1);
-        BadExpression { message: message.to_owned(), line: self.line, column, hint: None }
+        let (message, hint) = (message.to_owned(), Some(hint.to_owned()));
+        BadExpression { message, line: self.line, column, hint }
     }
 }
 
@@ -287,7 +292,7 @@ mod tests {
                 b ${trigger.x +
                  1 +} => refused 3:5 the expression is incomplete
                 a ${trigger.x => refused 1:3 `${` has no closing `}`
-                ${} => refused 1:1 `${}` holds no expression: `$${` is a literal `${`
+                ${} => refused 1:1 `${}` holds no expression
                 x ${trigger.sise} => failed 1:13 missing property `sise`: use get(…, "sise", default) where it may be absent
                 x ${1 +
                  trigger.a.b} => failed 2:10 missing property `a`: use get(…, "a", default) where it may be absent"#]],

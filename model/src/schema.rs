@@ -1,5 +1,7 @@
 //! Parameter and result schemas: `name → JSON Schema`, plus `required: true` and `secret: true`.
 
+use jsonschema::error::ValidationErrorKind;
+
 use crate::diagnostic::suggest;
 use crate::value::{brief, kind_of};
 use crate::{Map, Value};
@@ -46,7 +48,7 @@ impl Schema {
         let mut root = object_schema(properties)?;
         root.insert("additionalProperties".to_owned(), Value::Bool(false));
         let validator = jsonschema::validator_for(&Value::Object(root))
-            .map_err(|error| BadSchema { message: error.to_string() })?;
+            .map_err(|error| BadSchema { message: unusable(&error) })?;
         Ok(Self { properties: properties.clone(), validator })
     }
 
@@ -89,7 +91,10 @@ impl Schema {
             Violation {
                 path: name.clone(),
                 message: format!("unknown parameter `{name}`"),
-                hint: suggest(name, known).map(|known| format!("did you mean `{known}`?")),
+                hint: Some(match suggest(name, known) {
+                    Some(known) => format!("did you mean `{known}`?"),
+                    None => self.known_names(),
+                }),
             }
         });
         let missing =
@@ -109,10 +114,18 @@ impl Schema {
             (!path.is_empty()).then(|| Violation {
                 message: format!("`{path}`: {}", shorten(&error.to_string(), &found)),
                 path,
-                hint: None,
+                hint: slip(&error).map(ToOwned::to_owned),
             })
         });
         errors.collect()
+    }
+
+    fn known_names(&self) -> String {
+        let names: Vec<&str> = self.properties.keys().map(String::as_str).collect();
+        match names.is_empty() {
+            true => "no parameters are known here".to_owned(),
+            false => format!("known here: {}", names.join(", ")),
+        }
     }
 
     fn describe(&self, name: &str) -> Option<String> {
@@ -127,6 +140,22 @@ impl Schema {
     }
 }
 
+/// A quote too many, or too few.
+fn slip(error: &jsonschema::ValidationError<'_>) -> Option<&'static str> {
+    let bare =
+        |text: &str| text.parse::<serde_json::Number>().is_ok() || text.parse::<bool>().is_ok();
+    if !matches!(error.kind(), ValidationErrorKind::Type { .. }) {
+        return None;
+    }
+    match error.instance().as_ref() {
+        Value::String(text) if bare(text) => Some("write it without quotes"),
+        Value::Number(_) | Value::Bool(_) if error.to_string().contains("\"string\"") => {
+            Some("quote it")
+        }
+        _ => None,
+    }
+}
+
 /// jsonschema's messages quote the whole value: long ones are cut.
 fn shorten(message: &str, found: &str) -> String {
     match message.split_once(" is not ") {
@@ -135,6 +164,26 @@ fn shorten(message: &str, found: &str) -> String {
         }
         None => message.chars().take(300).collect(),
     }
+}
+
+/// What is wrong with a schema, and at which of its words.
+fn unusable(error: &jsonschema::ValidationError<'_>) -> String {
+    let path = error.instance_path().to_string();
+    let words: Vec<&str> =
+        path.split('/').filter(|word| !word.is_empty() && *word != "properties").collect();
+    let message = shorten(&error.to_string(), &brief(error.instance(), 60));
+    if words.is_empty() { message } else { format!("`{}`: {message}", words.join(".")) }
+}
+
+/// Whether the `type` of a property is one; jsonschema only says that it fits no schema.
+fn check_type(name: &str, property: &Map) -> Result<(), BadSchema> {
+    const TYPES: [&str; 7] = ["string", "integer", "number", "boolean", "array", "object", "null"];
+    let Some(Value::String(found)) = property.get("type") else { return Ok(()) };
+    if TYPES.contains(&found.as_str()) {
+        return Ok(());
+    }
+    let known = TYPES.join(", ");
+    Err(BadSchema { message: format!("`{name}`: `{found}` is no type: expected one of {known}") })
 }
 
 /// The JSON Schema of a map with these properties, our own words lifted out at every depth.
@@ -149,6 +198,7 @@ fn object_schema(properties: &Map) -> Result<Map, BadSchema> {
             );
             return Err(BadSchema { message });
         };
+        check_type(name, property)?;
         if property.get("required") == Some(&Value::Bool(true)) {
             required.push(Value::from(name.as_str()));
         }
@@ -219,8 +269,8 @@ mod tests {
         check(
             json!({"name": 5, "tags": ["x", 1]}),
             expect![[r#"
-            `name`: expected type "string", found 5
-            `tags.1`: expected type "string", found 1"#]],
+                `name`: expected type "string", found 5 -- quote it
+                `tags.1`: expected type "string", found 1 -- quote it"#]],
         );
         check(
             json!({"name": "a", "size": 0}),

@@ -109,26 +109,26 @@ fn patterns_fit_their_operators() {
     refuse_criteria(
         "trigger.a: { in: 5 }",
         expect![[r#"
-        error: `in` compares with a list, or a string to be part of, not with a whole number
-          at r.yaml:3:20
-          3 |   trigger.a: { in: 5 }
-                                 ^"#]],
+            error: `in`: expected a list, or a string to be part of, found a whole number
+              at r.yaml:3:20
+              3 |   trigger.a: { in: 5 }
+                                     ^"#]],
     );
     refuse_criteria(
         "trigger.a: { lt: [1] }",
         expect![[r#"
-        error: `lt` compares with a number or a string, not with a list
-          at r.yaml:3:20
-          3 |   trigger.a: { lt: [1] }
-                                 ^"#]],
+            error: `lt`: expected a number or a string, found a list
+              at r.yaml:3:20
+              3 |   trigger.a: { lt: [1] }
+                                     ^"#]],
     );
     refuse_criteria(
         "trigger.a: { startswith: 1 }",
         expect![[r#"
-        error: `startswith` compares with a string, not with a whole number
-          at r.yaml:3:28
-          3 |   trigger.a: { startswith: 1 }
-                                         ^"#]],
+            error: `startswith`: expected a string, found a whole number
+              at r.yaml:3:28
+              3 |   trigger.a: { startswith: 1 }
+                                             ^"#]],
     );
 }
 
@@ -137,18 +137,18 @@ fn patterns_that_are_read_further_are_checked_inside() {
     refuse_criteria(
         "trigger.a: { exists: yes }",
         expect![[r#"
-        error: `exists` compares with true or false, not with a string
-          at r.yaml:3:24
-          3 |   trigger.a: { exists: yes }
-                                     ^"#]],
+            error: `exists`: expected true or false, found a string
+              at r.yaml:3:24
+              3 |   trigger.a: { exists: yes }
+                                         ^"#]],
     );
     refuse_criteria(
         "trigger.a: { timediff_lt: soon }",
         expect![[r#"
-        error: `timediff_lt` compares with seconds or a duration such as 10m, not with a string
-          at r.yaml:3:29
-          3 |   trigger.a: { timediff_lt: soon }
-                                          ^"#]],
+            error: `timediff_lt`: expected seconds or a duration such as 10m, found a string
+              at r.yaml:3:29
+              3 |   trigger.a: { timediff_lt: soon }
+                                              ^"#]],
     );
     refuse_criteria(
         "trigger.a: { matches: \"(a\" }",
@@ -189,10 +189,11 @@ fn patterns_that_are_read_further_are_checked_inside() {
     refuse_criteria(
         "trigger.a: { all: {} }",
         expect![[r#"
-        error: there is no criterion here, so it would always hold
-          at r.yaml:3:21
-          3 |   trigger.a: { all: {} }
-                                  ^"#]],
+            error: there is no criterion here, so it would always hold
+              at r.yaml:3:21
+              3 |   trigger.a: { all: {} }
+                                      ^
+              hint: write one, such as `trigger.x: 1`, or remove this"#]],
     );
     refuse_criteria(
         "trigger.a: { all: [1] }",
@@ -255,10 +256,11 @@ fn paths_begin_with_a_known_name_and_groups_are_a_list() {
     refuse_criteria(
         "any: [{}]",
         expect![[r#"
-        error: there is no criterion here, so it would always hold
-          at r.yaml:3:9
-          3 |   any: [{}]
-                      ^"#]],
+            error: there is no criterion here, so it would always hold
+              at r.yaml:3:9
+              3 |   any: [{}]
+                          ^
+              hint: write one, such as `trigger.x: 1`, or remove this"#]],
     );
     refuse_criteria(
         "- trigger.a: 1",

@@ -219,10 +219,11 @@ fn conditions_are_checked_where_they_stand() {
     refuse_when(
         "sice(trigger.size) <= 5",
         expect![[r#"
-        error: unknown function `sice`
-          at r.yaml:2:7
-          2 | when: sice(trigger.size) <= 5
-                    ^"#]],
+            error: unknown function `sice`
+              at r.yaml:2:7
+              2 | when: sice(trigger.size) <= 5
+                        ^
+              hint: here are `get`, `now` and what rhai has for texts, numbers, lists and maps"#]],
     );
     refuse_when(
         "true",
@@ -236,10 +237,10 @@ fn conditions_are_checked_where_they_stand() {
     refuse_when(
         "[a]",
         expect![[r#"
-        error: `when` is a condition such as `trigger.size <= 5`, not a list
-          at r.yaml:2:7
-          2 | when: [a]
-                    ^"#]],
+            error: `when`: expected a condition such as `trigger.size <= 5`, found a list
+              at r.yaml:2:7
+              2 | when: [a]
+                        ^"#]],
     );
     refuse_when(
         "|\n  trigger.a == 1 &&\n    trigger.b = 2",
@@ -275,10 +276,11 @@ fn templates_are_checked_where_they_stand() {
     refuse_parameters(
         "a: { b: [1, \"${trigger.size\"] }",
         expect![[r#"
-        error: `${` has no closing `}`
-          at r.yaml:5:18
-          5 |     a: { b: [1, "${trigger.size"] }
-                               ^"#]],
+            error: `${` has no closing `}`
+              at r.yaml:5:18
+              5 |     a: { b: [1, "${trigger.size"] }
+                                   ^
+              hint: close it; a literal `${` is written `$${`"#]],
     );
     refuse_parameters(
         "a: |\n      one\n      two ${gett(trigger, \"x\", 1)}",
@@ -292,9 +294,10 @@ fn templates_are_checked_where_they_stand() {
     refuse_parameters(
         "a: ${}",
         expect![[r#"
-        error: `${}` holds no expression: `$${` is a literal `${`
-          at r.yaml:5:8
-          5 |     a: ${}
-                     ^"#]],
+            error: `${}` holds no expression
+              at r.yaml:5:8
+              5 |     a: ${}
+                         ^
+              hint: write one; a literal `${` is written `$${`"#]],
     );
 }

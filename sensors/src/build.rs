@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use host::git::{Git, Mirrors};
 use model::diagnostic::suggest;
-use model::{Map, Schema, SensorRef, Value};
+use model::{Map, Schema, SensorRef, Value, Violation};
 
 use crate::Sensor;
+use crate::fields::find;
 use crate::git::GitConfig;
 use crate::kinds::schema_of;
+use crate::secret::SecretRef;
 use crate::timer::{self, Timer};
 use crate::webhook::{Webhook, WebhookConfig};
 
@@ -22,6 +24,8 @@ pub struct BuildError {
     pub message: String,
     /// What to do, where it is known.
     pub hint: Option<String>,
+    /// Whether a secret may stand there in plain: the line is not to be shown.
+    pub private: bool,
 }
 
 /// What a sensor is made with.
@@ -86,11 +90,15 @@ impl std::fmt::Debug for Built {
 
 impl BuildError {
     pub(crate) fn at(path: &str, message: impl Into<String>) -> Self {
-        Self { path: path.to_owned(), message: message.into(), hint: None }
+        Self { path: path.to_owned(), message: message.into(), hint: None, private: false }
     }
 
     pub(crate) fn with_hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
+    }
+
+    pub(crate) fn private(self) -> Self {
+        Self { private: true, ..self }
     }
 }
 
@@ -162,7 +170,22 @@ pub(crate) fn fit(kind: &str, parameters: &Map) -> Result<Map, Vec<BuildError>> 
     let mut filled = parameters.clone();
     schema.fill(&mut filled);
     let violations = schema.violations(&Value::Object(filled.clone())).into_iter();
-    let errors: Vec<BuildError> =
-        violations.map(|v| BuildError { path: v.path, message: v.message, hint: v.hint }).collect();
+    let errors: Vec<BuildError> = violations.map(|violation| told(violation, &filled)).collect();
     if errors.is_empty() { Ok(filled) } else { Err(errors) }
+}
+
+fn told(violation: Violation, parameters: &Map) -> BuildError {
+    let Violation { path, message, hint } = violation;
+    let value = find(parameters, &path);
+    let name = path.rsplit('.').next().unwrap_or_default();
+    match value {
+        // The message would quote what may be a secret.
+        Some(value) if path == "credentials" || path.starts_with("secrets.") => {
+            SecretRef::misfit(&path, value)
+        }
+        Some(Value::Number(number)) if ["every", "jitter", "tolerance"].contains(&name) => {
+            BuildError::at(&path, message).with_hint(format!("say its unit: {number}s"))
+        }
+        _ => BuildError { path, message, hint, private: false },
+    }
 }

@@ -36,7 +36,9 @@ where
 /// What stands at a dotted path.
 pub(crate) fn find<'a>(parameters: &'a Map, path: &str) -> Option<&'a Value> {
     let (first, rest) = path.split_once('.').unwrap_or((path, ""));
-    rest.split('.')
-        .filter(|name| !name.is_empty())
-        .try_fold(parameters.get(first)?, |value, name| value.get(name))
+    let step = |value: &'a Value, name: &str| match value {
+        Value::Array(items) => items.get(name.parse::<usize>().ok()?),
+        _ => value.get(name),
+    };
+    rest.split('.').filter(|name| !name.is_empty()).try_fold(parameters.get(first)?, step)
 }

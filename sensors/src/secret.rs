@@ -37,14 +37,11 @@ impl Secret {
 impl SecretRef {
     /// Reads `{ env: NAME }` or `{ file: PATH }`, which stands at `path`.
     pub(crate) fn read(path: &str, value: &Value) -> Result<Self, BuildError> {
-        let wrong = || {
-            let found = kind_of(value);
-            BuildError::at(path, format!("expected a reference to a secret, found {found}"))
-                .with_hint("write `{ env: NAME }` or `{ file: PATH }`")
-        };
+        let wrong = || Self::misfit(path, value);
         let stored = || {
             BuildError::at(path, "secrets of the secret store are not supported by this version")
                 .with_hint("write `{ env: NAME }` or `{ file: PATH }`")
+                .private()
         };
         let map = match value {
             Value::String(_) => return Err(stored()),
@@ -58,6 +55,14 @@ impl SecretRef {
             ("secret", Some(_)) => Err(stored()),
             _ => Err(wrong()),
         }
+    }
+
+    /// What is no reference may be the secret itself.
+    pub(crate) fn misfit(path: &str, value: &Value) -> BuildError {
+        let found = kind_of(value);
+        BuildError::at(path, format!("expected a reference to a secret, found {found}"))
+            .with_hint("write `{ env: NAME }` or `{ file: PATH }`")
+            .private()
     }
 
     /// The value, without the line break at a file's end.

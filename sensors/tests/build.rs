@@ -38,7 +38,7 @@ fn a_check_needs_no_secret_and_finds_the_rest() {
     assert_eq!(
         found("webhook", &json!({ "secrets": [5, { "env": "A" }], "signature": {} })),
         [
-            "secrets.0: `secrets.0`: expected types \"string\", \"object\", found 5",
+            "secrets.0: expected a reference to a secret, found a whole number",
             "signature: `signature`: \"header\" is a required property",
         ]
     );

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use actions::{Metadata, Program, ProgramSpec};
 use chains::Source;
+use model::diagnostic::suggest;
 use model::{ActionRef, Diagnostic, Duration, Effect};
 use syntax::{Fields, Node};
 
@@ -58,7 +59,8 @@ pub(super) fn parse(node: &Node, around: &Surroundings<'_>) -> Result<PackAction
         ("retry", OnUnknown::Retry),
         ("fail", OnUnknown::Fail),
     ]);
-    let verify = fields.optional("verify").parsed::<ActionRef>();
+    let verify = fields.optional("verify");
+    let verify = verify.parsed::<ActionRef>().zip(verify.node().map(Node::location));
     let timeout = fields.optional("timeout").duration();
     let deadline = fields.optional("deadline").duration();
     runner(&fields);
@@ -85,20 +87,18 @@ pub(super) fn parse(node: &Node, around: &Surroundings<'_>) -> Result<PackAction
         on_unknown: on_unknown.unwrap_or_default(),
         verify,
         deadline,
-        at: node.location(),
+        at: node.get("entry_point").unwrap_or(node).location(),
     });
     fields.finish(action)
 }
 
 fn runner(fields: &Fields<'_>) {
     let Some(node) = fields.node().get("runner") else { return };
-    match node.as_str() {
-        Some("local") => {}
-        Some("kubernetes_job") => {
-            let message = "`runner: kubernetes_job` is not supported by this version of Tripline";
-            fields.report(node.error(message).with_hint("use `runner: local`"));
-        }
-        _ => fields.report(node.error("unknown runner").with_hint("known here: local")),
+    if node.as_str() == Some("kubernetes_job") {
+        let message = "`runner: kubernetes_job` is not supported by this version of Tripline";
+        fields.report(node.error(message).with_hint("use `runner: local`"));
+    } else {
+        fields.optional("runner").one_of(&[("local", ())]);
     }
 }
 
@@ -115,6 +115,27 @@ fn chain_says_nothing_of_programs(fields: &Fields<'_>) {
     }
 }
 
+/// The findings about a chain: it knows a library by the name it imports, a user by its file.
+fn in_files(wrong: Vec<Diagnostic>, around: &Surroundings<'_>) -> Vec<Diagnostic> {
+    let file = |mut finding: Diagnostic| {
+        if around.libs.contains_key(&finding.at.file) {
+            finding.at.file = format!("{}/{}.rhai", around.shown, finding.at.file);
+        }
+        finding
+    };
+    wrong.into_iter().map(file).collect()
+}
+
+fn missing(path: &str, at: &Node, snapshot: &Snapshot) -> Diagnostic {
+    let others = snapshot.files.keys().filter_map(|other| other.strip_prefix("actions/"));
+    let named = path.trim_start_matches("actions/");
+    let hint = match suggest(named, others) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => format!("add {path}, or name a file that is in the folder"),
+    };
+    at.error(format!("there is no file {path} in the pack")).with_hint(hint)
+}
+
 fn kind(
     name: &str,
     at: &Node,
@@ -122,20 +143,19 @@ fn kind(
     around: &Surroundings<'_>,
 ) -> Result<ActionKind, Vec<Diagnostic>> {
     if !stays_inside(name) {
-        return Err(vec![at.error("the entry point must lie in the pack's folder `actions`")]);
+        let finding = at.error("the entry point must lie in the pack's folder `actions`");
+        return Err(vec![finding.with_hint("name a file of that folder, such as `deploy.sh`")]);
     }
     let path = format!("actions/{name}");
     let Some(file) = around.snapshot.files.get(&path) else {
-        return Err(vec![at.error(format!("there is no file {path} in the pack"))]);
+        return Err(vec![missing(&path, at, around.snapshot)]);
     };
     if name.ends_with(".rhai") {
         let shown = format!("{}/{path}", around.shown);
-        let Ok(text) = String::from_utf8(file.bytes.clone()) else {
-            let at = model::Location::file(shown);
-            return Err(vec![Diagnostic::error(at, "the file is not UTF-8 text")]);
-        };
+        let text = syntax::text(&shown, &file.bytes)?.to_owned();
         let source = Source { file: shown, text, libs: around.libs.clone() };
-        return Ok(ActionKind::Chain(chains::Program::compile(source)?));
+        let program = chains::Program::compile(source);
+        return program.map(ActionKind::Chain).map_err(|wrong| in_files(wrong, around));
     }
     if !file.executable {
         let hint = format!("run `chmod +x {}/{path}`", around.shown);

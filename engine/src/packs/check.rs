@@ -1,7 +1,7 @@
 //! What can be found wrong without running anything: between the files of a pack, and between
 //! packs and what is built in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use model::{ActionRef, Diagnostic, Effect, Location, Map, PackName, Schema, Trig
 use rules::{Rule, Trigger};
 
 use super::assemble::{sensor_ref, sensor_type};
-use super::reload::discover;
+use super::reload::{discover, same_name};
 use super::{
     ActionKind, Findings, Generation, Library, LoadContext, Pack, PackAction, Resolved, load,
 };
@@ -81,12 +81,10 @@ pub fn check_packs(paths: &[PathBuf]) -> Findings {
         let (pack, found) = load(&folder, &context);
         findings.extend(found);
         if let Some(pack) = pack {
-            if packs.iter().any(|other| other.name == pack.name) {
-                let at = Location::file(folder.join("pack.yaml").display().to_string());
-                let message = format!("another pack is called `{}` too", pack.name);
-                findings.push(Diagnostic::error(at, message).with_hint("rename one of them"));
+            match packs.iter().find(|other| other.name == pack.name) {
+                Some(other) => findings.push(same_name(&pack, &other.folder)),
+                None => packs.push(Arc::new(pack)),
             }
-            packs.push(Arc::new(pack));
         }
     }
     findings.extend(cross_check(&packs, &library).into_values().flatten());
@@ -118,14 +116,25 @@ impl Check<'_> {
     fn all(&self) -> Findings {
         let rules = self.pack.rules.values().flat_map(|rule| self.rule(rule));
         let actions = self.pack.actions.values().flat_map(|action| self.action(action));
-        rules.chain(actions).collect()
+        let mut findings: Findings = Vec::new();
+        for finding in rules.chain(actions) {
+            // A library is checked with every chain, and wrong only once.
+            if !findings.contains(&finding) {
+                findings.push(finding);
+            }
+        }
+        findings
     }
 
     fn rule(&self, rule: &Rule) -> Findings {
         let mut findings = self.trigger(rule);
         let reference = &rule.action.reference;
         match self.library.resolve(self.generation, Some(self.pack), reference) {
-            Err(error) => findings.push(rule.action.error(error.message)),
+            Err(_) => {
+                let hint = self.instead(reference);
+                let message = format!("there is no action `{reference}`");
+                findings.push(rule.action.error(message).with_hint(hint));
+            }
             Ok(resolved) => {
                 findings.extend(self.permission(reference, &rule.action.location));
                 findings.extend(rule.action.check(resolved.parameters()));
@@ -166,12 +175,14 @@ impl Check<'_> {
         if LATER.iter().any(|prefix| kind.starts_with(prefix)) {
             let message =
                 format!("the trigger type `{kind}` is not supported by this version of Tripline");
-            return self.shown(Diagnostic::error(at, message));
+            let known = sensors::trigger_types();
+            let known: Vec<&str> = known.iter().map(|kind| kind.name).collect();
+            let hint = format!("known here: {}", known.join(", "));
+            return self.shown(Diagnostic::error(at, message).with_hint(hint));
         }
         let known = self.triggers.iter().map(|info| info.kind.as_str());
-        let hint = suggest(kind, known).map(|meant| format!("did you mean `{meant}`?"));
         let finding = Diagnostic::error(at, format!("there is no trigger type `{kind}`"));
-        self.shown(hinted(finding, hint))
+        self.shown(finding.with_hint(meant(kind, known)))
     }
 
     /// The sensor that a trigger names, or the pack's sensors of the type it needs.
@@ -193,21 +204,38 @@ impl Check<'_> {
             Some(spec) => {
                 let message =
                     format!("the sensor `{named}` is of type `{}`, not `{kind}`", spec.kind);
-                Some(trigger.error_at("sensor", message))
+                let hint = format!("`{}` needs a sensor of type `{kind}`", trigger.kind);
+                Some(trigger.error_at("sensor", message).with_hint(hint))
             }
             None => {
-                let known = self.pack.sensors.keys().map(model::Name::as_str);
-                let hint = suggest(named, known).map(|meant| format!("did you mean `{meant}`?"));
+                let known = self.sensors_of(kind);
                 let finding = trigger.error_at("sensor", format!("there is no sensor `{named}`"));
-                Some(hinted(finding, hint))
+                Some(finding.with_hint(meant(named, known.iter().map(String::as_str))))
             }
         }
+    }
+
+    /// The sensors that a trigger of this pack can name: its own, then those of other packs.
+    fn sensors_of(&self, kind: &str) -> Vec<String> {
+        let fitting = |pack: &Arc<Pack>| {
+            let own = pack.name == self.pack.name;
+            let sensors = pack.sensors.iter().filter(|(_, spec)| spec.kind == kind);
+            let name = |name| if own { format!("{name}") } else { format!("{}.{name}", pack.name) };
+            sensors.map(|(sensor, _)| name(sensor)).collect::<Vec<_>>()
+        };
+        self.generation.packs.values().flat_map(fitting).collect()
+    }
+
+    /// What may have been meant by the name of no action.
+    fn instead(&self, reference: &ActionRef) -> String {
+        let names = self.library.names(self.generation);
+        meant(reference.as_str(), names.iter().map(String::as_str))
     }
 
     fn action(&self, action: &PackAction) -> Findings {
         let mut findings: Findings = self.verify(action).into_iter().collect();
         if let ActionKind::Chain(program) = &action.kind {
-            findings.extend(chains::check(program, self));
+            findings.extend(chains::check(program, self).into_iter().map(|f| self.shown(f)));
             for (reference, at) in chains::actions_named(program) {
                 findings.extend(self.permission(&reference, &at));
             }
@@ -219,15 +247,19 @@ impl Check<'_> {
     }
 
     fn verify(&self, action: &PackAction) -> Option<Diagnostic> {
-        let verify = action.verify.as_ref()?;
+        let (verify, at) = action.verify.as_ref()?;
         match self.library.resolve(self.generation, Some(self.pack), verify) {
-            Err(error) => Some(self.shown(Diagnostic::error(action.at.clone(), error.message))),
+            Err(_) => {
+                let message = format!("there is no action `{verify}`");
+                let finding = Diagnostic::error(at.clone(), message);
+                Some(self.shown(finding.with_hint(self.instead(verify))))
+            }
             Ok(resolved)
                 if resolved.effect(&Value::Null) != Effect::Read || !resolved.is_performed() =>
             {
                 let message =
                     format!("`verify` needs an action that only reads; `{verify}` is not");
-                let finding = Diagnostic::error(action.at.clone(), message);
+                let finding = Diagnostic::error(at.clone(), message);
                 Some(self.shown(finding.with_hint("declare `effect: read` in its file")))
             }
             Ok(_) => None,
@@ -248,11 +280,42 @@ impl Check<'_> {
         self.shown(Diagnostic::warning(at.clone(), message).with_hint(hint))
     }
 
-    fn shown(&self, finding: Diagnostic) -> Diagnostic {
-        match self.pack.texts.get(&finding.at.file) {
-            Some(text) => finding.in_text(text),
-            None => finding,
-        }
+    /// The finding with its line. A chain knows a library by the name it imports, a user by its
+    /// file.
+    fn shown(&self, mut finding: Diagnostic) -> Diagnostic {
+        let import = format!("/{}.rhai", finding.at.file);
+        let texts = &self.pack.texts;
+        let text = texts.get_key_value(&finding.at.file);
+        let Some((file, text)) =
+            text.or_else(|| texts.iter().find(|(file, _)| file.ends_with(&import)))
+        else {
+            return finding;
+        };
+        finding.at.file.clone_from(file);
+        finding.in_text(text)
+    }
+}
+
+/// What may have been meant: a name that is near, else the names that begin alike, else how names
+/// begin.
+fn meant<'a>(found: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let known: BTreeSet<&str> = known.collect();
+    if let Some(meant) = suggest(found, known.iter().copied()) {
+        return format!("did you mean `{meant}`?");
+    }
+    let begin = found.split_inclusive('.').next().unwrap_or_default();
+    let alike: Vec<&str> = known.iter().copied().filter(|name| name.starts_with(begin)).collect();
+    if !alike.is_empty() {
+        return format!("known here: {}", alike.join(", "));
+    }
+    let groups = known.iter().map(|name| match name.split_once('.') {
+        Some((first, _)) => format!("{first}.*"),
+        None => (*name).to_owned(),
+    });
+    let groups: BTreeSet<String> = groups.collect();
+    match groups.is_empty() {
+        true => "there is none here to name".to_owned(),
+        false => format!("known here: {}", groups.into_iter().collect::<Vec<_>>().join(", ")),
     }
 }
 
@@ -279,9 +342,6 @@ impl chains::Catalog for Check<'_> {
     }
 
     fn names(&self) -> Vec<String> {
-        let packs = self.generation.packs.values();
-        let own = packs
-            .flat_map(|pack| pack.actions.keys().map(move |name| format!("{}.{name}", pack.name)));
-        own.chain(self.library.builtin().map(|metadata| metadata.reference.to_string())).collect()
+        self.library.names(self.generation)
     }
 }

@@ -172,13 +172,17 @@ impl Library {
         }
     }
 
-    fn unknown(&self, generation: &Generation, reference: &ActionRef) -> StepError {
+    /// Every action that can be named.
+    pub fn names(&self, generation: &Generation) -> Vec<String> {
         let packs = generation
             .packs
             .values()
             .flat_map(|pack| pack.actions.keys().map(move |name| format!("{}.{name}", pack.name)));
-        let builtin = self.builtin().map(|metadata| metadata.reference.to_string());
-        let known: Vec<String> = packs.chain(builtin).collect();
+        packs.chain(self.builtin().map(|metadata| metadata.reference.to_string())).collect()
+    }
+
+    fn unknown(&self, generation: &Generation, reference: &ActionRef) -> StepError {
+        let known = self.names(generation);
         let hint = suggest(reference.as_str(), known.iter().map(String::as_str));
         let hint = hint.map(|known| format!("; did you mean `{known}`?")).unwrap_or_default();
         StepError::new(ErrorKind::NotFound, format!("there is no action `{reference}`{hint}"))
@@ -203,7 +207,7 @@ impl Library {
         let pack = self.pack(&core.folders, hash).await.ok()?;
         let action = pack.actions.get(reference.name())?;
         let ActionKind::Program(program) = &action.kind else { return None };
-        let verify = action.verify.as_ref().and_then(|verify| {
+        let verify = action.verify.as_ref().and_then(|(verify, _)| {
             let generation = core.generation.load();
             match self.resolve(&generation, Some(&pack), verify).ok()? {
                 Resolved::Builtin(action) | Resolved::Program { action, .. } => Some(action),

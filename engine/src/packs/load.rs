@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use host::git::Git;
 use host::process::Programs;
-use model::{Diagnostic, Location, Name, PackName, RuleRef};
+use model::{Diagnostic, Location, Name, PackName, RuleRef, Severity};
 use rules::Rule;
 use syntax::{Document, Fields, Node};
 
@@ -59,7 +59,8 @@ impl Reader<'_> {
     fn manifest(&mut self) -> Option<Manifest> {
         if !self.snapshot.files.contains_key("pack.yaml") {
             let message = "there is no pack.yaml in the folder: it is not a pack";
-            self.findings.push(Diagnostic::error(Location::file(self.shown.clone()), message));
+            let finding = Diagnostic::error(Location::file(self.shown.clone()), message);
+            self.findings.push(finding.with_hint("add one that says `name:` and `version:`"));
             return None;
         }
         let document = self.document("pack.yaml")?;
@@ -74,6 +75,7 @@ impl Reader<'_> {
             sensors: self.each("sensors", |_, node| sensors_file::parse(node, &context.git)),
             triggers: self.each("triggers", |file, node| trigger(&name, file, node)),
             name,
+            at: manifest.at,
             version: manifest.version,
             description: manifest.description,
             team: manifest.team,
@@ -156,7 +158,7 @@ impl Reader<'_> {
 
     /// The YAML files of one of the pack's folders, each with the name its stem gives.
     fn yaml_files(&mut self, kind: &str) -> Vec<(Name, String)> {
-        let mut files = Vec::new();
+        let mut files: Vec<(Name, String)> = Vec::new();
         for path in self.snapshot.files.keys() {
             let Some(file) = path.strip_prefix(kind).and_then(|rest| rest.strip_prefix('/')) else {
                 continue;
@@ -164,24 +166,52 @@ impl Reader<'_> {
             let stem = file.strip_suffix(".yaml").or_else(|| file.strip_suffix(".yml"));
             let Some(stem) = stem.filter(|stem| !stem.contains('/')) else { continue };
             match stem.parse::<Name>() {
-                Ok(name) => files.push((name, path.clone())),
+                Ok(name) => match files.iter().find(|(other, _)| *other == name) {
+                    Some((_, other)) => {
+                        let message = format!("{other} has the same name");
+                        self.findings.push(self.whole(path, message, "rename or remove one"));
+                    }
+                    None => files.push((name, path.clone())),
+                },
                 Err(error) => {
-                    let at = Location::file(format!("{}/{path}", self.shown));
                     let hint = "the file's name is the object's name: rename the file";
-                    self.findings.push(Diagnostic::error(at, error.to_string()).with_hint(hint));
+                    self.findings.push(self.whole(path, error.to_string(), hint));
                 }
             }
         }
         files
     }
 
-    /// A folder with a slip in its name would be passed over in silence.
+    /// An error about a file as a whole.
+    fn whole(&self, path: &str, message: String, hint: &str) -> Diagnostic {
+        let at = Location::file(format!("{}/{path}", self.shown));
+        Diagnostic::error(at, message).with_hint(hint)
+    }
+
+    /// What would be passed over in silence: folders with a slip in their name, folders in folders.
     fn unknown_places(&mut self) {
+        self.unknown_folders();
+        let files = self.snapshot.files.keys();
+        let nested = files.filter(|path| is_yaml(path)).filter_map(|path| {
+            let (folder, rest) = path.split_once('/')?;
+            let flat = ["rules", "sensors", "triggers"].contains(&folder);
+            (flat && rest.contains('/')).then_some((path, folder))
+        });
+        let told = nested.map(|(path, folder)| {
+            let message = format!("the file is not read: it lies below a folder of `{folder}`");
+            let hint = format!("move it to {folder}/");
+            Diagnostic { severity: Severity::Warning, ..self.whole(path, message, &hint) }
+        });
+        let told: Vec<Diagnostic> = told.collect();
+        self.findings.extend(told);
+    }
+
+    fn unknown_folders(&mut self) {
         const FOLDERS: [&str; 8] =
             ["rules", "actions", "sensors", "triggers", "lib", "tests", "templates", "docs"];
         let files = self.snapshot.files.keys();
         let mut unknown: Vec<&str> = files
-            .filter(|path| path.ends_with(".yaml") || path.ends_with(".yml"))
+            .filter(|path| is_yaml(path))
             .filter_map(|path| path.split_once('/').map(|(folder, _)| folder))
             .filter(|folder| !FOLDERS.contains(folder))
             .collect();
@@ -203,19 +233,14 @@ impl Reader<'_> {
     }
 
     fn text(&mut self, path: &str) -> Option<String> {
-        let bytes = self.snapshot.files.get(path)?.bytes.clone();
-        let text = String::from_utf8(bytes).map_err(|_| {
-            let at = Location::file(format!("{}/{path}", self.shown));
-            vec![Diagnostic::error(at, "the file is not UTF-8 text").with_hint("save it as UTF-8")]
-        });
+        let bytes = &self.snapshot.files.get(path)?.bytes;
+        let text = syntax::text(&format!("{}/{path}", self.shown), bytes).map(ToOwned::to_owned);
         self.take(text)
     }
 
     fn texts(&self) -> BTreeMap<String, String> {
         let files = self.snapshot.files.iter();
-        let texts = files.filter(|(path, _)| {
-            path.ends_with(".yaml") || path.ends_with(".yml") || path.ends_with(".rhai")
-        });
+        let texts = files.filter(|(path, _)| is_yaml(path) || path.ends_with(".rhai"));
         texts
             .filter_map(|(path, file)| {
                 let text = String::from_utf8(file.bytes.clone()).ok()?;
@@ -225,8 +250,22 @@ impl Reader<'_> {
     }
 
     fn take<T>(&mut self, decoded: Result<T, Vec<Diagnostic>>) -> Option<T> {
-        decoded.map_err(|findings| self.findings.extend(findings)).ok()
+        let wrong = match decoded {
+            Ok(value) => return Some(value),
+            Err(wrong) => wrong,
+        };
+        for finding in wrong {
+            // A library is read with every chain, and wrong only once.
+            if !self.findings.contains(&finding) {
+                self.findings.push(finding);
+            }
+        }
+        None
     }
+}
+
+fn is_yaml(path: &str) -> bool {
+    path.ends_with(".yaml") || path.ends_with(".yml")
 }
 
 fn trigger(pack: &PackName, name: &Name, node: &Node) -> Result<TriggerSpec, Vec<Diagnostic>> {

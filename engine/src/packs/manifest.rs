@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::{Diagnostic, Map, PackName, Schema, Value};
+use model::{Diagnostic, Location, Map, PackName, Schema, Value};
 use syntax::{Fields, Node};
 
 use super::Permissions;
@@ -37,6 +37,8 @@ const RESERVED: [&str; 23] = [
 /// What `pack.yaml` says.
 pub(super) struct Manifest {
     pub(super) name: PackName,
+    /// Where it says so.
+    pub(super) at: Location,
     pub(super) version: String,
     pub(super) description: String,
     pub(super) team: Option<String>,
@@ -83,6 +85,7 @@ pub(super) fn parse(node: &Node) -> Result<Manifest, Vec<Diagnostic>> {
         config_schema.fill(&mut config);
         Some(Manifest {
             name: name?,
+            at: node.get("name").map_or_else(|| node.location(), Node::location),
             version: version?,
             description,
             team,
@@ -97,14 +100,23 @@ pub(super) fn parse(node: &Node) -> Result<Manifest, Vec<Diagnostic>> {
 /// `name → JSON Schema` with `required` and `secret`; absent: nothing may be given.
 pub(super) fn schema(node: Option<&Node>) -> Result<Schema, Vec<Diagnostic>> {
     let Some(node) = node else { return Ok(Schema::empty()) };
-    let Value::Object(properties) = node.to_value() else {
-        return Err(vec![
-            node.error(format!("expected a map of names, found {}", node.describe())),
-        ]);
+    let hint = "each name has a JSON Schema, such as `size: { type: integer, required: true }`";
+    let Some(entries) = node.as_map() else {
+        let message = format!("expected a map of names, found {}", node.describe());
+        return Err(vec![node.error(message).with_hint(hint)]);
     };
+    let properties: Map =
+        entries.iter().map(|e| (e.key.name().to_owned(), e.value.to_value())).collect();
     Schema::compile(&properties).map_err(|error| {
-        let hint = "each name has a JSON Schema, such as `size: { type: integer, required: true }`";
-        vec![node.error(error.message).with_hint(hint)]
+        // Each by itself tells which of them it is.
+        let alone = entries.iter().filter_map(|entry| {
+            let name = entry.key.name();
+            let one = Map::from_iter([(name.to_owned(), properties.get(name)?.clone())]);
+            let error = Schema::compile(&one).err()?;
+            Some(node.error_at(name, error.message).with_hint(hint))
+        });
+        let alone: Vec<Diagnostic> = alone.collect();
+        if alone.is_empty() { vec![node.error(error.message).with_hint(hint)] } else { alone }
     })
 }
 
@@ -116,7 +128,8 @@ fn requires(node: &Node) -> Result<(), Vec<Diagnostic>> {
         match wanted.strip_prefix(">=").and_then(|version| numbers(version.trim())) {
             Some(least) if numbers(own).is_some_and(|own| own >= least) => {}
             Some(_) => {
-                fields.report(at.error(format!("the pack needs Tripline {wanted}, this is {own}")));
+                let message = format!("the pack needs Tripline {wanted}, this is {own}");
+                fields.report(at.error(message).with_hint("use a newer Tripline for this pack"));
             }
             None => {
                 let message = format!("`{wanted}` is not a version requirement");

@@ -32,6 +32,8 @@ pub use reload::{PackStatus, Packs};
 pub struct Pack {
     /// Its name.
     pub name: PackName,
+    /// Where it says so.
+    pub at: Location,
     /// The version it claims.
     pub version: String,
     /// What it is for.
@@ -68,11 +70,11 @@ pub struct PackAction {
     pub kind: ActionKind,
     /// What becomes of an unknown outcome.
     pub on_unknown: OnUnknown,
-    /// A read action that tells whether it was done.
-    pub verify: Option<ActionRef>,
+    /// A read action that tells whether it was done, and where it is named.
+    pub verify: Option<(ActionRef, Location)>,
     /// Longest time in all.
     pub deadline: Option<Duration>,
-    /// Where it is declared.
+    /// Where its entry point is named.
     pub at: Location,
 }
 

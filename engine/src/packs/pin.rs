@@ -95,7 +95,8 @@ impl Walk<'_> {
         depth: usize,
     ) {
         if depth > MAX_DEPTH {
-            return self.refuse(folder, format!("folders are nested deeper than {MAX_DEPTH}"));
+            let message = format!("folders are nested deeper than {MAX_DEPTH}");
+            return self.refuse(folder, message, "move what the pack needs further up");
         }
         let entries = match fs::read_dir(folder) {
             Ok(entries) => entries,
@@ -111,19 +112,18 @@ impl Walk<'_> {
 
     fn entry(&mut self, real: &Path, path: &Path, prefix: &str, into: &mut Snapshot, depth: usize) {
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
-            return self.refuse(path, "the file's name is not UTF-8".to_owned());
+            return self.refuse(path, "the file's name is not UTF-8".to_owned(), "rename it");
         };
         if name.starts_with('.') || !self.findings.is_empty() {
             return;
         }
         let target = match path.canonicalize() {
             Ok(target) => target,
+            Err(_) if path.is_symlink() => return self.link(path, "leads nowhere"),
             Err(error) => return self.fail(path, &error),
         };
         if !target.starts_with(real) {
-            let message =
-                format!("the symbolic link leads out of the pack, to {}", target.display());
-            return self.refuse(path, message);
+            return self.link(path, "leads out of the pack");
         }
         let name = format!("{prefix}{name}");
         if target.is_dir() {
@@ -138,16 +138,26 @@ impl Walk<'_> {
         }
         if into.files.len() > MAX_FILES || self.bytes > MAX_BYTES {
             let message = format!("a pack has at most {MAX_FILES} files and {MAX_BYTES} bytes");
-            self.refuse(self.root, message);
+            let hint = "keep what is no part of the pack outside of its folder";
+            self.refuse(self.root, message, hint);
         }
     }
 
-    fn fail(&mut self, path: &Path, error: &io::Error) {
-        self.refuse(path, format!("it cannot be read: {error}"));
+    fn link(&mut self, path: &Path, wrong: &str) {
+        // As it was written: where that is on this machine is another matter.
+        let target = fs::read_link(path).unwrap_or_default();
+        let message = format!("the symbolic link to {} {wrong}", target.display());
+        self.refuse(path, message, "put the file itself into the pack, or remove the link");
     }
 
-    fn refuse(&mut self, path: &Path, message: String) {
-        self.findings.push(Diagnostic::error(Location::file(path.display().to_string()), message));
+    fn fail(&mut self, path: &Path, error: &io::Error) {
+        let hint = "let the user who runs this read it, or remove it from the pack";
+        self.refuse(path, format!("it cannot be read: {error}"), hint);
+    }
+
+    fn refuse(&mut self, path: &Path, message: String, hint: &str) {
+        let at = Location::file(path.display().to_string());
+        self.findings.push(Diagnostic::error(at, message).with_hint(hint));
     }
 }
 

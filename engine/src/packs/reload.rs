@@ -4,7 +4,7 @@
 //! keeps its last good content and says so.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use model::{Actor, BatchId, Diagnostic, Fact, Location, PackName, Stream};
@@ -186,15 +186,23 @@ pub(super) fn discover(folders: &[PathBuf]) -> Vec<PathBuf> {
     found
 }
 
+/// The pack has the name of the one in `owner`.
+pub(super) fn same_name(pack: &Pack, owner: &Path) -> Diagnostic {
+    let message = format!("the name `{}` is taken by the pack in {}", pack.name, owner.display());
+    let finding = Diagnostic::error(pack.at.clone(), message).with_hint("rename one of them");
+    match pack.texts.get(&pack.at.file) {
+        Some(text) => finding.in_text(text),
+        None => finding,
+    }
+}
+
 /// A name belongs to the first folder that claims it.
 fn refuse_equal_names(slots: &mut BTreeMap<PathBuf, PackStatus>) {
     let mut owners: BTreeMap<PackName, PathBuf> = BTreeMap::new();
     for slot in slots.values_mut() {
         let Some(name) = slot.active.as_ref().map(|pack| pack.name.clone()) else { continue };
         if let Some(owner) = owners.get(&name) {
-            let at = Location::file(slot.folder.join("pack.yaml").display().to_string());
-            let message = format!("the name `{name}` is taken by the pack in {}", owner.display());
-            slot.findings.push(Diagnostic::error(at, message).with_hint("rename one of them"));
+            slot.findings.extend(slot.active.as_deref().map(|pack| same_name(pack, owner)));
             slot.active = None;
             slot.stale = true;
         } else {

@@ -19,7 +19,8 @@ pub(super) fn parse(node: &Node, git: &Git) -> Result<SensorSpec, Vec<Diagnostic
         if known.contains(&kind.as_str()) {
             let place = node.get("parameters").unwrap_or(at);
             for error in sensors::check(kind, &parameters, git) {
-                let finding = place.error_at(&error.path, error.message);
+                let mut finding = place.error_at(&error.path, error.message);
+                finding.line = finding.line.filter(|_| !error.private);
                 fields.report(match error.hint {
                     Some(hint) => finding.with_hint(hint),
                     None => finding,

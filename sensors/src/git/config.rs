@@ -102,8 +102,14 @@ pub fn build(parameters: &Map, context: &BuildContext) -> Result<GitSensor, Vec<
 }
 
 fn at_fault(error: &BadUrl) -> BuildError {
-    let place = if matches!(error, BadUrl::Credentials(_)) { "credentials" } else { "url" };
-    BuildError::at(place, error.to_string())
+    let message = error.to_string();
+    match error {
+        BadUrl::Credentials(_) => BuildError::at("credentials", message),
+        BadUrl::Password => BuildError::at("url", message)
+            .with_hint("take it out, and write `credentials: { env: NAME }`")
+            .private(),
+        _ => BuildError::at("url", message),
+    }
 }
 
 fn read_refs(parameters: &Map) -> Result<Vec<RefPattern>, Vec<BuildError>> {

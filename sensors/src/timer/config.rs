@@ -38,8 +38,15 @@ pub(crate) fn cron(parameters: &Map) -> Result<Timer, BuildError> {
         _ => Misfire::Once,
     };
     let schedule = Schedule::cron(expression, zone, Jitter(jitter)).map_err(|error| {
-        let place = if matches!(error, BadCron::Zone(_)) { "zone" } else { "cron" };
-        BuildError::at(place, error.to_string())
+        let message = error.to_string();
+        match error {
+            BadCron::Zone(_) => BuildError::at("zone", message),
+            BadCron::Never(_) => {
+                BuildError::at("cron", message).with_hint("name a day that its months have")
+            }
+            BadCron::Malformed(..) => BuildError::at("cron", message)
+                .with_hint("write it as `30 2 * * 1-5`: 02:30 on weekdays"),
+        }
     })?;
     timer("timer.cron", schedule, misfire)
 }

@@ -1,5 +1,6 @@
 //! When a timer fires: pure functions of time.
 
+use croner::errors::CronError;
 use croner::parser::{CronParser, Seconds, Year};
 use croner::{Cron, Direction};
 use jiff::tz::TimeZone;
@@ -34,6 +35,14 @@ pub enum Schedule {
     At(Timestamp),
 }
 
+/// croner's words, without the name of the part of it that speaks.
+fn spoken(error: &CronError) -> String {
+    let text = error.to_string();
+    let fields = text.contains("must have 5 fields");
+    let text = text.rsplit(": ").next().unwrap_or_default().trim_end_matches('.');
+    if fields { "it has another number of fields".to_owned() } else { text.to_lowercase() }
+}
+
 impl Schedule {
     /// A schedule by cron expression.
     pub fn cron(expression: &str, zone: &str, jitter: Jitter) -> Result<Self, BadCron> {
@@ -41,7 +50,7 @@ impl Schedule {
             CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
         let cron = parser
             .parse(expression)
-            .map_err(|error| BadCron::Malformed(expression.to_owned(), error.to_string()))?;
+            .map_err(|error| BadCron::Malformed(expression.to_owned(), spoken(&error)))?;
         let zone = TimeZone::get(zone)
             .ok()
             .filter(|found| !found.is_unknown())

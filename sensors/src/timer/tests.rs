@@ -255,13 +255,15 @@ fn parameters_of_timers_are_checked_at_load() {
         (
             "timer.cron",
             json!({ "cron": "0 9 31 2 *" }),
-            expect!["cron: `0 9 31 2 *` never fires: there is no such date"],
+            expect![
+                "cron: `0 9 31 2 *` never fires: there is no such date (name a day that its months have)"
+            ],
         ),
         (
             "timer.cron",
             json!({ "cron": "0 0 9 * * *" }),
             expect![
-                "cron: `0 0 9 * * *` is not a cron expression of five fields (minute hour day month weekday): Invalid pattern: Pattern must have 5 fields when seconds are disallowed."
+                "cron: `0 0 9 * * *` is not a cron expression of five fields (minute hour day month weekday): it has another number of fields (write it as `30 2 * * 1-5`: 02:30 on weekdays)"
             ],
         ),
         (

@@ -51,8 +51,7 @@ impl WebhookConfig {
         };
         let id = string("id.header").map(|_| header(parameters, "id.header")).transpose()?;
         let signed = string("signature.signed").unwrap_or("{body}");
-        let signed = Template::parse(signed, timestamp.is_some(), id.is_some())
-            .map_err(|message| BuildError::at("signature.signed", message))?;
+        let signed = Template::parse(signed, timestamp.is_some(), id.is_some())?;
         Ok(Self {
             secrets,
             signature: header(parameters, "signature.header")?,
@@ -86,7 +85,8 @@ fn header(parameters: &Map, path: &str) -> Result<String, BuildError> {
     let name = text(parameters, path)?;
     let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     if name.is_empty() || !name.bytes().all(token) {
-        return Err(BuildError::at(path, format!("`{name}` is not the name of a header")));
+        let error = BuildError::at(path, format!("`{name}` is not the name of a header"));
+        return Err(error.with_hint("write it as X-Hub-Signature-256"));
     }
     Ok(name.to_ascii_lowercase())
 }

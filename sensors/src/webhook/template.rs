@@ -1,5 +1,7 @@
 //! What a signature covers: `{body}`, or more, such as `v0:{timestamp}:{body}`.
 
+use crate::BuildError;
+
 /// A text with places for parts of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Template(Vec<Part>);
@@ -12,43 +14,52 @@ enum Part {
     Id,
 }
 
+fn wrong(message: &str, hint: &str) -> BuildError {
+    BuildError::at("signature.signed", message).with_hint(hint)
+}
+
 impl Template {
     /// Reads `text`; what it names must be there to be signed, and what is checked must be signed.
-    pub(super) fn parse(text: &str, timestamp: bool, id: bool) -> Result<Self, String> {
+    pub(super) fn parse(text: &str, timestamp: bool, id: bool) -> Result<Self, BuildError> {
         let mut parts = Vec::new();
         let mut rest = text;
         while let Some(open) = rest.find('{') {
             let close = rest[open..].find('}').map(|at| open + at);
-            let close = close.ok_or_else(|| format!("`{text}`: a `{{` without its `}}`"))?;
+            let close = close
+                .ok_or_else(|| wrong(&format!("`{text}`: a `{{` without its `}}`"), "close it"))?;
             parts.push(Part::Text(rest[..open].to_owned()));
             parts.push(match &rest[open..=close] {
                 "{body}" => Part::Body,
                 "{timestamp}" => Part::Timestamp,
                 "{id}" => Part::Id,
                 other => {
-                    return Err(format!(
-                        "`{text}`: unknown place `{other}`: expected {{body}}, {{timestamp}} or {{id}}"
-                    ));
+                    let message = format!("`{other}` stands for nothing");
+                    return Err(wrong(&message, "known here: {body}, {timestamp}, {id}"));
                 }
             });
             rest = &rest[close + 1..];
         }
         parts.push(Part::Text(rest.to_owned()));
         let has = |part| parts.contains(&part);
-        let wrong = match () {
-            () if !has(Part::Body) => "{body} is missing: the signature would not cover the body",
-            () if timestamp && !has(Part::Timestamp) => {
-                "`timestamp` requires {timestamp} in `signed`: an unsigned time proves nothing"
-            }
-            () if has(Part::Timestamp) && !timestamp => {
-                "{timestamp} requires `timestamp: { header }`, which says where the time stands"
-            }
-            () if has(Part::Id) && !id => {
-                "{id} requires `id: { header }`, which says where the id stands"
-            }
+        Err(match () {
+            () if !has(Part::Body) => wrong(
+                &format!("`{text}` lacks {{body}}: the signature would not cover the body"),
+                "sign it, such as `signed: \"{body}\"`",
+            ),
+            () if timestamp && !has(Part::Timestamp) => wrong(
+                "`timestamp` requires {timestamp} in `signed`: an unsigned time proves nothing",
+                "sign both as the sender does, such as `signed: \"{timestamp}.{body}\"`",
+            ),
+            () if has(Part::Timestamp) && !timestamp => wrong(
+                "{timestamp} requires `timestamp`: nothing says where the time stands",
+                "add `timestamp: { header: NAME }`",
+            ),
+            () if has(Part::Id) && !id => wrong(
+                "{id} requires `id`: nothing says where the id stands",
+                "add `id: { header: NAME }`",
+            ),
             () => return Ok(Self(parts)),
-        };
-        Err(format!("`{text}`: {wrong}"))
+        })
     }
 
     /// Whether the id is signed.
