@@ -97,7 +97,7 @@ impl House {
 fn launcher() -> Launcher {
     let test = std::env::current_exe().unwrap();
     let built = test.parent().and_then(|deps| deps.parent()).unwrap();
-    Launcher { program: built.join("examples/exec-child"), args: Vec::new() }
+    Launcher { program: built.join("examples/engine-exec-child"), args: Vec::new() }
 }
 
 /// Runs an action by hand.
