@@ -6,8 +6,8 @@ use std::rc::Rc;
 
 use model::{Diagnostic, Location};
 use rhai::{
-    AST, ASTNode, Engine, EvalAltResult, Expr, Module, ModuleResolver, ParseError, ParseErrorType,
-    Position, Scope, Shared, Stmt,
+    AST, ASTNode, Engine, EvalAltResult, Expr, LexError, Module, ModuleResolver, ParseError,
+    ParseErrorType, Position, Scope, Shared, Stmt,
 };
 
 use crate::calls;
@@ -112,13 +112,13 @@ impl<'a> Loader<'a> {
         }
     }
 
-    fn check_imports(&mut self, file: &str, text: &str, ast: &AST) -> Vec<String> {
+    fn check_imports(&mut self, file: &str, text: &str, ast: &AST) -> Vec<(String, Position)> {
         let mut names = Vec::new();
         for (name, position) in imports(ast) {
             let known = self.source.libs.keys().map(String::as_str);
             let found = name.as_ref().filter(|name| self.source.libs.contains_key(*name));
             if let Some(name) = found {
-                names.push(name.clone());
+                names.push((name.clone(), position));
                 continue;
             }
             let at = location(file, position);
@@ -146,10 +146,20 @@ impl<'a> Loader<'a> {
         let Some(text) = self.source.libs.get(name) else { return };
         let Some(ast) = self.asts.get(name).cloned() else { return };
         above.insert(name.to_owned());
-        for import in self.check_imports(name, text, &ast) {
+        for (import, position) in self.check_imports(name, text, &ast) {
             if above.contains(&import) {
-                let message = format!("`{name}` and `{import}` import one another");
-                self.wrong.push(Diagnostic::error(Location::file(name), message));
+                let (message, hint) = if import == name {
+                    (
+                        format!("the library `{name}` imports itself"),
+                        "call its functions as they are",
+                    )
+                } else {
+                    let message =
+                        format!("the libraries `{name}` and `{import}` import one another");
+                    (message, "move what both need into a third one")
+                };
+                let finding = Diagnostic::error(location(name, position), message);
+                self.wrong.push(finding.with_hint(hint).in_text(text));
                 continue;
             }
             let known: Option<&'a str> = self.asts.keys().copied().find(|known| *known == import);
@@ -202,14 +212,29 @@ pub(crate) fn location(file: &str, position: Position) -> Location {
 }
 
 fn unreadable(file: &str, text: &str, error: &ParseError) -> Diagnostic {
-    let at = location(file, error.position());
+    let mut at = location(file, error.position());
+    if at.line > text.lines().count() {
+        // What is missing at the end is missing after the last line.
+        at.line = text.lines().count().max(1);
+        at.column = text.lines().last().map_or(1, |line| line.chars().count() + 1);
+    }
     let message = error.err_type().to_string();
     let hint = match error.err_type() {
-        ParseErrorType::BadInput(rhai::LexError::ImproperSymbol(word, _)) => match word.as_str() {
+        ParseErrorType::BadInput(LexError::ImproperSymbol(word, _)) => match word.as_str() {
             "print" | "debug" => Some("write `log(…)`"),
             "eval" => Some("a chain cannot evaluate text; write a function"),
             _ => None,
         },
+        ParseErrorType::BadInput(LexError::UnexpectedInput(_)) => {
+            Some("a value or an operator is missing before it, or a bracket is closed too early")
+        }
+        ParseErrorType::BadInput(LexError::UnterminatedString) => Some("close it with a quote"),
+        ParseErrorType::MissingToken(token, _) if token == ";" => {
+            Some("end the statement before it with `;`")
+        }
+        ParseErrorType::MissingToken(..) | ParseErrorType::UnexpectedEOF => {
+            Some("end the last statement, and close every bracket that is open above")
+        }
         _ => None,
     };
     let finding = Diagnostic::error(at, message).in_text(text);

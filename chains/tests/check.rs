@@ -122,9 +122,9 @@ fn what_does_not_exist_is_named_with_what_was_meant() {
     finds(
         "import \"lib/naming\" as naming; naming::instanc(1); naming::instance(); other::x()",
         expect![[r#"
-        1:40 `naming` has no function `instanc` -- did you mean `instance`?
-        1:60 `instance` takes 1 argument, not 0
-        1:79 nothing is imported as `other`"#]],
+            1:40 `naming` has no function `instanc` -- did you mean `instance`?
+            1:60 `instance` takes 1 argument, not 0
+            1:79 nothing is imported as `other` -- write `import "lib/name" as other;`"#]],
     );
     finds(
         "exit(1)",
@@ -135,8 +135,8 @@ fn what_does_not_exist_is_named_with_what_was_meant() {
     finds(
         "approve(\"go?\"); lock(\"a\", || 1)",
         expect![[r#"
-        1:1 `approve` is known, but this version of Tripline does not support it yet
-        1:17 `lock` is known, but this version of Tripline does not support it yet"#]],
+            1:1 `approve` is not supported by this version of Tripline -- end the chain here, and start what comes next by hand
+            1:17 `lock` is not supported by this version of Tripline -- remove it"#]],
     );
 }
 
@@ -169,9 +169,9 @@ fn literal_options_and_lengths_are_checked() {
     finds(
         "run(\"core.echo\", #{}, #{ retyr: params.x, timeout: 30, deadline: \"soon\" })",
         expect![[r#"
-        1:26 option `retyr`: unknown; did you mean `retry`?
-        1:43 option `timeout`: expected a duration such as "30s", found 30
-        1:56 option `deadline`: `soon` is not a duration: expected numbers with units ms, s, m, h, d or w, such as `30s` or `1h30m`, at most ten years"#]],
+            1:26 option `retyr`: unknown -- did you mean `retry`?
+            1:43 option `timeout`: expected a duration such as "30s", found 30
+            1:56 option `deadline`: `soon` is not a duration: expected numbers with units ms, s, m, h, d or w, such as `30s` or `1h30m`, at most ten years"#]],
     );
     finds(
         "run(\"core.echo\", #{}, #{ retry: #{ attempts: 0 } })",
@@ -180,17 +180,17 @@ fn literal_options_and_lengths_are_checked() {
     finds(
         "run(\"core.echo\", #{}, #{ retry: #{ only: [\"timeuot\"] } })",
         expect![[
-            r#"1:26 option `retry.only`: "timeuot" is not an error kind; did you mean `timeout`?"#
+            r#"1:26 option `retry.only`: "timeuot" is not an error kind -- did you mean `timeout`?"#
         ]],
     );
     finds(
         "poll(\"core.echo\", #{}, |r| true, #{ evry: \"1s\" })",
-        expect!["1:37 option `evry`: unknown; did you mean `every`?"],
+        expect!["1:37 option `evry`: unknown -- did you mean `every`?"],
     );
     finds(
         "poll(\"aws.rds.ensure\", #{}, |r| true)",
         expect![
-            "1:6 `poll` repeats its action without end, and `aws.rds.ensure` does not only read"
+            "1:6 `poll` repeats its action without end, and `aws.rds.ensure` does not only read -- poll an action that only reads"
         ],
     );
     finds(

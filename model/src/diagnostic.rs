@@ -1,5 +1,6 @@
 //! What is wrong with a file a user wrote: where, what was found, what to do.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// A place in a file.
@@ -118,6 +119,29 @@ pub fn suggest<'a>(found: &str, candidates: impl IntoIterator<Item = &'a str>) -
     scored.filter(|(distance, _)| *distance <= bound).min().map(|(_, known)| known)
 }
 
+/// What to do about a name that stands for nothing: a near one, else those that begin alike, else
+/// how names begin.
+pub fn instead<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    let known: BTreeSet<&str> = known.into_iter().collect();
+    if let Some(meant) = suggest(found, known.iter().copied()) {
+        return format!("did you mean `{meant}`?");
+    }
+    let begin = found.split_inclusive('.').next().unwrap_or_default();
+    let alike: Vec<&str> = known.iter().copied().filter(|name| name.starts_with(begin)).collect();
+    if !alike.is_empty() {
+        return format!("known here: {}", alike.join(", "));
+    }
+    let groups = known.iter().map(|name| match name.split_once('.') {
+        Some((first, _)) => format!("{first}.*"),
+        None => (*name).to_owned(),
+    });
+    let groups: BTreeSet<String> = groups.collect();
+    match groups.is_empty() {
+        true => "there is none here to name".to_owned(),
+        false => format!("known here: {}", groups.into_iter().collect::<Vec<_>>().join(", ")),
+    }
+}
+
 /// Edit distance with swaps of neighbours (optimal string alignment).
 fn edits(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
@@ -156,6 +180,19 @@ mod tests {
                     ^
               hint: did you mean `trigger`?"#]]
         .assert_eq(&finding.to_string());
+    }
+
+    #[test]
+    fn a_name_that_stands_for_nothing_is_answered_with_those_that_could_be_meant() {
+        let known = ["core.echo", "core.noop", "git.export", "app"];
+        for (found, hint) in [
+            ("core.nop", "did you mean `core.noop`?"),
+            ("core.print", "known here: core.echo, core.noop"),
+            ("moon.land", "known here: app, core.*, git.*"),
+        ] {
+            assert_eq!(instead(found, known), hint);
+        }
+        assert_eq!(instead("moon", []), "there is none here to name");
     }
 
     #[test]

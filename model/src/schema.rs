@@ -111,11 +111,11 @@ impl Schema {
         let errors = self.validator.iter_errors(value).filter_map(|error| {
             let path = error.instance_path().to_string().trim_start_matches('/').replace('/', ".");
             let found = brief(error.instance(), 60);
-            (!path.is_empty()).then(|| Violation {
-                message: format!("`{path}`: {}", shorten(&error.to_string(), &found)),
-                path,
-                hint: slip(&error).map(ToOwned::to_owned),
-            })
+            let message = format!("`{path}`: {}", shorten(&error.to_string(), &found));
+            let says = message.contains("expected");
+            let described = || self.describe(path.split('.').next()?).filter(|_| !says);
+            let hint = slip(&error).map(ToOwned::to_owned).or_else(described);
+            (!path.is_empty()).then_some(Violation { path, message, hint })
         });
         errors.collect()
     }
@@ -274,13 +274,11 @@ mod tests {
         );
         check(
             json!({"name": "a", "size": 0}),
-            expect![[r#"
-            `size`: 0 is less than the minimum of 1"#]],
+            expect!["`size`: 0 is less than the minimum of 1 -- `size` is a value of type integer"],
         );
         check(
             json!({"name": "a", "box": {}}),
-            expect![[r#"
-            `box`: "w" is a required property"#]],
+            expect![[r#"`box`: "w" is a required property -- `box` is a value of type object"#]],
         );
         check(json!([1]), expect!["expected a map, found a list"]);
     }

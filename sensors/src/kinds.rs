@@ -128,7 +128,7 @@ fn git() -> Map {
 fn webhook() -> Map {
     properties(json!({
         "secrets": { "type": "array", "items": secret("a key"), "minItems": 1, "maxItems": 5,
-            "required": true, "description": "the keys that sign; several while one rotates" },
+            "required": true, "description": "the keys that sign, such as `[{ env: HOOK_SECRET }]`; several while one rotates" },
         "signature": { "type": "object", "required": true, "additionalProperties": false,
             "description": "how requests are signed with HMAC-SHA256",
             "properties": {

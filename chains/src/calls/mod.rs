@@ -21,7 +21,7 @@ use crate::limits::LIMITS;
 use crate::raise::{Answer, wrong};
 use crate::replay::{self, Said};
 
-pub(crate) use unsupported::WORDS as UNSUPPORTED;
+pub(crate) use unsupported::{WORDS as UNSUPPORTED, instead};
 
 /// The names of all functions of this crate: a script cannot define them anew.
 const FUNCTIONS: [&str; 14] = [

@@ -15,6 +15,17 @@ pub(crate) fn message(word: &str) -> String {
     format!("`{word}` is known, but this version of Tripline does not support it yet")
 }
 
+/// What a chain can do without them.
+pub(crate) fn instead(word: &str) -> &'static str {
+    match word {
+        "race" => "use `parallel`, which waits for every branch",
+        "wait_for" => "use `poll`, or a rule that starts what comes next",
+        "approve" => "end the chain here, and start what comes next by hand",
+        "secret" => "let the program that needs the secret read it",
+        _ => "remove it",
+    }
+}
+
 pub(super) fn register(engine: &mut Engine) {
     for word in WORDS {
         let refuse = move || -> Answer { Err(wrong(ErrorKind::Rejected, message(word))) };

@@ -1,12 +1,13 @@
 //! Calls that name an action, a length of time or options in plain text.
 
+use model::diagnostic::instead;
 use model::{
     ActionRef, Diagnostic, Duration, Effect, Location, Map, Timestamp, TriggerType, Value,
 };
 use rhai::{ASTNode, Expr, FnCallExpr, Position, Stmt};
 
 use super::{Catalog, Text, hinted, literal, meant};
-use crate::calls::UNSUPPORTED;
+use crate::calls::{self, UNSUPPORTED};
 use crate::compiled::location;
 use crate::options::{PollOptions, StepOptions, parse_max};
 
@@ -66,10 +67,8 @@ impl Checker<'_> {
                 self.options(call.args.get(2), |o| parse_max(o).map_err(|e| e.to_string()))
             }
             _ if UNSUPPORTED.contains(&name) => {
-                let message = format!(
-                    "`{name}` is known, but this version of Tripline does not support it yet"
-                );
-                vec![self.text.error(position, message)]
+                let message = format!("`{name}` is not supported by this version of Tripline");
+                vec![self.text.error(position, message).with_hint(calls::instead(name))]
             }
             _ => Vec::new(),
         }
@@ -95,16 +94,16 @@ impl Checker<'_> {
         };
         let Some(signature) = self.catalog.get(&action) else {
             let names = self.catalog.names();
-            let hint = meant(name, names.iter().map(String::as_str));
+            let hint = instead(name, names.iter().map(String::as_str));
             let finding = self.text.error(*at, format!("there is no action `{name}`"));
-            found.push(hinted(finding, hint));
+            found.push(finding.with_hint(hint));
             return found;
         };
         let writes = signature.effect.is_some_and(|effect| effect != Effect::Read);
         if call.name == "poll" && writes {
             let message =
                 format!("`poll` repeats its action without end, and `{name}` does not only read");
-            found.push(self.text.error(*at, message));
+            found.push(self.text.error(*at, message).with_hint("poll an action that only reads"));
         }
         found.extend(self.parameters(call.args.get(1), &action, &signature.parameters, position));
         found
@@ -161,7 +160,12 @@ impl Checker<'_> {
             let computed = one.values().all(Value::is_null);
             let error = parse(&one).err()?;
             let unknown = error.contains(": unknown;");
-            (unknown || !computed).then(|| self.text.error(entry.position, error))
+            let (message, hint) = match error.split_once("; ") {
+                Some((message, hint)) => (message.to_owned(), Some(hint.to_owned())),
+                None => (error, None),
+            };
+            let finding = || hinted(self.text.error(entry.position, message), hint);
+            (unknown || !computed).then(finding)
         });
         wrong.collect()
     }

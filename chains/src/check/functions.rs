@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::Diagnostic;
+use model::diagnostic::instead;
 use rhai::{AST, ASTNode, Engine, Expr, FnCallExpr, ImmutableString, Position, Stmt};
 
 use super::{Text, hinted, meant};
@@ -128,7 +129,9 @@ impl Names<'_> {
             }
             None => {
                 let finding = self.text.error(at, format!("there is no function `{name}`"));
-                Some(hinted(finding, self.instead(name)))
+                let define =
+                    || format!("define it: `fn {name}(…) {{ … }}`; an action is run by `run`");
+                Some(finding.with_hint(self.instead(name).unwrap_or_else(define)))
             }
         }
     }
@@ -154,15 +157,16 @@ impl Names<'_> {
         let Some(functions) = self.libs.get(root) else {
             let known = self.libs.keys().map(String::as_str);
             let finding = self.text.error(at, format!("nothing is imported as `{root}`"));
-            return Some(hinted(finding, meant(root, known)));
+            let import = || format!("write `import \"lib/name\" as {root};`");
+            return Some(finding.with_hint(meant(root, known).unwrap_or_else(import)));
         };
         match functions.get(name) {
             Some(takes) if takes.contains(&given) => None,
             Some(takes) => Some(self.text.error(at, wrong_number(name, given, takes))),
             None => {
-                let hint = meant(name, functions.keys().map(String::as_str));
+                let hint = instead(name, functions.keys().map(String::as_str));
                 let finding = self.text.error(at, format!("`{root}` has no function `{name}`"));
-                Some(hinted(finding, hint))
+                Some(finding.with_hint(hint))
             }
         }
     }
@@ -190,7 +194,9 @@ impl Names<'_> {
             let hint = "a function sees only its parameters, `params`, `config` and `execution`: pass it on";
             return Some(finding.with_hint(hint));
         }
-        Some(hinted(finding, meant(name, self.declared.iter().map(String::as_str))))
+        let declare = || format!("declare it: `let {name} = …;`");
+        let meant = meant(name, self.declared.iter().map(String::as_str));
+        Some(finding.with_hint(meant.unwrap_or_else(declare)))
     }
 
     /// The numbers of arguments that functions of this name take.

@@ -1,7 +1,7 @@
 //! What can be found wrong without running anything: between the files of a pack, and between
 //! packs and what is built in.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use actions::BuiltinContext;
 use chains::Signature;
 use host::git::Git;
 use host::process::{Launcher, Programs};
-use model::diagnostic::suggest;
+use model::diagnostic::instead;
 use model::{ActionRef, Diagnostic, Effect, Location, Map, PackName, Schema, TriggerType, Value};
 use rules::{Rule, Trigger};
 
@@ -148,12 +148,16 @@ impl Check<'_> {
         let Some(known) = self.triggers.iter().find(|info| info.kind == trigger.kind) else {
             return vec![self.unknown_trigger(trigger)];
         };
-        let findings = trigger.check(&known.parameters);
-        if !findings.is_empty() {
-            return findings;
-        }
+        let misfits = || trigger.check(&known.parameters);
         match sensor_type(&trigger.kind) {
-            Some(kind) => self.sensor(trigger, kind).into_iter().collect(),
+            Some(kind) => {
+                let misfits = misfits();
+                if misfits.is_empty() {
+                    self.sensor(trigger, kind).into_iter().collect()
+                } else {
+                    misfits
+                }
+            }
             None if is_builtin(&trigger.kind) => {
                 let git = &self.library.context().git;
                 let errors = sensors::check(trigger.kind.as_str(), &trigger.parameters, git);
@@ -163,7 +167,7 @@ impl Check<'_> {
                 });
                 told.collect()
             }
-            None => Vec::new(),
+            None => misfits(),
         }
     }
 
@@ -182,7 +186,7 @@ impl Check<'_> {
         }
         let known = self.triggers.iter().map(|info| info.kind.as_str());
         let finding = Diagnostic::error(at, format!("there is no trigger type `{kind}`"));
-        self.shown(finding.with_hint(meant(kind, known)))
+        self.shown(finding.with_hint(instead(kind, known)))
     }
 
     /// The sensor that a trigger names, or the pack's sensors of the type it needs.
@@ -209,8 +213,13 @@ impl Check<'_> {
             }
             None => {
                 let known = self.sensors_of(kind);
+                let hint = match known.is_empty() {
+                    true => "add it to its pack's folder `sensors`; packs are checked together"
+                        .to_owned(),
+                    false => instead(named, known.iter().map(String::as_str)),
+                };
                 let finding = trigger.error_at("sensor", format!("there is no sensor `{named}`"));
-                Some(finding.with_hint(meant(named, known.iter().map(String::as_str))))
+                Some(finding.with_hint(hint))
             }
         }
     }
@@ -229,7 +238,7 @@ impl Check<'_> {
     /// What may have been meant by the name of no action.
     fn instead(&self, reference: &ActionRef) -> String {
         let names = self.library.names(self.generation);
-        meant(reference.as_str(), names.iter().map(String::as_str))
+        instead(reference.as_str(), names.iter().map(String::as_str))
     }
 
     fn action(&self, action: &PackAction) -> Findings {
@@ -268,7 +277,8 @@ impl Check<'_> {
 
     fn permission(&self, reference: &ActionRef, at: &Location) -> Option<Diagnostic> {
         let own = reference.pack() == self.pack.name.as_str();
-        if own || self.pack.permissions.allows_action(reference) {
+        let known = self.library.resolve(self.generation, Some(self.pack), reference).is_ok();
+        if own || !known || self.pack.permissions.allows_action(reference) {
             return None;
         }
         let message = format!("the pack uses `{reference}` but does not ask for it");
@@ -293,29 +303,6 @@ impl Check<'_> {
         };
         finding.at.file.clone_from(file);
         finding.in_text(text)
-    }
-}
-
-/// What may have been meant: a name that is near, else the names that begin alike, else how names
-/// begin.
-fn meant<'a>(found: &str, known: impl Iterator<Item = &'a str>) -> String {
-    let known: BTreeSet<&str> = known.collect();
-    if let Some(meant) = suggest(found, known.iter().copied()) {
-        return format!("did you mean `{meant}`?");
-    }
-    let begin = found.split_inclusive('.').next().unwrap_or_default();
-    let alike: Vec<&str> = known.iter().copied().filter(|name| name.starts_with(begin)).collect();
-    if !alike.is_empty() {
-        return format!("known here: {}", alike.join(", "));
-    }
-    let groups = known.iter().map(|name| match name.split_once('.') {
-        Some((first, _)) => format!("{first}.*"),
-        None => (*name).to_owned(),
-    });
-    let groups: BTreeSet<String> = groups.collect();
-    match groups.is_empty() {
-        true => "there is none here to name".to_owned(),
-        false => format!("known here: {}", groups.into_iter().collect::<Vec<_>>().join(", ")),
     }
 }
 
