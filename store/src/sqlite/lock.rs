@@ -3,10 +3,14 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::thread::park_timeout;
+use std::time::{Duration, Instant};
 
 use super::error::OpenError;
 
 const FILE: &str = "lock";
+/// How long a lock that is held is waited for.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The lock on a state folder, held until it is dropped or the process ends.
 #[derive(Debug)]
@@ -22,7 +26,7 @@ impl Lock {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         let mut file = options.open(&path).map_err(&failed)?;
-        match file.try_lock() {
+        match patiently(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 return Err(OpenError::Held { folder: folder.to_owned(), pid: pid(&mut file) });
@@ -40,6 +44,18 @@ impl Lock {
         match file.try_lock_shared() {
             Err(TryLockError::WouldBlock) => Some(pid(&mut file)),
             _ => None,
+        }
+    }
+}
+
+/// Tries for a moment: a process that was killed while it started a program leaves a copy of its
+/// lock in the child until that has begun.
+fn patiently(file: &File) -> Result<(), TryLockError> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if Instant::now() < until => park_timeout(PATIENCE / 50),
+            tried => return tried,
         }
     }
 }
