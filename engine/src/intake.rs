@@ -4,6 +4,7 @@
 //! cursor that the event moved. An event that is there already is counted and dropped; it is
 //! never matched again.
 
+use std::iter::Peekable;
 use std::sync::Arc;
 
 use model::fact::{EventAccepted, ExecutionRequested};
@@ -13,7 +14,7 @@ use model::{
     Stream, Timestamp, Value, Version,
 };
 use rules::{Decision, Selected};
-use store::{Appended, Batch, Write};
+use store::{Appended, Batch, MAX_BATCH_BYTES, MAX_BATCH_FACTS, Write};
 
 use crate::core::{Core, Trouble};
 use crate::driver::Driver;
@@ -22,8 +23,12 @@ use crate::packs::Generation;
 
 /// Most executions that one event may ask for: they go into the event's commit.
 pub const MAX_REQUESTS: usize = 200;
-/// Most events in one commit, so that an emission's batch stays within its bounds.
-const EVENTS_A_BATCH: usize = 50;
+/// Most failed rules that are told one by one, for the same reason.
+const MAX_FAILURES: usize = 200;
+/// Parameters of all executions that one event asks for: beyond it, large ones become blobs.
+const INLINE_REQUESTS_BYTES: usize = 1024 * 1024;
+/// A parameter that is kept inline whatever its event asks for besides.
+const SMALL_PARAMETER_BYTES: usize = 1024;
 
 /// What became of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +93,13 @@ impl Decided {
         std::iter::once(event).chain(requests).collect()
     }
 
+    /// Its facts, and their bytes: what it weighs in a batch.
+    fn weight(&self) -> (usize, usize) {
+        let own: usize = self.facts.iter().map(|fact| fact.encode().len()).sum();
+        let asked = self.requests.iter().map(|(_, request)| request.parameters.to_string().len());
+        (self.facts.len() + self.requests.len(), own + asked.sum::<usize>())
+    }
+
     /// The executions that storing it brings into being.
     pub fn started(&self) -> Vec<(ExecutionId, Lane)> {
         let lane = |request: &ExecutionRequested| request.origin.rule().cloned();
@@ -117,6 +129,7 @@ pub async fn decide(
     let payload = Hash::of_value(&event.data);
     let mut failures = failures(&decision);
     let mut requests = Vec::new();
+    let mut inline = 0;
     for selected in decision.selected {
         if requests.len() == MAX_REQUESTS {
             let error = format!("more than {MAX_REQUESTS} rules selected the event");
@@ -126,10 +139,17 @@ pub async fn decide(
         let rule = selected.rule.clone();
         let id = ExecutionId::for_rule(&key, &rule, None);
         match request(core, &generation, &event, selected, accepted_at).await? {
-            Ok(request) => requests.push((id, request)),
+            Ok(mut request) => {
+                inline += request.parameters.to_string().len();
+                if inline > INLINE_REQUESTS_BYTES {
+                    lighten(core, &mut request.parameters).await?;
+                }
+                requests.push((id, request));
+            }
             Err(error) => failures.push(Fact::RuleFailed { rule, error }),
         }
     }
+    shorten(&mut failures);
     let matched = requests
         .iter()
         .filter_map(|(id, request)| Some((request.origin.rule()?.clone(), id.clone())));
@@ -159,6 +179,26 @@ fn unknown_rule() -> RuleRef {
 fn failures(decision: &Decision) -> Vec<Fact> {
     let failed = decision.failed.iter();
     failed.map(|f| Fact::RuleFailed { rule: f.rule.clone(), error: f.error.clone() }).collect()
+}
+
+/// Puts each parameter that is not small into a blob.
+async fn lighten(core: &Core, parameters: &mut Value) -> Result<(), Trouble> {
+    let Value::Object(parameters) = parameters else { return Ok(()) };
+    for value in parameters.values_mut() {
+        if value.to_string().len() > SMALL_PARAMETER_BYTES {
+            *value = core.blob(value).await?.to_value();
+        }
+    }
+    Ok(())
+}
+
+/// Tells only so many failures one by one, and how many more there are.
+fn shorten(failures: &mut Vec<Fact>) {
+    let more = failures.len().saturating_sub(MAX_FAILURES);
+    failures.truncate(MAX_FAILURES);
+    if let (1.., Some(Fact::RuleFailed { error, .. })) = (more, failures.last_mut()) {
+        *error = format!("{error} (and {more} more rules failed on the event)");
+    }
 }
 
 /// The request that a rule makes, or what is wrong with it.
@@ -225,7 +265,7 @@ pub async fn accept(
     }
     let mut decided = decided.into_iter().peekable();
     loop {
-        let part: Vec<Decided> = decided.by_ref().take(EVENTS_A_BATCH).collect();
+        let part = next_part(&mut decided);
         let last = decided.peek().is_none();
         let moved = cursor.clone().filter(|_| last);
         accepted.extend(store_part(core, driver, actor, part, moved).await?);
@@ -233,6 +273,23 @@ pub async fn accept(
             return Ok(accepted);
         }
     }
+}
+
+/// As many events from the front as fit into one batch, at least one.
+fn next_part(decided: &mut Peekable<impl Iterator<Item = Decided>>) -> Vec<Decided> {
+    let mut part: Vec<Decided> = decided.next().into_iter().collect();
+    let (mut facts, mut bytes) = part.first().map_or((0, 0), Decided::weight);
+    while let Some(next) = decided.peek() {
+        let (more_facts, more_bytes) = next.weight();
+        facts += more_facts;
+        bytes += more_bytes;
+        // One fact is the cursor's.
+        if facts >= MAX_BATCH_FACTS || bytes > MAX_BATCH_BYTES / 2 {
+            break;
+        }
+        part.extend(decided.next());
+    }
+    part
 }
 
 /// Stores some events in one commit; those that are there already are left out and counted.

@@ -165,3 +165,35 @@ async fn a_re_emitted_event_is_a_new_one_that_names_its_origin() {
     });
     assert_eq!(origin.as_ref(), Some(first.key()));
 }
+
+#[tokio::test]
+async fn what_one_event_asks_for_fits_its_commit_however_many_rules_and_however_large() {
+    let house = house();
+    for n in 0..30 {
+        rule(&house, &format!("r{n}"), "");
+    }
+    for n in 0..600 {
+        rule(&house, &format!("f{n}"), "when: trigger.absent == 1");
+    }
+    let engine = house.start().await;
+    let version = "x".repeat(250_000);
+    let accepted = emit(&engine, "ci", None, json!({ "version": version })).await;
+    let Accepted::New { executions: asked, .. } = accepted else { panic!("{accepted:?}") };
+    assert_eq!(asked.len(), 30);
+    for id in asked {
+        assert_eq!(ended(&engine, &id).await.row.state, ExecutionState::Succeeded);
+    }
+}
+
+#[tokio::test]
+async fn a_chain_may_emit_an_event_that_many_rules_want() {
+    let house = house();
+    for n in 0..300 {
+        rule(&house, &format!("r{n}"), "");
+    }
+    house.chain("tell", "", r#"emit("p.built", #{ version: "7" }); "told""#);
+    let engine = house.start().await;
+    let id = support::run(&engine, "p.tell", json!({})).await;
+    assert_eq!(support::result(&ended(&engine, &id).await), &json!("told"));
+    assert!(executions(&engine).await.len() > 1);
+}
