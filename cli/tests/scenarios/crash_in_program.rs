@@ -1,0 +1,67 @@
+//! A server that dies while a program with an unsafe effect runs.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::files::{PATIENCE, chain, lines, program, start, world};
+use crate::support::{Server, World, eventually};
+
+/// A world whose program was under way when the server was killed, the next server, the execution.
+fn killed_in_the_middle() -> (World, Server, String) {
+    let world = world();
+    let pay = r#"echo paid >>"$W/ledger"; [ -e "$W/quick" ] && exit 0; echo $$ >"$W/pid.new"
+        mv "$W/pid.new" "$W/pid"; exec sleep 300"#;
+    program(&world, "pay", "unsafe", pay);
+    chain(&world, "shop", r#"let paid = run("p.pay"); #{ paid: paid }"#);
+    let server = world.serve();
+    let id = start(&world, "p.shop");
+    eventually(PATIENCE, || world.path("pid").exists().then_some(()));
+    server.kill();
+    assert!(is_alive(&world.read("pid")), "a program outlives its server's kill");
+    let server = world.serve();
+    let execution = world.reaches(&id, &["needs_attention"]);
+    assert_eq!(execution["attention"]["path"], "1", "{execution:#}");
+    assert!(!is_alive(&world.read("pid")), "the survivor was ended before anything went on");
+    assert_eq!(lines(&world, "ledger"), ["paid"], "and not run again");
+    (world, server, id)
+}
+
+/// Whether a process runs; one that has ended and was not waited for yet does not.
+fn is_alive(pid: &str) -> bool {
+    let status = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+    status.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+}
+
+fn resolve(world: &World, id: &str, how: &[&str], ends: &str) -> Value {
+    world.run(&[&["execution", "resolve", id], how].concat()).succeeded();
+    world.reaches(id, &[ends])
+}
+
+#[test]
+fn somebody_says_that_it_was_done() {
+    let (world, _server, id) = killed_in_the_middle();
+    let execution = resolve(&world, &id, &["--done", "--result", "{}"], "succeeded");
+    assert_eq!(execution["outcome"]["result"], serde_json::json!({ "paid": {} }));
+    assert_eq!(lines(&world, "ledger"), ["paid"]);
+}
+
+#[test]
+fn somebody_says_that_it_is_to_be_done_again() {
+    let (world, _server, id) = killed_in_the_middle();
+    world.write("quick", "");
+    resolve(&world, &id, &["--retry"], "succeeded");
+    assert_eq!(lines(&world, "ledger"), ["paid", "paid"]);
+}
+
+#[test]
+fn somebody_says_that_it_failed() {
+    let (world, server, id) = killed_in_the_middle();
+    // What a person has to decide does not go away with another restart.
+    server.kill();
+    let _server = world.serve();
+    world.reaches(&id, &["needs_attention"]);
+    let execution = resolve(&world, &id, &["--fail", "the bank says no"], "failed");
+    assert!(execution["message"].to_string().contains("the bank says no"), "{execution:#}");
+    assert_eq!(lines(&world, "ledger"), ["paid"]);
+}

@@ -1,0 +1,97 @@
+//! A disk that fills up under a running server, and has space again.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::files::{
+    PATIENCE, chain, events_of, has_lines, lines, note, open_gate, pack, start, world,
+};
+use crate::support::{Server, eventually};
+
+/// A small file system of its own, until it is dropped.
+struct Disk(PathBuf);
+
+impl Disk {
+    /// None where this user may not mount anything.
+    fn mount(at: &Path) -> Option<Self> {
+        fs::create_dir_all(at).unwrap();
+        let tmpfs = ["-t", "tmpfs", "-o", "size=8m", "tmpfs"];
+        let mounted = Command::new("mount").args(tmpfs).arg(at).output().ok()?;
+        mounted.status.success().then(|| Self(at.to_owned()))
+    }
+
+    fn fill(&self) {
+        let mut ballast = fs::File::create(self.0.join("ballast")).unwrap();
+        while ballast.write_all(&[0; 4096]).is_ok() {}
+    }
+
+    fn free(&self) {
+        fs::remove_file(self.0.join("ballast")).unwrap();
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // Lazily: a program that is being ended may still stand in it.
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+fn order(server: &Server, id: &str) -> u16 {
+    let body = json!({ "type": "p.ordered", "id": id, "data": { "n": 1 } });
+    server.ask("POST", "/api/v1/events", Some(&body)).status
+}
+
+fn ready(server: &Server, status: u16) {
+    eventually(PATIENCE, || (server.ask("GET", "/readyz", None).status == status).then_some(()));
+}
+
+#[test]
+fn a_full_disk_refuses_what_is_new_loses_nothing_and_goes_on_by_itself() {
+    let world = world();
+    let Some(disk) = Disk::mount(&world.path("state")) else {
+        eprintln!("skipped: a small tmpfs cannot be mounted here (it needs root)");
+        return;
+    };
+    note(&world);
+    chain(&world, "one", r#"run("p.note"); run("core.noop"); "done""#);
+    pack(&world, "triggers/ordered.yaml", "payload: { n: { type: integer } }\n");
+    pack(
+        &world,
+        "rules/ordered.yaml",
+        "trigger: { type: p.ordered }\naction: { ref: core.noop }\n",
+    );
+    let server = world.serve();
+    assert_eq!(order(&server, "before"), 202);
+    // A program is at work as the disk fills up, and ends while it is full.
+    let id = start(&world, "p.one");
+    world.reaches(&id, &["running"]);
+    eventually(PATIENCE, || {
+        let begun = !world.execution(&id)["steps"].as_array().unwrap().is_empty();
+        begun.then_some(())
+    });
+    disk.fill();
+    assert_eq!(order(&server, "during"), 503);
+    ready(&server, 503);
+    assert!(server.log().contains("the store takes nothing"), "{}", server.log());
+    assert_eq!(server.ask("GET", "/healthz", None).status, 200);
+    open_gate(&world, "1");
+    has_lines(&world, "attempts", 1);
+    disk.free();
+    // Told again, as a sender does that was answered with 503: one event.
+    eventually(PATIENCE, || [200, 202].contains(&order(&server, "during")).then_some(()));
+    ready(&server, 200);
+    let execution = world.reaches(&id, &["succeeded", "failed", "needs_attention"]);
+    assert_eq!(execution["outcome"]["result"], "done", "{execution:#}");
+    assert_eq!(lines(&world, "attempts"), [format!("{id}/1 1")], "its result was not lost");
+    assert_eq!(order(&server, "after"), 202);
+    assert_eq!(events_of(&world, "p.ordered").len(), 3);
+    let runs = world.json(&["execution", "list", "--rule", "p.ordered"]);
+    assert_eq!(runs.as_array().unwrap().len(), 3);
+    server.stop();
+    world.run(&["doctor"]).succeeded();
+}

@@ -1,0 +1,134 @@
+//! Pushes to a real repository: forced, two at once, while it is away, while the server is down.
+
+use std::fs;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::files::{PATIENCE, events_of, pack, sensor_is, text, world};
+use crate::support::{World, eventually};
+
+/// A world with a repository of one commit, and a sensor on it.
+fn watched() -> World {
+    let world = world();
+    git(&world, &["init", "--quiet", "--initial-branch=main"]);
+    commit(&world, "first");
+    let url = world.path("repository").display().to_string();
+    let sensor = format!("type: git\nparameters: {{ url: '{url}', every: 1s }}\n");
+    pack(&world, "sensors/app.yaml", &sensor);
+    pack(
+        &world,
+        "rules/pushed.yaml",
+        "trigger: { type: git.push, parameters: { sensor: app } }\naction: { ref: core.noop }\n",
+    );
+    world
+}
+
+fn git(world: &World, arguments: &[&str]) -> String {
+    let repository = world.path("repository");
+    fs::create_dir_all(&repository).unwrap();
+    let who = ["-c", "user.name=T", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false"];
+    let mut command = Command::new("git");
+    let output = command.arg("-C").arg(repository).args(who).args(arguments).output().unwrap();
+    assert!(output.status.success(), "git {arguments:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+fn commit(world: &World, message: &str) -> String {
+    git(world, &["commit", "--quiet", "--allow-empty", "--message", message]);
+    git(world, &["rev-parse", "HEAD"])
+}
+
+/// Waits until the sensor has looked, and so stands somewhere.
+fn looked(world: &World) {
+    eventually(PATIENCE, || {
+        (!world.json(&["sensor", "get", "p/app"])["cursor"].is_null()).then_some(())
+    });
+}
+
+/// Ref and commit of each push, once there are so many.
+#[track_caller]
+fn pushes(world: &World, count: usize) -> Vec<Value> {
+    let events = eventually(PATIENCE, || {
+        let events = events_of(world, "git.push");
+        (events.len() >= count).then_some(events)
+    });
+    events.iter().map(|data| json!([data["ref"], data["after"]])).collect()
+}
+
+#[test]
+fn a_branch_that_is_forced_there_and_back_is_told_each_time() {
+    let world = watched();
+    let a = git(&world, &["rev-parse", "HEAD"]);
+    let _server = world.serve();
+    looked(&world);
+    let b = commit(&world, "second");
+    let main = |commit: &str| json!(["refs/heads/main", commit]);
+    assert_eq!(pushes(&world, 1), [main(&b)]);
+    git(&world, &["reset", "--quiet", "--hard", &a]);
+    assert_eq!(pushes(&world, 2), [main(&b), main(&a)]);
+    git(&world, &["reset", "--quiet", "--hard", &b]);
+    assert_eq!(pushes(&world, 3), [main(&b), main(&a), main(&b)]);
+    let forced: Vec<_> =
+        events_of(&world, "git.push").iter().map(|data| data["forced"].clone()).collect();
+    assert_eq!(forced, [false, true, false]);
+    let runs = world.json(&["execution", "list", "--rule", "p.pushed"]);
+    assert_eq!(runs.as_array().unwrap().len(), 3, "each is a run of its own");
+}
+
+#[test]
+fn refs_that_moved_between_two_looks_are_all_told() {
+    let world = watched();
+    let _server = world.serve();
+    looked(&world);
+    let b = commit(&world, "second");
+    git(&world, &["branch", "side"]);
+    git(&world, &["branch", "third"]);
+    let mut told = pushes(&world, 3);
+    told.sort_by_key(|push| text(&push[0]));
+    let of = |name: &str| json!([format!("refs/heads/{name}"), b]);
+    assert_eq!(told, [of("main"), of("side"), of("third")]);
+}
+
+#[test]
+fn a_repository_that_goes_away_fails_visibly_and_goes_on_where_it_was() {
+    let world = watched();
+    let _server = world.serve();
+    looked(&world);
+    let b = commit(&world, "second");
+    pushes(&world, 1);
+    let (here, away) = (world.path("repository"), world.path("away"));
+    fs::rename(&here, &away).unwrap();
+    let sensor = sensor_is(&world, "p/app", "failing");
+    assert!(text(&sensor["message"]).contains("repository"), "{sensor:#}");
+    assert!(sensor["next_try"].is_string(), "{sensor:#}");
+    fs::rename(&away, &here).unwrap();
+    let c = commit(&world, "third");
+    let main = |commit: &str| json!(["refs/heads/main", commit]);
+    assert_eq!(pushes(&world, 2), [main(&b), main(&c)]);
+    assert!(sensor_is(&world, "p/app", "running")["message"].is_null());
+}
+
+#[test]
+fn a_push_while_the_server_is_down_is_told_once_it_is_up() {
+    let world = watched();
+    let server = world.serve();
+    looked(&world);
+    let b = commit(&world, "second");
+    let main = |commit: &str| json!(["refs/heads/main", commit]);
+    pushes(&world, 1);
+    // Between a push and the look that finds it, and while nobody looks.
+    let c = commit(&world, "third");
+    server.kill();
+    let d = commit(&world, "fourth");
+    let _server = world.serve();
+    let told = eventually(PATIENCE, || {
+        let told = pushes(&world, 2);
+        (told.last() == Some(&main(&d))).then_some(told)
+    });
+    let in_between = [main(&b), main(&c), main(&d)];
+    assert!(told == [main(&b), main(&d)] || told == in_between, "{told:?}");
+    let ids: Vec<_> = events_of(&world, "git.push");
+    let commits = ids.iter().map(|data| data["commits"].as_array().unwrap().len()).sum::<usize>();
+    assert_eq!(commits, 3, "each commit stands in one push");
+}

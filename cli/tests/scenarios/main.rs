@@ -1,0 +1,24 @@
+//! Stories told to the real binary: real SQLite, git and HTTP, real programs, `kill -9`.
+//!
+//! Each module is one subject. A server is a child process of its test, on a folder of its own and
+//! on free ports; nothing here waits for a length of time, only for something to be so.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod files;
+
+mod broken_packs;
+mod crash_in_chain;
+mod crash_in_program;
+mod full_disk;
+mod git_pushes;
+mod orderly_stop;
+mod rules_on_events;
+mod secrets_missing;
+mod sleepers;
+mod state_folder;
+mod timers;
+mod undoing;
+mod webhooks;
