@@ -83,9 +83,7 @@ pub struct Recorded {
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// The disk is full: nothing was appended, and later appends may work again.
-    #[error(
-        "the disk of the state folder is full: {0}; free some space, the engine goes on by itself"
-    )]
+    #[error("the disk of the state folder is full: {0}; free some space")]
     Full(String),
     /// Reading or writing failed; whether an append was made is unknown.
     #[error("the store failed: {0}")]

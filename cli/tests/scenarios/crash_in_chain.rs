@@ -1,6 +1,8 @@
-//! A chain whose server is killed between all of its steps.
+//! A chain whose server is killed between all of its steps, amid its branches, while it starts.
 
-use crate::files::{chain, has_lines, lines, note, open_gate, start, world};
+use std::collections::BTreeSet;
+
+use crate::files::{chain, has_lines, lines, note, open_gate, open_gates, start, world};
 
 #[test]
 fn a_kill_between_every_two_steps_repeats_no_effect_and_skips_none() {
@@ -27,4 +29,36 @@ fn a_kill_between_every_two_steps_repeats_no_effect_and_skips_none() {
         .collect();
     tried.dedup();
     assert_eq!(tried, keys, "no step began again after the next one had");
+}
+
+#[test]
+fn branches_under_way_go_on_through_kills_at_work_and_while_starting() {
+    const BRANCHES: usize = 24;
+    let world = world();
+    note(&world);
+    open_gates(&world);
+    let text = "let items = [];
+        for item in 0..24 { items.push(item); }
+        let done = parallel_map(items, |item| {
+            run(\"datastore.increment\", #{ key: \"count\" });
+            run(\"p.note\", #{ a: item });
+            item
+        });
+        #{ done: done.len(), count: run(\"datastore.get\", #{ key: \"count\" }).value }";
+    chain(&world, "wide", text);
+    let mut server = world.serve();
+    let id = start(&world, "p.wide");
+    for goal in [1, 6, 12, 18] {
+        has_lines(&world, "ledger", goal);
+        server.kill();
+        // The next one has no time to get ready.
+        world.spawn(&[]).kill();
+        server = world.serve();
+    }
+    let execution = world.reaches(&id, &["succeeded", "failed", "needs_attention"]);
+    let told = serde_json::json!({ "done": BRANCHES, "count": BRANCHES });
+    assert_eq!(execution["outcome"]["result"], told, "{execution:#}");
+    let ledger = lines(&world, "ledger");
+    assert_eq!(ledger.len(), BRANCHES);
+    assert_eq!(ledger.iter().collect::<BTreeSet<_>>().len(), BRANCHES, "{ledger:?}");
 }

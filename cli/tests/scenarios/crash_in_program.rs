@@ -10,26 +10,33 @@ use crate::support::{Server, World, eventually};
 /// A world whose program was under way when the server was killed, the next server, the execution.
 fn killed_in_the_middle() -> (World, Server, String) {
     let world = world();
-    let pay = r#"echo paid >>"$W/ledger"; [ -e "$W/quick" ] && exit 0; echo $$ >"$W/pid.new"
-        mv "$W/pid.new" "$W/pid"; exec sleep 300"#;
+    let pay = r#"
+        echo paid >>"$W/ledger"
+        [ -e "$W/quick" ] && exit 0
+        sleep 300 &
+        echo $$ $! >"$W/pids.new"
+        mv "$W/pids.new" "$W/pids"
+        wait"#;
     program(&world, "pay", "unsafe", pay);
     chain(&world, "shop", r#"let paid = run("p.pay"); #{ paid: paid }"#);
     let server = world.serve();
     let id = start(&world, "p.shop");
-    eventually(PATIENCE, || world.path("pid").exists().then_some(()));
+    eventually(PATIENCE, || world.path("pids").exists().then_some(()));
     server.kill();
-    assert!(is_alive(&world.read("pid")), "a program outlives its server's kill");
+    let pids = world.read("pids");
+    let alive = || pids.split_whitespace().filter(|pid| is_alive(pid)).count();
+    assert_eq!(alive(), 2, "a program and its child outlive their server's kill");
     let server = world.serve();
     let execution = world.reaches(&id, &["needs_attention"]);
     assert_eq!(execution["attention"]["path"], "1", "{execution:#}");
-    assert!(!is_alive(&world.read("pid")), "the survivor was ended before anything went on");
+    assert_eq!(alive(), 0, "the survivors were ended before anything went on");
     assert_eq!(lines(&world, "ledger"), ["paid"], "and not run again");
     (world, server, id)
 }
 
 /// Whether a process runs; one that has ended and was not waited for yet does not.
 fn is_alive(pid: &str) -> bool {
-    let status = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+    let status = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     status.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
 }
 

@@ -95,3 +95,26 @@ fn a_full_disk_refuses_what_is_new_loses_nothing_and_goes_on_by_itself() {
     server.stop();
     world.run(&["doctor"]).succeeded();
 }
+
+#[test]
+fn a_server_that_died_on_a_full_disk_starts_once_there_is_space_and_goes_on() {
+    let world = world();
+    let Some(disk) = Disk::mount(&world.path("state")) else {
+        eprintln!("skipped: a small tmpfs cannot be mounted here (it needs root)");
+        return;
+    };
+    chain(&world, "sleeps", "sleep(\"1h\")");
+    let server = world.serve();
+    let id = start(&world, "p.sleeps");
+    world.reaches(&id, &["waiting"]);
+    disk.fill();
+    server.kill();
+    let mut refused = world.spawn(&[]);
+    assert_eq!(refused.wait().code(), Some(1));
+    let log = refused.log();
+    assert!(log.contains("is full") && log.contains("free some space"), "{log}");
+    disk.free();
+    let _server = world.serve();
+    world.reaches(&id, &["waiting"]);
+    world.run(&["doctor"]).succeeded();
+}

@@ -39,6 +39,16 @@ fn commit(world: &World, message: &str) -> String {
     git(world, &["rev-parse", "HEAD"])
 }
 
+/// What a git that is killed while it writes leaves in the sensor's mirror.
+fn leave_locks(world: &World) {
+    let mirrors = fs::read_dir(world.path("state/git")).unwrap();
+    let folders: Vec<_> = mirrors.map(|mirror| mirror.unwrap().path()).collect();
+    assert_eq!(folders.len(), 1, "{folders:?}");
+    for lock in ["packed-refs.lock", "config.lock", "refs/heads/main.lock"] {
+        fs::write(folders[0].join(lock), "").unwrap();
+    }
+}
+
 /// Waits until the sensor has looked, and so stands somewhere.
 fn looked(world: &World) {
     eventually(PATIENCE, || {
@@ -120,6 +130,7 @@ fn a_push_while_the_server_is_down_is_told_once_it_is_up() {
     // Between a push and the look that finds it, and while nobody looks.
     let c = commit(&world, "third");
     server.kill();
+    leave_locks(&world);
     let d = commit(&world, "fourth");
     let _server = world.serve();
     let told = eventually(PATIENCE, || {
