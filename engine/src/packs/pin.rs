@@ -163,6 +163,10 @@ impl Walk<'_> {
 
 fn read_file(path: &Path) -> io::Result<PackFile> {
     let metadata = fs::metadata(path)?;
+    if !metadata.is_file() {
+        // A pipe or a device might never end.
+        return Err(io::Error::other("it is not a regular file"));
+    }
     if metadata.len() > MAX_BYTES {
         return Err(io::Error::other(format!("more than {MAX_BYTES} bytes")));
     }
