@@ -35,6 +35,19 @@ pub enum AskError {
     Unavailable(String),
 }
 
+impl AskError {
+    /// There is no `what` with this name; the hint is the known one that was probably meant.
+    pub(crate) fn unknown<'a>(
+        what: &str,
+        name: &str,
+        known: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
+        let hint = model::diagnostic::suggest(name, known);
+        let hint = hint.map(|known| format!("; did you mean `{known}`?")).unwrap_or_default();
+        Self::NotFound(format!("there is no {what} `{name}`{hint}"))
+    }
+}
+
 fn violations(all: &[Violation]) -> String {
     let told = all.iter().map(|violation| match &violation.hint {
         Some(hint) => format!("{} ({hint})", violation.message),
@@ -93,10 +106,8 @@ impl Engine {
         let generation = self.core.generation.load_full();
         let triggers = known_triggers(&generation);
         let Some(trigger) = triggers.iter().find(|trigger| trigger.kind == new.kind) else {
-            return Err(AskError::NotFound(unknown_trigger(
-                &new.kind,
-                triggers.iter().map(|t| t.kind.as_str()),
-            )));
+            let known = triggers.iter().map(|trigger| trigger.kind.as_str());
+            return Err(AskError::unknown("trigger type", new.kind.as_str(), known));
         };
         let violations = trigger.payload.violations(&new.data);
         if !violations.is_empty() {
@@ -319,10 +330,4 @@ fn check_key(key: &str) -> Result<(), AskError> {
     let parameters = serde_json::json!({ "key": name });
     let checked = actions::datastore::entry_key(&action, scope, &parameters);
     checked.map(|_| ()).map_err(|error| misfit(error.message))
-}
-
-fn unknown_trigger<'a>(kind: &TriggerType, known: impl Iterator<Item = &'a str>) -> String {
-    let hint = model::diagnostic::suggest(kind.as_str(), known);
-    let hint = hint.map(|known| format!("; did you mean `{known}`?")).unwrap_or_default();
-    format!("there is no trigger type `{kind}`{hint}")
 }

@@ -89,7 +89,11 @@ impl Engine {
         let rules = self.rules().await?;
         let known: Vec<String> = rules.iter().map(|rule| rule.rule.to_string()).collect();
         let Some(mut view) = rules.into_iter().find(|rule| rule.rule == *reference) else {
-            return Err(not_found("rule", &reference.to_string(), &known));
+            return Err(AskError::unknown(
+                "rule",
+                &reference.to_string(),
+                known.iter().map(String::as_str),
+            ));
         };
         let generation = self.core.generation.load_full();
         view.text = generation.packs.get(&reference.pack).and_then(|pack| {
@@ -221,7 +225,9 @@ impl Engine {
         let all = self.actions();
         let known: Vec<String> = all.iter().map(|view| view.action.to_string()).collect();
         let found = all.into_iter().find(|view| view.action == *reference);
-        found.ok_or_else(|| not_found("action", reference.as_str(), &known))
+        found.ok_or_else(|| {
+            AskError::unknown("action", reference.as_str(), known.iter().map(String::as_str))
+        })
     }
 
     /// Every trigger type.
@@ -238,7 +244,9 @@ impl Engine {
         let all = self.triggers();
         let known: Vec<String> = all.iter().map(|view| view.kind.to_string()).collect();
         let found = all.into_iter().find(|view| view.kind == *kind);
-        found.ok_or_else(|| not_found("trigger type", kind.as_str(), &known))
+        found.ok_or_else(|| {
+            AskError::unknown("trigger type", kind.as_str(), known.iter().map(String::as_str))
+        })
     }
 
     /// Every sensor and subscription.
@@ -297,12 +305,6 @@ impl Engine {
         let executions = self.core.store.counts().await?;
         Ok(Health { ready: problem.is_none(), problem, executions, active, queued })
     }
-}
-
-fn not_found(what: &str, name: &str, known: &[String]) -> AskError {
-    let hint = model::diagnostic::suggest(name, known.iter().map(String::as_str));
-    let hint = hint.map(|known| format!("; did you mean `{known}`?")).unwrap_or_default();
-    AskError::NotFound(format!("there is no {what} `{name}`{hint}"))
 }
 
 fn rule_view(
