@@ -74,7 +74,6 @@ fn somebody_says_that_it_failed() {
 }
 
 #[test]
-#[ignore = "the intent is stored before there is room for the program: those who wait are asked about, too"]
 fn programs_that_had_no_room_to_begin_yet_are_simply_begun() {
     let world = world();
     let pay = r#"echo "$TRIPLINE_KEY" >>"$W/ledger"; [ -e "$W/quick" ] || exec sleep 300"#;

@@ -2,12 +2,14 @@
 
 use actions::Performing;
 use model::fact::StepResult;
+use model::journal::Progress;
 use model::{Call, Effect, Entry, ErrorKind, Fact, IdempotencyKey, StepError, StepPath, Timestamp};
 
 use super::perform::Job;
 use super::run::{Page, Run};
 use super::schedule::{Due, due, relevant};
 use crate::core::Trouble;
+use crate::fair::Permit;
 use crate::packs::OnUnknown;
 use crate::retry::{Verdict, after_death};
 
@@ -28,7 +30,7 @@ impl Run {
             next = self.settle();
         }
         for path in relevant(&self.journal) {
-            if self.flight.contains(&path) || page.jobs.iter().any(|job| job.path == path) {
+            if self.flight.contains(&path) || page.jobs.iter().any(|(job, _)| job.path == path) {
                 continue;
             }
             let Some(entry) = self.journal.entries.get(&path).cloned() else { continue };
@@ -41,10 +43,7 @@ impl Run {
                         next = Some(next.map_or(at, |next| next.min(at)));
                     }
                 }
-                Due::CutOff => {
-                    self.cut_off(page, path, &entry, ending).await?;
-                    again = true;
-                }
+                Due::CutOff => again |= self.cut_off(page, path, &entry, ending).await?,
                 _ if ending => {}
                 Due::Over(result) => {
                     let attempts = entry.progress.attempt;
@@ -52,7 +51,10 @@ impl Run {
                     again = true;
                 }
                 Due::At(at) => next = Some(next.map_or(at, |next| next.min(at))),
-                Due::Attempt(attempt) => self.begin(page, path, &entry, attempt).await?,
+                Due::Attempt(attempt) => {
+                    let cut_off = entry.progress.cut_off;
+                    again |= self.begin(page, path, &entry, attempt, cut_off).await;
+                }
             }
         }
         Ok((again, next))
@@ -68,24 +70,26 @@ impl Run {
         None
     }
 
-    /// The engine died over this step.
+    /// The engine died over this step. True if it is over.
     async fn cut_off(
         &mut self,
         page: &mut Page,
         path: StepPath,
         entry: &Entry,
         ending: bool,
-    ) -> Result<(), Trouble> {
+    ) -> Result<bool, Trouble> {
         let now = self.core.now();
-        let Call::Run { effect, .. } = &entry.call else { return Ok(()) };
+        let Call::Run { effect, .. } = &entry.call else { return Ok(false) };
         let verdict = after_death(*effect, entry.progress.attempt, entry.progress.cut_off, now);
         if let Verdict::Ask(error) = &verdict
             && let Some(mut job) = self.job(&path, entry, entry.progress.attempt).await
             && (job.verify.is_some() || job.on_unknown != OnUnknown::Ask)
         {
             job.only_verify = Some(error.clone());
-            page.jobs.push(job);
-            return Ok(());
+            if let Some(place) = self.place(&job) {
+                page.jobs.push((job, place));
+            }
+            return Ok(false);
         }
         if ending && !matches!(verdict, Verdict::Ask(_)) {
             let result =
@@ -94,52 +98,54 @@ impl Run {
                 page,
                 Fact::StepFinished { path, result, attempts: entry.progress.attempt, at: now },
             );
-            return Ok(());
+            return Ok(true);
         }
+        let Progress { attempt, cut_off, .. } = entry.progress;
         match verdict {
-            Verdict::Retry(..) => {
-                let (attempt, cut_off) = (entry.progress.attempt + 1, entry.progress.cut_off + 1);
-                self.note(
-                    page,
-                    Fact::AttemptStarted { path: path.clone(), attempt, cut_off, at: now },
-                );
-                self.push_job(page, path, entry, attempt).await;
-                Ok(())
+            Verdict::Retry(..) => Ok(self.begin(page, path, entry, attempt + 1, cut_off + 1).await),
+            verdict => {
+                self.ruled(page, path, verdict, attempt, now).await?;
+                Ok(true)
             }
-            verdict => self.ruled(page, path, verdict, entry.progress.attempt, now).await,
         }
     }
 
-    /// Begins attempt number `attempt`; any but the first is stored before.
+    /// Begins attempt number `attempt`, if there is a place for it; any but the first is stored
+    /// before. True if it can never be performed, so that the step is over.
     async fn begin(
         &mut self,
         page: &mut Page,
         path: StepPath,
         entry: &Entry,
         attempt: u32,
-    ) -> Result<(), Trouble> {
-        if attempt > entry.progress.attempt {
-            let cut_off = entry.progress.cut_off;
-            let at = self.core.now();
-            self.note(page, Fact::AttemptStarted { path: path.clone(), attempt, cut_off, at });
+        cut_off: u32,
+    ) -> bool {
+        if self.places.waits(&path) {
+            return false;
         }
-        self.push_job(page, path, entry, attempt).await;
-        Ok(())
+        let at = self.core.now();
+        let Some(job) = self.job(&path, entry, attempt).await else {
+            let result = StepResult::Failed(content_is_gone(entry));
+            self.note(page, Fact::StepFinished { path, result, attempts: attempt, at });
+            return true;
+        };
+        let Some(place) = self.place(&job) else { return false };
+        if attempt > entry.progress.attempt {
+            self.note(page, Fact::AttemptStarted { path, attempt, cut_off, at });
+        }
+        page.jobs.push((job, place));
+        false
     }
 
-    async fn push_job(&mut self, page: &mut Page, path: StepPath, entry: &Entry, attempt: u32) {
-        if let Some(job) = self.job(&path, entry, attempt).await {
-            page.jobs.push(job);
-        } else {
-            let mut error = StepError::new(
-                ErrorKind::NotFound,
-                "the action's content is gone from the state folder",
-            );
-            error.action = entry.call.action().cloned();
-            let at = self.core.now();
-            let result = StepResult::Failed(error);
-            self.note(page, Fact::StepFinished { path, result, attempts: attempt, at });
-        }
+    /// The place of an attempt, once it has one.
+    fn place(&mut self, job: &Job) -> Option<Permit> {
+        self.has_place(&job.path, job.program).then(|| self.places.take(&job.path))?
+    }
+
+    /// Whether the step at `path` has its place; if not, it is waited for from now on.
+    pub(super) fn has_place(&mut self, path: &StepPath, program: bool) -> bool {
+        let permits = if program { &self.core.programs } else { &self.core.steps };
+        self.places.reserve(path, permits, &self.lane)
     }
 
     /// The performance of `entry`'s call, by the content it was resolved to.
@@ -170,7 +176,6 @@ impl Run {
         };
         Some(Job {
             path: path.clone(),
-            lane: self.lane.clone(),
             action: performed.action,
             performing,
             timeout,
@@ -181,4 +186,11 @@ impl Run {
             only_verify: None,
         })
     }
+}
+
+fn content_is_gone(entry: &Entry) -> StepError {
+    let message = "the action's content is gone from the state folder";
+    let mut error = StepError::new(ErrorKind::NotFound, message);
+    error.action = entry.call.action().cloned();
+    error
 }

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::perform::{Job, Report, perform};
 use crate::core::Core;
+use crate::fair::Permit;
 
 /// Steps under way.
 #[derive(Default)]
@@ -26,9 +27,9 @@ impl Flight {
         self.cancels.contains_key(path)
     }
 
-    pub(super) fn begin(&mut self, core: &Arc<Core>, job: Job) {
+    pub(super) fn begin(&mut self, core: &Arc<Core>, job: Job, place: Permit) {
         self.cancels.insert(job.path.clone(), job.performing.cancel.clone());
-        self.tasks.spawn(perform(core.clone(), job));
+        self.tasks.spawn(perform(core.clone(), job, place));
     }
 
     /// Tells every step under way to end.

@@ -17,6 +17,7 @@ mod flight;
 mod hear;
 mod learn;
 mod perform;
+mod places;
 mod run;
 mod schedule;
 mod single;

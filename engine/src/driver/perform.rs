@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::core::Core;
-use crate::fair::Lane;
+use crate::fair::Permit;
 use crate::packs::OnUnknown;
 
 /// How long an action may take to come back once it was told to end: a program gets 5 s between
@@ -19,7 +19,6 @@ const COMING_BACK: Duration = Duration::from_secs(15);
 /// What is to be attempted.
 pub(super) struct Job {
     pub(super) path: StepPath,
-    pub(super) lane: Lane,
     pub(super) action: SharedAction,
     pub(super) performing: Performing,
     pub(super) timeout: Option<model::Duration>,
@@ -27,7 +26,7 @@ pub(super) struct Job {
     pub(super) on_unknown: OnUnknown,
     /// Asked whether an unsafe step whose outcome is unknown was done.
     pub(super) verify: Option<SharedAction>,
-    /// Whether it runs a program on this machine: there are fewer permits for these.
+    /// Whether it runs a program on this machine: there are fewer places for these.
     pub(super) program: bool,
     /// Only ask: the attempt itself was made before the engine's death.
     pub(super) only_verify: Option<StepError>,
@@ -49,18 +48,15 @@ impl Report {
     }
 }
 
-/// Waits for its turn, then performs.
-pub(super) async fn perform(core: Arc<Core>, job: Job) -> Report {
-    let permits = if job.program { &core.programs } else { &core.steps };
-    let _permit = tokio::select! {
-        biased;
-        () = core.stopping.cancelled() => return Report::NotBegun(job.path),
-        () = job.performing.cancel.cancelled() => {
-            let error = StepError::new(ErrorKind::Cancelled, "cancelled before it began");
-            return Report::Performed(job.path, Performance::Failed(error), job.on_unknown);
-        }
-        permit = permits.acquire(&job.lane) => permit,
-    };
+/// Performs in its place, which is free again afterwards.
+pub(super) async fn perform(core: Arc<Core>, job: Job, _place: Permit) -> Report {
+    if core.stopping.is_cancelled() {
+        return Report::NotBegun(job.path);
+    }
+    if job.performing.cancel.is_cancelled() {
+        let error = StepError::new(ErrorKind::Cancelled, "cancelled before it began");
+        return Report::Performed(job.path, Performance::Failed(error), job.on_unknown);
+    }
     let (path, on_unknown) = (job.path.clone(), job.on_unknown);
     Report::Performed(path, attempt(job).await, on_unknown)
 }

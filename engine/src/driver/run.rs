@@ -10,7 +10,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use chains::{Input, Program};
+use chains::{Input, Program, Step};
 use model::{
     Actor, BatchId, ErrorKind, ExecutionId, Fact, Journal, PackName, StepError, StepPath, Stream,
     Timestamp, Version,
@@ -21,9 +21,10 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::flight::Flight;
 use super::perform::{Job, Report};
+use super::places::Places;
 use super::{Driver, Exit, Message};
 use crate::core::{Core, Trouble};
-use crate::fair::Lane;
+use crate::fair::{Lane, Permit};
 use crate::packs::{ActionKind, Pack};
 
 /// An execution stays active for a time that is this near, instead of being parked.
@@ -47,6 +48,10 @@ pub(super) struct Run {
     pub(super) pinned: Option<Arc<Pack>>,
     pub(super) input: Arc<Input>,
     pub(super) flight: Flight,
+    /// Where steps wait for room.
+    pub(super) places: Places,
+    /// What the chain asked for when it was last evaluated, until there is an answer it can see.
+    pub(super) asked: Option<Vec<Step>>,
     /// Steps whose intent this task stored and whose first attempt it has not begun.
     pub(super) fresh: BTreeSet<StepPath>,
     /// Children that may have ended: all of them after loading, later those that said so.
@@ -83,7 +88,7 @@ pub(super) struct Page {
     noted: VecDeque<Noted>,
     /// Executions that the commit brings into being.
     pub(super) started: Vec<(ExecutionId, Lane)>,
-    pub(super) jobs: Vec<Job>,
+    pub(super) jobs: Vec<(Job, Permit)>,
 }
 
 /// A fact of the execution, and those of other streams that belong into the same commit.
@@ -107,6 +112,7 @@ impl Noted {
 enum Woke {
     Reports(Vec<Report>),
     Message(Message),
+    Place,
     Time,
     Idle,
 }
@@ -135,6 +141,8 @@ impl Run {
             pinned,
             input,
             flight: Flight::default(),
+            places: Places::default(),
+            asked: None,
             fresh: BTreeSet::new(),
             asked_children,
             told_children: BTreeSet::new(),
@@ -168,7 +176,7 @@ impl Run {
                     }
                 }
                 Woke::Message(message) => self.hear(message).await?,
-                Woke::Time => {}
+                Woke::Time | Woke::Place => {}
                 Woke::Idle if self.core.stopping.is_cancelled() => return Ok(Exit::Left(None)),
                 Woke::Idle if self.journal.attention.is_some() => return Ok(Exit::Done),
                 Woke::Idle => return self.park(next).await,
@@ -191,7 +199,7 @@ impl Run {
         }
         let stopping = core.stopping.is_cancelled();
         let soon = next.filter(|at| !stopping && *at <= HOLD.after(core.now()));
-        if self.flight.is_empty() && soon.is_none() {
+        if self.flight.is_empty() && self.places.is_empty() && soon.is_none() {
             return Woke::Idle;
         }
         let time = async {
@@ -204,6 +212,7 @@ impl Run {
             biased;
             Some(message) = messages.recv() => Woke::Message(message),
             reports = self.flight.landed(), if !self.flight.is_empty() => Woke::Reports(reports),
+            () = self.places.come(), if !self.places.is_empty() => Woke::Place,
             () = time => Woke::Time,
             () = core.stopping.cancelled(), if !stopping => Woke::Time,
         }
@@ -225,6 +234,9 @@ impl Run {
 
     /// The same, together with facts of other streams.
     pub(super) fn note_with(&mut self, page: &mut Page, fact: Fact, sides: Vec<Write>) {
+        if chain_sees(&fact) {
+            self.asked = None;
+        }
         Arc::make_mut(&mut self.journal).apply(&fact);
         page.noted.push_back(Noted { fact, sides });
     }
@@ -287,6 +299,17 @@ impl Run {
             }
         }
     }
+}
+
+/// Whether a chain that is evaluated again may go on otherwise because of `fact`.
+const fn chain_sees(fact: &Fact) -> bool {
+    !matches!(
+        fact,
+        Fact::StepIntended { .. }
+            | Fact::AttemptStarted { .. }
+            | Fact::AttemptFailed { .. }
+            | Fact::ExecutionParked { .. }
+    )
 }
 
 /// As much from the front as fits into one batch, at least one fact with its sides.

@@ -42,9 +42,10 @@ impl Run {
             }
         }
         self.store(&mut page, Actor::engine()).await?;
-        for job in page.jobs {
+        self.places.give_up_unwanted();
+        for (job, place) in page.jobs {
             self.fresh.remove(&job.path);
-            self.flight.begin(&self.core, job);
+            self.flight.begin(&self.core, job, place);
         }
         Ok(next)
     }
@@ -69,28 +70,43 @@ impl Run {
                 self.note(page, Fact::UndoBegan { position, reason, at: now });
                 continue;
             }
-            let Advance { records, next } = self.advance(now).await;
-            for (path, record) in records {
-                self.record(page, path, record, now).await?;
-            }
-            self.close_polls(page, &next, now);
-            match next {
-                Next::Pending(steps) => {
-                    if !self.intend(page, steps).await? {
-                        return Ok(());
-                    }
-                }
-                Next::Undo(reason) => {
-                    let position = self.journal.length;
-                    self.note(page, Fact::UndoBegan { position, reason, at: now });
-                }
-                Next::Finished(outcome) => self.finish(page, outcome).await?,
-                Next::Broken(error) => {
-                    self.note(page, Fact::AttentionNeeded { path: None, error, at: now });
-                }
+            let asked = match self.asked.take() {
+                Some(steps) => Some(steps),
+                None => self.evaluate(page, now).await?,
+            };
+            if let Some(steps) = asked
+                && !self.intend(page, &steps).await?
+            {
+                self.asked = Some(steps);
+                return Ok(());
             }
         }
         Ok(())
+    }
+
+    /// Evaluates the chain once: what it waits for, or nothing where it has ended or begins undo.
+    async fn evaluate(
+        &mut self,
+        page: &mut Page,
+        now: Timestamp,
+    ) -> Result<Option<Vec<Step>>, Trouble> {
+        let Advance { records, next } = self.advance(now).await;
+        for (path, record) in records {
+            self.record(page, path, record, now).await?;
+        }
+        self.close_polls(page, &next, now);
+        match next {
+            Next::Pending(steps) => return Ok(Some(steps)),
+            Next::Undo(reason) => {
+                let position = self.journal.length;
+                self.note(page, Fact::UndoBegan { position, reason, at: now });
+            }
+            Next::Finished(outcome) => self.finish(page, outcome).await?,
+            Next::Broken(error) => {
+                self.note(page, Fact::AttentionNeeded { path: None, error, at: now });
+            }
+        }
+        Ok(None)
     }
 
     /// A poll that has an answer and is not asked for any more is over: the answer satisfied the
@@ -224,14 +240,15 @@ impl Run {
         Ok(())
     }
 
-    /// Notes the intents of new steps. True if one of them is over at once, so that the chain can
-    /// be advanced again.
-    async fn intend(&mut self, page: &mut Page, steps: Vec<Step>) -> Result<bool, Trouble> {
+    /// Notes the intents of new steps, as far as there is room for them. True if one of them is
+    /// over at once, so that the chain can be advanced again.
+    async fn intend(&mut self, page: &mut Page, steps: &[Step]) -> Result<bool, Trouble> {
         let mut over = false;
         for Step { path, ask, .. } in steps {
-            if self.journal.entries.contains_key(&path) {
+            if self.journal.entries.contains_key(path) || self.places.waits(path) {
                 continue;
             }
+            let path = path.clone();
             let core = self.core.clone();
             let generation = core.generation.load();
             let now = core.now();
@@ -242,8 +259,13 @@ impl Run {
                 now,
                 bound: self.handler_limit(&path, now),
             };
-            match lookup.intention(ask) {
-                Intention::Call(call) => self.intend_one(page, path, call, now),
+            match lookup.intention(ask.clone()) {
+                Intention::Call(call) => {
+                    let program = is_program(&call);
+                    if program.is_none_or(|program| self.has_place(&path, program)) {
+                        self.intend_one(page, path, call, now);
+                    }
+                }
                 Intention::Refused(call, error) => {
                     self.note(page, Fact::StepIntended { path: path.clone(), call, at: now });
                     let result = StepResult::Failed(error);
@@ -317,5 +339,14 @@ impl Run {
         let prefix = handlers.find(|(at, _)| path.starts_with(&at.handler()))?.0.handler();
         let first = self.journal.entries.iter().find(|(at, _)| at.starts_with(&prefix));
         Some(HANDLER_LIMIT.after(first.map_or(now, |(_, entry)| entry.at)))
+    }
+}
+
+/// Whether the call is performed by a program; none where nothing is performed.
+const fn is_program(call: &Call) -> Option<bool> {
+    match call {
+        // What is built in has no version.
+        Call::Run { version, .. } | Call::Poll { version, .. } => Some(version.is_some()),
+        Call::Child { .. } | Call::Sleep { .. } => None,
     }
 }
