@@ -104,7 +104,7 @@ impl Core {
                     self.store_failing.store(false, Ordering::Relaxed);
                     return Ok(done);
                 }
-                Err(error @ (StoreError::Full(_) | StoreError::Io(_))) => {
+                Err(error @ (StoreError::Full(_) | StoreError::Io(_) | StoreError::Busy)) => {
                     if !self.store_failing.swap(true, Ordering::Relaxed) {
                         tracing::error!(%error, "the store takes nothing; waiting");
                     }

@@ -74,11 +74,9 @@ pub fn read_token(state: &Path) -> Result<Option<String>, FileError> {
 pub(crate) fn token(state: &Path) -> Result<String, FileError> {
     let path = state.join(TOKEN);
     let failed = |source| FileError { path: path.clone(), source };
+    warn_if_open(state);
     match read_token(state)? {
-        Some(token) if token.len() >= 32 => {
-            warn_if_readable(&path);
-            Ok(token)
-        }
+        Some(token) if token.len() >= 32 => Ok(token),
         Some(_) => Err(failed(io::Error::other("the token in it is too short: delete the file"))),
         None => {
             let token = random_token().map_err(failed)?;
@@ -88,10 +86,16 @@ pub(crate) fn token(state: &Path) -> Result<String, FileError> {
     }
 }
 
-fn warn_if_readable(path: &Path) {
-    let open = fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o077 != 0);
-    if open {
-        tracing::warn!(file = %path.display(), "other users may read the token: chmod 600");
+/// Tells once, and of everything, what other users of the machine may read.
+fn warn_if_open(state: &Path) {
+    let open =
+        |path: &Path| fs::metadata(path).is_ok_and(|it| it.permissions().mode() & 0o077 != 0);
+    let token = state.join(TOKEN);
+    let lax: Vec<_> = [state, &token].into_iter().filter(|path| open(path)).collect();
+    if !lax.is_empty() {
+        let lax: Vec<_> = lax.into_iter().map(|path| path.display().to_string()).collect();
+        let (lax, state) = (lax.join(" and "), state.display());
+        tracing::warn!("other users may read {lax}; if that is not meant, `chmod -R go= {state}`");
     }
 }
 

@@ -88,6 +88,12 @@ pub enum StoreError {
     /// Reading or writing failed; whether an append was made is unknown.
     #[error("the store failed: {0}")]
     Io(String),
+    /// Another program keeps the store from working: nothing was appended, and later appends may
+    /// work again.
+    #[error(
+        "the database is locked by another program; close whatever has it open (a database browser, a script)"
+    )]
+    Busy,
     /// What was read is damaged.
     #[error("the store is damaged: {0}; run `tripline doctor`")]
     Corrupt(String),

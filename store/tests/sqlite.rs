@@ -11,7 +11,7 @@ use std::sync::Arc;
 use common::*;
 use expect_test::expect;
 use futures::future::join_all;
-use model::{BlobRef, Body, ExecutionState, Fact, Origin, Severity, Stream, Version};
+use model::{BlobRef, Body, ExecutionState, Fact, Origin, Stream, Version};
 use rusqlite::Connection;
 use store::sqlite::{Finding, OpenError, Options};
 use store::{Appended, Position, Sqlite, Store, StoreError};
@@ -135,29 +135,6 @@ async fn a_log_that_lost_its_tail_is_refused_and_says_how_much_is_missing() {
     // Whoever accepts the loss goes on with what is there.
     fs::remove_file(copy.path().join("head")).unwrap();
     assert_eq!(open(copy.path()).unwrap().head().await.unwrap(), Position(8));
-}
-
-#[tokio::test]
-async fn a_database_that_is_gone_or_cut_short_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    drop(filled(folder.path()).await);
-    let database = folder.path().join("tripline.db");
-    let whole = fs::read(&database).unwrap();
-
-    fs::remove_file(&database).unwrap();
-    let expected = "the log lost 8 facts: it ends at position 0, and 8 was acknowledged";
-    assert!(open(folder.path()).unwrap_err().to_string().starts_with(expected));
-    assert_eq!(Sqlite::verify(folder.path())[0].what, expected);
-
-    for damaged in [
-        &b"this is no database, though it is long enough to be one".repeat(99)[..],
-        &whole[..whole.len() / 2],
-    ] {
-        fs::write(&database, damaged).unwrap();
-        let refused = open(folder.path()).unwrap_err();
-        assert!(matches!(refused, OpenError::Damaged { .. }), "{refused}");
-        assert_eq!(Sqlite::verify(folder.path())[0].severity, Severity::Error);
-    }
 }
 
 #[tokio::test]

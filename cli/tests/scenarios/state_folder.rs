@@ -2,6 +2,7 @@
 //! that is whole.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use crate::files::world;
 use crate::support::World;
@@ -71,4 +72,51 @@ fn a_log_that_lost_its_end_is_told_by_the_doctor_and_not_served() {
     assert!(found.stdout.contains("the log lost") && found.stdout.contains("hint: "), "{found:?}");
     let log = refused(&world);
     assert!(log.contains("the log lost") && log.contains("restore a backup"), "{log}");
+}
+
+#[test]
+fn an_emptied_or_removed_database_is_told_by_the_doctor_and_not_served() {
+    let world = used();
+    let database = world.path("state/tripline.db");
+    let beside = fs::read(world.path("state/tripline.db-wal")).unwrap();
+    fs::write(&database, "").unwrap();
+    for _ in 0..2 {
+        let found = world.run(&["doctor"]).ended(1);
+        assert!(found.stdout.contains("is empty, though the folder was used"), "{found:?}");
+        let log = refused(&world);
+        assert!(log.contains("facts were acknowledged") && log.contains("restore a"), "{log}");
+    }
+    assert_eq!(fs::read(world.path("state/tripline.db-wal")).unwrap(), beside);
+    fs::remove_file(&database).unwrap();
+    let found = world.run(&["doctor"]).ended(1);
+    assert!(found.stdout.contains("hint: put it back or restore a backup"), "{found:?}");
+    let log = refused(&world);
+    assert!(log.contains("is not there, though the folder was used before"), "{log}");
+    assert!(!database.exists());
+}
+
+#[test]
+fn a_stopped_server_leaves_nothing_in_the_write_ahead_log() {
+    let world = world();
+    let server = world.serve();
+    world.run(&["run", "core.noop"]).succeeded();
+    server.stop();
+    let log = fs::metadata(world.path("state/tripline.db-wal")).map_or(0, |file| file.len());
+    assert_eq!(log, 0);
+}
+
+#[test]
+fn a_state_folder_that_others_may_read_is_told_once() {
+    let world = world();
+    let server = world.serve();
+    let told = |log: &str| log.matches("other users may read").count();
+    assert_eq!(told(&server.log()), 0);
+    server.stop();
+    for (path, mode) in [("state", 0o755), ("state/admin.token", 0o644)] {
+        fs::set_permissions(world.path(path), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    fs::remove_file(world.path("server.log")).unwrap();
+    let server = world.serve();
+    assert_eq!(told(&server.log()), 1, "{}", server.log());
+    assert!(server.log().contains("chmod -R go= "), "{}", server.log());
 }

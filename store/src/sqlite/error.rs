@@ -20,7 +20,7 @@ pub enum OpenError {
     },
     /// Another process has it.
     #[error(
-        "the state folder `{folder}` is in use by process {pid}: stop it, or give this one another folder with --state"
+        "the state folder `{folder}` is in use by process {pid}; stop that server (`kill {pid}`), or give this one another folder with --state"
     )]
     Held {
         /// The folder.
@@ -67,6 +67,38 @@ pub enum OpenError {
         "the file `head` in the state folder is damaged, so that nobody can tell whether the log is complete; restore a backup, or delete the file to accept the log as it is"
     )]
     Head,
+    /// The folder was used, and its database is not there.
+    #[error(
+        "the database `{path}` is not there, though the folder was used before (it holds `{trace}`{}); put it back or restore a backup, or begin anew in an empty folder with --state", told(*facts)
+    )]
+    Gone {
+        /// Where it should be.
+        path: PathBuf,
+        /// How many facts were acknowledged, as far as the head file tells.
+        facts: u64,
+        /// What shows that the folder was used.
+        trace: &'static str,
+    },
+    /// The database holds nothing, in a folder that was used.
+    #[error(
+        "the database `{path}` is empty, though the folder was used before{}{}; restore a backup, or begin anew in an empty folder with --state", told(*facts), left(*beside)
+    )]
+    Empty {
+        /// The file.
+        path: PathBuf,
+        /// How many facts were acknowledged, as far as the head file tells.
+        facts: u64,
+        /// Bytes of the write-ahead log beside it.
+        beside: u64,
+    },
+    /// Another program has the database open and locked.
+    #[error(
+        "the database `{path}` is locked by another program; close whatever has it open (a database browser, a script, a copy that is being made), then start again"
+    )]
+    Locked {
+        /// The file.
+        path: PathBuf,
+    },
     /// The database is damaged.
     #[error("the database `{path}` is damaged: {why}; restore a backup, or run `tripline doctor`")]
     Damaged {
@@ -85,6 +117,19 @@ pub enum OpenError {
     },
 }
 
+/// How many facts are gone, where that is known.
+fn told(facts: u64) -> String {
+    if facts == 0 { String::new() } else { format!(", and {facts} facts were acknowledged in it") }
+}
+
+/// What is left of them.
+fn left(bytes: u64) -> String {
+    match bytes {
+        0 => String::new(),
+        bytes => format!(" (`tripline.db-wal` beside it was left as it is: {bytes} bytes)"),
+    }
+}
+
 impl OpenError {
     /// Makes an error of what the file system says about `path`.
     pub(super) fn folder(path: &Path) -> impl Fn(io::Error) -> Self {
@@ -97,6 +142,7 @@ impl OpenError {
         let path = path.to_owned();
         match error.into() {
             StoreError::Corrupt(why) => Self::Damaged { path, why },
+            StoreError::Busy => Self::Locked { path },
             other => Self::Database { path, why: other.to_string() },
         }
     }
@@ -113,6 +159,7 @@ impl From<rusqlite::Error> for StoreError {
             | E::Utf8Error(..) => Self::Corrupt(why),
             _ => match error.sqlite_error_code() {
                 Some(ErrorCode::DiskFull) => Self::Full(why),
+                Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
                 Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Corrupt(why),
                 Some(ErrorCode::OperationInterrupted) => {
                     Self::Io("the query took too long: ask for less".to_owned())

@@ -8,6 +8,7 @@
 //!    blobs/ab/…     large values, named by their hash
 //! ```
 
+mod before;
 mod blobs;
 mod error;
 mod events;
@@ -24,8 +25,9 @@ mod verify;
 mod writer;
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::{DirBuilder, File};
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -90,12 +92,18 @@ pub struct Sqlite {
 impl Sqlite {
     /// Opens the state folder, which is made if it is not there, and migrates its database.
     pub fn open(folder: &Path, options: &Options) -> Result<Self, OpenError> {
-        fs::create_dir_all(folder).map_err(OpenError::folder(folder))?;
+        // The journals of a team's executions are not for every user of the machine.
+        let mut make = DirBuilder::new();
+        make.recursive(true).mode(0o700).create(folder).map_err(OpenError::folder(folder))?;
         schema::check_library(rusqlite::version_number())?;
         let lock = Lock::take(folder)?;
+        before::look(folder)?;
         let path = schema::path(folder);
-        let connection = schema::open_writer(&path, options.max_pages)?;
-        let head = check_head(folder, &connection)?;
+        let mut connection = schema::open_writer(&path, options.max_pages)?;
+        let found = schema::check(&connection, &path)?;
+        before::check_schema(folder, found)?;
+        let head = if found == 0 { Head::EMPTY } else { check_head(folder, &connection)? };
+        schema::migrate(&mut connection, &path, found)?;
         let blobs = Arc::new(Blobs::open(folder)?);
         let commits = Arc::new(AtomicU64::new(0));
         let writer = Writer::new(folder, connection, head, Arc::clone(&commits))?;

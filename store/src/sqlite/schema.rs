@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::error::OpenError;
@@ -34,10 +35,14 @@ pub(super) fn check_library(number: i32) -> Result<(), OpenError> {
     Err(OpenError::Library(format!("{major}.{minor}.{patch}")))
 }
 
-/// Opens the one connection that writes, and migrates the file.
+/// Opens the one connection that writes; the file is as it was until [`migrate`].
 pub(super) fn open_writer(path: &Path, max_pages: Option<u32>) -> Result<Connection, OpenError> {
     let open = || {
         let mut connection = Connection::open(path)?;
+        prepare(&mut connection)?;
+        // Else whoever is refused after this, because of damage, would leave the log merged into
+        // the database as he goes.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         // Takes effect only before the first table is made.
         connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -51,13 +56,9 @@ pub(super) fn open_writer(path: &Path, max_pages: Option<u32>) -> Result<Connect
         if let Some(pages) = max_pages {
             connection.pragma_update(None, "max_page_count", pages)?;
         }
-        prepare(&mut connection)?;
         Ok(connection)
     };
-    let mut connection =
-        open().map_err(|error: rusqlite::Error| OpenError::database(path, error))?;
-    migrate(&mut connection, path)?;
-    Ok(connection)
+    open().map_err(|error: rusqlite::Error| OpenError::database(path, error))
 }
 
 /// Opens a connection that only reads.
@@ -79,8 +80,12 @@ pub(super) fn build(connection: &mut Connection) -> Result<(), rusqlite::Error> 
     (0..NEWEST).try_for_each(|version| migrate_from(connection, version))
 }
 
-fn migrate(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
-    let found = check(connection, path)?;
+/// Brings a file of schema `found` up to date.
+pub(super) fn migrate(
+    connection: &mut Connection,
+    path: &Path,
+    found: u32,
+) -> Result<(), OpenError> {
     (found..NEWEST)
         .try_for_each(|version| migrate_from(connection, version))
         .map_err(|error| OpenError::database(path, error))

@@ -16,7 +16,7 @@ use super::head::Head;
 use super::log::{self, Header};
 use super::replay::{self, Digests, Replay};
 use super::values::{self, number};
-use super::{blobs, schema};
+use super::{before, blobs, schema};
 use crate::port::{Position, StoreError};
 
 /// Facts looked at in one read transaction.
@@ -84,15 +84,13 @@ fn look(folder: &Path, findings: &mut Vec<Finding>) -> Result<(), Finding> {
     let path = schema::path(folder);
     // Before the log: it can only have grown since.
     let acknowledged = Head::read(folder);
-    if !path.exists() {
-        return match acknowledged? {
-            Some(head) => Ok(Head::EMPTY.check(head, None)?),
-            None => Err(no_store(folder)),
-        };
+    if !before::look(folder)? {
+        return Err(no_store(folder));
     }
     let damaged = |error| Finding::from(OpenError::database(&path, error));
     let connection = schema::open_reader(&path).map_err(|error| damaged(error.into()))?;
     let found = schema::check(&connection, &path)?;
+    before::check_schema(folder, found)?;
     if found < schema::NEWEST {
         let what = format!("the database has schema {found}, this version {}", schema::NEWEST);
         return Err(Finding::warning(what, "start the server once: it migrates the database"));

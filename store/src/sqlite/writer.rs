@@ -91,6 +91,16 @@ impl Writer {
             }
             self.serve(group);
         }
+        self.finish();
+    }
+
+    /// Leaves the whole log in the database file, so that what is copied while no server runs is
+    /// whole without the write-ahead log.
+    fn finish(&self) {
+        let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
+        if let Err(error) = self.connection.query_row(checkpoint, [], |_| Ok(())) {
+            tracing::warn!(%error, "the write-ahead log stays beside the database");
+        }
     }
 
     fn serve(&mut self, group: Vec<Request>) {

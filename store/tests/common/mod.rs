@@ -34,6 +34,10 @@ pub fn moved(cursor: &str) -> Fact {
     Fact::CursorMoved { cursor: cursor.into() }
 }
 
+pub fn set(value: &str, expires: Option<i64>) -> Fact {
+    Fact::KeySet { value: value.into(), expires_at: expires.map(at) }
+}
+
 /// Facts for one stream at whatever version.
 pub fn write(stream: Stream, facts: Vec<Fact>) -> Write {
     Write { stream, expected: None, facts }

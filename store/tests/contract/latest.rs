@@ -1,0 +1,103 @@
+//! What is kept by its latest value: keys, cursors, switches, generations; and blobs by their hash.
+
+use std::collections::BTreeMap;
+
+use model::{Fact, Hash, Stream, Value, Version};
+use store::Store;
+
+use crate::common::*;
+
+contract!(
+    a_key_is_there_until_it_expires_or_is_deleted,
+    keys_are_listed_by_prefix_in_order,
+    a_cursor_is_the_latest_one,
+    a_switch_stands_until_it_is_cleared,
+    the_installation_keeps_its_name_and_its_latest_generation,
+    a_blob_is_found_by_its_hash,
+);
+
+async fn a_key_is_there_until_it_expires_or_is_deleted(store: &dyn Store) {
+    let name = "pack.app/last";
+    assert_eq!(store.key(name, at(0)).await.unwrap(), None);
+    put(store, key(name), vec![set("1", None)]).await;
+    put(store, key(name), vec![set("2", Some(200))]).await;
+    let row = store.key(name, at(199)).await.unwrap().unwrap();
+    assert_eq!((row.key.as_str(), row.value, row.version), (name, "2".into(), Version(2)));
+    assert_eq!((row.expires_at, row.at), (Some(at(200)), at(100)));
+    assert_eq!(store.key(name, at(200)).await.unwrap(), None);
+
+    put(store, key(name), vec![Fact::KeyDeleted]).await;
+    assert_eq!(store.key(name, at(0)).await.unwrap(), None);
+    // A key that is gone keeps its version, so that setting it anew is a step like any other.
+    assert_eq!(store.read(&key(name), Version::NONE).await.unwrap().1, Version(3));
+    put(store, key(name), vec![set("3", None)]).await;
+    assert_eq!(store.key(name, at(0)).await.unwrap().unwrap().value, Value::from("3"));
+}
+
+async fn keys_are_listed_by_prefix_in_order(store: &dyn Store) {
+    for name in ["pack.app/b", "pack.app/a", "pack.app/ä%_", "pack.apps/x", "global/z"] {
+        put(store, key(name), vec![set("1", None)]).await;
+    }
+    put(store, key("pack.app/aa"), vec![set("1", Some(50))]).await;
+    put(store, key("pack.app/c"), vec![set("1", None), Fact::KeyDeleted]).await;
+    for (prefix, now, limit, expected) in [
+        ("pack.app/", 0, 10, &["pack.app/a", "pack.app/aa", "pack.app/b", "pack.app/ä%_"][..]),
+        ("pack.app/", 60, 2, &["pack.app/a", "pack.app/b"]),
+        ("pack.app/ä", 0, 10, &["pack.app/ä%_"]),
+        ("pack.app/%", 0, 10, &[]),
+        ("", 60, 2, &["global/z", "pack.app/a"]),
+        ("z", 0, 10, &[]),
+    ] {
+        let rows = store.keys(prefix, at(now), limit).await.unwrap();
+        let found: Vec<_> = rows.iter().map(|row| row.key.as_str()).collect();
+        assert_eq!(found, expected, "{prefix} at {now}");
+    }
+}
+
+async fn a_cursor_is_the_latest_one(store: &dyn Store) {
+    assert_eq!(store.cursor("app/push").await.unwrap(), None);
+    put(store, sensor("app/push"), vec![moved("1"), moved("2")]).await;
+    put(store, sensor("app/push2"), vec![moved("9")]).await;
+    assert_eq!(store.cursor("app/push").await.unwrap(), Some("2".into()));
+}
+
+async fn a_switch_stands_until_it_is_cleared(store: &dyn Store) {
+    let rule = |name: &str| Stream::Rule(name.parse().unwrap());
+    let switched = |enabled| vec![Fact::RuleSwitched { enabled }];
+    put(store, rule("app.a"), switched(Some(true))).await;
+    put(store, rule("app.b"), switched(Some(true))).await;
+    put(store, rule("app.b"), switched(Some(false))).await;
+    put(store, rule("app.c"), switched(Some(true))).await;
+    put(store, rule("app.c"), switched(None)).await;
+    let expected =
+        BTreeMap::from([("app.a".parse().unwrap(), true), ("app.b".parse().unwrap(), false)]);
+    assert_eq!(store.rule_switches().await.unwrap(), expected);
+}
+
+async fn the_installation_keeps_its_name_and_its_latest_generation(store: &dyn Store) {
+    assert_eq!(store.installation().await.unwrap(), None);
+    assert_eq!(store.generation().await.unwrap(), None);
+    put(
+        store,
+        Stream::Installation,
+        vec![Fact::InstallationNamed { name: "demo".parse().unwrap() }],
+    )
+    .await;
+    for generation in 1..4 {
+        let packs = BTreeMap::from([("app".parse().unwrap(), Hash::of(&[generation as u8]))]);
+        put(store, Stream::Installation, vec![Fact::GenerationActivated { generation, packs }])
+            .await;
+    }
+    assert_eq!(store.installation().await.unwrap(), Some("demo".parse().unwrap()));
+    let packs = BTreeMap::from([("app".parse().unwrap(), Hash::of(&[3]))]);
+    assert_eq!(store.generation().await.unwrap(), Some((3, packs)));
+}
+
+async fn a_blob_is_found_by_its_hash(store: &dyn Store) {
+    let bytes = vec![7; 600_000];
+    let hash = store.put_blob(bytes.clone()).await.unwrap();
+    assert_eq!(hash, Hash::of(&bytes));
+    assert_eq!(store.put_blob(bytes.clone()).await.unwrap(), hash);
+    assert_eq!(store.blob(hash).await.unwrap(), Some(bytes));
+    assert_eq!(store.blob(Hash::of(b"other")).await.unwrap(), None);
+}
