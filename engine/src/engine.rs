@@ -84,9 +84,7 @@ impl Engine {
         let evaluating = folders.evaluating();
         let slot = |n| Slot::open(&evaluating, n);
         let evaluators = Evaluators::start(settings.evaluators.max(1), slot).map_err(failed)?;
-        let git_options =
-            host::git::Options { allow_local: settings.allow_local_git, ..Default::default() };
-        let (git, mirrors) = (Git::new(git_options), Mirrors::default());
+        let (git, mirrors) = (Git::new(settings.git.clone()), Mirrors::default());
         let builtin = actions::builtin(&BuiltinContext {
             mirrors: mirrors.clone(),
             exports: settings.state.join("exports"),

@@ -16,8 +16,8 @@ pub struct Settings {
     pub steps: usize,
     /// Programs run at the same time.
     pub programs: usize,
-    /// Whether git repositories may be local folders.
-    pub allow_local_git: bool,
+    /// What git may do.
+    pub git: host::git::Options,
     /// How programs are started.
     pub launcher: Launcher,
     /// Threads that evaluate rules and chains.
@@ -34,7 +34,7 @@ impl Settings {
             packs,
             steps: 256,
             programs: 4,
-            allow_local_git: false,
+            git: host::git::Options::default(),
             launcher,
             evaluators: std::thread::available_parallelism().map_or(2, usize::from),
             reload_after: Duration::from_millis(300),

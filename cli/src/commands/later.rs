@@ -6,11 +6,10 @@ use std::ffi::OsString;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// Commands, alone or as a noun and its verb.
-const WORDS: [&str; 23] = [
+const WORDS: [&str; 22] = [
     "approval",
     "audit",
     "backup",
-    "config",
     "execution export",
     "execution pause",
     "execution rerun",

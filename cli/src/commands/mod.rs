@@ -3,6 +3,7 @@
 mod action;
 mod check;
 mod completion;
+mod config;
 mod doctor;
 mod event;
 mod execution;
@@ -81,6 +82,9 @@ enum Command {
     /// The datastore's keys
     #[command(subcommand)]
     Key(key::Command),
+    /// The settings of a server
+    #[command(subcommand)]
+    Config(config::Command),
     /// Examine a state folder, also beside a running server
     Doctor(doctor::Args),
     /// Print a JSON Schema for editors
@@ -121,6 +125,7 @@ impl Command {
             Self::Action(command) => ask(command.run()),
             Self::Pack(command) => command.run(),
             Self::Key(command) => ask(command.run()),
+            Self::Config(command) => command.run(),
             Self::Doctor(args) => args.run(),
             Self::Schema(args) => args.run(),
             Self::Completion(args) => args.run(),

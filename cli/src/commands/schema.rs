@@ -2,6 +2,7 @@
 
 use clap::ValueEnum;
 
+use crate::config;
 use crate::failure::{Exit, Outcome};
 use crate::output;
 
@@ -38,20 +39,21 @@ enum Kind {
 
 impl Args {
     pub(super) fn run(self) -> Outcome {
-        output::say(text(self.kind))?;
+        output::say(&text(self.kind))?;
         Ok(Exit::Done)
     }
 }
 
-const fn text(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Config => include_str!("../../schemas/config.json"),
+fn text(kind: Kind) -> String {
+    let written = match kind {
+        Kind::Config => return format!("{:#}", config::schema()),
         Kind::Pack => include_str!("../../schemas/pack.json"),
         Kind::Rule => include_str!("../../schemas/rule.json"),
         Kind::Action => include_str!("../../schemas/action.json"),
         Kind::Sensor => include_str!("../../schemas/sensor.json"),
         Kind::Trigger => include_str!("../../schemas/trigger.json"),
-    }
+    };
+    written.to_owned()
 }
 
 #[cfg(test)]
@@ -61,7 +63,7 @@ mod tests {
     #[test]
     fn every_schema_is_json_that_says_which_file_it_is_for() {
         for kind in Kind::value_variants() {
-            let schema: serde_json::Value = serde_json::from_str(text(*kind)).unwrap();
+            let schema: serde_json::Value = serde_json::from_str(&text(*kind)).unwrap();
             assert!(schema["title"].as_str().unwrap().contains(".yaml"), "{kind:?}");
             assert_eq!(schema["additionalProperties"], false, "{kind:?}");
         }

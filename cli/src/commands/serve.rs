@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::ValueEnum;
 use engine::Engine;
 use host::Clock;
 use host::process::Launcher;
@@ -13,7 +12,7 @@ use store::{Sqlite, Store};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{Config, check_address};
+use crate::config::{Config, Flags, LogFormat};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::output;
 
@@ -31,83 +30,36 @@ on at the next start. A second signal ends it at once.";
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// The settings [default: ./tripline.yaml if it is there]
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// A pack's folder, or one whose sub-folders are packs; may be given more than once
-    /// [default: ./packs]
-    #[arg(long, value_name = "DIR")]
-    packs: Vec<PathBuf>,
-    /// Where everything is kept [default: ./state]
-    #[arg(long, value_name = "DIR")]
-    state: Option<PathBuf>,
-    /// Where the API listens [default: 127.0.0.1:7410]
-    #[arg(long, value_name = "ADDR", value_parser = address)]
-    listen: Option<String>,
-    /// Where webhooks are received, while a pack has any [default: 127.0.0.1:7411]
-    #[arg(long, value_name = "ADDR", value_parser = address)]
-    webhooks_listen: Option<String>,
-    /// How long steps under way may take to end
-    #[arg(long, value_name = "TIME", default_value = "30s")]
-    grace: model::Duration,
-    /// How the log is written: text or json
-    #[arg(long, value_name = "FORMAT", default_value = "text", hide_possible_values = true)]
-    log_format: LogFormat,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum LogFormat {
-    Text,
-    Json,
-}
-
-fn address(text: &str) -> Result<String, String> {
-    check_address(text).map(|()| text.to_owned())
+    #[command(flatten)]
+    flags: Flags,
 }
 
 impl Args {
     pub(super) fn run(self) -> Outcome {
-        let config = self.config()?;
-        log(self.log_format);
+        let config = Config::load(&self.flags)?;
+        log(&config);
         let failed =
             |error: std::io::Error| Failure::new(Exit::Failed, "system", error.to_string());
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.map_err(failed)?;
-        let served = runtime.block_on(serve(&config, self.grace.to_std()));
+        let served = runtime.block_on(serve(&config));
         // After a second signal something may still be at work; nothing of it is waited for.
         runtime.shutdown_timeout(Duration::from_millis(100));
         served
     }
-
-    /// What the file says, with what the flags say in its place.
-    fn config(&self) -> Result<Config, Failure> {
-        let mut config = Config::load(self.config.as_deref())?;
-        if !self.packs.is_empty() {
-            config.packs.clone_from(&self.packs);
-        }
-        if let Some(state) = &self.state {
-            config.state.clone_from(state);
-        }
-        if let Some(listen) = &self.listen {
-            config.listen.clone_from(listen);
-        }
-        if let Some(listen) = &self.webhooks_listen {
-            config.webhooks_listen.clone_from(listen);
-        }
-        Ok(config)
-    }
 }
 
-fn log(format: LogFormat) {
-    let filter = EnvFilter::try_from_env("TRIPLINE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+fn log(config: &Config) {
+    let filter = EnvFilter::try_new(&config.log).unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match format {
+    match config.log_format {
         LogFormat::Text => log.with_ansi(output::colours_on_stderr()).init(),
         LogFormat::Json => log.json().init(),
     }
 }
 
-async fn serve(config: &Config, grace: Duration) -> Outcome {
+async fn serve(config: &Config) -> Outcome {
+    let grace = config.grace.to_std();
     let mut signals = Signals::new()?;
     let (engine, running) = tokio::select! {
         started = start(config) => started?,
@@ -134,7 +86,7 @@ async fn start(config: &Config) -> Result<(Engine, Running), Failure> {
     let settings = engine::Settings {
         steps: config.steps,
         programs: config.programs,
-        allow_local_git: config.allow_local_git,
+        git: config.git.clone(),
         ..engine::Settings::new(&config.state, existing(&config.packs), launcher)
     };
     let engine = Engine::start(settings, store, Clock::System).await;

@@ -77,7 +77,7 @@ impl House {
 
     pub(crate) fn settings(&self) -> Settings {
         let mut settings = Settings::new(self.path("state"), vec![self.path("packs")], launcher());
-        settings.allow_local_git = true;
+        settings.git.allow_local = true;
         settings.reload_after = model::Duration::from_millis(20);
         settings
     }

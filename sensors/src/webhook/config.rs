@@ -1,6 +1,6 @@
 //! What a webhook's YAML says, checked as far as that goes without its secrets.
 
-use model::{Duration, Map, Value};
+use model::{Duration, Map, Size, Value};
 
 use super::template::Template;
 use crate::BuildError;
@@ -94,7 +94,7 @@ fn header(parameters: &Map, path: &str) -> Result<String, BuildError> {
 fn body_limit(parameters: &Map) -> Result<usize, BuildError> {
     let value = parameters.get("body_limit").unwrap_or(&Value::Null);
     let bytes = match value {
-        Value::String(text) => parse_size(text),
+        Value::String(text) => text.parse::<Size>().ok().map(Size::bytes),
         value => value.as_u64(),
     };
     bytes.filter(|bytes| (1..=MAX_BODY).contains(bytes)).map(|bytes| bytes as usize).ok_or_else(
@@ -103,15 +103,4 @@ fn body_limit(parameters: &Map) -> Result<usize, BuildError> {
             BuildError::at("body_limit", message).with_hint("write it as 256KiB or 1MiB")
         },
     )
-}
-
-fn parse_size(text: &str) -> Option<u64> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let scale = match &text[digits.len()..] {
-        "" | "B" => 1,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        _ => return None,
-    };
-    digits.parse::<u64>().ok()?.checked_mul(scale)
 }

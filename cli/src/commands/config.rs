@@ -1,0 +1,64 @@
+//! `tripline config …`: the settings a server would have here, and where each comes from.
+
+use clap::Subcommand;
+use model::Value;
+use serde_json::json;
+
+use crate::config::{self, Flags, Origin};
+use crate::failure::{Exit, Failure, Outcome};
+use crate::output::{self, Column, Output};
+
+const EXAMPLES: &str = "\
+Examples:
+  tripline config show                        what would `tripline serve` be started with here?
+  tripline config show --config /etc/tripline/tripline.yaml -o json
+
+A value comes from the default, a place in a file, a variable ($NAME) or a flag; a later one wins.
+It takes the flags of `tripline serve`, and needs no server.";
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Print the effective settings and where each comes from
+    Show(Show),
+}
+
+/// Of which files.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Show {
+    #[command(flatten)]
+    flags: Flags,
+    #[command(flatten)]
+    output: Output,
+}
+
+impl Command {
+    pub(super) fn run(self) -> Outcome {
+        match self {
+            Self::Show(args) => args.run(),
+        }
+    }
+}
+
+impl Show {
+    fn run(self) -> Outcome {
+        let rows = rows(&self.flags)?;
+        let columns =
+            [Column::at("KEY", "/key"), Column::at("VALUE", "/value"), Column::at("FROM", "/from")];
+        output::list(self.output.format, &rows, &columns)?;
+        Ok(Exit::Done)
+    }
+}
+
+fn rows(flags: &Flags) -> Result<Vec<Value>, Failure> {
+    let settings = config::settings(flags)?;
+    let rows = settings.all().map(|(key, found)| {
+        let (value, from) = match found {
+            Some((value, origin)) => (value.clone(), origin.to_string()),
+            None => (Value::Null, Origin::Default.to_string()),
+        };
+        json!({ "key": key.path, "value": value, "from": from, "variable": key.variable() })
+    });
+    Ok(rows.collect())
+}

@@ -1,0 +1,146 @@
+//! Every key of `tripline.yaml`, once: from this table follow how it is read, its variable, its
+//! default, its JSON Schema and what `config show` prints.
+
+use model::{Duration, Size};
+
+/// One key: `state`, or `limits.steps` for `steps` in the map `limits`.
+pub(crate) struct Key {
+    pub(crate) path: &'static str,
+    pub(crate) kind: Kind,
+    /// As it would be written; none where it is unset unless somebody sets it.
+    pub(crate) default: Option<&'static str>,
+    /// What it means, in a sentence.
+    pub(crate) about: &'static str,
+}
+
+/// What a key's value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// `host:port`.
+    Address,
+    /// A file or folder. In a file, relative paths start from its folder.
+    Path,
+    /// A list of folders; in a variable, with commas between.
+    Paths,
+    /// A whole number from 1.
+    Count(u32),
+    /// `true` or `false`.
+    Flag,
+    /// A length of time such as `30s`.
+    Time,
+    /// A number of bytes such as `4MiB`.
+    Bytes,
+    /// Any text.
+    Text,
+    /// One of these words.
+    Word(&'static [&'static str]),
+}
+
+/// Steps, or programs, that may run at the same time.
+const MAX_AT_ONCE: u32 = 100_000;
+
+const fn key(
+    path: &'static str,
+    kind: Kind,
+    default: Option<&'static str>,
+    about: &'static str,
+) -> Key {
+    Key { path, kind, default, about }
+}
+
+/// The keys, those of one map together.
+pub(crate) const KEYS: [Key; 14] = [
+    key(
+        "listen",
+        Kind::Address,
+        Some("127.0.0.1:7410"),
+        "Where the API listens: host:port; port 0 takes a free one.",
+    ),
+    key(
+        "webhooks.listen",
+        Kind::Address,
+        Some("127.0.0.1:7411"),
+        "Where webhooks are received, while a pack has any.",
+    ),
+    key("state", Kind::Path, Some("state"), "The folder in which everything is kept."),
+    key(
+        "packs",
+        Kind::Paths,
+        Some("packs"),
+        "Folders: one with a pack.yaml is a pack, else its sub-folders that have one are.",
+    ),
+    key("limits.steps", Kind::Count(MAX_AT_ONCE), Some("256"), "Steps performed at the same time."),
+    key("limits.programs", Kind::Count(MAX_AT_ONCE), Some("4"), "Programs run at the same time."),
+    key(
+        "git.allow_local",
+        Kind::Flag,
+        Some("false"),
+        "Whether git repositories may be local folders.",
+    ),
+    key(
+        "git.known_hosts",
+        Kind::Path,
+        None,
+        "The known hosts for ssh; else those of the user who runs the server.",
+    ),
+    key("git.fetch_timeout", Kind::Time, Some("10m"), "Longest time of one fetch."),
+    key("git.max_mirror", Kind::Bytes, Some("4GiB"), "Largest mirror of a repository."),
+    key("git.max_export", Kind::Bytes, Some("1GiB"), "Largest export of a commit."),
+    key(
+        "grace",
+        Kind::Time,
+        Some("30s"),
+        "How long steps under way may take to end when the server is stopped.",
+    ),
+    key("log", Kind::Text, Some("info"), "What is logged: info, debug, engine=trace, …"),
+    key("log_format", Kind::Word(&["text", "json"]), Some("text"), "How the log is written."),
+];
+
+impl Key {
+    /// The variable that overrides it: `TRIPLINE_LIMITS_STEPS` for `limits.steps`.
+    pub(crate) fn variable(&self) -> String {
+        format!("TRIPLINE_{}", self.path.to_ascii_uppercase().replace('.', "_"))
+    }
+
+    /// The map it stands in, and its name there.
+    pub(crate) fn place(&self) -> (Option<&'static str>, &'static str) {
+        match self.path.split_once('.') {
+            Some((group, name)) => (Some(group), name),
+            None => (None, self.path),
+        }
+    }
+}
+
+/// The key with this path.
+pub(crate) fn find(path: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.path == path)
+}
+
+/// What is wrong with a text that should be `host:port`.
+pub(crate) fn check_address(text: &str) -> Result<(), String> {
+    let port = text.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+    match port.map(|(_, port)| port.parse::<u16>()) {
+        Some(Ok(_)) => Ok(()),
+        _ => Err(format!("`{text}` is not an address: expected host:port, such as 127.0.0.1:7410")),
+    }
+}
+
+/// What is wrong with a folder of packs.
+pub(crate) fn check_pack(text: &str) -> Result<(), String> {
+    match text.starts_with("builtin:") {
+        true => Err(format!(
+            "`{text}`: packs that ship with Tripline are not supported by this version: name a folder"
+        )),
+        false => Ok(()),
+    }
+}
+
+/// What is wrong with the text of a length of time or a size.
+pub(crate) fn check_time(text: &str) -> Result<(), String> {
+    text.parse::<Duration>().map(drop).map_err(|error| error.to_string())
+}
+
+/// The same for a size.
+pub(crate) fn check_bytes(text: &str) -> Result<(), String> {
+    text.parse::<Size>().map(drop).map_err(|error| error.to_string())
+}
