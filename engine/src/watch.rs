@@ -1,5 +1,6 @@
 //! Watches the packs' folders and loads what has changed, once the files are still.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use model::Duration;
@@ -7,15 +8,31 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 
 use crate::engine::Engine;
+use crate::packs::absence;
+
+/// How often the folders themselves are looked at: one that is mounted, or a link that now leads
+/// elsewhere, gives no signal.
+const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// Changes of folders since it was made.
 pub(crate) struct Changes {
+    folders: Vec<PathBuf>,
     /// One waiting signal says all there is to say: something changed.
     signals: mpsc::Receiver<()>,
     /// Ends the watch when dropped.
     watcher: Option<RecommendedWatcher>,
     /// Folders that are not there yet; what holds them is watched instead.
     missing: Vec<PathBuf>,
+    /// Which folders are watched, under the paths they had.
+    watched: Vec<Option<Identity>>,
+}
+
+/// Which folder is at a path, and whether it says which packs there are.
+type Identity = (u64, u64, bool);
+
+fn identity(folder: &PathBuf) -> Option<Identity> {
+    let found = std::fs::metadata(folder).ok()?;
+    Some((found.dev(), found.ino(), absence(folder).is_none()))
 }
 
 impl Changes {
@@ -32,7 +49,13 @@ impl Changes {
         if let Err(error) = &watcher {
             tracing::error!(%error, "changes of packs are not noticed");
         }
-        let mut changes = Self { signals, watcher: watcher.ok(), missing: folders.to_vec() };
+        let mut changes = Self {
+            folders: folders.to_vec(),
+            signals,
+            watcher: watcher.ok(),
+            missing: folders.to_vec(),
+            watched: folders.iter().map(identity).collect(),
+        };
         changes.watch_missing();
         changes
     }
@@ -55,6 +78,21 @@ impl Changes {
         });
     }
 
+    /// Whether another folder is at one of the paths; it is watched in its predecessor's place.
+    fn replaced(&mut self) -> bool {
+        let now: Vec<_> = self.folders.iter().map(identity).collect();
+        let was = std::mem::replace(&mut self.watched, now);
+        let pairs = self.folders.iter().zip(was.iter().zip(&self.watched));
+        let other = pairs.filter(|(_, (was, now))| was != now).map(|(folder, _)| folder);
+        let other: Vec<PathBuf> = other.filter(|f| !self.missing.contains(f)).cloned().collect();
+        for folder in &other {
+            // The watch went with the folder that was here.
+            let _ = self.watcher.as_mut().map(|watcher| watcher.unwatch(folder));
+        }
+        self.missing.extend(other);
+        was != self.watched
+    }
+
     /// Lets `engine` load what changes, until it stops.
     pub(crate) async fn follow(mut self, engine: Engine, still: Duration) {
         let stopping = engine.stopping();
@@ -62,8 +100,10 @@ impl Changes {
             tokio::select! {
                 () = stopping.cancelled() => return,
                 change = self.signals.recv() => if change.is_none() { return },
+                () = tokio::time::sleep(LOOK_AGAIN) => if !self.replaced() { continue },
             }
             self.settle(still).await;
+            self.replaced();
             self.watch_missing();
             match engine.reload().await {
                 Ok(true) => tracing::info!("the packs have changed"),

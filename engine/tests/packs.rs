@@ -109,3 +109,63 @@ async fn packs_that_come_into_being_later_are_noticed() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn packs_whose_folder_is_gone_or_emptied_keep_working_until_it_is_back() {
+    let house = House::new();
+    house.chain("greet", "", r#""hello""#);
+    let engine = house.start().await;
+    let (there, away) = (house.path("packs"), house.path("away"));
+    let stale = || async { pack(&engine).await.state == "stale" };
+    let active = || async { pack(&engine).await.state == "active" };
+    for empty in [false, true] {
+        std::fs::rename(&there, &away).unwrap();
+        if empty {
+            std::fs::create_dir(&there).unwrap();
+        }
+        eventually("the loss to be seen", stale).await;
+        let view = pack(&engine).await;
+        assert!(view.findings[0].message.contains("the folder of packs"), "{:?}", view.findings[0]);
+        assert_eq!(engine.pack_views().await.len(), 1);
+        let id = run(&engine, "p.greet", json!({})).await;
+        assert_eq!(result(&ended(&engine, &id).await), &json!("hello"));
+        if empty {
+            std::fs::remove_dir(&there).unwrap();
+        }
+        std::fs::rename(&away, &there).unwrap();
+        eventually("its return to be seen", active).await;
+    }
+    house.chain("greet", "", r#""good morning""#);
+    let old = pack(&engine).await.hash;
+    eventually("a change after that", || async { pack(&engine).await.hash != old }).await;
+}
+
+#[tokio::test]
+async fn a_pack_that_is_removed_beside_others_is_unloaded() {
+    let house = House::new();
+    let other = house.path("packs/q/pack.yaml");
+    std::fs::create_dir_all(other.parent().unwrap()).unwrap();
+    std::fs::write(&other, "name: q\nversion: 1.0.0\n").unwrap();
+    let engine = house.start().await;
+    assert_eq!(engine.pack_views().await.len(), 2);
+    std::fs::remove_dir_all(other.parent().unwrap()).unwrap();
+    eventually("it to be unloaded", || async { engine.pack_views().await.len() == 1 }).await;
+}
+
+#[tokio::test]
+async fn a_link_to_a_folder_of_packs_is_followed_when_it_leads_elsewhere() {
+    let house = House::new();
+    house.chain("greet", "", r#""hello""#);
+    let link = house.path("current");
+    std::os::unix::fs::symlink("packs", &link).unwrap();
+    let mut settings = house.settings();
+    settings.packs = vec![link.clone()];
+    let engine = Engine::start(settings, house.store.clone(), house.clock.clone()).await.unwrap();
+    let old = pack(&engine).await.hash;
+    let folders = [house.path("packs"), house.path("next")];
+    assert!(std::process::Command::new("cp").arg("-r").args(folders).status().unwrap().success());
+    std::fs::write(house.path("next/p/actions/greet.rhai"), r#""good evening""#).unwrap();
+    std::os::unix::fs::symlink("next", house.path("fresh")).unwrap();
+    std::fs::rename(house.path("fresh"), &link).unwrap();
+    eventually("the change to be seen", || async { pack(&engine).await.hash != old }).await;
+}

@@ -81,13 +81,14 @@ async fn serve(config: &Config) -> Outcome {
 }
 
 async fn start(config: &Config) -> Result<(Engine, Running), Failure> {
+    let packs = existing(&config.packs)?;
     let store = open_store(&config.state).await?;
     let launcher = Launcher::own().map_err(|error| Failure::file("the running binary", &error))?;
     let settings = engine::Settings {
         steps: config.steps,
         programs: config.programs,
         git: config.git.clone(),
-        ..engine::Settings::new(&config.state, existing(&config.packs), launcher)
+        ..engine::Settings::new(&config.state, packs, launcher)
     };
     let engine = Engine::start(settings, store, Clock::System).await;
     let engine = engine.map_err(|error| Failure::new(Exit::Failed, "start", error.to_string()))?;
@@ -116,12 +117,18 @@ async fn open_store(state: &Path) -> Result<Arc<dyn Store>, Failure> {
     }
 }
 
-/// The folders that are there: a server may start before it has packs.
-fn existing(packs: &[PathBuf]) -> Vec<PathBuf> {
-    for missing in packs.iter().filter(|folder| !folder.is_dir()) {
-        tracing::warn!(folder = %missing.display(), "there is no such folder of packs");
+/// The folders of packs, all of which must be there: one that is not mounted yet would else look
+/// like one whose packs are no longer wanted.
+fn existing(packs: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+    match packs.iter().find(|folder| !folder.is_dir()) {
+        None => Ok(packs.to_vec()),
+        Some(missing) => {
+            let missing = missing.display();
+            Err(Failure::usage(format!("there is no folder of packs {missing}")).with_hint(format!(
+                "make it (`mkdir {missing}`), mount it, or name another: --packs, or `packs` in tripline.yaml"
+            )))
+        }
     }
-    packs.to_vec()
 }
 
 /// Says where it listens, and again when that changes.

@@ -51,3 +51,21 @@ fn a_running_chain_stays_on_the_content_it_began_with_through_a_kill() {
     assert_eq!(execution["pack"], old);
     assert_eq!(says(&world, "p.slow"), "\"new\"");
 }
+
+#[test]
+fn a_folder_of_packs_that_is_not_there_at_start_is_an_error_and_one_that_goes_later_is_not() {
+    let world = world();
+    let mut refused = world.spawn(&["--packs", "packs", "--packs", "mnt/packs"]);
+    assert_eq!(refused.wait().code(), Some(2), "{}", refused.log());
+    let log = refused.log();
+    assert!(log.contains("there is no folder of packs mnt/packs"), "{log}");
+    assert!(log.contains("hint: make it (`mkdir mnt/packs`), mount it"), "{log}");
+    assert!(!world.path("state").exists(), "nothing was begun");
+    chain(&world, "greet", "\"hello\"");
+    let _server = world.serve();
+    std::fs::rename(world.path("packs"), world.path("elsewhere")).unwrap();
+    state_is(&world, "stale");
+    let finding = world.json(&["pack", "get", "p"])["findings"][0]["message"].to_string();
+    assert!(finding.contains("the folder of packs packs cannot be read"), "{finding}");
+    assert_eq!(says(&world, "p.greet"), "\"hello\"");
+}

@@ -1,5 +1,6 @@
 //! Packs: what users write, loaded, checked and pinned by content.
 
+mod absent;
 mod actions_file;
 mod assemble;
 mod check;
@@ -21,6 +22,7 @@ use model::{
 };
 use rules::{Rule, RuleSet};
 
+pub(crate) use absent::absence;
 pub use assemble::{activate, default_subscription, is_enabled};
 pub use check::{TriggerInfo, check_packs, known_triggers};
 pub use library::{Library, Performer, Resolved};

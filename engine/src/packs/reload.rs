@@ -10,6 +10,7 @@ use std::sync::Arc;
 use model::{Actor, BatchId, Diagnostic, Fact, Location, PackName, Stream};
 use store::{Batch, Write};
 
+use super::absent;
 use super::check::cross_check;
 use super::load::load_snapshot;
 use super::pin::Snapshot;
@@ -30,7 +31,7 @@ pub struct PackStatus {
     pub folder: PathBuf,
     /// The active content.
     pub active: Option<Arc<Pack>>,
-    /// Whether the active content is older than the files, because these are broken.
+    /// Whether the active content is older than the files, because these are broken or gone.
     pub stale: bool,
     /// What was found about the files.
     pub findings: Findings,
@@ -57,6 +58,7 @@ impl Packs {
         let mut slots = self.slots.lock().await;
         let first = slots.is_empty();
         let mut next = self.read(core, &slots).await;
+        absent::keep(&self.folders, &slots, &mut next);
         self.fall_back(core, &mut next).await;
         let generation = core.generation.load_full();
         let packs: BTreeMap<PackName, Arc<Pack>> = next
@@ -229,8 +231,10 @@ fn newly_rejected(
             .find(|f| f.is_error())
             .map(ToString::to_string)
             .unwrap_or_default();
-        tracing::warn!(pack = %folder.display(), %error, "the pack's files are refused");
         let same = before.get(folder).is_some_and(|old| old.stale && old.findings == slot.findings);
+        if !same {
+            tracing::warn!(pack = %folder.display(), %error, "the pack's files are refused");
+        }
         let name = slot.active.as_ref().map(|pack| pack.name.clone());
         let name = name.or_else(|| folder.file_name()?.to_str()?.parse().ok());
         if let Some(name) = name.filter(|_| !same) {
