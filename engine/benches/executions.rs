@@ -86,8 +86,10 @@ async fn executions(engine: &Engine, action: &str, at_a_time: usize, count: usiz
     let start = Instant::now();
     futures::stream::iter(0..count)
         .for_each_concurrent(at_a_time, |_| async move {
-            let id =
-                engine.run(Actor::engine(), action.parse().unwrap(), Map::new()).await.unwrap();
+            let id = engine
+                .run(Actor::engine(), action.parse().unwrap(), Map::new(), None)
+                .await
+                .unwrap();
             end(engine, &id).await;
         })
         .await;

@@ -49,7 +49,7 @@ async fn put_to_sleep(folder: &Path) {
     let begun = Instant::now();
     futures::stream::iter(0..COUNT)
         .for_each_concurrent(200, |_| async {
-            engine.run(Actor::engine(), "p.nap".parse().unwrap(), Map::new()).await.unwrap();
+            engine.run(Actor::engine(), "p.nap".parse().unwrap(), Map::new(), None).await.unwrap();
         })
         .await;
     while asleep(&engine).await < COUNT {

@@ -133,38 +133,38 @@ impl Engine {
     }
 
     /// Makes a new event of a stored one, which names it as its origin.
-    pub async fn reemit(&self, token: &str, key: &EventKey) -> Result<Accepted, AskError> {
+    /// Of requests that `name` alike, the first one makes it.
+    pub async fn reemit(
+        &self,
+        token: &str,
+        key: &EventKey,
+        name: Option<&str>,
+    ) -> Result<Accepted, AskError> {
         let (row, data) = self.event(key).await?;
         let envelope = Envelope {
-            id: format!("{}/{}", row.key, random::name()),
+            id: format!("{}/{}", row.key, name.map_or_else(random::name, ToOwned::to_owned)),
             source: api_source(&self.core, token),
             time: self.core.now(),
             ..row.envelope
         };
         let event = Event { envelope, data };
+        let new = event.key();
         let decided = intake::decide(&self.core, event, Some(key.clone())).await?;
         let started = decided.started();
-        let writes = decided.writes();
         let batch = Batch {
             id: BatchId::new(format!("reemit/{}", random::name())),
             actor: Actor::token(token),
             at: self.core.now(),
-            writes: writes.clone(),
+            writes: decided.writes(),
         };
-        if let Appended::Conflict { stream, .. } =
-            self.core.impatient(self.core.append(batch)).await?
-        {
-            return Err(AskError::Conflict(format!("{stream} exists already")));
+        if let Appended::Conflict { .. } = self.core.impatient(self.core.append(batch)).await? {
+            return Ok(Accepted::Duplicate { key: new, differs: false });
         }
         let executions = started.iter().map(|(id, _)| id.clone()).collect();
         for (id, lane) in started {
             self.driver.submit(id, lane);
         }
-        let new = writes.into_iter().find_map(|write| match write.stream {
-            Stream::Event(key) => Some(key),
-            _ => None,
-        });
-        Ok(Accepted::New { key: new.unwrap_or_else(|| key.clone()), executions })
+        Ok(Accepted::New { key: new, executions })
     }
 
     /// A stored event and its data.
@@ -184,12 +184,14 @@ impl Engine {
         Ok((row, data))
     }
 
-    /// Runs an action because a person or program asks for it.
+    /// Runs an action because a person or program asks for it. Of requests that `name` alike, the
+    /// first one runs it, and the others are told its id.
     pub async fn run(
         &self,
         actor: Actor,
         action: ActionRef,
         parameters: Map,
+        name: Option<&str>,
     ) -> Result<ExecutionId, AskError> {
         let generation = self.core.generation.load_full();
         let resolved = self.core.library.resolve(&generation, None, &action);
@@ -201,7 +203,8 @@ impl Engine {
         if !violations.is_empty() {
             return Err(AskError::Invalid(violations));
         }
-        let id = random::execution();
+        let named = name.map(|name| ExecutionId::for_request(&actor, name));
+        let id = named.unwrap_or_else(random::execution);
         let request = ExecutionRequested {
             parameters: self.core.bounded(parameters).await?,
             origin: Origin::Manual,
@@ -211,8 +214,9 @@ impl Engine {
             at: self.core.now(),
             action,
         };
+        let asked = (request.action.clone(), request.parameters.clone());
         let batch = Batch {
-            id: BatchId::new(format!("run/{id}")),
+            id: BatchId::new(format!("run/{}", random::name())),
             actor,
             at: self.core.now(),
             writes: vec![Write {
@@ -221,9 +225,32 @@ impl Engine {
                 facts: vec![Fact::ExecutionRequested(request)],
             }],
         };
-        self.core.impatient(self.core.append(batch)).await?;
-        self.driver.submit(id.clone(), None);
+        match self.core.impatient(self.core.append(batch)).await? {
+            Appended::Committed { .. } => self.driver.submit(id.clone(), None),
+            Appended::Conflict { .. } => self.same_request(&id, &asked).await?,
+        }
         Ok(id)
+    }
+
+    /// Whether the execution that has this name already was asked for with the same words.
+    async fn same_request(
+        &self,
+        id: &ExecutionId,
+        (action, parameters): &(ActionRef, Value),
+    ) -> Result<(), AskError> {
+        let stream = Stream::Execution(id.clone());
+        let (facts, _) = self.core.store.read(&stream, Version::NONE).await?;
+        match facts.into_iter().next().map(|first| first.fact) {
+            Some(Fact::ExecutionRequested(first))
+                if (&first.action, &first.parameters) == (action, parameters) =>
+            {
+                Ok(())
+            }
+            _ => Err(AskError::Conflict(format!(
+                "another request had this name: it started `{id}` with another action or other \
+                 parameters"
+            ))),
+        }
     }
 
     /// Ends an execution, running its undo handlers.

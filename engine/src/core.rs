@@ -17,6 +17,7 @@ use crate::fair::Permits;
 use crate::folders::Folders;
 use crate::packs::{Generation, Library};
 use crate::suspects::Suspects;
+use crate::tokens::Tokens;
 
 /// The parts that the engine's own parts stand on.
 pub struct Core {
@@ -28,6 +29,8 @@ pub struct Core {
     pub evaluators: Evaluators,
     /// Actions and packs' contents.
     pub library: Library,
+    /// Who may use the API.
+    pub(crate) tokens: Tokens,
     /// The active packs.
     pub generation: ArcSwap<Generation>,
     /// The state folder.

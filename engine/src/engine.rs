@@ -26,6 +26,7 @@ use crate::random;
 use crate::sensing::Sensing;
 use crate::settings::Settings;
 use crate::suspects::{Slot, Suspects};
+use crate::tokens::Tokens;
 use crate::watch::Changes;
 
 /// Webhook requests that are handled at the same time: each holds at most its body limit and
@@ -92,6 +93,7 @@ impl Engine {
         let context = LoadContext { programs, git: git.clone() };
         let core = Arc::new(Core {
             installation: installation(store.as_ref(), &clock).await?,
+            tokens: Tokens::load(store.as_ref()).await?,
             store,
             clock,
             evaluators,

@@ -24,6 +24,7 @@ pub mod retry;
 mod sensing;
 mod settings;
 mod suspects;
+mod tokens;
 pub mod view;
 mod watch;
 
@@ -35,3 +36,4 @@ pub use intake::Accepted;
 pub use packs::check_packs;
 pub use random::secret as random_secret;
 pub use settings::Settings;
+pub use tokens::{ADMIN, Holder};

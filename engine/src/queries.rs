@@ -298,6 +298,11 @@ impl Engine {
         self.packs.status().await.iter().map(pack_view).collect()
     }
 
+    /// Whether an active pack has this name.
+    pub fn has_pack(&self, name: &str) -> bool {
+        self.core.generation.load().packs.keys().any(|pack| pack.as_str() == name)
+    }
+
     /// How the engine is.
     pub async fn health(&self) -> Result<Health, AskError> {
         let (active, queued) = self.driver.load();

@@ -3,13 +3,15 @@
 use model::fact::StepResult;
 use model::{
     ActionRef, Actor, Call, Diagnostic, Effect, EventKey, ExecutionId, ExecutionState, Fact, Hash,
-    Journal, Outcome, RuleRef, Severity, StepError, StepPath, Timestamp, TriggerType, Value,
+    Journal, Name, Outcome, PackPattern, Role, RuleRef, Severity, StepError, StepPath, Timestamp,
+    TriggerType, Value,
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use store::{ExecutionRow, Recorded, RuleCount};
 
 /// One execution with its journal.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, JsonSchema, Serialize)]
 pub struct ExecutionView {
     /// What listings show.
     #[serde(flatten)]
@@ -31,7 +33,7 @@ pub struct ExecutionView {
 }
 
 /// Why a person must decide.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, JsonSchema, Serialize)]
 pub struct AttentionView {
     /// The step; none: the chain itself.
     pub path: Option<StepPath>,
@@ -40,7 +42,7 @@ pub struct AttentionView {
 }
 
 /// One call of a chain.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, JsonSchema, Serialize)]
 pub struct StepView {
     /// Where it stands.
     pub path: StepPath,
@@ -71,7 +73,7 @@ pub struct StepView {
 }
 
 /// How a step stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StepState {
     /// Being performed, or about to be.
@@ -167,7 +169,7 @@ fn step(id: &ExecutionId, journal: &Journal, path: &StepPath) -> Option<StepView
 }
 
 /// A rule as listings show it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, JsonSchema, Serialize)]
 pub struct RuleView {
     /// Its reference.
     pub rule: RuleRef,
@@ -189,7 +191,7 @@ pub struct RuleView {
 }
 
 /// What a rule makes, or made, of an event.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, JsonSchema, Serialize)]
 pub struct RuleExplanation {
     /// The rule.
     pub rule: RuleRef,
@@ -202,7 +204,7 @@ pub struct RuleExplanation {
 }
 
 /// A decision that was stored with an event.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RecordedDecision {
     /// It selected the event and asked for this execution.
@@ -214,7 +216,7 @@ pub enum RecordedDecision {
 }
 
 /// A sensor or subscription as listings show it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, JsonSchema, Serialize)]
 pub struct SensorView {
     /// `<pack>/<sensor>` or `<type>/<hash of parameters>`.
     pub id: String,
@@ -240,7 +242,7 @@ pub struct SensorView {
 }
 
 /// A timer's next firings.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, JsonSchema, Serialize)]
 pub struct TimerView {
     /// Its subscription.
     pub id: String,
@@ -256,7 +258,7 @@ pub struct TimerView {
 }
 
 /// A pack as listings show it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, JsonSchema, Serialize)]
 pub struct PackView {
     /// Its name; its folder where even that could not be read.
     pub name: String,
@@ -281,7 +283,7 @@ pub struct PackView {
 }
 
 /// A finding about a file.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, JsonSchema, Serialize)]
 pub struct FindingView {
     /// `error` or `warning`.
     pub severity: &'static str,
@@ -312,7 +314,7 @@ impl From<&Diagnostic> for FindingView {
 }
 
 /// An action as listings show it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, JsonSchema, Serialize)]
 pub struct ActionView {
     /// Its reference.
     pub action: ActionRef,
@@ -329,7 +331,7 @@ pub struct ActionView {
 }
 
 /// A trigger type as listings show it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, JsonSchema, Serialize)]
 pub struct TriggerView {
     /// Its name.
     #[serde(rename = "type")]
@@ -345,7 +347,7 @@ pub struct TriggerView {
 }
 
 /// How the engine is.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, JsonSchema, Serialize)]
 pub struct Health {
     /// Whether it takes work.
     pub ready: bool,
@@ -360,7 +362,7 @@ pub struct Health {
 }
 
 /// A log of one step.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, JsonSchema, Serialize)]
 pub struct StepLog {
     /// The step.
     pub path: String,
@@ -369,7 +371,7 @@ pub struct StepLog {
 }
 
 /// An event accepted through the API.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, JsonSchema, Serialize)]
 pub struct EmittedView {
     /// Its key.
     pub event: EventKey,
@@ -379,4 +381,32 @@ pub struct EmittedView {
     pub differs: bool,
     /// The executions it caused.
     pub executions: Vec<ExecutionId>,
+}
+
+/// An API token as listings show it.
+#[derive(Debug, Clone, JsonSchema, Serialize)]
+pub struct TokenView {
+    /// Its name: who it acts as.
+    pub name: Name,
+    /// `active`, `expired`, `revoked`.
+    pub state: &'static str,
+    /// How much it allows; none once it is revoked.
+    pub role: Option<Role>,
+    /// Of which packs; empty: of the whole installation.
+    pub packs: Vec<PackPattern>,
+    /// When it ceases to.
+    pub expires_at: Option<Timestamp>,
+    /// When it was made, or revoked.
+    pub at: Timestamp,
+}
+
+/// A token that was just made: the one time it is told.
+#[derive(Clone, JsonSchema, Serialize)]
+pub struct MadeToken {
+    /// Its name.
+    pub name: Name,
+    /// The token itself.
+    pub token: String,
+    /// When it ceases to open anything.
+    pub expires_at: Option<Timestamp>,
 }

@@ -154,7 +154,7 @@ async fn a_re_emitted_event_is_a_new_one_that_names_its_origin() {
     rule(&house, "all", "");
     let engine = house.start().await;
     let first = emit(&engine, "ci", Some("1"), json!({ "version": "a" })).await;
-    let again = engine.reemit("ops", first.key()).await.unwrap();
+    let again = engine.reemit("ops", first.key(), None).await.unwrap();
     assert_ne!(first.key(), again.key());
     assert_eq!(executions(&engine).await.len(), 2);
     let stream = model::Stream::Event(again.key().clone());

@@ -1,5 +1,6 @@
 //! Something that happened: a CloudEvents 1.0 envelope and its data.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Body, EventKey, ExecutionId, Timestamp, TriggerType, Value};
@@ -17,7 +18,7 @@ pub struct Event {
 }
 
 /// An event without its data: the attributes of CloudEvents, with ours as an extension.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Envelope {
     /// Identifies the happening within its source.
     pub id: String,
@@ -35,7 +36,7 @@ pub struct Envelope {
 }
 
 /// What made an event happen.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Cause {
     /// The execution.
     pub execution: ExecutionId,
@@ -63,7 +64,7 @@ impl Event {
 }
 
 /// An event as the log keeps it: large data lies in a blob.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct StoredEvent {
     /// Who, what, when.
     pub envelope: Envelope,

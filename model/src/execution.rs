@@ -2,12 +2,15 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{EventKey, ExecutionId, Fact, RuleRef, StepError, StepPath, Value};
 
 /// How an execution stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema, Serialize, Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum ExecutionState {
     /// Requested, not begun.
@@ -104,7 +107,7 @@ impl fmt::Display for ExecutionState {
 }
 
 /// Why an execution exists.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Origin {
     /// A rule selected an event.
@@ -149,7 +152,7 @@ impl Origin {
 }
 
 /// Why a chain's undo handlers run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UndoReason {
     /// The chain failed.
@@ -172,7 +175,7 @@ impl UndoReason {
 }
 
 /// How an execution ended.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Outcome {
     /// One of the end states.
     pub state: ExecutionState,
@@ -185,7 +188,7 @@ pub struct Outcome {
 }
 
 /// An `undo` or `on_exit` handler that failed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct HandlerError {
     /// Where the handler was registered.
     pub path: StepPath,

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::access::TokenCreated;
 use crate::event::StoredEvent;
 use crate::{
     ActionRef, Call, Duration, EventKey, ExecutionId, Hash, Name, Origin, Outcome, PackName,
@@ -45,6 +46,12 @@ pub enum Fact {
     PackRejected { error: String },
     /// A rule was enabled or disabled by command; `None`: its file decides again.
     RuleSwitched { enabled: Option<bool> },
+
+    // -- tokens ----------------------------------------------------------------------------
+    /// A token opens the API from here on.
+    TokenCreated(TokenCreated),
+    /// The token with this hash opens nothing any more.
+    TokenRevoked { hash: Hash, at: Timestamp },
 
     // -- events ----------------------------------------------------------------------------
     /// An event was accepted, with what the rules made of it.
@@ -154,6 +161,8 @@ impl Fact {
             Self::PackActivated { .. } => "PackActivated",
             Self::PackRejected { .. } => "PackRejected",
             Self::RuleSwitched { .. } => "RuleSwitched",
+            Self::TokenCreated(_) => "TokenCreated",
+            Self::TokenRevoked { .. } => "TokenRevoked",
             Self::EventAccepted(_) => "EventAccepted",
             Self::EventRepeated { .. } => "EventRepeated",
             Self::DuplicateDiffers { .. } => "DuplicateDiffers",

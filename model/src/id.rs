@@ -3,10 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{RuleRef, StepPath};
+use crate::{Actor, RuleRef, StepPath};
 
 /// Number of base32 characters of an id's digest: 26 × 5 = 130 bits.
 const DIGEST_CHARS: usize = 26;
@@ -46,7 +47,9 @@ fn is_digest(text: &str) -> bool {
 }
 
 /// An event's key in the store: `ev_` and 26 base32 characters of SHA-256(source, 0, id).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema, Serialize, Deserialize,
+)]
 #[serde(try_from = "String", into = "String")]
 pub struct EventKey(String);
 
@@ -76,7 +79,9 @@ impl FromStr for EventKey {
 }
 
 /// An execution's id: `ex_` and 26 base32 characters, or `<parent>/<step path>` for a child.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema, Serialize, Deserialize,
+)]
 #[serde(try_from = "String", into = "String")]
 pub struct ExecutionId(String);
 
@@ -92,6 +97,11 @@ impl ExecutionId {
     /// An execution that a person asked for: `random` are 32 bytes of the caller's.
     pub fn random(random: &[u8; 32]) -> Self {
         Self(format!("{}{}", Self::PREFIX, base32(random)))
+    }
+
+    /// An execution that `actor` asked for by a request of this name: asked again, the same one.
+    pub fn for_request(actor: &Actor, name: &str) -> Self {
+        Self(format!("{}{}", Self::PREFIX, digest(&["request", actor.as_str(), name])))
     }
 
     /// The child that this execution runs at `path`.
@@ -128,7 +138,7 @@ impl FromStr for ExecutionId {
 }
 
 /// What an action gets to recognise a repeated performance: `execution/step-path`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, JsonSchema, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct IdempotencyKey(String);
 
@@ -145,7 +155,7 @@ impl IdempotencyKey {
 }
 
 /// Names a batch of facts, so that appending it again answers what the first time did.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, JsonSchema, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct BatchId(String);
 

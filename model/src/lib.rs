@@ -13,6 +13,7 @@
 //! assert_eq!(ExecutionId::for_rule(&event, &rule, None), ExecutionId::for_rule(&event, &rule, None));
 //! ```
 
+pub mod access;
 pub mod blob;
 pub mod diagnostic;
 pub mod duration;
@@ -31,6 +32,7 @@ pub mod step;
 pub mod stream;
 pub mod value;
 
+pub use access::{Grant, PackPattern, Role};
 pub use blob::{BlobRef, Body, Hash};
 pub use diagnostic::{Diagnostic, Location, Severity};
 pub use duration::Duration;

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A text that is not a step path.
@@ -14,7 +15,7 @@ pub struct BadPath(String);
 /// A step's place: `n(.branch.n)*`, where n counts every journaled call of its level from 1 and
 /// branches are numbered from 0. A call made by an `undo` or `on_exit` handler is
 /// `undo.<path of its registration>.n`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, JsonSchema, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct StepPath {
     handler: bool,

@@ -2,12 +2,15 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{ActionRef, Duration, ErrorKind, Hash, StepError, Timestamp, TriggerType, Value};
 
 /// What performing an action twice would do: decides what recovery may do by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema, Serialize, Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
     /// It changes nothing.
@@ -52,7 +55,7 @@ pub enum Performance {
 }
 
 /// How long to wait between attempts.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Backoff {
     /// Before the second attempt.
     pub delay: Duration,
@@ -79,7 +82,7 @@ impl Backoff {
 }
 
 /// How a step may be repeated and how long it may take; fixed when its intent is stored.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Policy {
     /// Attempts in all, at least 1.
     pub attempts: u32,
@@ -94,7 +97,7 @@ pub struct Policy {
 }
 
 /// A call that something outside the chain must answer, as it is stored before it is performed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Call {
     /// An action is performed.
@@ -166,7 +169,7 @@ impl Call {
 }
 
 /// A call that the chain answers itself, once: replays read the answer.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Record {
     /// `now()`.
@@ -200,7 +203,7 @@ impl Record {
 }
 
 /// What a person says of a step whose outcome is unknown.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Resolution {
     /// It was done, with this result.

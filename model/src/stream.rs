@@ -3,9 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{EventKey, ExecutionId, PackName, RuleRef};
+use crate::{EventKey, ExecutionId, Name, PackName, RuleRef};
 
 /// A text that names no stream.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -13,7 +14,9 @@ use crate::{EventKey, ExecutionId, PackName, RuleRef};
 pub struct BadStream(String);
 
 /// The facts about one thing. An append names, for each stream it writes, the version it expects.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema, Serialize, Deserialize,
+)]
 #[serde(try_from = "String", into = "String")]
 pub enum Stream {
     /// One event: accepted, repeated, rules that failed on it.
@@ -28,13 +31,26 @@ pub enum Stream {
     Rule(RuleRef),
     /// One pack's versions.
     Pack(PackName),
+    /// One API token, by its name.
+    Token(Name),
     /// The installation: its name, its generations of packs.
     Installation,
 }
 
 /// The position of a stream's last fact, 0 for none: opaque, never a count.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Default,
+    JsonSchema,
+    Serialize,
+    Deserialize,
 )]
 #[serde(transparent)]
 pub struct Version(pub u64);
@@ -53,6 +69,7 @@ impl fmt::Display for Stream {
             Self::Key(key) => write!(f, "key/{key}"),
             Self::Rule(rule) => write!(f, "rule/{rule}"),
             Self::Pack(pack) => write!(f, "pack/{pack}"),
+            Self::Token(name) => write!(f, "token/{name}"),
             Self::Installation => f.write_str("installation"),
         }
     }
@@ -73,6 +90,7 @@ impl FromStr for Stream {
             "sensor" => Ok(Self::Sensor(rest.to_owned())),
             "key" => Ok(Self::Key(rest.to_owned())),
             "rule" => rest.parse().map(Self::Rule).map_err(|_| bad()),
+            "token" => rest.parse().map(Self::Token).map_err(|_| bad()),
             "pack" => rest.parse().map(Self::Pack).map_err(|_| bad()),
             _ => Err(bad()),
         }
@@ -107,6 +125,7 @@ mod tests {
             Stream::Key("pack.app/last".to_owned()),
             Stream::Rule("app.release".parse().unwrap()),
             Stream::Pack("app".parse().unwrap()),
+            Stream::Token("ci".parse().unwrap()),
             Stream::Installation,
         ] {
             assert_eq!(stream.to_string().parse(), Ok(stream));

@@ -5,6 +5,7 @@ use std::fmt;
 use model::source::Emitter;
 use model::value::{brief, kind_of};
 use model::{ActionRef, Event, Map, RuleRef, Timestamp, TriggerType, Value};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::criteria::{Criterion, Scene};
@@ -20,7 +21,7 @@ const FOUND_CHARS: usize = 1_000;
 const SHOWN_CHARS: usize = 80;
 
 /// What came of a rule and an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// The rule asks for its action.
@@ -32,7 +33,7 @@ pub enum Outcome {
 }
 
 /// A rule and an event, checked step by step.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize)]
 pub struct Explanation {
     /// The rule.
     pub rule: RuleRef,
@@ -57,7 +58,7 @@ pub struct Explanation {
 }
 
 /// The type of the event.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize)]
 pub struct TriggerCheck {
     /// The rule's.
     pub expected: TriggerType,
@@ -68,7 +69,7 @@ pub struct TriggerCheck {
 }
 
 /// The source of the event.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize)]
 pub struct SourceCheck {
     /// The sensors and subscriptions the rule listens to; none: any.
     pub expected: Vec<String>,
@@ -79,7 +80,7 @@ pub struct SourceCheck {
 }
 
 /// One operator at one path.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize)]
 pub struct CriterionCheck {
     /// The path, as written.
     pub path: String,
@@ -97,7 +98,7 @@ pub struct CriterionCheck {
 }
 
 /// What stands at a path.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Found {
     /// Nothing.
@@ -109,7 +110,7 @@ pub enum Found {
 }
 
 /// One group of `any`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize)]
 pub struct GroupCheck {
     /// Its criteria.
     pub criteria: Vec<CriterionCheck>,
@@ -118,7 +119,7 @@ pub struct GroupCheck {
 }
 
 /// The condition.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize)]
 pub struct WhenCheck {
     /// As written.
     pub condition: String,

@@ -25,6 +25,32 @@ pub(crate) struct Asked<T>(pub(crate) T);
 /// The one thing that the path names. A slash in it is sent as `%2F`.
 pub(crate) struct Named<T>(pub(crate) T);
 
+/// The name that a request has, so that it starts nothing twice when it is sent again.
+pub(crate) struct Once(pub(crate) Option<String>);
+
+impl Once {
+    /// <https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/>
+    pub(crate) const HEADER: &str = "Idempotency-Key";
+    /// Most characters of a name: enough for a UUID or a URL.
+    pub(crate) const LONGEST: usize = 255;
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Once {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let Some(sent) = parts.headers.get(Self::HEADER) else { return Ok(Self(None)) };
+        let fits = |key: &&str| (1..=Self::LONGEST).contains(&key.len());
+        let key = sent.to_str().ok().map(str::trim).filter(fits).map(ToOwned::to_owned);
+        let wrong = || {
+            let detail =
+                format!("`{}` is not from 1 to {} visible characters", Self::HEADER, Self::LONGEST);
+            Problem::malformed(detail)
+        };
+        key.map(|key| Self(Some(key))).ok_or_else(wrong)
+    }
+}
+
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `/api/v1/<noun>` | one file each in `routes/`; a bearer token is required |
 //! | `/api/v1/stream` | every fact as it is stored (SSE), resumable by position |
+//! | `/openapi.json` | the API's description, made of its routes |
 //! | `/healthz`, `/readyz` | whether the process lives, and whether it takes work |
 //! | `/webhooks/<pack>/<sensor>` | on a listener of its own, there while webhook sensors are |
 //!
@@ -28,10 +29,15 @@
 //! # }
 //! ```
 
+mod access;
+mod answer;
 mod auth;
+mod describe;
 mod extract;
 pub mod files;
 mod listener;
+mod openapi;
+mod owners;
 mod problem;
 mod routes;
 mod webhooks;

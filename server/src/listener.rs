@@ -85,7 +85,7 @@ impl Running {
 
 /// Serves `engine` until it stops. When this returns, the API answers and `server.json` says where.
 pub async fn serve(engine: Engine, settings: Settings) -> Result<Running, ServeError> {
-    let tokens = Tokens::admin(files::token(&settings.state)?);
+    let tokens = Tokens::new(&files::token(&settings.state)?, engine.clone());
     let listener = bind(&settings.listen).await?;
     let api = local(&listener, &settings.listen)?;
     let (tell, webhooks) = watch::channel(None);

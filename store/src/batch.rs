@@ -101,6 +101,7 @@ fn belongs(fact: &Fact, stream: &Stream) -> bool {
         }
         Fact::PackActivated { .. } | Fact::PackRejected { .. } => matches!(stream, Stream::Pack(_)),
         Fact::RuleSwitched { .. } => matches!(stream, Stream::Rule(_)),
+        Fact::TokenCreated(_) | Fact::TokenRevoked { .. } => matches!(stream, Stream::Token(_)),
         Fact::EventAccepted(_)
         | Fact::EventRepeated { .. }
         | Fact::DuplicateDiffers { .. }

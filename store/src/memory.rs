@@ -7,19 +7,19 @@ use futures::FutureExt;
 use futures::future::lazy;
 use model::fact::ExecutionRequested;
 use model::{
-    EventKey, ExecutionId, ExecutionState, Fact, Hash, Name, Origin, PackName, RuleRef, Stream,
-    Timestamp, Value, Version,
+    Actor, EventKey, ExecutionId, ExecutionState, Fact, Hash, Name, Origin, PackName, RuleRef,
+    Stream, Timestamp, Value, Version,
 };
 use tokio::sync::watch;
 
 use crate::batch::{Prepared, PreparedWrite};
 use crate::port::{
-    Answer, Appended, Batch, EventFilter, EventRow, ExecutionFilter, ExecutionRow, KeyRow,
-    Position, Recorded, RuleCount, Store, StoreError, Unfinished,
+    Answer, Appended, AuditFilter, Batch, EventFilter, EventRow, ExecutionFilter, ExecutionRow,
+    KeyRow, Position, Recorded, RuleCount, Store, StoreError, TokenRow, Unfinished,
 };
 use crate::projection::{
     Repeats, Standing, cursor, event_row, execution_row, generation, installation_name, key_row,
-    rule_counts, switch,
+    rule_counts, switch, token,
 };
 
 /// A store in memory.
@@ -190,9 +190,15 @@ impl State {
         positions.iter().rev().find_map(|position| pick(&self.at(*position)?.fact))
     }
 
-    fn switches(&self) -> BTreeMap<RuleRef, bool> {
+    /// What `pick` makes of the last facts of streams.
+    fn of_latest<K: Ord, V>(&self, pick: fn(Recorded) -> Option<(K, V)>) -> BTreeMap<K, V> {
         let latest = self.streams.keys().filter_map(|stream| self.latest(stream));
-        latest.filter_map(|recorded| switch(recorded.clone())).collect()
+        latest.filter_map(|recorded| pick(recorded.clone())).collect()
+    }
+
+    fn audit(&self, filter: &AuditFilter) -> Vec<Recorded> {
+        let facts = self.log.iter().rev().filter(|recorded| audited(filter, recorded));
+        facts.take(filter.limit).cloned().collect()
     }
 }
 
@@ -234,6 +240,14 @@ fn event_fits(filter: &EventFilter, row: &EventRow) -> bool {
         && filter.source.as_ref().is_none_or(|source| row.envelope.source.starts_with(source))
         && filter.since.is_none_or(|since| row.accepted_at >= since)
         && filter.before.is_none_or(|before| row.position < before)
+}
+
+fn audited(filter: &AuditFilter, recorded: &Recorded) -> bool {
+    recorded.actor != Actor::engine()
+        && filter.actor.as_ref().is_none_or(|actor| recorded.actor == *actor)
+        && filter.name.as_ref().is_none_or(|name| recorded.fact.name() == name)
+        && filter.since.is_none_or(|since| recorded.at >= since)
+        && filter.before.is_none_or(|before| recorded.position < before)
 }
 
 fn newest<T>(mut rows: Vec<T>, limit: usize, position: impl Fn(&T) -> Position) -> Vec<T> {
@@ -364,7 +378,7 @@ impl Store for Memory {
     }
 
     fn rule_switches(&self) -> Answer<'_, BTreeMap<RuleRef, bool>> {
-        self.answer(State::switches)
+        self.answer(|state| state.of_latest(switch))
     }
 
     fn generation(&self) -> Answer<'_, Option<(u64, BTreeMap<PackName, Hash>)>> {
@@ -373,6 +387,14 @@ impl Store for Memory {
 
     fn installation(&self) -> Answer<'_, Option<Name>> {
         self.answer(|state| state.installation(installation_name))
+    }
+
+    fn tokens(&self) -> Answer<'_, BTreeMap<Name, TokenRow>> {
+        self.answer(|state| state.of_latest(token))
+    }
+
+    fn audit<'a>(&'a self, filter: &'a AuditFilter) -> Answer<'a, Vec<Recorded>> {
+        self.answer(move |state| state.audit(filter))
     }
 
     fn rule_counts(&self) -> Answer<'_, BTreeMap<RuleRef, RuleCount>> {

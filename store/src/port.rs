@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use futures::future::BoxFuture;
 use model::{
-    ActionRef, Actor, BatchId, Body, EventKey, ExecutionId, ExecutionState, Fact, Hash, Name,
-    Origin, PackName, RuleRef, Stream, Timestamp, TriggerType, Value, Version,
+    ActionRef, Actor, BatchId, Body, EventKey, ExecutionId, ExecutionState, Fact, Grant, Hash,
+    Name, Origin, PackName, RuleRef, Stream, Timestamp, TriggerType, Value, Version,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Most facts in one batch.
@@ -18,7 +19,18 @@ pub const MAX_FACT_BYTES: usize = 512 * 1024;
 
 /// A place in the log, from 1; 0 is before everything.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Default,
+    JsonSchema,
+    Serialize,
+    Deserialize,
 )]
 #[serde(transparent)]
 pub struct Position(pub u64);
@@ -163,12 +175,16 @@ pub trait Store: Send + Sync {
     fn generation(&self) -> Answer<'_, Option<(u64, BTreeMap<PackName, Hash>)>>;
     /// The installation's name, once it has one.
     fn installation(&self) -> Answer<'_, Option<Name>>;
+    /// The API's tokens by name, those that were revoked too.
+    fn tokens(&self) -> Answer<'_, BTreeMap<Name, TokenRow>>;
+    /// What people and programs did through the API, newest first.
+    fn audit<'a>(&'a self, filter: &'a AuditFilter) -> Answer<'a, Vec<Recorded>>;
     /// Counts per rule: what it selected and failed on.
     fn rule_counts(&self) -> Answer<'_, BTreeMap<RuleRef, RuleCount>>;
 }
 
 /// An execution as listings show it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct ExecutionRow {
     /// Its id.
     pub id: ExecutionId,
@@ -196,7 +212,7 @@ pub struct ExecutionRow {
 }
 
 /// Which executions to list.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct ExecutionFilter {
     /// Only these states; empty: all.
     pub states: Vec<ExecutionState>,
@@ -233,7 +249,7 @@ pub struct Unfinished {
 }
 
 /// An event as listings show it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct EventRow {
     /// Its key.
     pub key: EventKey,
@@ -258,7 +274,7 @@ pub struct EventRow {
 }
 
 /// Which events to list.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct EventFilter {
     /// Only of this type.
     pub kind: Option<TriggerType>,
@@ -273,7 +289,7 @@ pub struct EventFilter {
 }
 
 /// A datastore entry.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct KeyRow {
     /// `<scope>/<name>`.
     pub key: String,
@@ -287,8 +303,36 @@ pub struct KeyRow {
     pub at: Timestamp,
 }
 
+/// An API token, without the token.
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
+pub struct TokenRow {
+    /// The SHA-256 of the token.
+    pub hash: Hash,
+    /// What it allows; none once it is revoked.
+    pub grant: Option<Grant>,
+    /// When it ceases to.
+    pub expires_at: Option<Timestamp>,
+    /// When it was made, or revoked.
+    pub at: Timestamp,
+}
+
+/// Which deeds to list.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AuditFilter {
+    /// Only of this actor.
+    pub actor: Option<Actor>,
+    /// Only facts of this name.
+    pub name: Option<String>,
+    /// Only at or after this time.
+    pub since: Option<Timestamp>,
+    /// Only before this position.
+    pub before: Option<Position>,
+    /// At most so many.
+    pub limit: usize,
+}
+
 /// What a rule did so far.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct RuleCount {
     /// Events it selected.
     pub matched: u64,

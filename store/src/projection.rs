@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use model::access::TokenCreated;
 use model::fact::{EventAccepted, ExecutionRequested};
 use model::{
     EventKey, ExecutionId, ExecutionState, Fact, Hash, Name, PackName, RuleRef, Stream, Timestamp,
     Value, Version,
 };
 
-use crate::port::{EventRow, ExecutionRow, KeyRow, Position, Recorded, RuleCount};
+use crate::port::{EventRow, ExecutionRow, KeyRow, Position, Recorded, RuleCount, TokenRow};
 
 /// What changes of an execution while it lives.
 #[derive(Debug, Clone, PartialEq)]
@@ -173,6 +174,19 @@ pub(crate) fn switch(latest: Recorded) -> Option<(RuleRef, bool)> {
         (Stream::Rule(rule), Fact::RuleSwitched { enabled }) => Some((rule, enabled?)),
         _ => None,
     }
+}
+
+/// The token in the last fact of its stream.
+pub(crate) fn token(latest: Recorded) -> Option<(Name, TokenRow)> {
+    let Stream::Token(name) = latest.stream else { return None };
+    let row = match latest.fact {
+        Fact::TokenCreated(TokenCreated { hash, grant, expires_at, at }) => {
+            TokenRow { hash, grant: Some(grant), expires_at, at }
+        }
+        Fact::TokenRevoked { hash, at } => TokenRow { hash, grant: None, expires_at: None, at },
+        _ => return None,
+    };
+    Some((name, row))
 }
 
 /// The generation of packs that a fact of the installation activates.

@@ -103,7 +103,7 @@ fn launcher() -> Launcher {
 /// Runs an action by hand.
 pub(crate) async fn run(engine: &Engine, action: &str, parameters: Value) -> ExecutionId {
     let parameters: Map = parameters.as_object().cloned().unwrap();
-    engine.run(Actor::token("test"), action.parse().unwrap(), parameters).await.unwrap()
+    engine.run(Actor::token("test"), action.parse().unwrap(), parameters, None).await.unwrap()
 }
 
 /// The execution once it is in one of `states`.

@@ -1,23 +1,32 @@
 //! `/actions`: what can be run.
 
+use axum::Json;
 use axum::extract::State;
-use axum::routing::get;
-use axum::{Json, Router};
+use axum::http::Method;
 use engine::Engine;
 use engine::view::ActionView;
 use model::ActionRef;
 
 use super::List;
-use crate::App;
+use super::table::Table;
+use crate::access::{About, Access, Thing};
+use crate::auth::Authenticated;
 use crate::extract::Named;
 use crate::problem::Problem;
 
-pub(super) fn routes() -> Router<App> {
-    Router::new().route("/actions", get(list)).route("/actions/{action}", get(one))
+pub(super) fn routes(table: Table) -> Table {
+    table.on(Method::GET, "/actions", Access::viewer(About::Many), "Lists actions.", list).on(
+        Method::GET,
+        "/actions/{action}",
+        Access::viewer(About::Thing(Thing::OfPack)),
+        "An action with its schemas.",
+        one,
+    )
 }
 
-async fn list(State(engine): State<Engine>) -> Json<List<ActionView>> {
-    List::all(engine.actions())
+async fn list(State(engine): State<Engine>, who: Authenticated) -> Json<List<ActionView>> {
+    let sees = |pack: &str| !engine.has_pack(pack) || who.covers(pack);
+    List::seen(List::all(engine.actions()), |view| sees(view.action.pack()))
 }
 
 async fn one(

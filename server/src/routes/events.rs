@@ -1,30 +1,58 @@
 //! `/events`: list, hand in, look into, hand in again, explain.
 
+use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::http::Method;
 use engine::view::{EmittedView, RuleExplanation};
 use engine::{Accepted, Engine, NewEvent};
 use model::{EventKey, RuleRef, Timestamp, TriggerType, Value};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::{EventFilter, EventRow, Position};
 
+use super::table::Table;
 use super::{List, rows};
-use crate::App;
+use crate::access::{About, Access, Thing};
+use crate::answer::Told;
 use crate::auth::Authenticated;
-use crate::extract::{Asked, Body, Named};
+use crate::extract::{Asked, Body, Named, Once};
+use crate::owners;
 use crate::problem::Problem;
 
-pub(super) fn routes() -> Router<App> {
-    Router::new()
-        .route("/events", get(list).post(emit))
-        .route("/events/{event}", get(one))
-        .route("/events/{event}/reemit", post(reemit))
-        .route("/events/{event}/explain", get(explain))
+pub(super) fn routes(table: Table) -> Table {
+    table
+        .on(
+            Method::GET,
+            "/events",
+            Access::viewer(About::Many),
+            "Lists events, newest first.",
+            list,
+        )
+        .on(Method::POST, "/events", Access::operator(About::Body), "Hands an event in.", emit)
+        .on(
+            Method::GET,
+            "/events/{event}",
+            Access::viewer(About::Thing(Thing::Event)),
+            "An event and its data.",
+            one,
+        )
+        .on(
+            Method::POST,
+            "/events/{event}/reemit",
+            Access::operator(About::Thing(Thing::Event)),
+            "Hands a stored event in again, as a new one.",
+            reemit,
+        )
+        .on(
+            Method::GET,
+            "/events/{event}/explain",
+            Access::viewer(About::Thing(Thing::Event)),
+            "What each rule made of an event, and why.",
+            explain,
+        )
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Filter {
     #[serde(rename = "type")]
@@ -37,6 +65,7 @@ struct Filter {
 
 async fn list(
     State(engine): State<Engine>,
+    who: Authenticated,
     Asked(asked): Asked<Filter>,
 ) -> Result<Json<List<EventRow>>, Problem> {
     let filter = EventFilter {
@@ -47,10 +76,11 @@ async fn list(
         limit: rows(asked.limit)?,
     };
     let found = engine.events(&filter).await?;
-    Ok(List::page(found, filter.limit, |row| row.position))
+    let page = List::page(found, filter.limit, |row| row.position);
+    Ok(List::seen(page, |row| owners::of_event(row).iter().any(|pack| who.covers(pack))))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Emit {
     #[serde(rename = "type")]
@@ -64,25 +94,30 @@ struct Emit {
 async fn emit(
     State(engine): State<Engine>,
     who: Authenticated,
+    Once(name): Once,
     Body(asked): Body<Emit>,
-) -> Result<(StatusCode, Json<EmittedView>), Problem> {
+) -> Result<Told<EmittedView>, Problem> {
     let Emit { kind, id, subject, data } = asked;
+    who.must_cover(kind.as_str(), kind.pack())?;
+    let id = id.or(name);
     let accepted = engine.emit(&who.token_name, NewEvent { kind, id, subject, data }).await?;
     Ok(told(accepted))
 }
 
-/// 202 for what is new, 200 for what was there already: both are success.
-fn told(accepted: Accepted) -> (StatusCode, Json<EmittedView>) {
+fn told(accepted: Accepted) -> Told<EmittedView> {
     let event = accepted.key().clone();
-    let (status, duplicate, differs, executions) = match accepted {
-        Accepted::New { executions, .. } => (StatusCode::ACCEPTED, false, false, executions),
-        Accepted::Duplicate { differs, .. } => (StatusCode::OK, true, differs, Vec::new()),
-    };
-    (status, Json(EmittedView { event, duplicate, differs, executions }))
+    match accepted {
+        Accepted::New { executions, .. } => {
+            Told::New(EmittedView { event, duplicate: false, differs: false, executions })
+        }
+        Accepted::Duplicate { differs, .. } => {
+            Told::Known(EmittedView { event, duplicate: true, differs, executions: Vec::new() })
+        }
+    }
 }
 
 /// An event with its data.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Whole {
     #[serde(flatten)]
     row: EventRow,
@@ -101,11 +136,12 @@ async fn reemit(
     State(engine): State<Engine>,
     who: Authenticated,
     Named(key): Named<EventKey>,
-) -> Result<(StatusCode, Json<EmittedView>), Problem> {
-    Ok(told(engine.reemit(&who.token_name, &key).await?))
+    Once(name): Once,
+) -> Result<Told<EmittedView>, Problem> {
+    Ok(told(engine.reemit(&who.token_name, &key, name.as_deref()).await?))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Explain {
     /// Only this rule.
@@ -116,7 +152,7 @@ struct Explain {
 }
 
 /// An explanation with the same in words.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Explained {
     #[serde(flatten)]
     explained: RuleExplanation,

@@ -1,33 +1,67 @@
 //! `/executions`: list, start, look into, cancel, resolve.
 
+use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::http::Method;
 use engine::Engine;
 use engine::view::{ExecutionView, StepLog};
 use model::{
     ActionRef, EventKey, ExecutionId, ExecutionState, Map, Resolution, RuleRef, StepPath, Timestamp,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::{ExecutionFilter, ExecutionRow, Position};
 
+use super::table::Table;
 use super::{List, rows};
-use crate::App;
+use crate::access::{About, Access, Thing};
+use crate::answer::{Accepted, Created};
 use crate::auth::Authenticated;
-use crate::extract::{Asked, Body, Named};
+use crate::extract::{Asked, Body, Named, Once};
+use crate::owners;
 use crate::problem::Problem;
 
-pub(super) fn routes() -> Router<App> {
-    Router::new()
-        .route("/executions", get(list).post(run))
-        .route("/executions/{id}", get(one))
-        .route("/executions/{id}/logs", get(logs))
-        .route("/executions/{id}/cancel", post(cancel))
-        .route("/executions/{id}/resolve", post(resolve))
+pub(super) fn routes(table: Table) -> Table {
+    table
+        .on(
+            Method::GET,
+            "/executions",
+            Access::viewer(About::Many),
+            "Lists executions, newest first.",
+            list,
+        )
+        .on(Method::POST, "/executions", Access::operator(About::Body), "Runs an action.", run)
+        .on(
+            Method::GET,
+            "/executions/{id}",
+            Access::viewer(About::Thing(Thing::Execution)),
+            "An execution and its journal.",
+            one,
+        )
+        .on(
+            Method::GET,
+            "/executions/{id}/logs",
+            Access::viewer(About::Thing(Thing::Execution)),
+            "What its steps printed and logged.",
+            logs,
+        )
+        .on(
+            Method::POST,
+            "/executions/{id}/cancel",
+            Access::operator(About::Thing(Thing::Execution)),
+            "Ends an execution; its undo handlers run first.",
+            cancel,
+        )
+        .on(
+            Method::POST,
+            "/executions/{id}/resolve",
+            Access::operator(About::Thing(Thing::Execution)),
+            "Decides about a step whose outcome is unknown.",
+            resolve,
+        )
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Filter {
     /// Names of states, joined by commas.
@@ -45,6 +79,7 @@ struct Filter {
 
 async fn list(
     State(engine): State<Engine>,
+    who: Authenticated,
     Asked(asked): Asked<Filter>,
 ) -> Result<Json<List<ExecutionRow>>, Problem> {
     let filter = ExecutionFilter {
@@ -59,7 +94,8 @@ async fn list(
         limit: rows(asked.limit)?,
     };
     let found = engine.executions(&filter).await?;
-    Ok(List::page(found, filter.limit, |row| row.position))
+    let page = List::page(found, filter.limit, |row| row.position);
+    Ok(List::seen(page, |row| who.covers(&owners::of_execution(row))))
 }
 
 fn states(names: Option<&str>) -> Result<Vec<ExecutionState>, Problem> {
@@ -73,7 +109,7 @@ fn unknown_state(name: &str) -> Problem {
         .with_hint(format!("the states are {known}"))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Run {
     action: ActionRef,
@@ -81,7 +117,7 @@ struct Run {
     parameters: Map,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Started {
     id: ExecutionId,
 }
@@ -89,10 +125,12 @@ struct Started {
 async fn run(
     State(engine): State<Engine>,
     who: Authenticated,
+    Once(name): Once,
     Body(asked): Body<Run>,
-) -> Result<(StatusCode, Json<Started>), Problem> {
-    let id = engine.run(who.actor(), asked.action, asked.parameters).await?;
-    Ok((StatusCode::CREATED, Json(Started { id })))
+) -> Result<Created<Started>, Problem> {
+    who.must_cover(asked.action.as_str(), asked.action.pack())?;
+    let id = engine.run(who.actor(), asked.action, asked.parameters, name.as_deref()).await?;
+    Ok(Created(Started { id }))
 }
 
 async fn one(
@@ -109,7 +147,7 @@ async fn logs(
     Ok(List::all(engine.logs(&id).await?))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Cancel {
     reason: Option<String>,
@@ -121,12 +159,12 @@ async fn cancel(
     who: Authenticated,
     Named(id): Named<ExecutionId>,
     Body(asked): Body<Cancel>,
-) -> Result<StatusCode, Problem> {
+) -> Result<Accepted, Problem> {
     engine.cancel(who.actor(), &id, asked.reason).await?;
-    Ok(StatusCode::ACCEPTED)
+    Ok(Accepted)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Resolve {
     /// Which step; the one that needs attention if nobody says.
@@ -140,7 +178,7 @@ async fn resolve(
     who: Authenticated,
     Named(id): Named<ExecutionId>,
     Body(asked): Body<Resolve>,
-) -> Result<StatusCode, Problem> {
+) -> Result<Accepted, Problem> {
     engine.resolve(who.actor(), &id, asked.step, asked.resolution).await?;
-    Ok(StatusCode::ACCEPTED)
+    Ok(Accepted)
 }

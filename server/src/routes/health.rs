@@ -1,16 +1,19 @@
 //! `/health` for people with a token, `/healthz` and `/readyz` for probes without one.
 
 use axum::extract::State;
+use axum::http::Method;
 use axum::routing::get;
 use axum::{Json, Router};
 use engine::Engine;
 use engine::view::Health;
 
+use super::table::Table;
 use crate::App;
+use crate::access::{About, Access};
 use crate::problem::Problem;
 
-pub(super) fn routes() -> Router<App> {
-    Router::new().route("/health", get(health))
+pub(super) fn routes(table: Table) -> Table {
+    table.on(Method::GET, "/health", Access::viewer(About::Nothing), "How the server is.", health)
 }
 
 pub(super) fn probes() -> Router<App> {

@@ -1,25 +1,49 @@
 //! `/keys`: the datastore.
 
+use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::routing::get;
-use axum::{Json, Router};
+use axum::http::Method;
 use engine::Engine;
 use model::{Duration, ErrorKind, Value};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use store::KeyRow;
 
+use super::table::Table;
 use super::{List, rows};
-use crate::App;
+use crate::access::{About, Access, Thing};
+use crate::answer::Done;
 use crate::auth::Authenticated;
 use crate::extract::{Asked, Body, Named};
 use crate::problem::Problem;
 
-pub(super) fn routes() -> Router<App> {
-    Router::new().route("/keys", get(list)).route("/keys/{key}", get(one).put(set).delete(delete))
+pub(super) fn routes(table: Table) -> Table {
+    table
+        .on(Method::GET, "/keys", Access::viewer(About::Many), "Lists datastore entries.", list)
+        .on(
+            Method::GET,
+            "/keys/{key}",
+            Access::viewer(About::Thing(Thing::Key)),
+            "A datastore entry.",
+            one,
+        )
+        .on(
+            Method::PUT,
+            "/keys/{key}",
+            Access::operator(About::Thing(Thing::Key)),
+            "Sets a datastore entry.",
+            set,
+        )
+        .on(
+            Method::DELETE,
+            "/keys/{key}",
+            Access::operator(About::Thing(Thing::Key)),
+            "Deletes a datastore entry.",
+            delete,
+        )
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Filter {
     #[serde(default)]
@@ -29,10 +53,13 @@ struct Filter {
 
 async fn list(
     State(engine): State<Engine>,
+    who: Authenticated,
     Asked(asked): Asked<Filter>,
 ) -> Result<Json<List<KeyRow>>, Problem> {
     let limit = rows(asked.limit)?;
-    Ok(List::all(engine.store().keys(&asked.prefix, engine.now(), limit).await?))
+    let found = engine.store().keys(&asked.prefix, engine.now(), limit).await?;
+    let scope = |row: &KeyRow| row.key.split('/').next().is_some_and(|scope| who.covers(scope));
+    Ok(List::seen(List::all(found), scope))
 }
 
 async fn one(
@@ -44,7 +71,7 @@ async fn one(
     Ok(Json(found.ok_or_else(missing)?))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Set {
     value: Value,
@@ -56,16 +83,16 @@ async fn set(
     who: Authenticated,
     Named(key): Named<String>,
     Body(asked): Body<Set>,
-) -> Result<StatusCode, Problem> {
+) -> Result<Done, Problem> {
     engine.set_key(who.actor(), &key, Some(asked.value), asked.ttl).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(Done)
 }
 
 async fn delete(
     State(engine): State<Engine>,
     who: Authenticated,
     Named(key): Named<String>,
-) -> Result<StatusCode, Problem> {
+) -> Result<Done, Problem> {
     engine.set_key(who.actor(), &key, None, None).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(Done)
 }

@@ -1,6 +1,7 @@
 //! The API's routes, one file a noun.
 
 mod actions;
+mod audit;
 mod events;
 mod executions;
 mod health;
@@ -9,23 +10,30 @@ mod packs;
 mod rules;
 mod sensors;
 mod stream;
+mod table;
 mod timers;
+mod tokens;
 mod triggers;
 
 use std::any::Any;
 
+pub(crate) use self::table::Operation;
 use axum::extract::DefaultBodyLimit;
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 use axum::{Json, Router, middleware};
 use model::ErrorKind;
+use schemars::JsonSchema;
 use serde::Serialize;
 use store::Position;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::trace::TraceLayer;
 
+use self::table::Table;
 use crate::App;
 use crate::auth::{Tokens, authenticate};
 use crate::extract::MAX_BODY;
+use crate::openapi;
 use crate::problem::Problem;
 
 /// Most rows that one answer holds, and how many it holds if nobody says.
@@ -33,7 +41,7 @@ const MAX_ROWS: usize = 1_000;
 const ROWS: usize = 50;
 
 /// An answer with a list.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct List<T> {
     items: Vec<T>,
     /// What `before` must be to get the rows after these; absent after the last one.
@@ -53,6 +61,12 @@ impl<T: Serialize> List<T> {
         let next = last.map(position);
         Json(Self { items, next })
     }
+
+    /// Without what is not for the asker to see. A page may be shorter then, and still not the last.
+    fn seen(Json(mut list): Json<Self>, sees: impl FnMut(&T) -> bool) -> Json<Self> {
+        list.items.retain(sees);
+        Json(list)
+    }
 }
 
 /// The number of rows that was asked for.
@@ -65,24 +79,16 @@ fn rows(asked: Option<usize>) -> Result<usize, Problem> {
 
 /// Everything that is reached at the API's address.
 pub(crate) fn router(app: App, tokens: Tokens) -> Router {
-    let nouns = Router::new()
-        .merge(actions::routes())
-        .merge(events::routes())
-        .merge(executions::routes())
-        .merge(health::routes())
-        .merge(keys::routes())
-        .merge(packs::routes())
-        .merge(rules::routes())
-        .merge(sensors::routes())
-        .merge(stream::routes())
-        .merge(timers::routes())
-        .merge(triggers::routes())
+    let (nouns, operations, schemas) = table(app.clone()).finish();
+    let nouns = nouns
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
         // Around the fallbacks too: without a token nobody learns what there is.
         .layer(middleware::from_fn_with_state(tokens, authenticate));
+    let description = openapi::document(&operations, schemas);
     Router::new()
         .nest("/api/v1", nouns)
+        .route("/openapi.json", get(async || Json(description)))
         .merge(health::probes())
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
@@ -90,6 +96,27 @@ pub(crate) fn router(app: App, tokens: Tokens) -> Router {
         .layer(CatchPanicLayer::custom(panicked))
         .layer(TraceLayer::new_for_http())
         .with_state(app)
+}
+
+/// Every route under `/api/v1`.
+fn table(app: App) -> Table {
+    let nouns: [fn(Table) -> Table; 13] = [
+        actions::routes,
+        audit::routes,
+        events::routes,
+        executions::routes,
+        health::routes,
+        keys::routes,
+        packs::routes,
+        rules::routes,
+        sensors::routes,
+        stream::routes,
+        timers::routes,
+        tokens::routes,
+        triggers::routes,
+    ];
+    let empty = Table::new(app, openapi::schemas());
+    nouns.into_iter().fold(empty, |table, routes| routes(table))
 }
 
 async fn unknown_path() -> Problem {

@@ -1,28 +1,48 @@
 //! `/packs`: which content is active, what is wrong with the files, reading them again.
 
+use axum::Json;
 use axum::extract::State;
-use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::http::Method;
 use engine::view::PackView;
 use engine::{AskError, Engine};
 use model::ErrorKind;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::List;
-use crate::App;
+use super::table::Table;
+use crate::access::{About, Access, Thing};
 use crate::auth::Authenticated;
 use crate::extract::Named;
 use crate::problem::Problem;
 
-pub(super) fn routes() -> Router<App> {
-    Router::new()
-        .route("/packs", get(list))
-        .route("/packs/{pack}", get(one))
-        .route("/reload", post(reload))
+pub(super) fn routes(table: Table) -> Table {
+    table
+        .on(
+            Method::GET,
+            "/packs",
+            Access::viewer(About::Many),
+            "Lists packs with what was found wrong with them.",
+            list,
+        )
+        .on(
+            Method::GET,
+            "/packs/{pack}",
+            Access::viewer(About::Thing(Thing::OfPack)),
+            "A pack.",
+            one,
+        )
+        .on(
+            Method::POST,
+            "/reload",
+            Access::operator(About::Installation),
+            "Reads the packs' files again.",
+            reload,
+        )
 }
 
-async fn list(State(engine): State<Engine>) -> Json<List<PackView>> {
-    List::all(engine.pack_views().await)
+async fn list(State(engine): State<Engine>, who: Authenticated) -> Json<List<PackView>> {
+    List::seen(List::all(engine.pack_views().await), |pack| who.covers(&pack.name))
 }
 
 async fn one(
@@ -34,7 +54,7 @@ async fn one(
     Ok(Json(found.ok_or_else(missing)?))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Reloaded {
     changed: bool,
 }

@@ -1,30 +1,59 @@
 //! `/rules`: list, look into, enable, disable, let the file decide again.
 
+use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::http::Method;
 use engine::Engine;
 use engine::view::RuleView;
 use model::RuleRef;
 
 use super::List;
-use crate::App;
+use super::table::Table;
+use crate::access::{About, Access, Thing};
+use crate::answer::Done;
 use crate::auth::Authenticated;
 use crate::extract::Named;
 use crate::problem::Problem;
 
-pub(super) fn routes() -> Router<App> {
-    Router::new()
-        .route("/rules", get(list))
-        .route("/rules/{rule}", get(one))
-        .route("/rules/{rule}/enable", post(enable))
-        .route("/rules/{rule}/disable", post(disable))
-        .route("/rules/{rule}/clear", post(clear))
+pub(super) fn routes(table: Table) -> Table {
+    table
+        .on(Method::GET, "/rules", Access::viewer(About::Many), "Lists rules.", list)
+        .on(
+            Method::GET,
+            "/rules/{rule}",
+            Access::viewer(About::Thing(Thing::OfPack)),
+            "A rule and its text.",
+            one,
+        )
+        .on(
+            Method::POST,
+            "/rules/{rule}/enable",
+            Access::operator(About::Thing(Thing::OfPack)),
+            "Enables a rule, whatever its file says.",
+            enable,
+        )
+        .on(
+            Method::POST,
+            "/rules/{rule}/disable",
+            Access::operator(About::Thing(Thing::OfPack)),
+            "Disables a rule, whatever its file says.",
+            disable,
+        )
+        .on(
+            Method::POST,
+            "/rules/{rule}/clear",
+            Access::operator(About::Thing(Thing::OfPack)),
+            "Lets the file of a rule decide again.",
+            clear,
+        )
 }
 
-async fn list(State(engine): State<Engine>) -> Result<Json<List<RuleView>>, Problem> {
-    Ok(List::all(engine.rules().await?))
+async fn list(
+    State(engine): State<Engine>,
+    who: Authenticated,
+) -> Result<Json<List<RuleView>>, Problem> {
+    let rules = List::all(engine.rules().await?);
+    Ok(List::seen(rules, |view| who.covers(view.rule.pack.as_str())))
 }
 
 async fn one(
@@ -38,7 +67,7 @@ async fn enable(
     State(engine): State<Engine>,
     who: Authenticated,
     Named(rule): Named<RuleRef>,
-) -> Result<StatusCode, Problem> {
+) -> Result<Done, Problem> {
     switch(&engine, &who, &rule, Some(true)).await
 }
 
@@ -46,7 +75,7 @@ async fn disable(
     State(engine): State<Engine>,
     who: Authenticated,
     Named(rule): Named<RuleRef>,
-) -> Result<StatusCode, Problem> {
+) -> Result<Done, Problem> {
     switch(&engine, &who, &rule, Some(false)).await
 }
 
@@ -54,7 +83,7 @@ async fn clear(
     State(engine): State<Engine>,
     who: Authenticated,
     Named(rule): Named<RuleRef>,
-) -> Result<StatusCode, Problem> {
+) -> Result<Done, Problem> {
     switch(&engine, &who, &rule, None).await
 }
 
@@ -63,7 +92,7 @@ async fn switch(
     who: &Authenticated,
     rule: &RuleRef,
     enabled: Option<bool>,
-) -> Result<StatusCode, Problem> {
+) -> Result<Done, Problem> {
     engine.switch_rule(who.actor(), rule, enabled).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(Done)
 }

@@ -9,21 +9,27 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::response::Sse;
+use axum::http::Method;
 use axum::response::sse::{Event, KeepAlive};
-use axum::routing::get;
+use axum::response::{IntoResponse, Response, Sse};
 use engine::Engine;
 use futures::StreamExt;
-use futures::stream;
-use model::{Actor, Stream, Timestamp, Value, Version};
+use futures::stream::{self, BoxStream};
+use model::{Actor, Role, Stream, Timestamp, Value, Version};
+use schemars::{JsonSchema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use store::{Position, Recorded, StoreError};
 
+use super::table::Table;
 use crate::App;
+use crate::access::{About, Access};
+use crate::auth::Authenticated;
+use crate::describe::{Output, Signature};
 use crate::extract::Asked;
+use crate::owners;
 use crate::problem::Problem;
 
 /// Facts read at once: of 16 MiB at most, and mostly of a few hundred KiB.
@@ -31,11 +37,17 @@ const PAGE: usize = 256;
 /// Shorter than the idle limits of common proxies.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-pub(super) fn routes() -> Router<App> {
-    Router::new().route("/stream", get(follow))
+pub(super) fn routes(table: Table) -> Table {
+    table.on(
+        Method::GET,
+        "/stream",
+        Access::viewer(About::Many),
+        "Facts as they are stored: server-sent events.",
+        follow,
+    )
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct From {
     after: Option<Position>,
@@ -43,10 +55,12 @@ struct From {
 }
 
 async fn follow(
-    State(engine): State<Engine>,
+    State(app): State<App>,
+    who: Authenticated,
     Asked(asked): Asked<From>,
     headers: HeaderMap,
-) -> Result<Sse<impl futures::Stream<Item = Result<Event, Infallible>>>, Problem> {
+) -> Result<Live, Problem> {
+    let engine = app.engine.clone();
     let after = match (last_event_id(&headers)?.or(asked.after), &asked.stream) {
         (Some(position), _) => position,
         (None, Some(_)) => Position(0),
@@ -55,9 +69,42 @@ async fn follow(
     let stopping = engine.stopping();
     let reader =
         Reader { engine, after, only: asked.stream, version: Version::NONE, read: VecDeque::new() };
-    let facts = stream::unfold(reader, Reader::next).map(|recorded| Ok(message(&recorded)));
-    let facts = facts.take_until(stopping.cancelled_owned());
-    Ok(Sse::new(facts).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+    let facts = stream::unfold(reader, Reader::next).filter_map(move |recorded| {
+        let (app, who) = (app.clone(), who.clone());
+        async move { sees(&app, &who, &recorded.stream).await.then(|| Ok(message(&recorded))) }
+    });
+    let facts = facts.take_until(stopping.cancelled_owned()).boxed();
+    Ok(Live(Sse::new(facts)))
+}
+
+/// Messages as they come.
+struct Live(Sse<BoxStream<'static, Result<Event, Infallible>>>);
+
+impl IntoResponse for Live {
+    fn into_response(self) -> Response {
+        self.0.keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
+    }
+}
+
+impl Output for Live {
+    fn describe(signature: &mut Signature, _: &mut SchemaGenerator) {
+        let content = json!({ "text/event-stream": { "schema": { "type": "string" } } });
+        let description = "Messages, each with the position of its fact as its id.";
+        let answer = json!({ "description": description, "content": content });
+        signature.answers.insert("200".to_owned(), answer);
+    }
+}
+
+/// Whether the token covers what a fact is about.
+async fn sees(app: &App, who: &Authenticated, stream: &Stream) -> bool {
+    match stream {
+        Stream::Token(_) => who.grant.is_whole() && who.grant.role == Role::Admin,
+        _ if who.grant.is_whole() => true,
+        _ => {
+            let owners = owners::of_stream(app, stream).await.unwrap_or_default();
+            owners.iter().any(|pack| who.covers(pack))
+        }
+    }
 }
 
 /// What a client saw last; it wins over the address, which stays the same when a client returns.
@@ -94,7 +141,7 @@ fn message(recorded: &Recorded) -> Event {
 }
 
 /// The fact without the name that stands around it.
-fn content(recorded: &Recorded) -> Value {
+pub(super) fn content(recorded: &Recorded) -> Value {
     match serde_json::to_value(&recorded.fact) {
         Ok(Value::Object(named)) => named.into_iter().next().map_or(Value::Null, |(_, fact)| fact),
         _ => Value::Null,

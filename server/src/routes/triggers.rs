@@ -1,23 +1,40 @@
 //! `/triggers`: the event types that rules can name.
 
+use axum::Json;
 use axum::extract::State;
-use axum::routing::get;
-use axum::{Json, Router};
+use axum::http::Method;
 use engine::Engine;
 use engine::view::TriggerView;
 use model::TriggerType;
 
 use super::List;
-use crate::App;
+use super::table::Table;
+use crate::access::{About, Access, Thing};
+use crate::auth::Authenticated;
 use crate::extract::Named;
 use crate::problem::Problem;
 
-pub(super) fn routes() -> Router<App> {
-    Router::new().route("/triggers", get(list)).route("/triggers/{type}", get(one))
+pub(super) fn routes(table: Table) -> Table {
+    table
+        .on(
+            Method::GET,
+            "/triggers",
+            Access::viewer(About::Many),
+            "Lists the event types that rules can name.",
+            list,
+        )
+        .on(
+            Method::GET,
+            "/triggers/{type}",
+            Access::viewer(About::Thing(Thing::OfPack)),
+            "An event type with its schemas.",
+            one,
+        )
 }
 
-async fn list(State(engine): State<Engine>) -> Json<List<TriggerView>> {
-    List::all(engine.triggers())
+async fn list(State(engine): State<Engine>, who: Authenticated) -> Json<List<TriggerView>> {
+    let sees = |pack: &str| !engine.has_pack(pack) || who.covers(pack);
+    List::seen(List::all(engine.triggers()), |view| sees(view.kind.pack()))
 }
 
 async fn one(

@@ -207,7 +207,7 @@ pub(super) fn latest_named<T>(
     Ok(rows.next()?.map(fact).transpose()?.as_ref().and_then(pick))
 }
 
-fn recorded(row: &Row<'_>, stream: Stream) -> Result<Recorded, StoreError> {
+pub(super) fn recorded(row: &Row<'_>, stream: Stream) -> Result<Recorded, StoreError> {
     Ok(Recorded {
         position: values::position(row, "position")?,
         stream,

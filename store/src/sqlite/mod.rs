@@ -8,6 +8,7 @@
 //!    blobs/ab/…     large values, named by their hash
 //! ```
 
+mod audit;
 mod before;
 mod blobs;
 mod error;
@@ -51,8 +52,8 @@ use self::readers::Readers;
 use self::writer::{Request, Writer};
 use crate::batch::Prepared;
 use crate::port::{
-    Answer, Appended, Batch, EventFilter, EventRow, ExecutionFilter, ExecutionRow, KeyRow,
-    Position, Recorded, RuleCount, Store, StoreError, Unfinished,
+    Answer, Appended, AuditFilter, Batch, EventFilter, EventRow, ExecutionFilter, ExecutionRow,
+    KeyRow, Position, Recorded, RuleCount, Store, StoreError, TokenRow, Unfinished,
 };
 use crate::projection;
 
@@ -307,6 +308,18 @@ impl Store for Sqlite {
             let named = (&Stream::Installation, "InstallationNamed");
             log::latest_named(connection, named, projection::installation_name)
         })
+    }
+
+    fn tokens(&self) -> Answer<'_, BTreeMap<Name, TokenRow>> {
+        self.query(|connection| {
+            let tokens = log::latest_of(connection, "token/", usize::MAX, projection::token)?;
+            Ok(tokens.into_iter().collect())
+        })
+    }
+
+    fn audit<'a>(&'a self, filter: &'a AuditFilter) -> Answer<'a, Vec<Recorded>> {
+        let filter = filter.clone();
+        self.query(move |connection| audit::list(connection, &filter))
     }
 
     fn rule_counts(&self) -> Answer<'_, BTreeMap<RuleRef, RuleCount>> {

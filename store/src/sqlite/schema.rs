@@ -10,7 +10,10 @@ use super::error::OpenError;
 
 /// The migrations in order; a file's `user_version` says how many it has had. One that was
 /// released is never changed: what comes later is another file.
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_log_and_projection.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("migrations/0001_log_and_projection.sql"),
+    include_str!("migrations/0002_audit.sql"),
+];
 
 /// Version 3.51.3: those before can corrupt a database when its write-ahead log starts over.
 const OLDEST_LIBRARY: i32 = 3_051_003;

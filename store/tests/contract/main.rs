@@ -25,6 +25,7 @@ macro_rules! contract {
     };
 }
 
+mod access;
 mod appending;
 mod events;
 mod executions;

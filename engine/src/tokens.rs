@@ -1,0 +1,159 @@
+//! API tokens: made, looked up, revoked. The token itself is told once and never stored.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use model::access::TokenCreated;
+use model::{Actor, BatchId, Duration, Fact, Grant, Hash, Name, Stream, Timestamp, Version};
+use store::{Appended, AuditFilter, Batch, Recorded, Store, StoreError, TokenRow, Write};
+
+use crate::ask::AskError;
+use crate::engine::Engine;
+use crate::random;
+use crate::view::{MadeToken, TokenView};
+
+/// The name under which the token in the state folder acts; no other token can have it.
+pub const ADMIN: &str = "admin";
+
+/// What every token begins with, so that a scanner finds one that leaked.
+const PREFIX: &str = "tripline_";
+
+/// The tokens that there are, as the store last told.
+#[derive(Debug)]
+pub(crate) struct Tokens(ArcSwap<BTreeMap<Name, TokenRow>>);
+
+impl Tokens {
+    pub(crate) async fn load(store: &dyn Store) -> Result<Self, StoreError> {
+        Ok(Self(ArcSwap::from_pointee(store.tokens().await?)))
+    }
+
+    async fn reload(&self, store: &dyn Store) -> Result<(), StoreError> {
+        self.0.store(Arc::new(store.tokens().await?));
+        Ok(())
+    }
+}
+
+/// A token that somebody showed, found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Holder {
+    /// It opens the API.
+    Known {
+        /// Its name.
+        name: Name,
+        /// What it allows.
+        grant: Grant,
+    },
+    /// It did, until it was revoked.
+    Revoked(Timestamp),
+    /// It did, until then.
+    Expired(Timestamp),
+}
+
+impl Engine {
+    /// Whose token has this hash. Hashes of random tokens tell nothing by the time a look-up takes.
+    pub fn holder(&self, hash: Hash) -> Option<Holder> {
+        let tokens = self.core.tokens.0.load();
+        let (name, row) = tokens.iter().find(|(_, row)| row.hash == hash)?;
+        Some(match (&row.grant, row.expires_at) {
+            (None, _) => Holder::Revoked(row.at),
+            (_, Some(end)) if end <= self.now() => Holder::Expired(end),
+            (Some(grant), _) => Holder::Known { name: name.clone(), grant: grant.clone() },
+        })
+    }
+
+    /// Every token, by name.
+    pub fn tokens(&self) -> Vec<TokenView> {
+        let (tokens, now) = (self.core.tokens.0.load(), self.now());
+        tokens.iter().map(|(name, row)| token_view(name, row, now)).collect()
+    }
+
+    /// Makes a token. One that was revoked leaves its name free.
+    pub async fn create_token(
+        &self,
+        actor: Actor,
+        name: Name,
+        grant: Grant,
+        ttl: Option<Duration>,
+    ) -> Result<MadeToken, AskError> {
+        let stream = Stream::Token(name.clone());
+        let (facts, version) = self.core.store.read(&stream, Version::NONE).await?;
+        let lives = matches!(facts.last().map(|last| &last.fact), Some(Fact::TokenCreated(_)));
+        if lives || name.as_str() == ADMIN {
+            return Err(AskError::Conflict(format!(
+                "there is a token `{name}`: revoke it first, or take another name"
+            )));
+        }
+        let (token, at) = (format!("{PREFIX}{}", random::secret()), self.now());
+        let expires_at = ttl.map(|ttl| ttl.after(at));
+        let hash = Hash::of(token.as_bytes());
+        let fact = Fact::TokenCreated(TokenCreated { hash, grant, expires_at, at });
+        self.put_token(actor, stream, version, fact).await?;
+        Ok(MadeToken { name, token, expires_at })
+    }
+
+    /// Ends a token at once.
+    pub async fn revoke_token(&self, actor: Actor, name: &Name) -> Result<(), AskError> {
+        let stream = Stream::Token(name.clone());
+        let (facts, version) = self.core.store.read(&stream, Version::NONE).await?;
+        let Some(Fact::TokenCreated(TokenCreated { hash, .. })) =
+            facts.into_iter().last().map(|last| last.fact)
+        else {
+            return Err(self.no_token(name));
+        };
+        let fact = Fact::TokenRevoked { hash, at: self.now() };
+        self.put_token(actor, stream, version, fact).await
+    }
+
+    fn no_token(&self, name: &Name) -> AskError {
+        if name.as_str() == ADMIN {
+            let why = "the token `admin` lies in the state folder: delete `admin.token` and start \
+                       the server again for a new one";
+            return AskError::Conflict(why.to_owned());
+        }
+        let living = self.tokens().into_iter().filter(|token| token.state != "revoked");
+        let known: Vec<String> = living.map(|token| token.name.to_string()).collect();
+        AskError::unknown("token", name.as_str(), known.iter().map(String::as_str))
+    }
+
+    async fn put_token(
+        &self,
+        actor: Actor,
+        stream: Stream,
+        expected: Version,
+        fact: Fact,
+    ) -> Result<(), AskError> {
+        let batch = Batch {
+            id: BatchId::new(format!("token/{}", random::name())),
+            actor,
+            at: self.now(),
+            writes: vec![Write { stream, expected: Some(expected), facts: vec![fact] }],
+        };
+        let appended = self.core.impatient(self.core.append(batch)).await?;
+        if let Appended::Conflict { stream, .. } = appended {
+            return Err(AskError::Conflict(format!("somebody else changed {stream} just now")));
+        }
+        Ok(self.core.tokens.reload(&*self.core.store).await?)
+    }
+
+    /// What people and programs did, newest first.
+    pub async fn audit(&self, filter: &AuditFilter) -> Result<Vec<Recorded>, AskError> {
+        Ok(self.core.store.audit(filter).await?)
+    }
+}
+
+fn token_view(name: &Name, row: &TokenRow, now: Timestamp) -> TokenView {
+    let expired = row.expires_at.is_some_and(|end| end <= now);
+    TokenView {
+        name: name.clone(),
+        state: match (&row.grant, expired) {
+            (None, _) => "revoked",
+            (_, true) => "expired",
+            _ => "active",
+        },
+        role: row.grant.as_ref().map(|grant| grant.role),
+        packs: row.grant.as_ref().map(|grant| grant.packs.clone()).unwrap_or_default(),
+        expires_at: row.expires_at,
+        at: row.at,
+    }
+}

@@ -1,0 +1,212 @@
+//! Who may do what through the API: roles, and the packs they hold for.
+
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Hash, Timestamp};
+
+/// How much a token allows; each role includes those before it.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Looks at everything but secrets, and changes nothing.
+    Viewer,
+    /// Starts and ends work, answers for it, switches rules, writes the datastore.
+    Operator,
+    /// Hands out tokens, reads the audit, keeps secrets and the installation.
+    Admin,
+}
+
+/// A role that does not exist.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no role: expected viewer, operator or admin")]
+pub struct BadRole(String);
+
+impl Role {
+    /// Every role, from the least to the most.
+    pub const ALL: [Self; 3] = [Self::Viewer, Self::Operator, Self::Admin];
+
+    /// The role as text.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Role {
+    type Err = BadRole;
+
+    fn from_str(text: &str) -> Result<Self, BadRole> {
+        let found = Self::ALL.into_iter().find(|role| role.as_str() == text);
+        found.ok_or_else(|| BadRole(text.to_owned()))
+    }
+}
+
+/// A pattern over the names of packs: `*` stands for any run of characters.
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema, Serialize, Deserialize,
+)]
+#[serde(try_from = "String", into = "String")]
+pub struct PackPattern(String);
+
+/// A text that is no such pattern.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no pattern of pack names: expected a-z, 0-9, `_` and `*`, such as `team_*`")]
+pub struct BadPackPattern(String);
+
+impl PackPattern {
+    /// Whether the pack of this name is meant.
+    pub fn covers(&self, pack: &str) -> bool {
+        let mut parts = self.0.split('*');
+        // There is always a first part: splitting an empty text gives one.
+        let Some(mut rest) = parts.next().and_then(|first| pack.strip_prefix(first)) else {
+            return false;
+        };
+        let mut parts = parts.peekable();
+        if parts.peek().is_none() {
+            return rest.is_empty();
+        }
+        while let Some(part) = parts.next() {
+            if parts.peek().is_none() {
+                return rest.ends_with(part);
+            }
+            match rest.find(part) {
+                Some(at) => rest = &rest[at + part.len()..],
+                None => return false,
+            }
+        }
+        true
+    }
+}
+
+impl FromStr for PackPattern {
+    type Err = BadPackPattern;
+
+    fn from_str(text: &str) -> Result<Self, BadPackPattern> {
+        let fits = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'*');
+        if !text.is_empty() && text.bytes().all(fits) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(BadPackPattern(text.to_owned()))
+        }
+    }
+}
+
+impl fmt::Display for PackPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for PackPattern {
+    type Error = BadPackPattern;
+
+    fn try_from(text: String) -> Result<Self, BadPackPattern> {
+        text.parse()
+    }
+}
+
+impl From<PackPattern> for String {
+    fn from(pattern: PackPattern) -> Self {
+        pattern.0
+    }
+}
+
+/// What a token allows.
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+pub struct Grant {
+    /// How much.
+    pub role: Role,
+    /// Of which packs; empty: of the whole installation.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub packs: Vec<PackPattern>,
+}
+
+impl Grant {
+    /// Everything.
+    pub const ADMIN: Self = Self { role: Role::Admin, packs: Vec::new() };
+
+    /// Whether it holds for the whole installation.
+    pub fn is_whole(&self) -> bool {
+        self.packs.is_empty()
+    }
+
+    /// Whether it holds for what belongs to `pack`.
+    pub fn covers(&self, pack: &str) -> bool {
+        self.is_whole() || self.packs.iter().any(|pattern| pattern.covers(pack))
+    }
+}
+
+/// An API token as it is stored: never the token itself.
+///
+/// The hash is a plain SHA-256. A token is 256 random bits, so there is nothing to guess that a
+/// slow hash would protect, and every request is checked against it.
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+pub struct TokenCreated {
+    /// The SHA-256 of the token.
+    pub hash: Hash,
+    /// What it allows.
+    pub grant: Grant,
+    /// When it ceases to.
+    pub expires_at: Option<Timestamp>,
+    /// When it was made.
+    pub at: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_covers_whole_names() {
+        for (pattern, covered, not) in [
+            ("databases", &["databases"][..], &["databases2", "my_databases", ""][..]),
+            ("team_*", &["team_a", "team_"], &["team", "a_team_a"]),
+            ("*_prod", &["a_prod", "_prod"], &["prod", "a_prod2"]),
+            ("a*b*c", &["abc", "a1b2c", "abbc"], &["ab", "acb", "abcd"]),
+            ("*", &["anything", ""], &[]),
+        ] {
+            let parsed: PackPattern = pattern.parse().unwrap();
+            for name in covered {
+                assert!(parsed.covers(name), "{pattern} covers {name}");
+            }
+            for name in not {
+                assert!(!parsed.covers(name), "{pattern} does not cover {name}");
+            }
+        }
+        assert!("Team".parse::<PackPattern>().is_err());
+    }
+
+    #[test]
+    fn a_role_includes_those_before_it() {
+        assert!(Role::Admin > Role::Operator && Role::Operator > Role::Viewer);
+        for role in Role::ALL {
+            assert_eq!(role.as_str().parse(), Ok(role));
+        }
+        assert_eq!(
+            "root".parse::<Role>().unwrap_err().to_string(),
+            "`root` is no role: expected viewer, operator or admin"
+        );
+    }
+
+    #[test]
+    fn a_grant_without_packs_covers_all() {
+        assert!(Grant::ADMIN.covers("anything"));
+        let limited = Grant { role: Role::Admin, packs: vec!["team_*".parse().unwrap()] };
+        assert!(limited.covers("team_a") && !limited.covers("core"));
+    }
+}

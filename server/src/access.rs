@@ -1,0 +1,147 @@
+//! What a route asks of who calls it: declared with the route, checked in one place.
+//!
+//! A token has a role, and may be limited to packs. A route says which role it takes and what it is
+//! about; whatever the path names belongs to a pack, and the token must cover that pack.
+
+use axum::extract::{Path, Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use model::{ErrorKind, Role};
+
+use crate::App;
+use crate::auth::Authenticated;
+use crate::owners;
+use crate::problem::Problem;
+
+/// What a route asks of who calls it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Access {
+    /// The least role.
+    pub(crate) role: Role,
+    /// What it is about.
+    pub(crate) about: About,
+}
+
+/// What a route is about, by which a token that is limited to packs is let in or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum About {
+    /// Nothing that belongs to a pack.
+    Nothing,
+    /// Many things: the route leaves out what the token does not cover.
+    Many,
+    /// What the body names: the route asks whether the token covers it.
+    Body,
+    /// The installation: tokens that are limited to packs are refused.
+    Installation,
+    /// The thing that the path names.
+    Thing(Thing),
+}
+
+/// A thing that a path names, and that belongs to a pack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Thing {
+    /// A pack, or what is addressed below one (`pack.name`, `pack/name`).
+    OfPack,
+    /// A datastore entry: `<pack>/<name>`.
+    Key,
+    Execution,
+    Event,
+    Sensor,
+}
+
+impl Access {
+    pub(crate) const fn viewer(about: About) -> Self {
+        Self { role: Role::Viewer, about }
+    }
+
+    pub(crate) const fn operator(about: About) -> Self {
+        Self { role: Role::Operator, about }
+    }
+
+    /// Administration concerns the installation as a whole.
+    pub(crate) const fn admin() -> Self {
+        Self { role: Role::Admin, about: About::Installation }
+    }
+}
+
+impl About {
+    /// What the documentation of the API calls it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Many => "many",
+            Self::Body => "body",
+            Self::Installation => "installation",
+            Self::Thing(_) => "path",
+        }
+    }
+}
+
+/// Lets a request pass whose token has the role and covers what the route is about.
+pub(crate) async fn guard(
+    State((app, access)): State<(App, Access)>,
+    who: Authenticated,
+    path: Option<Path<String>>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    who.must_be(access.role)?;
+    match (access.about, path) {
+        (About::Installation, _) => who.must_be_whole()?,
+        (About::Thing(thing), Some(Path(id))) if !who.grant.is_whole() => {
+            let owners = owners::of(&app, thing, &id).await?;
+            // What does not exist belongs to nobody, and the route says that it does not exist.
+            if !owners.is_empty() && !owners.iter().any(|pack| who.covers(pack)) {
+                return Err(who.beyond(&format!("`{id}` belongs to {}", told(&owners))));
+            }
+        }
+        _ => {}
+    }
+    Ok(next.run(request).await)
+}
+
+fn told(owners: &[String]) -> String {
+    let quoted: Vec<_> = owners.iter().map(|pack| format!("`{pack}`")).collect();
+    quoted.join(", ")
+}
+
+impl Authenticated {
+    fn must_be(&self, role: Role) -> Result<(), Problem> {
+        if self.grant.role >= role {
+            return Ok(());
+        }
+        let (name, has) = (&self.token_name, self.grant.role);
+        let detail = format!("this takes the role {role}; the token `{name}` has the role {has}");
+        Err(Problem::new(ErrorKind::Denied, detail).with_hint(
+            "ask an admin of this installation for `tripline token create NAME --role …`",
+        ))
+    }
+
+    fn must_be_whole(&self) -> Result<(), Problem> {
+        if self.grant.is_whole() {
+            return Ok(());
+        }
+        Err(self.beyond("this concerns the whole installation"))
+    }
+
+    /// Whether the token holds for what belongs to `pack`.
+    pub(crate) fn covers(&self, pack: &str) -> bool {
+        self.grant.covers(pack)
+    }
+
+    /// Refuses what belongs to a pack that the token does not cover.
+    pub(crate) fn must_cover(&self, what: &str, pack: &str) -> Result<(), Problem> {
+        if self.covers(pack) {
+            return Ok(());
+        }
+        Err(self.beyond(&format!("`{what}` belongs to `{pack}`")))
+    }
+
+    fn beyond(&self, what: &str) -> Problem {
+        let packs: Vec<_> = self.grant.packs.iter().map(|pack| format!("`{pack}`")).collect();
+        let detail =
+            format!("{what}; the token `{}` is limited to {}", self.token_name, packs.join(", "));
+        Problem::new(ErrorKind::Denied, detail)
+            .with_hint("use a token that covers it: `tripline token list` shows what each covers")
+    }
+}

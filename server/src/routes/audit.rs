@@ -1,0 +1,72 @@
+//! `/audit`: what people and programs did.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::Method;
+use engine::Engine;
+use model::{Actor, Stream, Timestamp, Value};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use store::{AuditFilter, Position, Recorded};
+
+use super::table::Table;
+use super::{List, rows};
+use crate::access::Access;
+use crate::extract::Asked;
+use crate::problem::Problem;
+
+pub(super) fn routes(table: Table) -> Table {
+    let summary = "Lists what people and programs did, newest first.";
+    table.on(Method::GET, "/audit", Access::admin(), summary, list)
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Filter {
+    /// The token's name.
+    token: Option<String>,
+    /// The fact's name, such as `CancelRequested`.
+    name: Option<String>,
+    since: Option<Timestamp>,
+    before: Option<Position>,
+    limit: Option<usize>,
+}
+
+/// A fact behind which there is somebody.
+#[derive(Serialize, JsonSchema)]
+struct Deed {
+    position: Position,
+    at: Timestamp,
+    actor: Actor,
+    /// The fact's name.
+    name: &'static str,
+    /// What it is about.
+    stream: Stream,
+    fact: Value,
+}
+
+async fn list(
+    State(engine): State<Engine>,
+    Asked(asked): Asked<Filter>,
+) -> Result<Json<List<Deed>>, Problem> {
+    let filter = AuditFilter {
+        actor: asked.token.as_deref().map(Actor::token),
+        name: asked.name,
+        since: asked.since,
+        before: asked.before,
+        limit: rows(asked.limit)?,
+    };
+    let found: Vec<_> = engine.audit(&filter).await?.into_iter().map(deed).collect();
+    Ok(List::page(found, filter.limit, |deed| deed.position))
+}
+
+fn deed(recorded: Recorded) -> Deed {
+    Deed {
+        name: recorded.fact.name(),
+        fact: super::stream::content(&recorded),
+        position: recorded.position,
+        at: recorded.at,
+        actor: recorded.actor,
+        stream: recorded.stream,
+    }
+}

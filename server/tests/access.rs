@@ -1,0 +1,317 @@
+//! Who may do what: every route, by every role, for every scope.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::fmt::Write as _;
+
+use expect_test::expect;
+use reqwest::Method;
+use serde_json::{Value, json};
+use support::{Answer, Served, send};
+
+/// Tokens of each role: for the whole installation, for the pack that everything here belongs to,
+/// and for another one.
+const SCOPES: [(&str, &[&str]); 3] = [("all", &[]), ("shop", &["sh*"]), ("other", &["other"])];
+const ROLES: [&str; 3] = ["viewer", "operator", "admin"];
+
+struct Tokens(Vec<String>);
+
+impl Tokens {
+    async fn make(served: &Served) -> Self {
+        let mut made = Vec::new();
+        for role in ROLES {
+            for (scope, packs) in SCOPES {
+                let name = format!("{role}_{scope}");
+                let body = json!({ "name": name, "role": role, "packs": packs });
+                let answer = served.post("/api/v1/tokens", body).await;
+                assert_eq!(answer.status, 201, "{}", answer.text);
+                made.push(answer.json()["token"].as_str().unwrap().to_owned());
+            }
+        }
+        Self(made)
+    }
+
+    fn of(&self, role: &str, scope: &str) -> &str {
+        let role = ROLES.iter().position(|known| *known == role).unwrap();
+        let scope = SCOPES.iter().position(|(known, _)| *known == scope).unwrap();
+        &self.0[role * SCOPES.len() + scope]
+    }
+}
+
+/// The operations that the API's description lists.
+async fn operations(served: &Served) -> Vec<(Method, String)> {
+    let document = served.get("/openapi.json").await.json();
+    let paths = document["paths"].as_object().unwrap().clone();
+    let operations = paths.into_iter().flat_map(|(path, methods)| {
+        let methods: Vec<_> = methods.as_object().unwrap().keys().cloned().collect();
+        methods
+            .into_iter()
+            .map(move |method| (method.to_uppercase().parse().unwrap(), path.clone()))
+    });
+    operations.collect()
+}
+
+/// A request that would work, had the sender the right to it.
+struct Samples {
+    execution: String,
+    event: String,
+}
+
+impl Samples {
+    async fn make(served: &Served) -> Self {
+        let execution = served.order("bike").await;
+        served.ended(&execution).await;
+        let events = served.get("/api/v1/events?type=shop.ordered").await.json();
+        let event = events["items"][0]["key"].as_str().unwrap().to_owned();
+        let key = served.request(Method::PUT, "/api/v1/keys/shop%2Flast");
+        let set = send(key.bearer_auth(served.token()).json(&json!({ "value": 1 }))).await;
+        assert_eq!(set.status, 204, "{}", set.text);
+        Self { execution, event }
+    }
+
+    fn path(&self, template: &str) -> String {
+        let filled = [
+            ("{event}", self.event.as_str()),
+            ("{key}", "shop%2Flast"),
+            ("{pack}", "shop"),
+            ("{rule}", "shop.ship"),
+            ("{action}", "shop.ship"),
+            ("{type}", "shop.ordered"),
+            ("{name}", "nobody"),
+            ("{id}", if template.contains("/sensors/") { "shop%2Fhook" } else { &self.execution }),
+        ];
+        let path = filled
+            .iter()
+            .fold(template.to_owned(), |path, (name, value)| path.replace(name, value));
+        assert!(!path.contains('{'), "{template}: say here what its object is");
+        path
+    }
+
+    fn body(method: &Method, template: &str) -> Value {
+        match (method.as_str(), template.trim_start_matches("/api/v1/")) {
+            ("POST", "executions") => {
+                json!({ "action": "shop.ship", "parameters": { "item": "a" } })
+            }
+            ("POST", "events") => json!({ "type": "shop.ordered", "data": { "item": "b" } }),
+            ("PUT", "keys/{key}") => json!({ "value": 2 }),
+            ("POST", "tokens") => json!({ "name": "admin", "role": "viewer" }),
+            _ => json!({}),
+        }
+    }
+}
+
+async fn ask(served: &Served, method: &Method, path: &str, body: &Value, token: &str) -> u16 {
+    let request = served.request(method.clone(), path).bearer_auth(token).json(body);
+    // Only the status is of interest: a live stream has no end.
+    request.send().await.unwrap().status().as_u16()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_route_lets_in_exactly_the_roles_and_scopes_it_names() {
+    let served = Served::start().await;
+    let (tokens, samples) = (Tokens::make(&served).await, Samples::make(&served).await);
+    let mut table = format!("{:44}{}\n", "", ROLES.map(|role| format!("{role:12}")).concat());
+    for (method, template) in operations(&served).await {
+        let (path, body) = (samples.path(&template), Samples::body(&method, &template));
+        assert_eq!(ask(&served, &method, &path, &body, "nobody's").await, 401, "{method} {path}");
+        let row = format!("{method} {}", template.trim_start_matches("/api/v1"));
+        let _ = write!(table, "{row:44}");
+        for role in ROLES {
+            let mut seen = String::new();
+            for (scope, _) in SCOPES {
+                let token = tokens.of(role, scope);
+                let status = ask(&served, &method, &path, &body, token).await;
+                assert!(status < 500 && status != 401, "{method} {path}: {status}");
+                seen.push_str(if status == 403 { "- " } else { &scope[..1] });
+                seen.push(' ');
+            }
+            let _ = write!(table, "{:12}", seen.replace("- ", "-"));
+        }
+        table = format!("{}\n", table.trim_end());
+    }
+    // a: all packs, s: the pack of the thing, o: another pack.
+    expect![[r#"
+                                                    viewer      operator    admin       
+        GET /actions                                a s o       a s o       a s o
+        GET /actions/{action}                       a s -       a s -       a s -
+        GET /audit                                  - - -       - - -       a - -
+        GET /events                                 a s o       a s o       a s o
+        POST /events                                - - -       a s -       a s -
+        GET /events/{event}                         a s -       a s -       a s -
+        GET /events/{event}/explain                 a s -       a s -       a s -
+        POST /events/{event}/reemit                 - - -       a s -       a s -
+        GET /executions                             a s o       a s o       a s o
+        POST /executions                            - - -       a s -       a s -
+        GET /executions/{id}                        a s -       a s -       a s -
+        POST /executions/{id}/cancel                - - -       a s -       a s -
+        GET /executions/{id}/logs                   a s -       a s -       a s -
+        POST /executions/{id}/resolve               - - -       a s -       a s -
+        GET /health                                 a s o       a s o       a s o
+        GET /keys                                   a s o       a s o       a s o
+        DELETE /keys/{key}                          - - -       a s -       a s -
+        GET /keys/{key}                             a s -       a s -       a s -
+        PUT /keys/{key}                             - - -       a s -       a s -
+        GET /packs                                  a s o       a s o       a s o
+        GET /packs/{pack}                           a s -       a s -       a s -
+        POST /reload                                - - -       a - -       a - -
+        GET /rules                                  a s o       a s o       a s o
+        GET /rules/{rule}                           a s -       a s -       a s -
+        POST /rules/{rule}/clear                    - - -       a s -       a s -
+        POST /rules/{rule}/disable                  - - -       a s -       a s -
+        POST /rules/{rule}/enable                   - - -       a s -       a s -
+        GET /sensors                                a s o       a s o       a s o
+        GET /sensors/{id}                           a s -       a s -       a s -
+        POST /sensors/{id}/restart                  - - -       a s -       a s -
+        GET /stream                                 a s o       a s o       a s o
+        GET /timers                                 a s o       a s o       a s o
+        GET /tokens                                 - - -       - - -       a - -
+        POST /tokens                                - - -       - - -       a - -
+        DELETE /tokens/{name}                       - - -       - - -       a - -
+        GET /triggers                               a s o       a s o       a s o
+        GET /triggers/{type}                        a s -       a s -       a s -
+    "#]]
+    .assert_eq(&table);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn listings_leave_out_what_a_token_does_not_cover() {
+    let served = Served::start().await;
+    let (tokens, _) = (Tokens::make(&served).await, Samples::make(&served).await);
+    for noun in ["executions", "events", "rules", "packs", "sensors", "keys"] {
+        for (scope, some) in [("all", true), ("shop", true), ("other", false)] {
+            let request = served.request(Method::GET, &format!("/api/v1/{noun}"));
+            let listed = send(request.bearer_auth(tokens.of("viewer", scope))).await.json();
+            assert_eq!(!listed["items"].as_array().unwrap().is_empty(), some, "{noun} for {scope}");
+        }
+    }
+    let actions = served.request(Method::GET, "/api/v1/actions");
+    let listed = send(actions.bearer_auth(tokens.of("viewer", "other"))).await.json();
+    let listed: Vec<_> = listed["items"].as_array().unwrap().iter().collect();
+    assert!(listed.iter().any(|action| action["action"] == "core.echo"), "what is built in");
+    assert!(listed.iter().all(|action| action["action"] != "shop.ship"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_live_stream_tells_a_limited_token_of_its_packs_only() {
+    let served = Served::start().await;
+    let tokens = Tokens::make(&served).await;
+    let open = |token: String| {
+        support::Stream::open(
+            served.request(Method::GET, "/api/v1/stream?after=0").bearer_auth(token),
+        )
+    };
+    let shop = tokens.of("viewer", "shop").to_owned();
+    served.order("bike").await;
+    let mut stream = open(shop).await;
+    for message in stream.until("ExecutionFinished").await {
+        let stream = message["stream"].as_str().unwrap();
+        assert!(!stream.starts_with("token/") && stream != "installation", "{message}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_was_revoked_or_has_expired_says_so() {
+    let served = Served::start().await;
+    let make = async |name: &str, ttl: Option<&str>| -> Answer {
+        let body = json!({ "name": name, "role": "viewer", "ttl": ttl });
+        served.post("/api/v1/tokens", body).await
+    };
+    let asks = async |token: &str| -> Answer {
+        send(served.request(Method::GET, "/api/v1/rules").bearer_auth(token)).await
+    };
+    let made = make("ci", None).await.json();
+    let token = made["token"].as_str().unwrap();
+    assert_eq!(asks(token).await.status, 200);
+    make("ci", None).await.problem(409, "conflict");
+    make("admin", None).await.problem(409, "conflict");
+    let revoke = |name: &str| {
+        let path = format!("/api/v1/tokens/{name}");
+        send(served.request(Method::DELETE, &path).bearer_auth(served.token()))
+    };
+    assert_eq!(revoke("ci").await.status, 204);
+    let problem = asks(token).await.problem(401, "unauthenticated");
+    assert!(problem["detail"].as_str().unwrap().contains("revoked"), "{problem}");
+    revoke("ci").await.problem(404, "not_found");
+    assert_eq!(make("ci", None).await.status, 201, "its name is free again");
+
+    let short = make("short", Some("1ms")).await.json();
+    let token = short["token"].as_str().unwrap().to_owned();
+    let problem = support::eventually(async || {
+        let answer = asks(&token).await;
+        (answer.status == 401).then(|| answer.problem(401, "unauthenticated"))
+    });
+    let problem = problem.await;
+    assert!(problem["detail"].as_str().unwrap().contains("expired"), "{problem}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_outlives_the_server_and_is_stored_as_a_hash() {
+    let served = Served::start().await;
+    let body = json!({ "name": "ci", "role": "operator", "packs": ["shop"] });
+    let made = served.post("/api/v1/tokens", body).await.json();
+    let token = made["token"].as_str().unwrap().to_owned();
+    let folder = served.stop().await;
+    for file in std::fs::read_dir(folder.path().join("state")).unwrap().flatten() {
+        let bytes = std::fs::read(file.path()).unwrap_or_default();
+        let found = bytes.windows(token.len()).any(|part| part == token.as_bytes());
+        assert!(!found, "{}", file.path().display());
+    }
+    let served = Served::in_folder(folder).await;
+    let rules = send(served.request(Method::GET, "/api/v1/rules").bearer_auth(token)).await;
+    assert_eq!(rules.status, 200, "{}", rules.text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_audit_tells_who_did_what() {
+    let served = Served::start().await;
+    let body = json!({ "name": "ci", "role": "operator" });
+    let made = served.post("/api/v1/tokens", body).await.json();
+    let token = made["token"].as_str().unwrap();
+    let switch = served.request(Method::POST, "/api/v1/rules/shop.ship/disable");
+    assert_eq!(send(switch.bearer_auth(token)).await.status, 204);
+    let deeds = served.get("/api/v1/audit").await.json();
+    let told: Vec<_> = deeds["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|deed| {
+            format!("{} {} {}", deed["actor"], deed["name"], deed["stream"]).replace('"', "")
+        })
+        .collect();
+    assert_eq!(told, ["token:ci RuleSwitched rule/shop.ship", "token:admin TokenCreated token/ci"]);
+    let of_ci = served.get("/api/v1/audit?token=ci&limit=1").await.json();
+    assert_eq!(of_ci["items"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_is_sent_again_under_its_name_starts_nothing_anew() {
+    let served = Served::start().await;
+    let post = |path: &str, name: &str, body: Value| {
+        let path = format!("/api/v1/{path}");
+        let request = served.request(Method::POST, &path).bearer_auth(served.token());
+        send(request.header("Idempotency-Key", name).json(&body))
+    };
+    let run = |item: &str| json!({ "action": "shop.ship", "parameters": { "item": item } });
+    let first = post("executions", "deploy-1", run("bike")).await;
+    let again = post("executions", "deploy-1", run("bike")).await;
+    assert_eq!((first.status, again.status), (201, 201), "{}", again.text);
+    assert_eq!(first.json()["id"], again.json()["id"]);
+    post("executions", "deploy-1", run("car")).await.problem(409, "conflict");
+    let other = post("executions", "deploy-2", run("bike")).await.json();
+    assert_ne!(first.json()["id"], other["id"]);
+    post("executions", "", run("bike")).await.problem(400, "invalid_parameters");
+
+    let event = json!({ "type": "shop.ordered", "data": { "item": "bike" } });
+    let (first, again) =
+        (post("events", "order-1", event.clone()).await, post("events", "order-1", event).await);
+    assert_eq!((first.status, again.status), (202, 200));
+    let key = first.json()["event"].as_str().unwrap().to_owned();
+    assert_eq!(again.json()["event"], key);
+    let reemit = format!("events/{key}/reemit");
+    let (first, again) =
+        (post(&reemit, "again-1", json!({})).await, post(&reemit, "again-1", json!({})).await);
+    assert_eq!((first.status, again.status), (202, 200));
+    assert_eq!(first.json()["event"], again.json()["event"]);
+    assert_ne!(first.json()["event"], key);
+}

@@ -1,0 +1,60 @@
+//! Tokens, and what was done with them.
+
+use model::access::TokenCreated;
+use model::{Actor, Fact, Grant, Hash, Stream};
+use store::{AuditFilter, Batch, Position, Store};
+
+use crate::common::*;
+
+contract!(
+    a_token_is_known_by_its_hash_even_when_it_is_revoked,
+    the_audit_lists_what_was_not_the_engines_own_doing,
+);
+
+fn made(token: &str) -> Fact {
+    let hash = Hash::of(token.as_bytes());
+    Fact::TokenCreated(TokenCreated { hash, grant: Grant::ADMIN, expires_at: None, at: at(1) })
+}
+
+async fn a_token_is_known_by_its_hash_even_when_it_is_revoked(store: &dyn Store) {
+    let token = |name: &str| Stream::Token(name.parse().unwrap());
+    put(store, token("ci"), vec![made("a")]).await;
+    put(store, token("ops"), vec![made("b")]).await;
+    let revoked = Fact::TokenRevoked { hash: Hash::of(b"a"), at: at(2) };
+    put(store, token("ci"), vec![revoked]).await;
+    let found = store.tokens().await.unwrap();
+    let told: Vec<_> = found
+        .iter()
+        .map(|(name, row)| (name.as_str(), row.hash, row.grant.is_some(), row.at))
+        .collect();
+    let expected = [("ci", Hash::of(b"a"), false, at(2)), ("ops", Hash::of(b"b"), true, at(1))];
+    assert_eq!(told, expected);
+}
+
+async fn the_audit_lists_what_was_not_the_engines_own_doing(store: &dyn Store) {
+    for (n, who) in [Actor::engine(), Actor::token("ann"), Actor::token("bob"), Actor::token("ann")]
+        .into_iter()
+        .enumerate()
+    {
+        let switch = Stream::Rule("app.a".parse().unwrap());
+        let facts = vec![write(switch, vec![Fact::RuleSwitched { enabled: Some(n % 2 == 0) }])];
+        let batch = Batch { actor: who, at: at(n as i64), ..batch(&n.to_string(), facts) };
+        store.append(batch).await.unwrap();
+    }
+    let limit = 10;
+    for (filter, positions) in [
+        (AuditFilter { limit, ..AuditFilter::default() }, &[4, 3, 2][..]),
+        (AuditFilter { limit: 1, ..AuditFilter::default() }, &[4]),
+        (AuditFilter { limit, before: Some(Position(4)), ..AuditFilter::default() }, &[3, 2]),
+        (AuditFilter { limit, since: Some(at(2)), ..AuditFilter::default() }, &[4, 3]),
+        (
+            AuditFilter { limit, actor: Some(Actor::token("ann")), ..AuditFilter::default() },
+            &[4, 2],
+        ),
+        (AuditFilter { limit, name: Some("KeySet".to_owned()), ..AuditFilter::default() }, &[]),
+    ] {
+        let found = store.audit(&filter).await.unwrap();
+        let found: Vec<_> = found.iter().map(|recorded| recorded.position.0).collect();
+        assert_eq!(found, positions, "{filter:?}");
+    }
+}
