@@ -94,7 +94,7 @@ fn failure(error: &GitError) -> StepError {
         GitError::Unreachable { .. } | GitError::Io { .. } | GitError::NotStarted(_) => {
             ErrorKind::Unavailable
         }
-        GitError::Refused { .. } => ErrorKind::Denied,
+        GitError::Refused { .. } | GitError::Untrusted { .. } => ErrorKind::Denied,
         GitError::UnknownCommit { .. } => ErrorKind::NotFound,
         GitError::TooLarge { .. } => ErrorKind::TooLarge,
         GitError::Timeout { .. } => ErrorKind::Timeout,

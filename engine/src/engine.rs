@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use host::Clock;
 use host::git::{Git, Mirrors};
 use host::process::Programs;
+use host::tls::{Authorities, BadAuthorities};
 use model::{Actor, BatchId, Fact, Name, Stream, Version};
 use store::{Batch, Store, StoreError, Write};
 use tokio::sync::Semaphore;
@@ -54,6 +55,9 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
+    /// Nobody can be trusted as `tls.ca_file` asks.
+    #[error(transparent)]
+    Authorities(#[from] BadAuthorities),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -85,7 +89,7 @@ impl Engine {
         let evaluating = folders.evaluating();
         let slot = |n| Slot::open(&evaluating, n);
         let evaluators = Evaluators::start(settings.evaluators.max(1), slot).map_err(failed)?;
-        let (git, mirrors) = (Git::new(settings.git.clone()), Mirrors::default());
+        let (git, mirrors) = (Git::new(git_options(&settings)?), Mirrors::default());
         let builtin = actions::builtin(&BuiltinContext {
             mirrors: mirrors.clone(),
             exports: settings.state.join("exports"),
@@ -212,4 +216,21 @@ async fn installation(store: &dyn Store, clock: &Clock) -> Result<Name, StartErr
     };
     store.append(batch).await?;
     Ok(store.installation().await?.unwrap_or(name))
+}
+
+/// What git may do, and whom it and the HTTP client trust.
+fn git_options(settings: &Settings) -> Result<host::git::Options, BadAuthorities> {
+    let mut options = settings.git.clone();
+    if let Some(file) = &settings.ca_file {
+        let authorities = Authorities::read(file)?;
+        let bundle = settings.state.join("ca-bundle.pem");
+        authorities.write_bundle(&bundle)?;
+        host::http::trust(authorities);
+        options.ca_bundle = Some(bundle);
+    }
+    // Git is run elsewhere than in the server's folder.
+    let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
+    options.ca_bundle = options.ca_bundle.map(absolute);
+    options.known_hosts = options.known_hosts.map(absolute);
+    Ok(options)
 }

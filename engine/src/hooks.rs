@@ -2,6 +2,7 @@
 
 use model::Actor;
 use sensors::webhook::Request;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::engine::Engine;
 use crate::intake::{self, Accepted, IntakeError};
@@ -18,6 +19,10 @@ pub struct WebhookRefused {
     /// Seconds after which to come again, where that would help.
     pub retry_after: Option<u32>,
 }
+
+/// One of the bounded number of requests that are handled at the same time.
+#[derive(Debug)]
+pub struct WebhookPlace(#[expect(dead_code, reason = "held, not looked at")] OwnedSemaphorePermit);
 
 impl WebhookRefused {
     fn busy(message: &str) -> Self {
@@ -40,9 +45,17 @@ impl Engine {
         }
     }
 
+    /// A place for a request, to be taken before its body is read.
+    pub fn webhook_place(&self) -> Result<WebhookPlace, WebhookRefused> {
+        let place = self.webhooks.clone().try_acquire_owned();
+        let busy = |_| WebhookRefused::busy("too many requests at once");
+        place.map(WebhookPlace).map_err(busy)
+    }
+
     /// Checks a request and stores its event.
     pub async fn webhook(
         &self,
+        _place: WebhookPlace,
         pack: &str,
         sensor: &str,
         request: Request,
@@ -60,9 +73,6 @@ impl Engine {
                     retry_after: None,
                 });
             }
-        };
-        let Ok(_place) = self.webhooks.try_acquire() else {
-            return Err(WebhookRefused::busy("too many requests at once"));
         };
         let event = webhook.receive(&request).map_err(|refusal| WebhookRefused {
             status: refusal.status(),

@@ -31,7 +31,7 @@ mod watch;
 pub use ask::{AskError, NewEvent};
 pub use engine::{Engine, StartError};
 pub use folders::Folders;
-pub use hooks::WebhookRefused;
+pub use hooks::{WebhookPlace, WebhookRefused};
 pub use intake::Accepted;
 pub use packs::check_packs;
 pub use random::secret as random_secret;

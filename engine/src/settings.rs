@@ -18,6 +18,8 @@ pub struct Settings {
     pub programs: usize,
     /// What git may do.
     pub git: host::git::Options,
+    /// Authorities that are trusted besides the system's, in PEM.
+    pub ca_file: Option<PathBuf>,
     /// How programs are started.
     pub launcher: Launcher,
     /// Threads that evaluate rules and chains.
@@ -35,6 +37,7 @@ impl Settings {
             steps: 256,
             programs: 4,
             git: host::git::Options::default(),
+            ca_file: None,
             launcher,
             evaluators: std::thread::available_parallelism().map_or(2, usize::from),
             reload_after: Duration::from_millis(300),

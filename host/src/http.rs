@@ -6,9 +6,14 @@ use std::time::Duration;
 use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder};
 
+use crate::tls::Authorities;
+
 /// Longest time to connect: shorter than any sensible timeout, so that a host that does not
 /// answer is known not to have got the request.
 const CONNECT: Duration = Duration::from_secs(10);
+
+/// Authorities besides the system's.
+static TRUSTED: OnceLock<Authorities> = OnceLock::new();
 
 /// The shared client could not be made.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -22,6 +27,13 @@ pub struct NoClient(String);
 pub fn client() -> Result<Client, NoClient> {
     static CLIENT: OnceLock<Result<Client, NoClient>> = OnceLock::new();
     CLIENT.get_or_init(build).clone()
+}
+
+/// Makes these authorities trusted by the shared client. To be called before its first use: the
+/// client is made once.
+pub fn trust(authorities: Authorities) {
+    // An error means that others were named before, in this process.
+    let _ = TRUSTED.set(authorities);
 }
 
 /// Makes aws-lc-rs the TLS provider of this process, if none was chosen yet.
@@ -39,13 +51,15 @@ fn build() -> Result<Client, NoClient> {
             "no CA certificates were found: HTTPS servers are refused until they are installed \
              (package `ca-certificates`) and the server is started again"
         );
-        let trusting_nobody = settings().tls_certs_only([]);
-        trusting_nobody.build().map_err(|error| NoClient(chain(&error)))
+        let trusting_few = settings().tls_certs_only([]);
+        trusting_few.build().map_err(|error| NoClient(chain(&error)))
     })
 }
 
 fn settings() -> ClientBuilder {
+    let trusted = TRUSTED.get().into_iter().flat_map(Authorities::certificates);
     Client::builder()
+        .tls_certs_merge(trusted)
         .user_agent(concat!("tripline/", env!("CARGO_PKG_VERSION")))
         .redirect(Policy::none())
         .connect_timeout(CONNECT)

@@ -7,5 +7,6 @@ pub mod exec_child;
 pub mod git;
 pub mod http;
 pub mod process;
+pub mod tls;
 
 pub use clock::Clock;

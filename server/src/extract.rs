@@ -11,6 +11,7 @@ use bytes::Bytes;
 use model::ErrorKind;
 use serde::de::DeserializeOwned;
 
+use crate::connections::BODY;
 use crate::problem::Problem;
 
 /// Largest body of an API request: an event's data and its envelope.
@@ -55,11 +56,16 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let body = Bytes::from_request(request, state).await.map_err(|error| unread(&error))?;
+        let read = tokio::time::timeout(BODY, Bytes::from_request(request, state)).await;
+        let body = read.map_err(|_| late())?.map_err(|error| unread(&error))?;
         let text: &[u8] = if body.is_empty() { b"{}" } else { &body };
         let read = serde_json::from_slice(text).map(Self);
         read.map_err(|error| Problem::malformed(format!("the body does not fit: {error}")))
     }
+}
+
+fn late() -> Problem {
+    Problem::refused(408, "timeout", "the body did not arrive in time")
 }
 
 fn unread(error: &BytesRejection) -> Problem {

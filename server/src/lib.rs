@@ -32,6 +32,7 @@
 mod access;
 mod answer;
 mod auth;
+mod connections;
 mod describe;
 mod extract;
 pub mod files;

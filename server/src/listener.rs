@@ -5,8 +5,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use axum::Router;
-use axum::serve::ListenerExt;
 use engine::Engine;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -15,6 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::App;
 use crate::auth::Tokens;
+use crate::connections::{Bounds, answer};
 use crate::files::{self, Addresses, FileError};
 use crate::webhooks::Refusals;
 use crate::{routes, webhooks};
@@ -96,7 +95,7 @@ pub async fn serve(engine: Engine, settings: Settings) -> Result<Running, ServeE
         if engine.has_webhooks() { Some(bind(&settings.webhooks_listen).await?) } else { None };
     hooks.say(first.as_ref())?;
     let tasks = TaskTracker::new();
-    tasks.spawn(answer(listener, routes::router(app, tokens), engine.stopping()));
+    tasks.spawn(answer(listener, routes::router(app, tokens), Bounds::API, engine.stopping()));
     tasks.spawn(hooks.keep(first));
     Ok(Running { api, webhooks, tasks, state: settings.state })
 }
@@ -126,7 +125,8 @@ impl Hooks {
     /// Receives webhooks until there are no webhook sensors.
     async fn receive(&self, listener: TcpListener, stopping: &CancellationToken) {
         let closing = stopping.child_token();
-        let answered = answer(listener, webhooks::router(self.app.clone()), closing.clone());
+        let router = webhooks::router(self.app.clone());
+        let answered = answer(listener, router, Bounds::WEBHOOKS, closing.clone());
         tokio::join!(answered, async {
             self.until(false, stopping).await;
             closing.cancel();
@@ -182,16 +182,4 @@ async fn bind(address: &str) -> Result<TcpListener, ServeError> {
 fn local(listener: &TcpListener, address: &str) -> Result<SocketAddr, ServeError> {
     let failed = |source| ServeError::Listen { address: address.to_owned(), source };
     listener.local_addr().map_err(failed)
-}
-
-/// Answers requests until `closing`, and those that were begun before it to their end.
-async fn answer(listener: TcpListener, router: Router, closing: CancellationToken) {
-    let listener = listener.tap_io(|connection| {
-        // Answers are small and complete: waiting for more to send with them only delays them.
-        let _ = connection.set_nodelay(true);
-    });
-    let served = axum::serve(listener, router).with_graceful_shutdown(closing.cancelled_owned());
-    if let Err(error) = served.await {
-        tracing::error!(%error, "a listener ended");
-    }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -16,10 +15,8 @@ use model::ErrorKind;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::App;
+use crate::connections::BODY;
 use crate::problem::Problem;
-
-/// Who sends a body more slowly is not waited for.
-const READ: Duration = Duration::from_secs(30);
 
 /// Requests that were refused since the start, by sensor and reason. They are not stored: anybody
 /// can send them.
@@ -85,6 +82,8 @@ async fn accept(
     limit: usize,
     request: Request,
 ) -> Result<Accepted, WebhookRefused> {
+    // Before the body: what waits to be read is in memory too.
+    let place = engine.webhook_place()?;
     let (parts, body) = request.into_parts();
     let request = sensors::webhook::Request {
         method: parts.method.as_str().to_owned(),
@@ -95,7 +94,7 @@ async fn accept(
         body: if limit == 0 { Bytes::new() } else { read(body, limit).await? },
         received_at: engine.now(),
     };
-    engine.webhook(pack, sensor, request).await
+    engine.webhook(place, pack, sensor, request).await
 }
 
 /// At most `limit` bytes are kept, whatever the sender claims or sends.
@@ -116,7 +115,7 @@ async fn read(body: Body, limit: usize) -> Result<Bytes, WebhookRefused> {
         }
         Ok(read.freeze())
     };
-    tokio::time::timeout(READ, whole).await.unwrap_or_else(|_| Err(late()))
+    tokio::time::timeout(BODY, whole).await.unwrap_or_else(|_| Err(late()))
 }
 
 fn query(uri: &Uri) -> Result<Vec<(String, String)>, WebhookRefused> {

@@ -10,6 +10,8 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::json;
 use sha2::Sha256;
 use support::{SECRET, Served, send};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 const HOOK: &str = "/webhooks/shop/hook";
 const BODY: &str = r#"{"item": "bike"}"#;
@@ -109,4 +111,53 @@ async fn a_sensor_without_its_secret_asks_to_come_again() {
     let answer = send(signed(&served, BODY)).await;
     answer.problem(503, "unavailable");
     assert!(answer.headers.contains_key("retry-after"));
+}
+
+/// A signed request of which the last byte of the body is still to come.
+async fn unfinished(served: &Served, delivery: usize) -> TcpStream {
+    let address = served.running.webhooks().borrow().unwrap();
+    let head = format!(
+        "POST {HOOK} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nx-signature: {}\r\n\
+         x-delivery: slow-{delivery}\r\ncontent-length: {}\r\n\r\n",
+        signature(BODY),
+        BODY.len()
+    );
+    let mut connection = TcpStream::connect(address).await.unwrap();
+    connection.write_all(head.as_bytes()).await.unwrap();
+    connection.write_all(&BODY.as_bytes()[..BODY.len() - 1]).await.unwrap();
+    connection
+}
+
+async fn status(connection: &mut TcpStream) -> String {
+    let mut answer = [0; 12];
+    let read = connection.read_exact(&mut answer);
+    tokio::time::timeout(Duration::from_secs(60), read).await.expect("an answer").unwrap();
+    String::from_utf8(answer.to_vec()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_every_place_is_taken_senders_are_asked_to_come_again() {
+    let served = Served::start().await;
+    let mut slow = Vec::new();
+    for n in 0..256 {
+        slow.push(unfinished(&served, n).await);
+    }
+    let refused = loop {
+        let answer = send(signed(&served, BODY).header("x-delivery", "d-1")).await;
+        match answer.status {
+            // Some of them have not come as far as being read.
+            202 | 200 => {}
+            _ => break answer,
+        }
+    };
+    refused.problem(503, "unavailable");
+    assert_eq!(refused.headers["retry-after"], "5");
+
+    let quick = &mut slow[0];
+    quick.write_all(&BODY.as_bytes()[BODY.len() - 1..]).await.unwrap();
+    assert_eq!(status(quick).await, "HTTP/1.1 202");
+    for late in &mut slow[1..] {
+        assert_eq!(status(late).await, "HTTP/1.1 408");
+    }
+    assert_eq!(send(signed(&served, BODY).header("x-delivery", "d-2")).await.status, 202);
 }

@@ -49,7 +49,7 @@ const fn key(
 }
 
 /// The keys, those of one map together.
-pub(crate) const KEYS: [Key; 14] = [
+pub(crate) const KEYS: [Key; 15] = [
     key(
         "listen",
         Kind::Address,
@@ -86,6 +86,12 @@ pub(crate) const KEYS: [Key; 14] = [
     key("git.fetch_timeout", Kind::Time, Some("10m"), "Longest time of one fetch."),
     key("git.max_mirror", Kind::Bytes, Some("4GiB"), "Largest mirror of a repository."),
     key("git.max_export", Kind::Bytes, Some("1GiB"), "Largest export of a commit."),
+    key(
+        "tls.ca_file",
+        Kind::Path,
+        None,
+        "Authorities trusted besides the system's, in PEM: a company's own.",
+    ),
     key(
         "grace",
         Kind::Time,

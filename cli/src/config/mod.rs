@@ -74,6 +74,8 @@ pub(crate) struct Config {
     pub(crate) programs: usize,
     /// What git may do.
     pub(crate) git: host::git::Options,
+    /// Authorities that are trusted besides the system's.
+    pub(crate) ca_file: Option<PathBuf>,
     /// How long steps under way may take to end.
     pub(crate) grace: Duration,
     /// What is logged.
@@ -111,6 +113,7 @@ impl Config {
                 max_export_bytes: bytes("git.max_export", defaults.max_export_bytes),
                 ..defaults
             },
+            ca_file: path("tls.ca_file"),
             grace: time("grace", Duration::from_secs(30)),
             log: text("log"),
             log_format: match text("log_format").as_str() {

@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 
 use super::error::brief;
 use super::remote::Transport;
-use super::{Git, GitError, Remote};
+use super::{Git, GitError, Options, Remote};
 
 /// What survives of the environment: where programs are, proxies, certificates, the ssh agent.
 const KEPT_VARIABLES: [&str; 11] = [
@@ -128,7 +128,7 @@ impl Run {
     }
 
     /// Lets the command reach `remote`, by its transport alone and with its credentials.
-    pub(super) fn reaching(mut self, remote: &Remote, known_hosts: Option<&Path>) -> Self {
+    pub(super) fn reaching(mut self, remote: &Remote, options: &Options) -> Self {
         self.command.env("GIT_ALLOW_PROTOCOL", remote.transport().protocol());
         if remote.transport() == Transport::Ssh {
             let key = match remote.credentials() {
@@ -136,7 +136,10 @@ impl Run {
                 _ => None,
             };
             self.command.env("GIT_SSH_VARIANT", "ssh");
-            self.command.env("GIT_SSH_COMMAND", ssh_command(known_hosts, key));
+            self.command.env("GIT_SSH_COMMAND", ssh_command(options.known_hosts.as_deref(), key));
+        }
+        if let Some(bundle) = &options.ca_bundle {
+            self.command.env("GIT_SSL_CAINFO", bundle);
         }
         if let Some((origin, user, password)) = remote.login() {
             // By environment, because arguments are for everybody to see; for this origin alone,
@@ -290,7 +293,8 @@ fn ssh_command(known_hosts: Option<&Path>, key: Option<&Path>) -> String {
                        -o ServerAliveInterval=15"
         .to_owned();
     if let Some(path) = known_hosts {
-        let option = format!("UserKnownHostsFile={}", path.display());
+        // ssh takes several files, apart by spaces, unless they are quoted.
+        let option = format!("UserKnownHostsFile=\"{}\"", path.display());
         command.extend([" -o GlobalKnownHostsFile=/dev/null -o ", &quoted(&option)]);
     }
     if let Some(path) = key {
@@ -313,7 +317,7 @@ mod tests {
     fn ssh_asks_nobody_and_trusts_only_known_hosts() {
         let command = ssh_command(Some(Path::new("/etc/known hosts")), Some(Path::new("/k'ey")));
         assert!(command.contains("BatchMode=yes -o StrictHostKeyChecking=yes"));
-        assert!(command.contains("'UserKnownHostsFile=/etc/known hosts'"), "{command}");
+        assert!(command.contains("'UserKnownHostsFile=\"/etc/known hosts\"'"), "{command}");
         assert!(command.ends_with(r"-i '/k'\''ey'"), "{command}");
     }
 
@@ -325,7 +329,7 @@ mod tests {
         let remote = git.remote("https://git.example.com:8443/app.git", password).unwrap();
         for (host, told) in [("git.example.com:8443", true), ("git.example.com", false)] {
             let mut run = Run::new(&git, folder.path(), "credential").args(["fill"]);
-            run = run.reaching(&remote, None);
+            run = run.reaching(&remote, git.options());
             assert!(!format!("{:?}", run.command.as_std().get_args()).contains("s3cr3t"));
             let input = folder.path().join("input");
             std::fs::write(&input, format!("protocol=https\nhost={host}\n\n")).unwrap();

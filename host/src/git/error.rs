@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::Remote;
+use super::remote::Transport;
 
 /// Why git did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +23,16 @@ pub enum GitError {
         repository: String,
         /// What git said.
         message: String,
+    },
+    /// The other side cannot show that it is who we ask for.
+    #[error("{repository} is not trusted: {message}; {hint}")]
+    Untrusted {
+        /// The repository.
+        repository: String,
+        /// What git said.
+        message: String,
+        /// How it would become trusted.
+        hint: &'static str,
     },
     /// The mirror does not hold this commit.
     #[error(
@@ -100,7 +111,13 @@ impl GitError {
         let lower = stderr.to_lowercase();
         let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
         let (repository, message) = (remote.repository().to_owned(), brief(stderr));
-        if says(REFUSED) {
+        if says(UNTRUSTED) {
+            let hint = match remote.transport() {
+                Transport::Ssh => KNOWN_HOSTS_HINT,
+                _ => CA_FILE_HINT,
+            };
+            Self::Untrusted { repository, message, hint }
+        } else if says(REFUSED) {
             Self::Refused { repository, message }
         } else if says(UNREACHABLE) {
             Self::Unreachable { repository, message }
@@ -118,8 +135,19 @@ const REFUSED: &[&str] = &[
     "access denied",
     "returned error: 401",
     "returned error: 403",
-    "host key verification failed",
 ];
+
+const UNTRUSTED: &[&str] = &[
+    "host key verification failed",
+    "certificate verification failed",
+    "certificate problem",
+    "certificate verify failed",
+];
+
+const KNOWN_HOSTS_HINT: &str = "if this is the host you mean, put its key into the file that \
+    `git: { known_hosts: FILE }` names in tripline.yaml, else into the server's user's known_hosts";
+const CA_FILE_HINT: &str = "if its certificate comes from an authority of your own, name that with \
+    `tls: { ca_file: FILE }` in tripline.yaml";
 
 const UNREACHABLE: &[&str] = &[
     "does not exist",

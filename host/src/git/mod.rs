@@ -47,6 +47,8 @@ pub struct Options {
     /// The known hosts for ssh; without it, those of the user who runs the server. An unknown
     /// host is refused either way.
     pub known_hosts: Option<PathBuf>,
+    /// A file with the authorities that https servers are trusted by; without it, the system's.
+    pub ca_bundle: Option<PathBuf>,
     /// Longest time of a fetch.
     pub fetch_timeout: model::Duration,
     /// Longest time of a question to a mirror, and of an export.
@@ -64,6 +66,7 @@ impl Default for Options {
         Self {
             allow_local: false,
             known_hosts: None,
+            ca_bundle: None,
             fetch_timeout: model::Duration::from_secs(600),
             query_timeout: model::Duration::from_secs(120),
             max_mirror_bytes: 4 << 30,

@@ -49,7 +49,7 @@ impl Repository {
         let flags = ["--quiet", "--prune", "--no-tags", "--no-write-fetch-head"];
         let output = self
             .run("fetch")
-            .reaching(&self.remote, options.known_hosts.as_deref())
+            .reaching(&self.remote, options)
             .args(flags)
             .args(["--", self.remote.url()])
             .args(patterns.iter().map(RefPattern::refspec))
@@ -78,10 +78,9 @@ impl Repository {
     /// Whether the remote says of itself that it has no ref at all: then it is new or broken, and
     /// missing refs say nothing.
     pub async fn remote_is_empty(&self) -> Result<bool, GitError> {
-        let known_hosts = self.git.options().known_hosts.clone();
         let output = self
             .run("ls-remote")
-            .reaching(&self.remote, known_hosts.as_deref())
+            .reaching(&self.remote, self.git.options())
             .args(["--quiet", "--", self.remote.url()])
             // One line answers the question.
             .max_output(1)
