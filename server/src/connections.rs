@@ -18,9 +18,9 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// How long a request's headers may take, counted from the connection or the last answer: silent
-/// connections are closed by it too.
-const HEAD: Duration = Duration::from_secs(10);
+/// How long a request's headers may take, counted from the connection or the last answer. Shorter,
+/// and clients that keep a connection for their next request would often find it closed.
+const HEAD: Duration = Duration::from_secs(30);
 /// How long a request's body may take. GitHub gives up after as long.
 pub(crate) const BODY: Duration = Duration::from_secs(10);
 /// The request line and all headers; signed requests have less than 8 KiB.

@@ -324,7 +324,7 @@ mod tests {
     #[tokio::test]
     async fn a_password_reaches_its_origin_alone_and_no_argument() {
         let folder = tempfile::tempdir().unwrap();
-        let git = Git::new(super::super::Options::default());
+        let git = Git::new(Options::default());
         let password = super::super::Credentials::Password("me:s3cr3t-token".to_owned());
         let remote = git.remote("https://git.example.com:8443/app.git", password).unwrap();
         for (host, told) in [("git.example.com:8443", true), ("git.example.com", false)] {

@@ -68,10 +68,9 @@ impl Served {
 
     pub(crate) async fn in_folder(folder: TempDir) -> Self {
         let state = folder.path().join("state");
-        fs::create_dir_all(state.join("packs")).unwrap();
+        let store = Arc::new(Sqlite::open(&state, &store::sqlite::Options::default()).unwrap());
         // Relative to the pack's pinned copy, which is state/packs/<hash>.
         fs::write(state.join("secret"), SECRET).unwrap();
-        let store = Arc::new(Sqlite::open(&state, &store::sqlite::Options::default()).unwrap());
         // No program is run here.
         let launcher = Launcher { program: "/nonexistent".into(), args: Vec::new() };
         let packs = vec![folder.path().join("packs")];
