@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use expr::{to_dynamic, to_value};
 use model::journal::UndoBegan;
@@ -66,6 +67,17 @@ impl Evaluator {
         journal: &Journal,
         now: Timestamp,
     ) -> Advance {
+        self.advance_shared(program, input, &Arc::new(journal.clone()), now)
+    }
+
+    /// The same for a journal that is shared: a long one is not copied for each evaluation.
+    pub fn advance_shared(
+        &mut self,
+        program: &Program,
+        input: &Input,
+        journal: &Arc<Journal>,
+        now: Timestamp,
+    ) -> Advance {
         // rhai panics on some broken invariants of its own; what it left behind is thrown away.
         let attempt = AssertUnwindSafe(|| self.try_advance(program, input, journal, now));
         catch_unwind(attempt).unwrap_or_else(|_| {
@@ -78,7 +90,7 @@ impl Evaluator {
         &mut self,
         program: &Program,
         input: &Input,
-        journal: &Journal,
+        journal: &Arc<Journal>,
         now: Timestamp,
     ) -> Advance {
         let compiled = match self.compiled(program) {

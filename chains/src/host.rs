@@ -7,6 +7,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use model::{
     Entry, ErrorKind, ExecutionId, Journal, Location, Record, StepError, StepPath, Timestamp,
@@ -42,7 +43,7 @@ pub(crate) struct Host {
 
 /// One evaluation.
 pub(crate) struct Pass {
-    pub(crate) journal: Rc<Journal>,
+    pub(crate) journal: Arc<Journal>,
     pub(crate) execution: ExecutionId,
     /// How many executions caused one another before this one.
     pub(crate) depth: u64,
@@ -74,9 +75,9 @@ pub(crate) enum Found<'a> {
 }
 
 impl Pass {
-    pub(crate) fn new(input: &Input, journal: &Journal, now: Timestamp, file: &str) -> Self {
+    pub(crate) fn new(input: &Input, journal: &Arc<Journal>, now: Timestamp, file: &str) -> Self {
         Self {
-            journal: Rc::new(journal.clone()),
+            journal: journal.clone(),
             execution: input.execution.clone(),
             depth: input.context["depth"].as_u64().unwrap_or_default(),
             now,

@@ -266,3 +266,31 @@ fn an_error_of_the_script_itself_is_caught_too_and_get_reads_it_like_a_steps() {
         expect![[r#"succeeded "failed""#]],
     );
 }
+
+#[test]
+fn a_uuid_is_the_same_on_every_replay_and_differs_per_call_and_per_execution() {
+    let text = r#"
+        let all = [uuid(), uuid()];
+        all += parallel([|| uuid(), || { run("core.a"); uuid() }]);
+        run("core.b");
+        all.push(uuid());
+        all
+    "#;
+    let uuids = |execution: u8, order: [&str; 2]| {
+        let mut chain = Trial::of(text);
+        chain.input.execution = model::ExecutionId::random(&[execution; 32]);
+        for path in order {
+            chain.advance().done(path, json!(null));
+        }
+        let result = chain.advance().outcome().unwrap().result.clone().unwrap();
+        serde_json::from_value::<Vec<String>>(result).unwrap()
+    };
+    let once = uuids(1, ["3.1.1", "4"]);
+    assert_eq!(once, uuids(1, ["3.1.1", "4"]));
+    let mut all = [once, uuids(2, ["3.1.1", "4"])].concat();
+    let form = |uuid: &String| uuid.len() == 36 && uuid.as_bytes()[14] == b'8';
+    assert!(all.iter().all(form), "{all:?}");
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len(), 10, "{all:?}");
+}

@@ -27,6 +27,16 @@ pub(crate) struct Execution {
     attention: Option<Attention>,
     pub(crate) outcome: Option<Outcome>,
     actor: Actor,
+    size: Size,
+}
+
+#[derive(Debug, Deserialize)]
+struct Size {
+    steps: usize,
+    max_steps: usize,
+    bytes: usize,
+    max_bytes: usize,
+    near_limit: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -88,6 +98,9 @@ pub(crate) fn describe(execution: &Execution) -> String {
     if let Some(result) = execution.outcome.as_ref().and_then(|outcome| outcome.result.as_ref()) {
         line("result", &brief(result, SHOWN));
     }
+    if let Some(warning) = warning(&execution.size) {
+        line("warning", &warning);
+    }
     if !execution.steps.is_empty() {
         text.push('\n');
         text.push_str(&steps(&execution.steps));
@@ -116,6 +129,14 @@ fn action(execution: &Execution) -> String {
         (None, Some(hash)) => format!("{action}  (content {})", hash.short()),
         _ => format!("{action}  (built in)"),
     }
+}
+
+/// That the journal comes near its bounds.
+fn warning(size: &Size) -> Option<String> {
+    let Size { steps, max_steps, bytes, max_bytes, near_limit } = size;
+    near_limit.then(|| {
+        format!("near its bounds: {steps} of {max_steps} calls, {bytes} of {max_bytes} bytes")
+    })
 }
 
 fn cause(execution: &Execution) -> String {

@@ -27,7 +27,7 @@ pub enum AskError {
     /// It is not possible as things stand.
     #[error("{0}")]
     Conflict(String),
-    /// The event is too large.
+    /// What is to be stored is too large.
     #[error("{0}")]
     TooLarge(String),
     /// The engine or its store is in trouble.
@@ -58,13 +58,19 @@ fn violations(all: &[Violation]) -> String {
 
 impl From<StoreError> for AskError {
     fn from(error: StoreError) -> Self {
-        Self::Unavailable(error.to_string())
+        match error {
+            StoreError::Refused(_) => Self::TooLarge(error.to_string()),
+            _ => Self::Unavailable(error.to_string()),
+        }
     }
 }
 
 impl From<Trouble> for AskError {
     fn from(error: Trouble) -> Self {
-        Self::Unavailable(error.to_string())
+        match error {
+            Trouble::Store(error) => error.into(),
+            _ => Self::Unavailable(error.to_string()),
+        }
     }
 }
 

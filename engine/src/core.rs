@@ -7,7 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use host::Clock;
 use model::value::fits;
-use model::{BlobRef, Name, Timestamp, Value};
+use model::{BlobRef, Name, Stream, Timestamp, Value, Version};
 use store::{Answer, Appended, Batch, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -64,6 +64,14 @@ pub enum Trouble {
     /// The store takes nothing at the moment, and somebody waits for an answer.
     #[error("the store takes nothing at the moment: is the disk of the state folder full?")]
     Busy,
+    /// An execution's stream was written by another than its own task.
+    #[error("{stream} was written by somebody else (version {})", .actual.0)]
+    Overtaken {
+        /// The stream.
+        stream: Stream,
+        /// Its version.
+        actual: Version,
+    },
     /// The store cannot go on.
     #[error(transparent)]
     Store(#[from] StoreError),

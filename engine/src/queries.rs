@@ -17,7 +17,7 @@ use crate::packs::{
 };
 use crate::view::{
     ActionView, AttentionView, ExecutionView, Health, PackView, RecordedDecision, RuleExplanation,
-    RuleView, SensorView, StepLog, TimerView, TriggerView, steps,
+    RuleView, SensorView, SizeView, StepLog, TimerView, TriggerView, steps,
 };
 
 /// Most bytes of one step's log that are shown.
@@ -40,6 +40,7 @@ impl Engine {
             pack_version: pack_version.map(|pack| pack.version.clone()),
             parameters: journal.request.as_ref().map(|r| r.parameters.clone()).unwrap_or_default(),
             steps: steps(id, &facts),
+            size: SizeView::of(&facts, journal.steps()),
             attention: journal.attention.map(|(path, error)| AttentionView { path, error }),
             outcome: journal.outcome,
             undo: journal.undo.map(|undo| undo.reason),

@@ -4,20 +4,23 @@
 //! takes another with it, and it always says how it stands.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use host::git::{Git, Mirrors};
-use model::{Actor, EventSource, Timestamp, Value};
+use model::{Actor, BatchId, EventSource, Fact, Stream, Timestamp, Value};
 use sensors::{BuildContext, Built, Context, Emission, Sensor, SensorState, Sink, SinkError};
+use store::{Batch, Write};
 use tokio_util::sync::CancellationToken;
 
-use crate::core::Core;
+use crate::core::{Core, Trouble};
 use crate::driver::Driver;
 use crate::intake;
 use crate::packs::{Generation, Subscription};
+use crate::random;
 
 /// The first and the longest delay before a failed sensor is started again.
 const RESTART_DELAYS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
@@ -29,6 +32,10 @@ pub(crate) struct Sensing {
     git: Git,
     mirrors: Mirrors,
     running: Mutex<BTreeMap<String, Running>>,
+    /// Whether a generation was followed: what begins later begins anew, not after a downtime.
+    followed: AtomicBool,
+    /// Held by the task of the sensor with this id: two never run at the same time.
+    turns: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 /// One sensor under supervision.
@@ -40,6 +47,8 @@ struct Running {
     built: Result<Built, String>,
     status: Arc<Mutex<Status>>,
     cancel: CancellationToken,
+    /// Fires when no rule needs it any more.
+    unwanted: CancellationToken,
 }
 
 /// How a sensor stands.
@@ -54,7 +63,9 @@ pub(crate) struct Status {
 impl Sensing {
     /// No sensors yet. `git` and `mirrors` are shared with the actions.
     pub(crate) fn new(core: Arc<Core>, driver: Driver, git: Git, mirrors: Mirrors) -> Self {
-        Self { core, driver, git, mirrors, running: Mutex::default() }
+        let (running, followed, turns) =
+            (Mutex::default(), AtomicBool::new(false), Mutex::default());
+        Self { core, driver, git, mirrors, running, followed, turns }
     }
 
     /// Starts what `generation` needs and does not run, ends what it does not need.
@@ -65,18 +76,24 @@ impl Sensing {
             let keep = wanted.is_some_and(|wanted| *wanted == sensor.subscription)
                 && made_from(generation, &sensor.subscription) == sensor.made_from;
             if !keep {
+                if wanted.is_none() {
+                    sensor.unwanted.cancel();
+                }
                 sensor.cancel.cancel();
             }
             keep
         });
+        let downtime = !self.followed.swap(true, Ordering::Relaxed);
         for (id, subscription) in &generation.subscriptions {
             if !running.contains_key(id) {
-                running.insert(id.clone(), self.start(generation, subscription.clone()));
+                let anew = !downtime && misses_nothing(subscription);
+                running.insert(id.clone(), self.start(generation, subscription.clone(), anew));
             }
         }
     }
 
-    fn start(&self, generation: &Generation, subscription: Subscription) -> Running {
+    /// `anew`: its stored cursor is of a former life and does not count.
+    fn start(&self, generation: &Generation, subscription: Subscription, anew: bool) -> Running {
         let built = self.build(generation, &subscription);
         let state = match &built {
             Ok(_) => SensorState::Running,
@@ -88,6 +105,7 @@ impl Sensing {
             built,
             status: Arc::new(Mutex::new(Status { state, events: 0 })),
             cancel: self.core.stopping.child_token(),
+            unwanted: CancellationToken::new(),
         };
         if let Ok(Built::Task(task)) = &sensor.built {
             let keeper = Keeper {
@@ -95,10 +113,17 @@ impl Sensing {
                 driver: self.driver.clone(),
                 source: self.source(&sensor.subscription),
                 sensor: sensor.clone(),
+                anew: AtomicBool::new(anew),
+                turn: self.turn(&sensor.subscription.id),
             };
             self.core.tasks.spawn(keeper.keep(task.clone()));
         }
         sensor
+    }
+
+    fn turn(&self, id: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.entry(id.to_owned()).or_default().clone()
     }
 
     fn source(&self, subscription: &Subscription) -> String {
@@ -130,7 +155,7 @@ impl Sensing {
         let Some(sensor) = running.get(id) else { return false };
         // Made anew, so that its secrets are read again too.
         sensor.cancel.cancel();
-        let again = self.start(generation, sensor.subscription.clone());
+        let again = self.start(generation, sensor.subscription.clone(), false);
         running.insert(id.to_owned(), again);
         true
     }
@@ -183,6 +208,12 @@ impl Sensing {
     }
 }
 
+/// Whether what happens while no rule needs the sensor is nothing that it missed: the times of a
+/// timer. They count again once somebody wants them.
+fn misses_nothing(subscription: &Subscription) -> bool {
+    subscription.kind.starts_with("timer")
+}
+
 fn made_from(generation: &Generation, subscription: &Subscription) -> Option<model::Hash> {
     // Relative paths in its parameters lie in the pack's folder, which is named by its content.
     let relative =
@@ -201,10 +232,38 @@ struct Keeper {
     driver: Driver,
     source: String,
     sensor: Running,
+    anew: AtomicBool,
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Keeper {
     async fn keep(self, task: Arc<dyn Sensor>) {
+        // Its predecessor may still be ending.
+        let _turn = self.turn.lock().await;
+        self.run(task).await;
+        if self.sensor.unwanted.is_cancelled()
+            && misses_nothing(&self.sensor.subscription)
+            && let Err(error) = self.forget().await
+        {
+            let sensor = &self.sensor.subscription.id;
+            tracing::warn!(%sensor, %error, "the cursor of a sensor that ended stays");
+        }
+    }
+
+    /// Clears the cursor.
+    async fn forget(&self) -> Result<(), Trouble> {
+        let stream = Stream::Sensor(self.sensor.subscription.id.clone());
+        let facts = vec![Fact::CursorMoved { cursor: Value::Null }];
+        let batch = Batch {
+            id: BatchId::new(format!("forget/{}", random::name())),
+            actor: Actor::engine(),
+            at: self.core.now(),
+            writes: vec![Write { stream, expected: None, facts }],
+        };
+        self.core.append(batch).await.map(drop)
+    }
+
+    async fn run(&self, task: Arc<dyn Sensor>) {
         let mut delay = RESTART_DELAYS.0;
         while !self.sensor.cancel.is_cancelled() {
             let before = status(&self.sensor.status).events;
@@ -230,7 +289,11 @@ impl Keeper {
 
     async fn run_once(&self, task: &dyn Sensor) -> Result<(), String> {
         let id = &self.sensor.subscription.id;
-        let cursor = self.core.store.cursor(id).await.map_err(|error| error.to_string())?;
+        let cursor = match self.anew.load(Ordering::Relaxed) {
+            true => None,
+            false => self.core.store.cursor(id).await.map_err(|error| error.to_string())?,
+        };
+        let cursor = cursor.filter(|cursor| !cursor.is_null());
         self.state(SensorState::Running);
         let run = self.sensor.cancel.child_token();
         let context = Context {
@@ -268,6 +331,7 @@ impl Sink for Keeper {
             let stored =
                 intake::accept(&self.core, &self.driver, &actor, emission.events, cursor).await;
             stored.map_err(|error| SinkError(error.to_string()))?;
+            self.anew.store(false, Ordering::Relaxed);
             status(&self.sensor.status).events += count;
             Ok(())
         }

@@ -10,6 +10,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use store::{ExecutionRow, Recorded, RuleCount};
 
+use crate::driver::bounds;
+
 /// One execution with its journal.
 #[derive(Debug, Clone, JsonSchema, Serialize)]
 pub struct ExecutionView {
@@ -30,6 +32,37 @@ pub struct ExecutionView {
     pub undo: Option<model::UndoReason>,
     /// Who asked for it.
     pub actor: Actor,
+    /// How much of its bounds it has used.
+    pub size: SizeView,
+}
+
+/// How much of its bounds an execution has used.
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
+pub struct SizeView {
+    /// Journaled calls.
+    pub steps: usize,
+    /// Most of them.
+    pub max_steps: usize,
+    /// Bytes of the journal.
+    pub bytes: usize,
+    /// Most of them.
+    pub max_bytes: usize,
+    /// Whether four fifths of either are used.
+    pub near_limit: bool,
+}
+
+impl SizeView {
+    /// The size of the journal that `facts` are.
+    pub(crate) fn of(facts: &[Recorded], steps: usize) -> Self {
+        let bytes = facts.iter().map(|recorded| recorded.fact.encode().len()).sum();
+        Self {
+            steps,
+            max_steps: chains::MAX_STEPS,
+            bytes,
+            max_bytes: bounds::MAX_JOURNAL_BYTES,
+            near_limit: bounds::is_near(steps, bytes),
+        }
+    }
 }
 
 /// Why a person must decide.

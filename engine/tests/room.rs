@@ -60,7 +60,7 @@ async fn fifty_branches_share_four_places_and_all_of_them_run_once() {
         most = most.max(inside);
     }
     assert_eq!((begun, inside), (50, 0));
-    assert!((2..=4).contains(&most), "{most} at the same time");
+    assert!(most <= 4, "{most} at the same time");
 }
 
 #[tokio::test]

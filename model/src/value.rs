@@ -8,6 +8,9 @@ pub const MAX_EVENT_BYTES: usize = 4 * 1024 * 1024;
 pub const INLINE_EVENT_BYTES: usize = 512 * 1024 - 16 * 1024;
 /// A result or parameter above this many bytes of JSON text goes to the blob store.
 pub const INLINE_VALUE_BYTES: usize = 256 * 1024;
+/// Most bytes of JSON text in a call's parameters, or in the data that a chain emits: with what
+/// stands around them they are one fact.
+pub const MAX_CALL_BYTES: usize = 448 * 1024;
 /// Most items of any list or map that a chain may see.
 pub const MAX_ITEMS: usize = 5_000;
 /// Most items of all lists, and of all maps, of a value that a chain may see: rhai counts them

@@ -11,7 +11,7 @@ mod unsupported;
 use std::rc::Rc;
 
 use expr::to_value;
-use model::value::kind_of;
+use model::value::{MAX_CALL_BYTES, kind_of};
 use model::{ErrorKind, Map, StepPath, Value};
 use rhai::{Dynamic, Engine, NativeCallContext};
 
@@ -88,7 +88,12 @@ fn ask(host: &Host, context: &NativeCallContext<'_>, path: StepPath, ask: Ask) -
     match said {
         Said::Mismatch(error) => Err(host.stop(Stop::Mismatch(error))),
         Said::Nothing if !host.may_begin(&path)? => Err(host.stop(Stop::Waiting)),
-        Said::Nothing | Said::Open(None) => {
+        said @ (Said::Nothing | Said::Open(None)) => {
+            if let Ask::Run { parameters, .. } | Ask::Poll { parameters, .. } = &ask
+                && matches!(said, Said::Nothing)
+            {
+                storable(ask.function(), "the parameters", parameters)?;
+            }
             let position = host.place(context);
             Err(host.wait(Step { path, ask, position }))
         }
@@ -112,6 +117,18 @@ fn map(function: &str, name: &str, value: &Dynamic) -> Answer<Map> {
             Err(invalid(format!("`{function}` needs {name} as a map, found {}", kind_of(&other))))
         }
     }
+}
+
+/// An error if `value` is larger than what is stored of one call.
+fn storable(function: &str, name: &str, value: &Value) -> Answer<()> {
+    let bytes = value.to_string().len();
+    if bytes <= MAX_CALL_BYTES {
+        return Ok(());
+    }
+    let message = format!(
+        "{name} of `{function}` have {bytes} bytes of JSON text, more than {MAX_CALL_BYTES}: keep large values in files and pass their paths"
+    );
+    Err(wrong(ErrorKind::TooLarge, message))
 }
 
 fn json(function: &str, name: &str, value: &Dynamic) -> Answer<Value> {

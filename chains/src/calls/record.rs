@@ -8,7 +8,7 @@ use model::value::brief;
 use model::{ErrorKind, Hash, IdempotencyKey, Record, StepPath, TriggerType};
 use rhai::{Dynamic, Engine};
 
-use super::{invalid, json, text};
+use super::{invalid, json, storable, text};
 use crate::host::{Found, Host, Stop};
 use crate::limits::LOG_BYTES;
 use crate::raise::{Answer, wrong};
@@ -39,6 +39,9 @@ pub(super) fn recorded(host: &Host, path: &StepPath, make: Record) -> Answer<Rec
         Ok(Some(record)) => Ok(record),
         Ok(None) if !host.may_begin(path)? => Err(host.stop(Stop::Waiting)),
         Ok(None) => {
+            if let Record::Emit { data, .. } = &make {
+                storable("emit", "the data", data)?;
+            }
             host.with(|pass| pass.records.push((path.clone(), make.clone())))?;
             Ok(make)
         }

@@ -70,11 +70,8 @@ pub(super) fn result(said: &Said) -> Answer {
 
 /// A journaled value as the script sees it.
 pub(super) fn value_of(value: &Value) -> Answer {
-    let unusable = |error: &dyn std::fmt::Display| {
+    expr::to_dynamic(value).map_err(|error| {
         let message = format!("the result cannot be given to the chain: {error}");
         crate::raise::wrong(model::ErrorKind::TooLarge, message)
-    };
-    // rhai would raise an error that no script can catch.
-    model::value::fits(value).map_err(|error| unusable(&error))?;
-    expr::to_dynamic(value).map_err(|error| unusable(&error))
+    })
 }

@@ -26,6 +26,10 @@ impl Run {
                 Ok(())
             }
             Message::Resolve { actor, path, resolution, reply } => {
+                let resolution = match resolution {
+                    Resolution::Done(value) => Resolution::Done(self.core.bounded(value).await?),
+                    other => other,
+                };
                 let answer = match self.resolution(path, resolution) {
                     Ok(facts) => {
                         self.say(facts, actor).await?;

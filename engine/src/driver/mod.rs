@@ -11,6 +11,7 @@
 
 mod ask;
 mod begin;
+pub(crate) mod bounds;
 mod children;
 mod datastore;
 mod flight;

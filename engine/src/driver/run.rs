@@ -16,9 +16,10 @@ use model::{
     Timestamp, Version,
 };
 use serde_json::json;
-use store::{Appended, Batch, MAX_BATCH_BYTES, MAX_BATCH_FACTS, Write};
+use store::{Appended, Batch, MAX_BATCH_BYTES, MAX_BATCH_FACTS, StoreError, Write};
 use tokio::sync::mpsc::UnboundedReceiver;
 
+use super::bounds;
 use super::flight::Flight;
 use super::perform::{Job, Report};
 use super::places::Places;
@@ -62,6 +63,8 @@ pub(super) struct Run {
     place: Place,
     /// The journal's size.
     pub(super) bytes: usize,
+    /// Whether it was said that the journal comes near its bounds.
+    pub(super) warned: bool,
 }
 
 /// What the end of the stream says.
@@ -149,14 +152,32 @@ impl Run {
             version,
             place,
             bytes: facts.iter().map(|recorded| recorded.fact.encode().len()).sum(),
+            warned: false,
         })
     }
 
     pub(super) async fn drive(&mut self, messages: &mut UnboundedReceiver<Message>) -> Exit {
         match self.live(messages).await {
             Ok(exit) => exit,
+            Err(Trouble::Store(StoreError::Refused(why))) => match self.hand_over(&why).await {
+                Ok(()) => Exit::Done,
+                Err(trouble) => Exit::Left(Some(trouble)),
+            },
             Err(trouble) => Exit::Left(Some(trouble)),
         }
+    }
+
+    /// What the store refuses once it refuses always: a person decides, from what is stored.
+    async fn hand_over(&self, why: &str) -> Result<(), Trouble> {
+        tracing::error!(execution = %self.id, %why, "the store refuses what the execution came to");
+        let mut stored = Self::load(&self.driver, &self.id, self.lane.clone()).await?;
+        if stored.journal.outcome.is_some() || stored.journal.attention.is_some() {
+            return Ok(());
+        }
+        let (mut page, at) = (Page::default(), self.core.now());
+        let error = bounds::refused_by_the_store(why);
+        stored.note(&mut page, Fact::AttentionNeeded { path: None, error, at });
+        stored.store(&mut page, Actor::engine()).await
     }
 
     async fn live(&mut self, messages: &mut UnboundedReceiver<Message>) -> Result<Exit, Trouble> {
@@ -234,6 +255,7 @@ impl Run {
 
     /// The same, together with facts of other streams.
     pub(super) fn note_with(&mut self, page: &mut Page, fact: Fact, sides: Vec<Write>) {
+        let fact = bounds::fitted(fact);
         if chain_sees(&fact) {
             self.asked = None;
         }
@@ -248,9 +270,7 @@ impl Run {
             match self.append(sides, facts, actor.clone()).await? {
                 Appended::Committed { .. } => self.place = place,
                 Appended::Conflict { stream, actual } => {
-                    let message =
-                        format!("{stream} was written by somebody else (version {})", actual.0);
-                    return Err(Trouble::Store(store::StoreError::Refused(message)));
+                    return Err(Trouble::Overtaken { stream, actual });
                 }
             }
         }

@@ -12,6 +12,7 @@ use model::{
 use store::{Appended, Write};
 
 use super::ask::{Intention, Lookup};
+use super::bounds;
 use super::datastore::planned;
 use super::run::{Page, Run, Runs};
 use super::schedule::relevant;
@@ -20,8 +21,6 @@ use crate::core::Trouble;
 use crate::intake;
 use crate::suspects::{Mark, REFUSED_AT};
 
-/// Most bytes of one execution's journal; a chain's calls are bounded by themselves.
-const MAX_JOURNAL_BYTES: usize = 16 * 1024 * 1024;
 /// How long steps under way may go on once the execution is to end.
 const SETTLE: model::Duration = model::Duration::from_secs(30);
 /// How long an undo or exit handler may take, from its first step.
@@ -42,12 +41,22 @@ impl Run {
             }
         }
         self.store(&mut page, Actor::engine()).await?;
+        self.warn();
         self.places.give_up_unwanted();
         for (job, place) in page.jobs {
             self.fresh.remove(&job.path);
             self.flight.begin(&self.core, job, place);
         }
         Ok(next)
+    }
+
+    /// Says once that the journal comes near its bounds.
+    fn warn(&mut self) {
+        if !self.warned && bounds::is_near(self.journal.steps(), self.bytes) {
+            self.warned = true;
+            let (steps, bytes) = (self.journal.steps(), self.bytes);
+            tracing::warn!(execution = %self.id, steps, bytes, "the journal comes near its bounds");
+        }
     }
 
     /// Advances the chain until it waits for something or has ended.
@@ -62,10 +71,8 @@ impl Run {
                 self.note(page, Fact::UndoBegan { position, reason, at: now });
                 continue;
             }
-            if self.bytes > MAX_JOURNAL_BYTES && self.journal.undo.is_none() {
-                let message =
-                    format!("the chain's journal has more than {MAX_JOURNAL_BYTES} bytes");
-                let reason = UndoReason::Failed(StepError::new(ErrorKind::Limit, message));
+            if self.bytes > bounds::MAX_JOURNAL_BYTES && self.journal.undo.is_none() {
+                let reason = UndoReason::Failed(bounds::journal_too_large(self.bytes));
                 let position = self.journal.length;
                 self.note(page, Fact::UndoBegan { position, reason, at: now });
                 continue;
@@ -162,7 +169,7 @@ impl Run {
         let (input, journal) = (self.input.clone(), self.journal.clone());
         let advanced = core.evaluators.call(move |bench| {
             let chains = &mut bench.chains;
-            bench.slot.marked(&mark, || chains.advance(&program, &input, &journal, now))
+            bench.slot.marked(&mark, || chains.advance_shared(&program, &input, &journal, now))
         });
         match advanced.await {
             Ok(advance) => advance,
@@ -320,9 +327,8 @@ impl Run {
                     return Ok(());
                 }
                 Appended::Conflict { stream: Stream::Key(_), .. } => {}
-                Appended::Conflict { stream, .. } => {
-                    let message = format!("{stream} was written by somebody else");
-                    return Err(Trouble::Store(store::StoreError::Refused(message)));
+                Appended::Conflict { stream, actual } => {
+                    return Err(Trouble::Overtaken { stream, actual });
                 }
             }
         }

@@ -117,6 +117,7 @@ impl Timer {
             }
             let Some(next) = self.next(&source, handled, now) else { return Ok(()) };
             tokio::select! {
+                biased;
                 () = cancel.cancelled() => return Ok(()),
                 () = clock.sleep_until(next) => {}
             }
