@@ -144,8 +144,9 @@ fn webhook() -> Map {
                 "tolerance": duration("how far it may be off, either way", None),
             } },
         "id": { "type": "object", "additionalProperties": false,
-            "description": "the header with the delivery's id, the same when it is sent again",
-            "properties": { "header": { "type": "string", "required": true } } },
+            "minProperties": 1, "maxProperties": 1,
+            "description": "what tells deliveries apart: the header with their id, or (`content: true`) what is signed",
+            "properties": { "header": { "type": "string" }, "content": { "const": true } } },
         "body_limit": { "type": ["string", "integer"], "default": "256KiB",
             "description": "the largest body, in bytes or as 256KiB or 4MiB; at most 4MiB" },
     }))

@@ -21,8 +21,19 @@ pub struct WebhookConfig {
     pub(super) prefix: String,
     pub(super) signed: Template,
     pub(super) timestamp: Option<(String, Duration)>,
-    pub(super) id: Option<String>,
+    pub(super) id: Id,
     pub(super) body_limit: usize,
+}
+
+/// What tells deliveries apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Id {
+    /// Nothing: each request is one of its own.
+    Random,
+    /// This header. Most senders don't sign it: then it is believed.
+    Header(String),
+    /// What is signed: sent again under whatever headers, it is the same delivery.
+    Content,
 }
 
 /// How a signature is written.
@@ -49,9 +60,14 @@ impl WebhookConfig {
             }
             None => None,
         };
-        let id = string("id.header").map(|_| header(parameters, "id.header")).transpose()?;
+        let id = match (string("id.header"), find(parameters, "id.content")) {
+            (Some(_), _) => Id::Header(header(parameters, "id.header")?),
+            (None, Some(_)) => Id::Content,
+            (None, None) => Id::Random,
+        };
         let signed = string("signature.signed").unwrap_or("{body}");
-        let signed = Template::parse(signed, timestamp.is_some(), id.is_some())?;
+        let has_id = matches!(id, Id::Header(_));
+        let signed = Template::parse(signed, timestamp.is_some(), has_id)?;
         Ok(Self {
             secrets,
             signature: header(parameters, "signature.header")?,

@@ -14,12 +14,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
-use model::{Envelope, Event, Map, Timestamp, TriggerType, Value};
+use model::{Envelope, Event, Hash, Map, Timestamp, TriggerType, Value};
 use sha2::Sha256;
 
 pub use config::WebhookConfig;
 
-use config::Encoding;
+use config::{Encoding, Id};
 
 use crate::secret::SecretRef;
 use crate::{BuildContext, BuildError};
@@ -196,18 +196,26 @@ impl Webhook {
             None => "",
         };
         let id = match &config.id {
-            Some(name) if config.signed.signs_id() => Some(required(name)?),
-            Some(name) => header(headers, name).filter(|id| !id.is_empty()),
-            None => None,
+            Id::Header(name) if config.signed.signs_id() => Some(required(name)?),
+            Id::Header(name) => header(headers, name).filter(|id| !id.is_empty()),
+            Id::Random | Id::Content => None,
         };
         if !self.is_signed(signatures, &request.body, timestamp, id.unwrap_or_default()) {
             return Err(Refusal::BadSignature(config.signature.clone()));
         }
         self.check_time(timestamp, request.received_at)?;
         match (id, &config.id) {
-            (Some(id), Some(name)) if id.len() > MAX_ID => Err(Refusal::LongId(name.clone())),
+            (Some(id), Id::Header(name)) if id.len() > MAX_ID => Err(Refusal::LongId(name.clone())),
+            (_, Id::Content) => Ok(Some(self.content_id(&request.body, timestamp))),
             (id, _) => Ok(id.map(ToOwned::to_owned)),
         }
+    }
+
+    /// An id for what was signed. Not the signature: that depends on the key, and is nobody's
+    /// business further on.
+    fn content_id(&self, body: &[u8], timestamp: &str) -> String {
+        let pieces = self.config.signed.pieces(body, timestamp, "");
+        Hash::of_parts(pieces.map(|piece| ("signed", piece))).to_string()
     }
 
     /// Whether any listed signature is that of any key. Each comparison takes constant time.

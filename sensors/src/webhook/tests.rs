@@ -290,6 +290,28 @@ fn a_request_without_an_id_gets_a_random_one_and_never_one_of_its_body() {
 }
 
 #[test]
+fn an_id_that_is_not_signed_is_the_senders_word_unless_the_content_is_the_id() {
+    let mut by_content = github();
+    by_content["secrets"] = json!([{ "env": "OLD" }, { "env": "NEW" }]);
+    by_content["id"] = json!({ "content": true });
+    let told = |config: &Value, secret: &str, body: &str, id: &str| {
+        let signature = format!("sha256={}", hex(secret.as_bytes(), body));
+        let headers = [("X-Hub-Signature-256", signature.as_str()), ("X-GitHub-Delivery", id)];
+        answer(config, &request(body, &headers))
+    };
+    // A recorded delivery, sent again under an id of the recorder's choice.
+    assert_ne!(
+        told(&github(), GITHUB_SECRET, "{}", "1"),
+        told(&github(), GITHUB_SECRET, "{}", "2")
+    );
+    let first = told(&by_content, GITHUB_SECRET, "{}", "1");
+    assert_eq!(told(&by_content, GITHUB_SECRET, "{}", "2"), first);
+    assert_eq!(told(&by_content, NEW_SECRET, "{}", "2"), first, "whichever key has signed it");
+    assert_ne!(told(&by_content, GITHUB_SECRET, "[]", "1"), first);
+    assert!(!first.contains(&hex(GITHUB_SECRET.as_bytes(), "{}")), "it is no signature");
+}
+
+#[test]
 fn a_rule_sees_the_request_without_what_is_secret() {
     let body = r#"{"ref":"refs/heads/main","n":[1,null]}"#;
     let signature = format!("sha256={}", hex(GITHUB_SECRET.as_bytes(), body));
@@ -385,6 +407,18 @@ fn a_configuration_that_would_not_protect_is_an_error_at_load() {
     check(
         with("/secrets", json!(["hooks/app"])),
         expect!["secrets.0: secrets of the secret store are not supported by this version"],
+    );
+    check(
+        with("/id", json!({ "header": "x-id", "content": true })),
+        expect![[r#"id: `id`: {"content":true,"header":"x-id"} has more than 1 property"#]],
+    );
+    check(
+        with("/id", json!({ "content": false })),
+        expect!["id.content: `id.content`: true was expected"],
+    );
+    check(
+        with("/id", json!({ "content": true })),
+        expect!["signature.signed: {id} requires `id`: nothing says where the id stands"],
     );
     check(
         with("/signature/header", "bad header".into()),
