@@ -267,3 +267,46 @@ fn the_actions_that_a_chain_names_are_listed() {
         .collect();
     expect!["core.echo 1:5, http.request 1:37"].assert_eq(&named.join(", "));
 }
+
+#[test]
+fn an_undo_after_the_step_it_undoes_is_told_as_far_as_it_can_be_seen() {
+    let late = r#"
+        let db = run("aws.rds.ensure", #{ size: 1 });
+        undo(|e| run("core.echo", #{ text: db.id }));
+        run("core.echo");
+        if db.new {
+            let copy = run("aws.rds.ensure", #{ size: 2 });
+            undo(|e| { log("gone"); run("core.echo", #{ text: copy.id }) });
+        }
+        parallel([|| { let own = run("aws.rds.ensure"); undo(|e| run("core.echo", #{ text: own })); sleep("1s"); }]);
+        run("aws.rds.ensure");
+        undo(|e| run("core.echo"));
+        #{ id: db.id + 1 }
+    "#;
+    finds(
+        late,
+        expect![[r#"
+        3:9 `undo` is registered after the step it undoes: it uses the result of `aws.rds.ensure` -- register it before that step, with what is known by then, and let it bear that there is nothing to undo
+        7:13 `undo` is registered after the step it undoes: it uses the result of `aws.rds.ensure` -- register it before that step, with what is known by then, and let it bear that there is nothing to undo
+        9:57 `undo` is registered after the step it undoes: it uses the result of `aws.rds.ensure` -- register it before that step, with what is known by then, and let it bear that there is nothing to undo
+        11:9 `undo` is registered after every step: nothing is left that could fail -- register it before that step, with what is known by then, and let it bear that there is nothing to undo"#]],
+    );
+    let found = check(&program(late), &Actions);
+    assert!(found.iter().all(|found| found.severity == model::Severity::Warning));
+}
+
+#[test]
+fn an_undo_that_may_be_there_for_what_follows_is_not_told() {
+    for fine in [
+        // It uses what was read, or made for the step that follows.
+        r#"let old = run("core.echo"); undo(|e| run("core.echo", #{ text: old })); run("aws.rds.ensure");"#,
+        r#"let name = run("aws.rds.ensure"); undo(|e| run("core.echo", #{ text: name })); run("core.echo", #{ text: name });"#,
+        // It uses nothing of the step before.
+        r#"let a = run("aws.rds.ensure"); undo(|e| run("core.echo")); run("aws.rds.ensure");"#,
+        // Something may fail after it.
+        r#"run("aws.rds.ensure"); undo(|e| run("core.echo")); if params.bad { fail("bad") }"#,
+        r#"for x in params.all { run("aws.rds.ensure"); undo(|e| run("core.echo")); }"#,
+    ] {
+        finds(fine, expect![""]);
+    }
+}

@@ -8,6 +8,7 @@ mod actions;
 mod captures;
 mod functions;
 mod literal;
+mod undo;
 
 use std::rc::Rc;
 
@@ -47,6 +48,7 @@ pub fn check(program: &Program, catalog: &dyn Catalog) -> Vec<Diagnostic> {
             let mut findings = functions::check(&engine, source, text);
             findings.extend(captures::check(text));
             findings.extend(actions::check(text, catalog));
+            findings.extend(undo::check(text, catalog));
             findings
         })
         .collect();
