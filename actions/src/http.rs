@@ -1,16 +1,19 @@
 //! `http.request`: one request, and what its answer, or the lack of one, says about its effect.
 
+mod access;
 mod exchange;
 mod outcome;
 mod request;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use host::connection::Connections;
 use model::{Effect, ErrorKind, Performance, StepError, Value};
 use serde_json::json;
 
 use crate::declare::metadata;
 use crate::{Action, Metadata, Performing};
+use access::Access;
 use exchange::exchange;
 use request::Request;
 
@@ -19,11 +22,12 @@ const METHODS: [&str; 7] = ["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "POST", "
 /// One HTTP request.
 pub(crate) struct HttpRequest {
     metadata: Metadata,
+    connections: Connections,
 }
 
 impl HttpRequest {
-    pub(crate) fn new() -> Self {
-        Self { metadata: declaration() }
+    pub(crate) fn new(connections: Connections) -> Self {
+        Self { metadata: declaration(), connections }
     }
 }
 
@@ -34,7 +38,11 @@ pub(crate) fn declaration() -> Metadata {
         "Sends an HTTP request and returns the answer",
         None,
         &json!({
-            "url": { "type": "string", "required": true, "description": "http or https" },
+            "url": { "type": "string", "required": true, "description": "http or https; with a connection, below its base_url" },
+            "connection": {
+                "type": "string",
+                "description": "a connection of type http: its base_url, credentials and rate limit",
+            },
             "method": { "enum": METHODS, "default": "GET" },
             "headers": { "type": "object", "additionalProperties": scalars },
             "query": {
@@ -88,12 +96,16 @@ fn effect(parameters: &Value) -> Effect {
     }
 }
 
-async fn perform(performing: Performing) -> Performance {
-    let invalid =
-        |message| Performance::Failed(StepError::new(ErrorKind::InvalidParameters, message));
-    let request = match Request::parse(&performing.parameters, &performing.key) {
+async fn perform(performing: Performing, connections: &Connections) -> Performance {
+    let access = match Access::of(&performing, connections) {
+        Ok(access) => access,
+        Err(error) => return Performance::Failed(error),
+    };
+    let request = match Request::parse(&performing.parameters, &performing.key, &access) {
         Ok(request) => request,
-        Err(message) => return invalid(message),
+        Err(message) => {
+            return Performance::Failed(StepError::new(ErrorKind::InvalidParameters, message));
+        }
     };
     let client = match host::http::client() {
         Ok(client) => client,
@@ -105,20 +117,21 @@ async fn perform(performing: Performing) -> Performance {
     let expect = request.expect.clone();
     let answer = tokio::select! {
         biased;
-        answer = tokio::time::timeout(timeout.to_std(), exchange(&client, request)) => answer,
+        answer = tokio::time::timeout(timeout.to_std(), exchange(&client, request, &access)) => answer,
         () = performing.cancel.cancelled() => {
             let message = "the request was given up before it was answered";
             return Performance::Unknown(StepError::new(ErrorKind::Cancelled, message));
         }
     };
-    match answer {
+    let performance = match answer {
         Ok(Ok(answer)) => outcome::of_answer(answer, &expect),
         Ok(Err(trouble)) => outcome::of_trouble(trouble),
         Err(_) => Performance::Unknown(StepError::new(
             ErrorKind::Timeout,
             format!("no whole answer within {timeout}: raise `timeout` if that is too short"),
         )),
-    }
+    };
+    access.hide(performance)
 }
 
 impl Action for HttpRequest {
@@ -132,7 +145,7 @@ impl Action for HttpRequest {
 
     fn perform(&self, performing: Performing) -> BoxFuture<'_, Performance> {
         async move {
-            match (effect(&performing.parameters), perform(performing).await) {
+            match (effect(&performing.parameters), perform(performing, &self.connections).await) {
                 // Whatever happened on the way, a read had no effect.
                 (Effect::Read, Performance::Unknown(error)) => Performance::Failed(error),
                 (_, performance) => performance,

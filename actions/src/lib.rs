@@ -30,6 +30,8 @@ pub struct BuiltinContext {
     pub mirrors: host::git::Mirrors,
     /// Where `git.export` puts a target that is not absolute.
     pub exports: PathBuf,
+    /// The connections that actions use by name.
+    pub connections: host::connection::Connections,
 }
 
 /// Every built-in action that performs itself. `datastore.*` doesn't: the engine applies it
@@ -38,7 +40,7 @@ pub fn builtin(context: &BuiltinContext) -> Vec<SharedAction> {
     let mut actions: Vec<SharedAction> = Vec::new();
     actions.extend(core::Core::all().map(|action| Arc::new(action) as SharedAction));
     actions.push(Arc::new(git::Export::new(context.mirrors.clone(), context.exports.clone())));
-    actions.push(Arc::new(http::HttpRequest::new()));
+    actions.push(Arc::new(http::HttpRequest::new(context.connections.clone())));
     actions
 }
 

@@ -104,7 +104,7 @@ async fn exported_place(folder: &Path) -> (BuiltinContext, String) {
     mirror.fetch(&["refs/heads/*".parse().unwrap()]).await.unwrap();
     let mirrors = Mirrors::default();
     mirrors.register("demo.app".parse().unwrap(), mirror);
-    (BuiltinContext { mirrors, exports: folder.join("exports") }, commit)
+    (BuiltinContext { mirrors, exports: folder.join("exports"), ..Default::default() }, commit)
 }
 
 #[tokio::test]

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use host::Clock;
+use host::connection::Connections;
 use model::value::fits;
 use model::{BlobRef, Name, Stream, Timestamp, Value, Version};
 use store::{Answer, Appended, Batch, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::environment::Environment;
 use crate::evaluators::Evaluators;
 use crate::fair::Permits;
 use crate::folders::Folders;
@@ -33,6 +35,10 @@ pub struct Core {
     pub(crate) tokens: Tokens,
     /// The active packs.
     pub generation: ArcSwap<Generation>,
+    /// The environment they run in.
+    pub environment: ArcSwap<Environment>,
+    /// Its connections, shared with sensors and actions.
+    pub connections: Connections,
     /// The state folder.
     pub folders: Folders,
     /// The installation's name, which stands in the source of its events.

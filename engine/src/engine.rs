@@ -8,6 +8,7 @@ use std::time::Duration;
 use actions::BuiltinContext;
 use arc_swap::ArcSwap;
 use host::Clock;
+use host::connection::Connections;
 use host::git::{Git, Mirrors};
 use host::process::Programs;
 use host::tls::{Authorities, BadAuthorities};
@@ -19,10 +20,11 @@ use tokio_util::task::TaskTracker;
 
 use crate::core::{Core, Trouble};
 use crate::driver::Driver;
+use crate::environment::EnvironmentStatus;
 use crate::evaluators::Evaluators;
 use crate::fair::Permits;
 use crate::folders::Folders;
-use crate::packs::{Generation, Library, LoadContext, Packs};
+use crate::packs::{Findings, Generation, Library, LoadContext, Packs};
 use crate::random;
 use crate::sensing::Sensing;
 use crate::settings::Settings;
@@ -61,9 +63,16 @@ pub enum StartError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The environment's file is broken, and no earlier content of it is known.
+    #[error("{}", told(.0))]
+    Environment(Findings),
     /// The store failed while the engine was starting.
     #[error(transparent)]
     Trouble(#[from] Trouble),
+}
+
+fn told(findings: &Findings) -> String {
+    findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 impl Engine {
@@ -90,9 +99,11 @@ impl Engine {
         let slot = |n| Slot::open(&evaluating, n);
         let evaluators = Evaluators::start(settings.evaluators.max(1), slot).map_err(failed)?;
         let (git, mirrors) = (Git::new(git_options(&settings)?), Mirrors::default());
+        let connections = Connections::default();
         let builtin = actions::builtin(&BuiltinContext {
             mirrors: mirrors.clone(),
             exports: settings.state.join("exports"),
+            connections: connections.clone(),
         });
         let context = LoadContext { programs, git: git.clone() };
         let core = Arc::new(Core {
@@ -103,6 +114,8 @@ impl Engine {
             evaluators,
             library: Library::new(builtin, context),
             generation: ArcSwap::from_pointee(Generation::empty()),
+            environment: ArcSwap::default(),
+            connections,
             folders,
             steps: Permits::new(settings.steps),
             programs: Permits::new(settings.programs),
@@ -113,10 +126,13 @@ impl Engine {
             tasks: TaskTracker::new(),
             store_failing: AtomicBool::new(false),
         });
+        let packs =
+            Packs::new(settings.packs.clone(), settings.environment.clone(), &settings.state);
+        packs.read_environment().map_err(StartError::Environment)?;
         let driver = Driver::new(core.clone());
         let engine = Self {
             sensing: Arc::new(Sensing::new(core.clone(), driver.clone(), git, mirrors)),
-            packs: Arc::new(Packs::new(settings.packs.clone())),
+            packs: Arc::new(packs),
             webhooks: Arc::new(Semaphore::new(MAX_WEBHOOKS)),
             driver,
             core,
@@ -130,7 +146,7 @@ impl Engine {
             self.core.generation.store(Arc::new(Generation { number, ..Generation::empty() }));
         }
         // Watched before they are read, so that no change falls between.
-        let changes = Changes::of(self.packs.folders());
+        let changes = Changes::of(self.packs.folders(), self.packs.environment_folder());
         self.packs.reload(&self.core).await?;
         let taken_over = self.driver.recover().await?;
         tracing::info!(executions = taken_over, "took over what had not ended");
@@ -148,6 +164,11 @@ impl Engine {
             self.sensing.follow(&self.core.generation.load());
         }
         Ok(changed)
+    }
+
+    /// How the environment stands.
+    pub fn environment(&self) -> EnvironmentStatus {
+        self.packs.environment()
     }
 
     /// Ends the engine: nothing new begins, steps under way have `grace` to end, then they are

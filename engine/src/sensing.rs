@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use host::connection::Connection;
 use host::git::{Git, Mirrors};
 use model::{Actor, BatchId, EventSource, Fact, Stream, Timestamp, Value};
 use sensors::{BuildContext, Built, Context, Emission, Sensor, SensorState, Sink, SinkError};
@@ -44,6 +45,8 @@ struct Running {
     subscription: Subscription,
     /// The pack content it was made from: another content is another sensor.
     made_from: Option<model::Hash>,
+    /// The connection it uses: a changed one is another sensor.
+    connection: Option<Arc<Connection>>,
     built: Result<Built, String>,
     status: Arc<Mutex<Status>>,
     cancel: CancellationToken,
@@ -74,7 +77,8 @@ impl Sensing {
         running.retain(|id, sensor| {
             let wanted = generation.subscriptions.get(id);
             let keep = wanted.is_some_and(|wanted| *wanted == sensor.subscription)
-                && made_from(generation, &sensor.subscription) == sensor.made_from;
+                && made_from(generation, &sensor.subscription) == sensor.made_from
+                && self.same_connection(sensor);
             if !keep {
                 if wanted.is_none() {
                     sensor.unwanted.cancel();
@@ -101,6 +105,7 @@ impl Sensing {
         };
         let sensor = Running {
             made_from: made_from(generation, &subscription),
+            connection: self.connection(&subscription),
             subscription,
             built,
             status: Arc::new(Mutex::new(Status { state, events: 0 })),
@@ -140,6 +145,7 @@ impl Sensing {
         context.mirrors_folder = self.core.folders.git();
         context.mirrors = self.mirrors.clone();
         context.git = self.git.clone();
+        context.connections = self.core.connections.clone();
         sensors::build(&subscription.kind, &subscription.parameters, &context).map_err(|errors| {
             let first = errors.into_iter().next();
             first.map_or_else(String::new, |error| {
@@ -147,6 +153,18 @@ impl Sensing {
                 format!("{}{hint}", error.message)
             })
         })
+    }
+
+    fn connection(&self, subscription: &Subscription) -> Option<Arc<Connection>> {
+        let name = subscription.parameters.get("connection")?.as_str()?;
+        self.core.connections.get(name)
+    }
+
+    fn same_connection(&self, sensor: &Running) -> bool {
+        match (self.connection(&sensor.subscription), &sensor.connection) {
+            (Some(now), Some(before)) => Arc::ptr_eq(&now, before),
+            (now, before) => now.is_none() && before.is_none(),
+        }
     }
 
     /// Starts a sensor again at once. False if there is none with this id.

@@ -12,6 +12,8 @@ pub struct Settings {
     pub state: PathBuf,
     /// Folders of packs: one with a `pack.yaml` is a pack, else its sub-folders that have one are.
     pub packs: Vec<PathBuf>,
+    /// The file with connections and the packs' configuration.
+    pub environment: Option<PathBuf>,
     /// Steps performed at the same time.
     pub steps: usize,
     /// Programs run at the same time.
@@ -34,6 +36,7 @@ impl Settings {
         Self {
             state: state.into(),
             packs,
+            environment: None,
             steps: 256,
             programs: 4,
             git: host::git::Options::default(),

@@ -37,7 +37,8 @@ fn identity(folder: &PathBuf) -> Option<Identity> {
 
 impl Changes {
     /// Begins to watch. What cannot be watched is told in the log.
-    pub(crate) fn of(folders: &[PathBuf]) -> Self {
+    /// Of the folder `beside`, what lies in it is watched, and not its sub-folders.
+    pub(crate) fn of(folders: &[PathBuf], beside: Option<PathBuf>) -> Self {
         let (signal, signals) = mpsc::channel(1);
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             let read_only = event.as_ref().is_ok_and(|event| event.kind.is_access());
@@ -56,6 +57,12 @@ impl Changes {
             missing: folders.to_vec(),
             watched: folders.iter().map(identity).collect(),
         };
+        if let Some((watcher, folder)) = changes.watcher.as_mut().zip(beside)
+            && let Err(error) = watcher.watch(&folder, RecursiveMode::NonRecursive)
+        {
+            let folder = folder.display();
+            tracing::error!(%folder, %error, "changes of the environment are not noticed");
+        }
         changes.watch_missing();
         changes
     }

@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
+pub use reqwest::Url;
 use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder};
 

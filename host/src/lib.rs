@@ -3,10 +3,13 @@
 //! Sensors and actions stand on this crate. It knows no events, rules or executions.
 
 pub mod clock;
+pub mod connection;
 pub mod exec_child;
 pub mod git;
 pub mod http;
 pub mod process;
+pub mod rate;
+pub mod secret;
 pub mod tls;
 
 pub use clock::Clock;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use host::connection::Connections;
 use host::git::{Git, Mirrors};
 use model::diagnostic::suggest;
 use model::{Map, Schema, SensorRef, Value, Violation};
@@ -41,6 +42,8 @@ pub struct BuildContext {
     pub mirrors_folder: PathBuf,
     /// Where an action looks up a sensor's repository.
     pub mirrors: Mirrors,
+    /// The connections that sensors use by name.
+    pub connections: Connections,
     /// What git may do. One for all sensors, because it holds their locks.
     pub git: Git,
     /// How environment variables are looked up.
@@ -60,6 +63,7 @@ impl BuildContext {
             mirrors_folder: folder.join("mirrors"),
             folder,
             mirrors: Mirrors::default(),
+            connections: Connections::default(),
             git: Git::new(host::git::Options::default()),
             variable: |name| std::env::var(name).ok(),
             random: || {

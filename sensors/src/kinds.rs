@@ -113,8 +113,10 @@ fn cron() -> Map {
 
 fn git() -> Map {
     properties(json!({
-        "url": { "type": "string", "required": true,
-            "description": "the repository: https://host/path, ssh://user@host/path" },
+        "url": { "type": "string",
+            "description": "the repository: https://host/path, ssh://user@host/path; with a connection, below its URL" },
+        "connection": { "type": "string",
+            "description": "a connection of type git: its URL, credentials and rate limit" },
         "refs": { "type": "array", "items": { "type": "string" }, "minItems": 1,
             "maxItems": 100, "default": ["refs/heads/*"],
             "description": "full names of refs, where `*` stands for any text" },

@@ -3,6 +3,7 @@
 use reqwest::header::{ACCEPT, ACCEPT_LANGUAGE, HeaderMap, LOCATION, USER_AGENT};
 use reqwest::{Client, Response, StatusCode, Url};
 
+use super::access::Access;
 use super::request::Request;
 
 /// Most bytes of an answer's body.
@@ -36,8 +37,13 @@ pub(super) enum Trouble {
 }
 
 /// Sends the request, follows redirects, reads the last answer.
-pub(super) async fn exchange(client: &Client, mut request: Request) -> Result<Answer, Trouble> {
+pub(super) async fn exchange(
+    client: &Client,
+    mut request: Request,
+    access: &Access,
+) -> Result<Answer, Trouble> {
     for _ in 0..=MAX_REDIRECTS {
+        access.turn().await;
         let response = send(client, &request).await?;
         match redirected(&request, &response) {
             Some(next) => request = next,

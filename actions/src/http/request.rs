@@ -8,6 +8,8 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
 use serde::Deserialize;
 
+use super::access::Access;
+
 /// Headers that the connection owns: letting them through would let two requests pass for one.
 const OWNED: [&str; 4] = ["content-length", "transfer-encoding", "connection", "upgrade"];
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -43,7 +45,11 @@ struct Parameters {
 
 impl Request {
     /// The request that these parameters describe, else what is wrong with them.
-    pub(super) fn parse(parameters: &Value, key: &IdempotencyKey) -> Result<Self, String> {
+    pub(super) fn parse(
+        parameters: &Value,
+        key: &IdempotencyKey,
+        access: &Access,
+    ) -> Result<Self, String> {
         let given = Parameters::deserialize(parameters).map_err(|error| error.to_string())?;
         let method = given.method.as_deref().unwrap_or("GET");
         let (content_type, body) = body(given.json, given.form, given.body)?;
@@ -54,10 +60,11 @@ impl Request {
         if let Some(name) = given.idempotency_header {
             headers.insert(header_name(&name)?, header_value(&name, key.as_str())?);
         }
+        access.sign(&mut headers)?;
         let expect = given.expect.as_deref().map_or_else(|| Ok(vec![200..=299]), ranges)?;
         Ok(Self {
             method: method.parse().map_err(|_| format!("`{method}` is not a method"))?,
-            url: url(&given.url, &given.query)?,
+            url: url(access.url(&given.url)?, &given.query)?,
             headers,
             body,
             expect,
@@ -118,8 +125,7 @@ fn append(url: &mut Url, pairs: &BTreeMap<String, Value>) -> Result<(), String> 
     Ok(())
 }
 
-fn url(text: &str, query: &BTreeMap<String, Value>) -> Result<Url, String> {
-    let mut url = Url::parse(text).map_err(|error| format!("`url`: {error}"))?;
+fn url(mut url: Url, query: &BTreeMap<String, Value>) -> Result<Url, String> {
     if !matches!(url.scheme(), "http" | "https") {
         return Err(format!("`url`: expected http or https, found `{}`", url.scheme()));
     }
@@ -194,7 +200,7 @@ mod tests {
 
     fn parse(parameters: Value) -> Result<Request, String> {
         let key = IdempotencyKey::new(&ExecutionId::random(&[7; 32]), &StepPath::top(1));
-        Request::parse(&parameters, &key)
+        Request::parse(&parameters, &key, &Access::default())
     }
 
     #[test]

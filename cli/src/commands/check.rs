@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use engine::environment::Environment;
 use model::{Diagnostic, Severity};
 
 use crate::failure::{Exit, Failure, Outcome};
@@ -11,6 +12,7 @@ const EXAMPLES: &str = "\
 Examples:
   tripline check packs/              every pack in a folder, and how they fit together
   tripline check packs/web           one pack
+  tripline check packs/ --environment environments/dev.yaml
 
 Every finding has its file, line and column. Exit code 1 if there are errors.";
 
@@ -21,6 +23,9 @@ pub(crate) struct Args {
     /// A pack's folder, or one whose sub-folders are packs
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
+    /// The environment they are to run in: its values are checked too
+    #[arg(long, value_name = "FILE")]
+    environment: Option<PathBuf>,
 }
 
 impl Args {
@@ -35,7 +40,11 @@ impl Args {
                 );
             }
         }
-        let mut findings = engine::check_packs(&self.paths);
+        let environment = self.environment.as_deref().map(Environment::read).transpose();
+        let mut findings = match environment {
+            Ok(read) => engine::check_packs_in(&self.paths, read.map(|(read, _)| read).as_ref()),
+            Err(findings) => findings,
+        };
         findings.sort_by(|a, b| a.at.cmp(&b.at));
         for finding in &findings {
             output::say(&format!("{finding}\n"))?;

@@ -4,7 +4,7 @@ use clap::Subcommand;
 use model::Value;
 use serde_json::json;
 
-use crate::config::{self, Flags, Origin};
+use crate::config::{self, Config, Flags, Origin};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::output::{self, Column, Output};
 
@@ -14,6 +14,7 @@ Examples:
   tripline config show --config /etc/tripline/tripline.yaml -o json
 
 A value comes from the default, a place in a file, a variable ($NAME) or a flag; a later one wins.
+Connections and the packs' configuration of the environment are among them; secrets are not shown.
 It takes the flags of `tripline serve`, and needs no server.";
 
 /// What to do.
@@ -60,5 +61,9 @@ fn rows(flags: &Flags) -> Result<Vec<Value>, Failure> {
         };
         json!({ "key": key.path, "value": value, "from": from, "variable": key.variable() })
     });
-    Ok(rows.collect())
+    let added = config::lines(&Config::of(&settings))?;
+    let added = added
+        .into_iter()
+        .map(|(key, value, from)| json!({ "key": key, "value": value, "from": from }));
+    Ok(rows.chain(added).collect())
 }

@@ -25,6 +25,8 @@ pub(crate) struct Args {
 enum Kind {
     /// tripline.yaml
     Config,
+    /// environments/*.yaml
+    Environment,
     /// pack.yaml
     Pack,
     /// rules/*.yaml
@@ -47,6 +49,7 @@ impl Args {
 fn text(kind: Kind) -> String {
     let written = match kind {
         Kind::Config => return format!("{:#}", config::schema()),
+        Kind::Environment => include_str!("../../schemas/environment.json"),
         Kind::Pack => include_str!("../../schemas/pack.json"),
         Kind::Rule => include_str!("../../schemas/rule.json"),
         Kind::Action => include_str!("../../schemas/action.json"),

@@ -49,7 +49,7 @@ const fn key(
 }
 
 /// The keys, those of one map together.
-pub(crate) const KEYS: [Key; 15] = [
+pub(crate) const KEYS: &[Key] = &[
     key(
         "listen",
         Kind::Address,
@@ -68,6 +68,12 @@ pub(crate) const KEYS: [Key; 15] = [
         Kind::Paths,
         Some("packs"),
         "Folders: one with a pack.yaml is a pack, else its sub-folders that have one are.",
+    ),
+    key(
+        "environment",
+        Kind::Path,
+        None,
+        "The file that gives connections and the packs' configuration their values.",
     ),
     key("limits.steps", Kind::Count(MAX_AT_ONCE), Some("256"), "Steps performed at the same time."),
     key("limits.programs", Kind::Count(MAX_AT_ONCE), Some("4"), "Programs run at the same time."),

@@ -4,6 +4,7 @@
 mod keys;
 mod read;
 mod schema;
+mod shown;
 
 use std::path::{Path, PathBuf};
 
@@ -15,6 +16,7 @@ use crate::input;
 
 pub(crate) use read::{Origin, Settings};
 pub(crate) use schema::schema;
+pub(crate) use shown::lines;
 
 /// The file that is read if it is there and no other is named.
 const FILE: &str = "tripline.yaml";
@@ -32,6 +34,9 @@ pub(crate) struct Flags {
     /// Where everything is kept [default: ./state]
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
+    /// The file with connections and the packs' configuration
+    #[arg(long, value_name = "FILE")]
+    environment: Option<PathBuf>,
     /// Where the API listens [default: 127.0.0.1:7410]
     #[arg(long, value_name = "ADDR", value_parser = address)]
     listen: Option<String>,
@@ -68,6 +73,8 @@ pub(crate) struct Config {
     pub(crate) state: PathBuf,
     /// Folders of packs.
     pub(crate) packs: Vec<PathBuf>,
+    /// The environment's file.
+    pub(crate) environment: Option<PathBuf>,
     /// Steps performed at the same time.
     pub(crate) steps: usize,
     /// Programs run at the same time.
@@ -90,7 +97,8 @@ impl Config {
         Ok(Self::of(&settings(flags)?))
     }
 
-    fn of(settings: &Settings) -> Self {
+    /// The settings as they are used.
+    pub(crate) fn of(settings: &Settings) -> Self {
         let text = |path| settings.get(path).and_then(Value::as_str).unwrap_or_default().to_owned();
         let path = |path| settings.get(path).and_then(Value::as_str).map(PathBuf::from);
         let count = |path| settings.get(path).and_then(Value::as_u64).unwrap_or(1) as usize;
@@ -103,6 +111,7 @@ impl Config {
             webhooks_listen: text("webhooks.listen"),
             state: path("state").unwrap_or_default(),
             packs: packs.filter_map(Value::as_str).map(PathBuf::from).collect(),
+            environment: path("environment"),
             steps: count("limits.steps"),
             programs: count("limits.programs"),
             git: host::git::Options {
@@ -160,6 +169,7 @@ fn take(flags: &Flags, settings: &mut Settings) {
     }
     let texts = [
         ("state", "--state", flags.state.as_ref().map(shown)),
+        ("environment", "--environment", flags.environment.as_ref().map(shown)),
         ("listen", "--listen", flags.listen.clone().map(Value::from)),
         ("webhooks.listen", "--webhooks-listen", flags.webhooks_listen.clone().map(Value::from)),
         ("grace", "--grace", flags.grace.map(|time| Value::from(time.to_string()))),

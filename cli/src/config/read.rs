@@ -51,7 +51,7 @@ impl Settings {
     /// Takes over what the file says; its relative paths start from `folder`.
     pub(super) fn read(&mut self, root: &Node, folder: &Path) -> Result<(), Vec<Diagnostic>> {
         let mut said = Vec::new();
-        let fields = Fields::new(root, &names(None), &["environment"]);
+        let fields = Fields::new(root, &names(None), &[]);
         for name in names(None) {
             if let Some(key) = find(name) {
                 said.extend(of_field(key, &fields, folder));
@@ -70,7 +70,7 @@ impl Settings {
         &mut self,
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<(), String> {
-        for key in &KEYS {
+        for key in KEYS {
             let name = key.variable();
             // An empty variable is how scripts leave one out.
             let Some(text) = variable(&name).filter(|text| !text.is_empty()) else { continue };
@@ -100,7 +100,7 @@ impl Settings {
 /// The names that may stand in the map `group`; at the top, maps count too.
 fn names(group: Option<&str>) -> Vec<&'static str> {
     let mut names: Vec<&str> = Vec::new();
-    for key in &KEYS {
+    for key in KEYS {
         let (of, name) = key.place();
         let name = if group.is_none() { of.unwrap_or(name) } else { name };
         if (group.is_none() || of == group) && !names.contains(&name) {

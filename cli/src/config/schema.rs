@@ -8,7 +8,7 @@ use super::keys::{KEYS, Key, Kind};
 /// The schema, for editors.
 pub(crate) fn schema() -> Value {
     let mut properties = Map::new();
-    for key in &KEYS {
+    for key in KEYS {
         match key.place() {
             (None, name) => {
                 properties.insert(name.to_owned(), property(key));

@@ -20,7 +20,7 @@ fn read(text: &str) -> Result<Settings, Vec<model::Diagnostic>> {
 fn what_a_file_says_wins_over_the_defaults_and_paths_start_from_its_folder() {
     let settings = read(
         "listen: 0.0.0.0:80\nwebhooks: { listen: '[::]:81' }\nstate: /var/lib/tripline\n\
-         packs: [mine, /opt/packs]\nlimits: { programs: 2 }\n\
+         packs: [mine, /opt/packs]\nenvironment: environments/dev.yaml\nlimits: { programs: 2 }\n\
          git: { allow_local: true, max_export: 1MiB }\ngrace: 1m30s\n",
     );
     let config = Config::of(&settings.unwrap());
@@ -28,6 +28,7 @@ fn what_a_file_says_wins_over_the_defaults_and_paths_start_from_its_folder() {
     assert_eq!(config.webhooks_listen, "[::]:81");
     assert_eq!(config.state, Path::new("/var/lib/tripline"));
     assert_eq!(config.packs, [Path::new("/srv/tripline/mine"), Path::new("/opt/packs")]);
+    assert_eq!(config.environment.unwrap(), Path::new("/srv/tripline/environments/dev.yaml"));
     assert_eq!((config.steps, config.programs), (256, 2));
     assert!(config.git.allow_local);
     assert_eq!((config.git.max_export_bytes, config.git.max_mirror_bytes), (1 << 20, 4 << 30));
@@ -154,7 +155,7 @@ fn slips_are_told_with_their_place() {
 fn the_schema_knows_every_key_and_its_default_fits() {
     let schema = schema();
     assert_eq!(schema["additionalProperties"], false);
-    for key in &KEYS {
+    for key in KEYS {
         let (group, name) = key.place();
         let property = match group {
             Some(group) => &schema["properties"][group]["properties"][name],
@@ -168,7 +169,7 @@ fn the_schema_knows_every_key_and_its_default_fits() {
 #[test]
 fn the_reference_names_every_key_with_its_variable() {
     let reference = include_str!("../../../docs/reference/configuration.md");
-    for key in &KEYS {
+    for key in KEYS {
         for told in [format!("| `{}` |", key.path), format!("`{}`", key.variable())] {
             assert!(reference.contains(&told), "{told} is not in configuration.md");
         }

@@ -14,10 +14,10 @@ use model::{ActionRef, Diagnostic, Effect, Location, Map, PackName, Schema, Trig
 use rules::{Rule, Trigger};
 
 use super::assemble::{sensor_ref, sensor_type};
+use super::load::load_in;
 use super::reload::{discover, same_name};
-use super::{
-    ActionKind, Findings, Generation, Library, LoadContext, Pack, PackAction, Resolved, load,
-};
+use super::{ActionKind, Findings, Generation, Library, LoadContext, Pack, PackAction, Resolved};
+use crate::environment::{Environment, check_pack};
 
 /// A trigger type that rules can name.
 #[derive(Debug, Clone)]
@@ -59,13 +59,41 @@ fn triggers<'a>(packs: impl Iterator<Item = &'a Arc<Pack>>) -> Vec<TriggerInfo> 
 
 /// Everything that is wrong with the packs in `paths`, by themselves and together.
 pub fn check_packs(paths: &[PathBuf]) -> Findings {
-    // Nothing is run: the launcher and the folder of programs are never used.
+    check_packs_in(paths, None)
+}
+
+/// The same, and whether they fit the environment that they are to run in.
+pub fn check_packs_in(paths: &[PathBuf], environment: Option<&Environment>) -> Findings {
+    let context = offline();
+    let (packs, mut findings) = read(paths, &context, environment);
+    let library = Library::new(actions::builtin(&BuiltinContext::default()), context);
+    findings.extend(cross_check(&packs, &library, environment).into_values().flatten());
+    let names = || packs.iter().map(|pack| &pack.name);
+    findings.extend(environment.map(|e| e.strangers(names())).unwrap_or_default());
+    findings.sort_by(|a, b| a.at.cmp(&b.at));
+    findings
+}
+
+/// The packs in `paths` that read well, with the configuration that `environment` gives them.
+pub fn packs_in(paths: &[PathBuf], environment: &Environment) -> Vec<Arc<Pack>> {
+    read(paths, &offline(), Some(environment)).0
+}
+
+/// What packs are read with where nothing is run.
+fn offline() -> LoadContext {
+    // The launcher and the folder of programs are never used.
     let launcher = Launcher { program: PathBuf::from("tripline"), args: Vec::new() };
     let programs = Programs::new(&std::env::temp_dir(), launcher);
     // A local repository is a matter of the server's settings, not of the pack.
     let git = Git::new(host::git::Options { allow_local: true, ..Default::default() });
-    let context = LoadContext { programs, git };
-    let library = Library::new(actions::builtin(&BuiltinContext::default()), context.clone());
+    LoadContext { programs, git }
+}
+
+fn read(
+    paths: &[PathBuf],
+    context: &LoadContext,
+    environment: Option<&Environment>,
+) -> (Vec<Arc<Pack>>, Findings) {
     let mut packs: Vec<Arc<Pack>> = Vec::new();
     let mut findings = Vec::new();
     let folders = discover(paths);
@@ -78,7 +106,7 @@ pub fn check_packs(paths: &[PathBuf]) -> Findings {
         ));
     }
     for folder in folders {
-        let (pack, found) = load(&folder, &context);
+        let (pack, found) = load_in(&folder, context, environment);
         findings.extend(found);
         if let Some(pack) = pack {
             match packs.iter().find(|other| other.name == pack.name) {
@@ -87,20 +115,24 @@ pub fn check_packs(paths: &[PathBuf]) -> Findings {
             }
         }
     }
-    findings.extend(cross_check(&packs, &library).into_values().flatten());
-    findings.sort_by(|a, b| a.at.cmp(&b.at));
-    findings
+    (packs, findings)
 }
 
 /// What is wrong between packs that each read well, by pack.
-pub(super) fn cross_check(packs: &[Arc<Pack>], library: &Library) -> BTreeMap<PackName, Findings> {
+pub(super) fn cross_check(
+    packs: &[Arc<Pack>],
+    library: &Library,
+    environment: Option<&Environment>,
+) -> BTreeMap<PackName, Findings> {
     let by_name = packs.iter().map(|pack| (pack.name.clone(), pack.clone())).collect();
     let generation = Generation { packs: by_name, ..Generation::empty() };
     let triggers = triggers(packs.iter());
     let mut findings = BTreeMap::new();
     for pack in packs {
         let check = Check { library, generation: &generation, triggers: &triggers, pack };
-        findings.insert(pack.name.clone(), check.all());
+        let mut found = check.all();
+        found.extend(environment.map(|e| check_pack(pack, e)).unwrap_or_default());
+        findings.insert(pack.name.clone(), found);
     }
     findings
 }

@@ -7,7 +7,7 @@ use actions::{Metadata, SharedAction};
 use model::diagnostic::suggest;
 use model::{ActionRef, Duration, Effect, ErrorKind, Hash, Schema, StepError, Value};
 
-use super::{ActionKind, Generation, LoadContext, OnUnknown, Pack, load};
+use super::{ActionKind, Generation, LoadContext, OnUnknown, Pack, load_pinned};
 use crate::core::Core;
 use crate::folders::Folders;
 
@@ -228,7 +228,7 @@ impl Library {
             return Ok(pack);
         }
         let (folder, context) = (folders.pack(&hash), self.context.clone());
-        let read = tokio::task::spawn_blocking(move || load(&folder, &context)).await;
+        let read = tokio::task::spawn_blocking(move || load_pinned(&folder, &context)).await;
         let gone = |why: String| {
             StepError::new(
                 ErrorKind::NotFound,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use host::git::Git;
 use host::process::Programs;
-use model::{Diagnostic, Location, Name, PackName, RuleRef, Severity};
+use model::{Diagnostic, Location, Name, PackName, RuleRef, Schema, Severity, Value};
 use rules::Rule;
 use syntax::{Document, Fields, Node};
 
@@ -15,6 +15,7 @@ use super::manifest::{self, Manifest, schema};
 use super::pin::Snapshot;
 use super::sensors_file;
 use super::{Findings, Pack, TriggerSpec};
+use crate::environment::Environment;
 
 /// What packs are read with.
 #[derive(Clone)]
@@ -27,7 +28,29 @@ pub struct LoadContext {
 
 /// Reads the pack in `folder`: its content if it can be used, and what was found.
 pub fn load(folder: &Path, context: &LoadContext) -> (Option<Pack>, Findings) {
+    load_in(folder, context, None)
+}
+
+/// The same with the configuration that `environment` gives it.
+pub(super) fn load_in(
+    folder: &Path,
+    context: &LoadContext,
+    environment: Option<&Environment>,
+) -> (Option<Pack>, Findings) {
     match Snapshot::read(folder) {
+        Ok(mut snapshot) => {
+            if let Some(environment) = environment {
+                snapshot.configure(environment);
+            }
+            load_snapshot(&snapshot, folder, folder, context)
+        }
+        Err(findings) => (None, findings),
+    }
+}
+
+/// Reads the pack whose content is pinned in `folder`, with the configuration it was pinned with.
+pub(crate) fn load_pinned(folder: &Path, context: &LoadContext) -> (Option<Pack>, Findings) {
+    match Snapshot::read_pinned(folder) {
         Ok(snapshot) => load_snapshot(&snapshot, folder, folder, context),
         Err(findings) => (None, findings),
     }
@@ -81,11 +104,19 @@ impl Reader<'_> {
             team: manifest.team,
             hash: self.snapshot.hash(),
             folder: folder.to_owned(),
-            config: manifest.config,
+            config: Arc::new(self.config(&manifest.config_schema)),
             config_schema: manifest.config_schema,
             permissions: manifest.permissions,
             texts: self.texts(),
         }
+    }
+
+    /// What the environment gives, and the defaults of what it does not. Whether it fits is asked
+    /// where the environment is known.
+    fn config(&self, schema: &Schema) -> Value {
+        let mut config = self.snapshot.configuration();
+        schema.fill(&mut config);
+        Value::Object(config)
     }
 
     fn rules(&mut self, pack: &PackName) -> BTreeMap<Name, Arc<Rule>> {

@@ -1,8 +1,6 @@
 //! `pack.yaml`.
 
-use std::sync::Arc;
-
-use model::{Diagnostic, Location, Map, PackName, Schema, Value};
+use model::{Diagnostic, Location, Map, PackName, Schema};
 use syntax::{Fields, Node};
 
 use super::Permissions;
@@ -42,7 +40,6 @@ pub(super) struct Manifest {
     pub(super) version: String,
     pub(super) description: String,
     pub(super) team: Option<String>,
-    pub(super) config: Arc<Value>,
     pub(super) config_schema: Schema,
     pub(super) permissions: Permissions,
 }
@@ -80,17 +77,13 @@ pub(super) fn parse(node: &Node) -> Result<Manifest, Vec<Diagnostic>> {
     let permissions = permissions.map_or(Some(Permissions::default()), |p| fields.part(p));
     let manifest = (|| {
         required?;
-        let config_schema = config_schema?;
-        let mut config = Map::new();
-        config_schema.fill(&mut config);
         Some(Manifest {
             name: name?,
             at: node.get("name").map_or_else(|| node.location(), Node::location),
             version: version?,
             description,
             team,
-            config: Arc::new(Value::Object(config)),
-            config_schema,
+            config_schema: config_schema?,
             permissions: permissions?,
         })
     })();

@@ -24,8 +24,9 @@ use rules::{Rule, RuleSet};
 
 pub(crate) use absent::absence;
 pub use assemble::{activate, default_subscription, is_enabled};
-pub use check::{TriggerInfo, check_packs, known_triggers};
+pub use check::{TriggerInfo, check_packs, check_packs_in, known_triggers, packs_in};
 pub use library::{Library, Performer, Resolved};
+pub(crate) use load::load_pinned;
 pub use load::{LoadContext, load};
 pub use pin::content_hash;
 pub use reload::{PackStatus, Packs};
@@ -54,7 +55,7 @@ pub struct Pack {
     pub sensors: BTreeMap<Name, SensorSpec>,
     /// Event types of its own.
     pub triggers: BTreeMap<Name, TriggerSpec>,
-    /// Its configuration: the schema's defaults.
+    /// Its configuration: what its environment gives, and the schema's defaults.
     pub config: Arc<Value>,
     /// What its configuration may hold.
     pub config_schema: Schema,

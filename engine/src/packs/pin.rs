@@ -6,7 +6,9 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 
-use model::{Diagnostic, Hash, Location};
+use model::{Diagnostic, Hash, Location, Map, Value};
+
+use crate::environment::Environment;
 
 /// Most files of one pack.
 const MAX_FILES: usize = 5_000;
@@ -18,6 +20,10 @@ const MAX_BYTES: u64 = 64 * 1024 * 1024;
 pub(super) struct Snapshot {
     pub(super) files: BTreeMap<String, PackFile>,
 }
+
+/// Where a pinned content keeps the configuration that its environment gave it: a name that no file
+/// of a pack can have, since hidden ones are no part of it.
+const CONFIGURATION: &str = ".config.json";
 
 #[derive(Debug, Clone)]
 pub(super) struct PackFile {
@@ -41,6 +47,34 @@ impl Snapshot {
             Err(error) => walk.fail(folder, &error),
         }
         if walk.findings.is_empty() { Ok(snapshot) } else { Err(walk.findings) }
+    }
+
+    /// Reads a pinned content, configuration and all.
+    pub(super) fn read_pinned(folder: &Path) -> Result<Self, Vec<Diagnostic>> {
+        let mut snapshot = Self::read(folder)?;
+        if let Ok(bytes) = fs::read(folder.join(CONFIGURATION)) {
+            snapshot.files.insert(CONFIGURATION.to_owned(), PackFile { bytes, executable: false });
+        }
+        Ok(snapshot)
+    }
+
+    /// The same files with the configuration that an environment gives: another content.
+    pub(super) fn configure(&mut self, environment: &Environment) {
+        let document = self.files.get("pack.yaml");
+        let document = document.and_then(|f| syntax::parse_bytes("pack.yaml", &f.bytes).ok());
+        let name =
+            document.and_then(|document| document.root().get("name")?.as_str()?.parse().ok());
+        let config = name.and_then(|name| environment.config(&name)).unwrap_or_default();
+        if !config.is_empty() {
+            let bytes = Value::Object(config).to_string().into_bytes();
+            self.files.insert(CONFIGURATION.to_owned(), PackFile { bytes, executable: false });
+        }
+    }
+
+    /// The configuration that came with the files.
+    pub(super) fn configuration(&self) -> Map {
+        let file = self.files.get(CONFIGURATION);
+        file.and_then(|file| serde_json::from_slice(&file.bytes).ok()).unwrap_or_default()
     }
 
     pub(super) fn hash(&self) -> Hash {

@@ -16,11 +16,13 @@ use super::load::load_snapshot;
 use super::pin::Snapshot;
 use super::{Findings, Generation, Pack};
 use crate::core::{Core, Trouble};
+use crate::environment::{Environment, EnvironmentStatus, Keeper};
 use crate::random;
 
 /// The configured folders and what became of them.
 pub struct Packs {
     folders: Vec<PathBuf>,
+    environment: Keeper,
     slots: tokio::sync::Mutex<BTreeMap<PathBuf, PackStatus>>,
 }
 
@@ -39,13 +41,30 @@ pub struct PackStatus {
 
 impl Packs {
     /// Packs of `folders`: a folder with a `pack.yaml` is one, else its sub-folders that have one.
-    pub fn new(folders: Vec<PathBuf>) -> Self {
-        Self { folders, slots: tokio::sync::Mutex::default() }
+    /// They run in the environment of the file `environment`, of which a copy is kept in `state`.
+    pub fn new(folders: Vec<PathBuf>, environment: Option<PathBuf>, state: &Path) -> Self {
+        let environment = Keeper::new(environment, state);
+        Self { folders, environment, slots: tokio::sync::Mutex::default() }
+    }
+
+    /// Reads the environment, without which packs are not read.
+    pub fn read_environment(&self) -> Result<(), Findings> {
+        self.environment.read().map(drop)
+    }
+
+    /// How the environment stands.
+    pub fn environment(&self) -> EnvironmentStatus {
+        self.environment.status()
     }
 
     /// The folders that are watched.
     pub fn folders(&self) -> &[PathBuf] {
         &self.folders
+    }
+
+    /// The folder of the environment's file.
+    pub fn environment_folder(&self) -> Option<PathBuf> {
+        self.environment.folder()
     }
 
     /// How each pack stands.
@@ -57,9 +76,13 @@ impl Packs {
     pub async fn reload(&self, core: &Core) -> Result<bool, Trouble> {
         let mut slots = self.slots.lock().await;
         let first = slots.is_empty();
-        let mut next = self.read(core, &slots).await;
+        // Its first content was read before; a broken one changes nothing.
+        let moved = self.environment.read().unwrap_or_default();
+        let environment = self.environment.status().active;
+        let mut next = self.read(core, &slots, &environment).await;
         absent::keep(&self.folders, &slots, &mut next);
-        self.fall_back(core, &mut next).await;
+        self.fall_back(core, &mut next, &environment).await;
+        blame(&mut next, &self.environment.status());
         let generation = core.generation.load_full();
         let packs: BTreeMap<PackName, Arc<Pack>> = next
             .values()
@@ -69,6 +92,8 @@ impl Packs {
         let changed = first || !same_packs(&packs, &generation.packs);
         let rejected = newly_rejected(&slots, &next);
         *slots = next;
+        core.connections.set(environment.connections.values().cloned());
+        core.environment.store(environment);
         if changed || !rejected.is_empty() {
             let number = generation.number + u64::from(changed);
             let switches = core.store.rule_switches().await?;
@@ -78,7 +103,7 @@ impl Packs {
             }
             core.generation.store(Arc::new(Generation::assemble(number, packs, &switches)));
         }
-        Ok(changed)
+        Ok(changed || moved)
     }
 
     /// The rules' enabled states have changed.
@@ -95,15 +120,17 @@ impl Packs {
         &self,
         core: &Core,
         before: &BTreeMap<PathBuf, PackStatus>,
+        environment: &Arc<Environment>,
     ) -> BTreeMap<PathBuf, PackStatus> {
         let mut next = BTreeMap::new();
         for folder in discover(&self.folders) {
             let last = before.get(&folder).and_then(|slot| slot.active.clone());
             let (context, pins, shown) =
                 (core.library.context().clone(), core.folders.clone(), folder.clone());
-            let known = last.clone();
+            let (known, environment) = (last.clone(), environment.clone());
             let read = tokio::task::spawn_blocking(move || {
-                let snapshot = Snapshot::read(&shown)?;
+                let mut snapshot = Snapshot::read(&shown)?;
+                snapshot.configure(&environment);
                 let hash = snapshot.hash();
                 if let Some(same) = known.filter(|pack| pack.hash == hash) {
                     return Ok((Some(same), Vec::new()));
@@ -136,14 +163,19 @@ impl Packs {
     }
 
     /// Packs that can't be used, by themselves or with the others, get their last good content.
-    async fn fall_back(&self, core: &Core, slots: &mut BTreeMap<PathBuf, PackStatus>) {
+    async fn fall_back(
+        &self,
+        core: &Core,
+        slots: &mut BTreeMap<PathBuf, PackStatus>,
+        environment: &Environment,
+    ) {
         refuse_equal_names(slots);
         let recorded = core.store.generation().await.ok().flatten().map(|(_, packs)| packs);
         for slot in slots.values_mut().filter(|slot| slot.stale && slot.active.is_none()) {
             slot.active = last_good(core, slot, recorded.as_ref()).await;
         }
         let packs: Vec<Arc<Pack>> = slots.values().filter_map(|slot| slot.active.clone()).collect();
-        let mut findings = cross_check(&packs, &core.library);
+        let mut findings = cross_check(&packs, &core.library, Some(environment));
         let generation = core.generation.load_full();
         for slot in slots.values_mut() {
             let Some(pack) = slot.active.clone() else { continue };
@@ -154,6 +186,19 @@ impl Packs {
             }
             slot.findings.extend(found);
         }
+    }
+}
+
+/// The packs that a broken environment gives values to keep its last good ones, and say so.
+fn blame(slots: &mut BTreeMap<PathBuf, PackStatus>, status: &EnvironmentStatus) {
+    let concerns = |pack: &Arc<Pack>| {
+        let environment = &status.active;
+        environment.packs.contains_key(&pack.name)
+            || environment.connections.values().any(|spec| spec.admits(&pack.name))
+    };
+    for slot in slots.values_mut().filter(|slot| slot.active.as_ref().is_some_and(concerns)) {
+        slot.stale |= status.stale;
+        slot.findings.extend(status.findings.iter().cloned());
     }
 }
 

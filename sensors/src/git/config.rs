@@ -1,19 +1,24 @@
 //! The parameters of the git sensor.
 
+use std::sync::Arc;
+
+use host::connection::{Connection, NoConnection};
 use host::git::{BadUrl, Credentials, Git, RefPattern, Remote};
 use model::{Duration, Hash, Map, Value};
 use tokio::sync::Notify;
 
 use super::{GitSensor, Initial};
 use crate::build::fit;
-use crate::fields::{parsed, text};
+use crate::fields::{optional, parsed, text};
 use crate::secret::SecretRef;
 use crate::{BuildContext, BuildError};
 
 /// A git sensor's parameters.
 #[derive(Debug, Clone)]
 pub struct GitConfig {
-    url: String,
+    /// Absent only where the connection's own is meant.
+    url: Option<String>,
+    connection: Option<String>,
     refs: Vec<RefPattern>,
     every: Duration,
     credentials: Option<SecretRef>,
@@ -39,17 +44,31 @@ impl GitConfig {
             "emit" => Initial::Emit,
             _ => Initial::Skip,
         };
-        let url = text(parameters, "url")?.to_owned();
-        Ok(Self { url, refs, every, credentials: credentials.transpose()?, initial })
+        let connection = optional(parameters, "connection")?;
+        let url = match &connection {
+            Some(_) => optional(parameters, "url")?,
+            None => Some(text(parameters, "url")?.to_owned()),
+        };
+        if connection.is_some() && credentials.is_some() {
+            let message = "a connection brings its own credentials";
+            return Err(BuildError::at("credentials", message).with_hint("remove one of the two"));
+        }
+        let credentials = credentials.transpose()?;
+        Ok(Self { url, connection, refs, every, credentials, initial })
     }
 
     /// What is wrong with the URL, as far as that can be told without its credentials.
     pub(crate) fn check(&self, git: &Git) -> Result<(), BuildError> {
-        git.remote(&self.url, Credentials::None).map(drop).map_err(|error| at_fault(&error))
+        let (Some(url), None) = (&self.url, &self.connection) else { return Ok(()) };
+        git.remote(url, Credentials::None).map(drop).map_err(|error| at_fault(&error))
     }
 
     pub(crate) fn build(self, context: &BuildContext) -> Result<GitSensor, BuildError> {
-        let remote = self.remote(context)?;
+        let connection = self.connection(context)?;
+        let remote = match &connection {
+            Some(connection) => self.connected(connection, context)?,
+            None => self.remote(context)?,
+        };
         let folder = context.mirrors_folder.join(self.folder_name(&remote));
         let repository = context.git.repository(folder, remote);
         if let Some(sensor) = &context.sensor {
@@ -58,6 +77,7 @@ impl GitConfig {
         let kind = "git.push".parse();
         Ok(GitSensor {
             repository,
+            connection,
             patterns: self.refs,
             every: self.every,
             initial: self.initial,
@@ -66,12 +86,41 @@ impl GitConfig {
         })
     }
 
+    fn connection(&self, context: &BuildContext) -> Result<Option<Arc<Connection>>, BuildError> {
+        let pack = context.sensor.as_ref().map(|sensor| &sensor.pack);
+        let found = self.connection.as_ref().map(|name| context.connections.of(name, pack));
+        found.transpose().map_err(|error| BuildError::at("connection", error.to_string()))
+    }
+
+    /// The repository by its connection's URL and credentials.
+    fn connected(
+        &self,
+        connection: &Connection,
+        context: &BuildContext,
+    ) -> Result<Remote, BuildError> {
+        let wrong = |error: NoConnection| BuildError::at("connection", error.to_string());
+        let url = connection.repository(self.url.as_deref()).map_err(wrong)?;
+        let credentials = match &connection.spec.credentials {
+            None => Credentials::None,
+            // ssh reads its key from the file itself.
+            Some(host::secret::SecretRef::File(key)) if !url.starts_with("https:") => {
+                Credentials::Key(key.clone())
+            }
+            Some(_) => {
+                let secret = context.connections.credentials(connection).map_err(wrong)?;
+                secret.map_or(Credentials::None, |s| Credentials::Password(s.expose().to_owned()))
+            }
+        };
+        context.git.remote(&url, credentials).map_err(|error| at_fault(&error))
+    }
+
     fn remote(&self, context: &BuildContext) -> Result<Remote, BuildError> {
+        let written = self.url.as_deref().unwrap_or_default();
         // A relative path starts from the context's folder, whatever the server's own is.
-        let is_path = !self.url.contains(':') && !self.url.starts_with('-');
-        let url = match &self.url {
+        let is_path = !written.contains(':') && !written.starts_with('-');
+        let url = match written {
             path if is_path => context.folder.join(path).to_string_lossy().into_owned(),
-            url => url.clone(),
+            url => url.to_owned(),
         };
         let is_ssh = !url.starts_with("https:");
         let credentials = match &self.credentials {
@@ -87,8 +136,10 @@ impl GitConfig {
 
     /// Sensors share a mirror if they get in the same way: what one may read is not another's.
     fn folder_name(&self, remote: &Remote) -> String {
-        let credentials = self.credentials.as_ref().map(ToString::to_string).unwrap_or_default();
-        let parts = [("url", remote.repository()), ("credentials", credentials.as_str())];
+        let credentials = self.credentials.as_ref().map(ToString::to_string);
+        let connection = self.connection.as_ref().map(|name| format!("the connection {name}"));
+        let access = credentials.or(connection).unwrap_or_default();
+        let parts = [("url", remote.repository()), ("credentials", access.as_str())];
         let hash = Hash::of_parts(parts.map(|(name, text)| (name, text.as_bytes())));
         hash.to_string()[..32].to_owned()
     }

@@ -1,0 +1,137 @@
+//! What a request may reach and how it gets in: its connection, where it names one.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use host::connection::{Auth, Connection, Connections, NoConnection, Target};
+use model::{ErrorKind, Performance, StepError, Value};
+use reqwest::Url;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+
+use crate::Performing;
+
+/// How a request gets in.
+#[derive(Default)]
+pub(super) struct Access {
+    connection: Option<Arc<Connection>>,
+    /// The header that the connection's credentials make.
+    signature: Option<(HeaderName, HeaderValue)>,
+    /// Texts that no result may show.
+    hidden: Vec<String>,
+}
+
+impl Access {
+    /// The connection that the step names, with its credentials as they are now.
+    pub(super) fn of(
+        performing: &Performing,
+        connections: &Connections,
+    ) -> Result<Self, StepError> {
+        let Some(name) = performing.parameters["connection"].as_str() else {
+            return Ok(Self::default());
+        };
+        let pack = performing.pack.as_ref();
+        let connection = connections.of(name, pack).map_err(|error| refused(&error))?;
+        let secret = connections.credentials(&connection).map_err(|error| refused(&error))?;
+        let mut access = Self { connection: Some(connection), ..Self::default() };
+        if let Some(secret) = secret {
+            access.sign_with(secret.expose())?;
+        }
+        Ok(access)
+    }
+
+    fn sign_with(&mut self, secret: &str) -> Result<(), StepError> {
+        let Some(connection) = &self.connection else { return Ok(()) };
+        let Target::Http { auth, .. } = &connection.spec.target else { return Ok(()) };
+        let encoded = STANDARD.encode(secret);
+        let (name, text) = match auth {
+            Auth::Bearer => (Some(AUTHORIZATION), format!("Bearer {secret}")),
+            Auth::Basic => (Some(AUTHORIZATION), format!("Basic {encoded}")),
+            Auth::Header(name) => (name.parse().ok(), secret.to_owned()),
+        };
+        let value = HeaderValue::from_str(&text).ok();
+        let Some((name, mut value)) = name.zip(value) else {
+            let name = &connection.spec.name;
+            let message =
+                format!("the credentials of the connection `{name}` cannot be sent as a header");
+            return Err(StepError::new(ErrorKind::Unauthenticated, message));
+        };
+        value.set_sensitive(true);
+        self.signature = Some((name, value));
+        let password = secret.split_once(':').map_or("", |(_, password)| password);
+        self.hidden = [secret, &encoded, password].map(ToOwned::to_owned).into();
+        self.hidden.retain(|text| text.len() >= 8);
+        Ok(())
+    }
+
+    /// The URL that `text` means: below the connection's own, where there is one.
+    pub(super) fn url(&self, text: &str) -> Result<Url, String> {
+        let url = match &self.connection {
+            Some(connection) => connection.request(text).map_err(|error| error.to_string()),
+            None => Url::parse(text).map_err(|error| error.to_string()),
+        };
+        url.map_err(|error| format!("`url`: {error}"))
+    }
+
+    /// Adds the connection's credentials.
+    pub(super) fn sign(&self, headers: &mut HeaderMap) -> Result<(), String> {
+        let Some((name, value)) = &self.signature else { return Ok(()) };
+        if headers.contains_key(name) {
+            return Err(format!("the connection sets the header `{name}`: leave it out"));
+        }
+        headers.insert(name.clone(), value.clone());
+        Ok(())
+    }
+
+    /// Waits until the connection may be asked.
+    pub(super) async fn turn(&self) {
+        if let Some(connection) = &self.connection {
+            connection.turn().await;
+        }
+    }
+
+    /// The performance without the credentials: some servers answer with what they were sent.
+    pub(super) fn hide(&self, performance: Performance) -> Performance {
+        if self.hidden.is_empty() {
+            return performance;
+        }
+        let error = |error: StepError| StepError {
+            message: self.hide_text(error.message),
+            details: self.hide_value(error.details),
+            ..error
+        };
+        match performance {
+            Performance::Done(value) => Performance::Done(self.hide_value(value)),
+            Performance::Failed(failed) => Performance::Failed(error(failed)),
+            Performance::Unknown(unknown) => Performance::Unknown(error(unknown)),
+        }
+    }
+
+    fn hide_value(&self, value: Value) -> Value {
+        match value {
+            Value::String(text) => Value::String(self.hide_text(text)),
+            Value::Array(items) => items.into_iter().map(|item| self.hide_value(item)).collect(),
+            Value::Object(map) => {
+                map.into_iter().map(|(k, v)| (self.hide_text(k), self.hide_value(v))).collect()
+            }
+            other => other,
+        }
+    }
+
+    fn hide_text(&self, text: String) -> String {
+        self.hidden.iter().fold(text, |text, secret| match text.contains(secret.as_str()) {
+            true => text.replace(secret.as_str(), "(credentials)"),
+            false => text,
+        })
+    }
+}
+
+fn refused(error: &NoConnection) -> StepError {
+    let kind = match error {
+        NoConnection::Unknown { .. } => ErrorKind::NotFound,
+        NoConnection::NotGranted { .. } => ErrorKind::Denied,
+        NoConnection::Misfit { .. } | NoConnection::Outside { .. } => ErrorKind::InvalidParameters,
+        NoConnection::Credentials { .. } => ErrorKind::Unauthenticated,
+    };
+    StepError::new(kind, error.to_string())
+}

@@ -1,0 +1,380 @@
+//! Connections: named, configured access to outside systems, with credentials and a rate limit.
+//!
+//! Sensors and actions look them up here by name when they need one. A connection that an
+//! environment leaves as it was keeps its limiter, whatever else is reloaded.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use model::PackName;
+use model::diagnostic::instead;
+use reqwest::Url;
+
+use crate::rate::Limiter;
+use crate::secret::{Lookup, Secret, SecretRef};
+
+/// What an environment says of a connection.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConnectionSpec {
+    /// Its name.
+    pub name: String,
+    /// The system it leads to.
+    pub target: Target,
+    /// How to get in.
+    pub credentials: Option<SecretRef>,
+    /// How often it may be asked, by all who use it together.
+    pub requests_per_second: Option<f64>,
+    /// Packs that may use it: names or patterns.
+    pub packs: Vec<String>,
+    /// Where it is declared, as `file:line`.
+    pub at: String,
+}
+
+/// The system a connection leads to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Target {
+    /// Repositories: this one, or those below it.
+    Git {
+        /// The repository, or what the URLs of all begin with.
+        url: String,
+    },
+    /// An HTTP API.
+    Http {
+        /// What the URLs of all requests begin with; its path ends with `/`.
+        base_url: Url,
+        /// How the credentials are sent.
+        auth: Auth,
+    },
+}
+
+/// How credentials are sent over HTTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Auth {
+    /// `Authorization: Bearer …`.
+    Bearer,
+    /// `Authorization: Basic …`, of `user:password`.
+    Basic,
+    /// As the value of this header.
+    Header(String),
+}
+
+/// A connection that can be used.
+#[derive(Debug)]
+pub struct Connection {
+    /// What the environment says of it.
+    pub spec: ConnectionSpec,
+    limiter: Option<Limiter>,
+}
+
+/// Why a connection cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoConnection {
+    /// There is none with this name.
+    #[error("there is no connection `{name}` in the server's environment: {hint}")]
+    Unknown {
+        /// The name.
+        name: String,
+        /// What to do.
+        hint: String,
+    },
+    /// The pack is not among those that may use it.
+    #[error("the pack `{pack}` may not use the connection `{name}`: add it to its `packs` ({at})")]
+    NotGranted {
+        /// The connection.
+        name: String,
+        /// The pack.
+        pack: PackName,
+        /// Where it is declared.
+        at: String,
+    },
+    /// It leads to another kind of system.
+    #[error("the connection `{name}` is of type `{found}`, not `{expected}`")]
+    Misfit {
+        /// The connection.
+        name: String,
+        /// Its type.
+        found: &'static str,
+        /// The type that was needed.
+        expected: &'static str,
+    },
+    /// Its secret is not there.
+    #[error("the credentials of the connection `{name}`: {why}")]
+    Credentials {
+        /// The connection.
+        name: String,
+        /// Why.
+        why: String,
+    },
+    /// The address does not lie below the connection's own.
+    #[error("`{url}` does not lie below {base}, where the connection `{name}` leads")]
+    Outside {
+        /// The connection.
+        name: String,
+        /// What was asked for.
+        url: String,
+        /// The connection's own address.
+        base: String,
+    },
+}
+
+impl Target {
+    /// Its type, as files write it.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Git { .. } => "git",
+            Self::Http { .. } => "http",
+        }
+    }
+}
+
+impl ConnectionSpec {
+    /// Whether `pack` may use it.
+    pub fn admits(&self, pack: &PackName) -> bool {
+        let fits = |pattern: &String| match pattern.strip_suffix('*') {
+            Some(prefix) => pack.as_str().starts_with(prefix),
+            None => pattern == pack.as_str(),
+        };
+        self.packs.iter().any(fits)
+    }
+}
+
+impl Connection {
+    fn new(spec: ConnectionSpec) -> Self {
+        let limiter = spec.requests_per_second.map(Limiter::per_second);
+        Self { spec, limiter }
+    }
+
+    /// Waits until it may be asked.
+    pub async fn turn(&self) {
+        if let Some(limiter) = &self.limiter {
+            limiter.turn().await;
+        }
+    }
+
+    /// The URL of a repository: the connection's own, or one below it.
+    pub fn repository(&self, url: Option<&str>) -> Result<String, NoConnection> {
+        let Target::Git { url: base } = &self.spec.target else { return Err(self.misfit("git")) };
+        let Some(url) = url else { return Ok(base.clone()) };
+        let root = format!("{}/", base.trim_end_matches('/'));
+        let rest = url.strip_prefix(&root).or_else(|| (url == base.as_str()).then_some(""));
+        let relative = rest.unwrap_or(url);
+        let strays = relative.contains("://")
+            || relative.starts_with(['/', '-'])
+            || relative.contains([':', '\\', '?', '#', '@', '%'])
+            || relative.split('/').any(|part| part == "..");
+        match relative {
+            "" => Ok(base.clone()),
+            _ if strays => Err(self.outside(url, base)),
+            relative => Ok(format!("{root}{relative}")),
+        }
+    }
+
+    /// The URL of a request: `url` below the connection's own.
+    pub fn request(&self, url: &str) -> Result<Url, NoConnection> {
+        let Target::Http { base_url, .. } = &self.spec.target else {
+            return Err(self.misfit("http"));
+        };
+        let outside = || self.outside(url, base_url.as_str());
+        let joined = match url.contains("://") {
+            true => Url::parse(url).map_err(|_| outside())?,
+            false => base_url
+                .join(&format!("./{}", url.trim_start_matches('/')))
+                .map_err(|_| outside())?,
+        };
+        let below = joined.origin() == base_url.origin()
+            && joined.path().starts_with(base_url.path())
+            && joined.username().is_empty()
+            && joined.password().is_none();
+        if below { Ok(joined) } else { Err(outside()) }
+    }
+
+    fn misfit(&self, expected: &'static str) -> NoConnection {
+        let (name, found) = (self.spec.name.clone(), self.spec.target.kind());
+        NoConnection::Misfit { name, found, expected }
+    }
+
+    fn outside(&self, url: &str, base: &str) -> NoConnection {
+        let (name, url, base) = (self.spec.name.clone(), url.to_owned(), base.to_owned());
+        NoConnection::Outside { name, url, base }
+    }
+}
+
+/// The connections there are. Clones are the same registry.
+#[derive(Clone)]
+pub struct Connections {
+    all: Arc<RwLock<BTreeMap<String, Arc<Connection>>>>,
+    lookup: Lookup,
+}
+
+impl fmt::Debug for Connections {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Connections").field(&self.all).finish()
+    }
+}
+
+/// None, and no secret store.
+impl Default for Connections {
+    fn default() -> Self {
+        Self::new(Arc::new(|path| {
+            Err(format!("there is no secret store here, and so no secret `{path}`"))
+        }))
+    }
+}
+
+impl Connections {
+    /// No connections yet; their stored secrets are found by `lookup`.
+    pub fn new(lookup: Lookup) -> Self {
+        Self { all: Arc::default(), lookup }
+    }
+
+    /// These are the connections from now on.
+    pub fn set(&self, specs: impl IntoIterator<Item = ConnectionSpec>) {
+        let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
+        let next = specs.into_iter().map(|spec| {
+            let kept = all.get(&spec.name).filter(|old| old.spec == spec).cloned();
+            (spec.name.clone(), kept.unwrap_or_else(|| Arc::new(Connection::new(spec))))
+        });
+        *all = next.collect();
+    }
+
+    /// The connection `name`, if there is one.
+    pub fn get(&self, name: &str) -> Option<Arc<Connection>> {
+        self.all.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// The connection `name` for `pack`; without one, for a person who runs an action.
+    pub fn of(&self, name: &str, pack: Option<&PackName>) -> Result<Arc<Connection>, NoConnection> {
+        let connection = self.get(name).ok_or_else(|| self.unknown(name))?;
+        match pack.filter(|pack| !connection.spec.admits(pack)) {
+            None => Ok(connection),
+            Some(pack) => Err(NoConnection::NotGranted {
+                name: name.to_owned(),
+                pack: pack.clone(),
+                at: connection.spec.at.clone(),
+            }),
+        }
+    }
+
+    fn unknown(&self, name: &str) -> NoConnection {
+        let all = self.all.read().unwrap_or_else(PoisonError::into_inner);
+        let hint = instead(name, all.keys().map(String::as_str));
+        NoConnection::Unknown { name: name.to_owned(), hint }
+    }
+
+    /// The value of its credentials, where it has some.
+    pub fn credentials(&self, connection: &Connection) -> Result<Option<Secret>, NoConnection> {
+        let reference = connection.spec.credentials.as_ref();
+        let secret = reference.map(|reference| reference.resolve(&self.lookup));
+        secret
+            .transpose()
+            .map_err(|why| NoConnection::Credentials { name: connection.spec.name.clone(), why })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(name: &str, target: Target) -> ConnectionSpec {
+        ConnectionSpec {
+            name: name.to_owned(),
+            target,
+            credentials: None,
+            requests_per_second: None,
+            packs: vec!["web".to_owned(), "team_*".to_owned()],
+            at: "dev.yaml:3".to_owned(),
+        }
+    }
+
+    fn host() -> Connection {
+        let url = "https://git.example.com/team".to_owned();
+        Connection::new(spec("host", Target::Git { url }))
+    }
+
+    fn api() -> Connection {
+        let base_url = Url::parse("https://api.example.com/v1/").unwrap();
+        Connection::new(spec("api", Target::Http { base_url, auth: Auth::Bearer }))
+    }
+
+    #[test]
+    fn credentials_of_a_git_host_go_only_to_repositories_below_its_url() {
+        let host = host();
+        for (url, expected) in [
+            (None, "https://git.example.com/team"),
+            (Some("app.git"), "https://git.example.com/team/app.git"),
+            (Some("https://git.example.com/team/app.git"), "https://git.example.com/team/app.git"),
+            (Some("https://git.example.com/team"), "https://git.example.com/team"),
+        ] {
+            assert_eq!(host.repository(url).unwrap(), expected);
+        }
+        for url in [
+            "https://evil.example.com/app.git",
+            "https://git.example.com.evil.example/team/app",
+            "https://git.example.com/teams/app",
+            "../other/app.git",
+            "https://git.example.com/team/../other/app",
+            "/etc/app",
+            "ext::sh",
+            "a%2f..%2fb",
+        ] {
+            assert!(
+                matches!(host.repository(Some(url)), Err(NoConnection::Outside { .. })),
+                "{url}"
+            );
+        }
+        assert!(matches!(api().repository(None), Err(NoConnection::Misfit { .. })));
+    }
+
+    #[test]
+    fn credentials_of_an_api_go_only_to_urls_below_its_base() {
+        let api = api();
+        for (url, expected) in [
+            ("items/1?x=y", "https://api.example.com/v1/items/1?x=y"),
+            ("/items", "https://api.example.com/v1/items"),
+            ("", "https://api.example.com/v1/"),
+            ("a:b", "https://api.example.com/v1/a:b"),
+            ("https://api.example.com/v1/items", "https://api.example.com/v1/items"),
+            ("//evil.example.com/x", "https://api.example.com/v1/evil.example.com/x"),
+        ] {
+            assert_eq!(api.request(url).unwrap().as_str(), expected, "{url}");
+        }
+        for url in [
+            "https://evil.example.com/v1/",
+            "http://api.example.com/v1/",
+            "https://api.example.com:444/v1/",
+            "https://user@api.example.com/v1/",
+            "https://api.example.com/v2/",
+            "../v2/items",
+            "%2e%2e/v2",
+            "\\\\evil.example.com/x",
+        ] {
+            assert!(matches!(api.request(url), Err(NoConnection::Outside { .. })), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_connection_is_for_the_packs_it_names() {
+        let connections = Connections::default();
+        connections.set([spec("host", Target::Git { url: "https://h/".to_owned() })]);
+        for (pack, admitted) in [("web", true), ("team_a", true), ("webs", false), ("other", false)]
+        {
+            let pack: PackName = pack.parse().unwrap();
+            assert_eq!(connections.of("host", Some(&pack)).is_ok(), admitted, "{pack}");
+        }
+        let error = connections.of("hots", None).unwrap_err().to_string();
+        assert!(error.ends_with("did you mean `host`?"), "{error}");
+    }
+
+    #[test]
+    fn what_an_environment_leaves_as_it_was_stays_the_same_connection() {
+        let connections = Connections::default();
+        let one = spec("host", Target::Git { url: "https://h/".to_owned() });
+        connections.set([one.clone()]);
+        let before = connections.get("host").unwrap();
+        connections.set([one.clone()]);
+        assert!(Arc::ptr_eq(&before, &connections.get("host").unwrap()));
+        connections.set([ConnectionSpec { requests_per_second: Some(1.0), ..one }]);
+        assert!(!Arc::ptr_eq(&before, &connections.get("host").unwrap()));
+    }
+}

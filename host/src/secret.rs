@@ -1,0 +1,92 @@
+//! Where a connection's secret is found. Its value is read when it is used, and never shown.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use model::Value;
+
+/// What is shorter can be guessed, and cannot be kept out of logs without hiding ordinary words.
+const MIN_BYTES: usize = 8;
+
+/// How to write a reference.
+pub const FORMS: &str = "write `{ env: NAME }`, `{ file: PATH }` or `{ secret: PATH }`";
+
+/// Looks up a secret of the secret store by its path; the error says why there is none.
+pub type Lookup = Arc<dyn Fn(&str) -> Result<String, String> + Send + Sync>;
+
+/// A reference to a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretRef {
+    /// A variable of the server's environment.
+    Env(String),
+    /// A file.
+    File(PathBuf),
+    /// A path in the secret store.
+    Stored(String),
+}
+
+/// A secret's value; never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+impl Secret {
+    /// The value itself.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl SecretRef {
+    /// Reads `{ env: NAME }`, `{ file: PATH }`, `{ secret: PATH }`, or just the last one's path.
+    pub fn read(value: &Value) -> Option<Self> {
+        let (name, text) = match value {
+            Value::String(text) => ("secret", text.as_str()),
+            Value::Object(map) if map.len() == 1 => {
+                let (name, value) = map.iter().next()?;
+                (name.as_str(), value.as_str()?)
+            }
+            _ => return None,
+        };
+        match name {
+            _ if text.is_empty() => None,
+            "env" => Some(Self::Env(text.to_owned())),
+            "file" => Some(Self::File(text.into())),
+            "secret" => Some(Self::Stored(text.to_owned())),
+            _ => None,
+        }
+    }
+
+    /// The value now, without the line break at a file's end.
+    pub fn resolve(&self, lookup: &Lookup) -> Result<Secret, String> {
+        let value = match self {
+            Self::Env(name) => std::env::var(name).map_err(|_| {
+                format!("the variable {name} is not set where the server was started")
+            })?,
+            Self::File(file) => std::fs::read_to_string(file)
+                .map_err(|error| format!("{} cannot be read: {error}", file.display()))?,
+            Self::Stored(path) => lookup(path)?,
+        };
+        let value = value.trim_end_matches(['\r', '\n']);
+        if value.len() < MIN_BYTES {
+            return Err(format!("{self} has {} characters, fewer than {MIN_BYTES}", value.len()));
+        }
+        Ok(Secret(value.to_owned()))
+    }
+}
+
+impl fmt::Display for SecretRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Env(name) => write!(f, "the variable {name}"),
+            Self::File(path) => write!(f, "the file {}", path.display()),
+            Self::Stored(path) => write!(f, "the secret {path}"),
+        }
+    }
+}
