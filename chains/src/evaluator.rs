@@ -1,5 +1,6 @@
 //! One evaluation of a chain, from the program's start to where it waits or ends.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -15,6 +16,7 @@ use rhai::{Dynamic, Engine, Scope};
 use crate::advance::{Advance, Input, Next};
 use crate::calls::{self, PROVIDED};
 use crate::compiled::{Compiled, Imports};
+use crate::coverage::{self, Lines};
 use crate::handlers::{self, Unfinished};
 use crate::host::{Host, Pass, Stop};
 use crate::limits::CACHED_PROGRAMS;
@@ -31,6 +33,8 @@ pub struct Evaluator {
     imports: Imports,
     programs: BTreeMap<Hash, (u64, Rc<Compiled>)>,
     uses: u64,
+    /// The lines it ran, where somebody wants to know.
+    covered: Option<Rc<RefCell<Lines>>>,
 }
 
 impl Default for Evaluator {
@@ -50,11 +54,28 @@ enum Ended {
 impl Evaluator {
     /// An evaluator with an empty cache.
     pub fn new() -> Self {
+        Self::with(None)
+    }
+
+    /// The same, which notes the lines that it runs: slower, and for tests of packs only.
+    pub fn covering() -> Self {
+        Self::with(Some(Rc::default()))
+    }
+
+    fn with(covered: Option<Rc<RefCell<Lines>>>) -> Self {
         let host = Rc::new(Host::default());
         let imports = Imports::default();
         let mut engine = calls::engine(&host);
         engine.set_module_resolver(imports.clone());
-        Self { engine, host, imports, programs: BTreeMap::new(), uses: 0 }
+        if let Some(lines) = &covered {
+            coverage::listen(&mut engine, &host, lines);
+        }
+        Self { engine, host, imports, programs: BTreeMap::new(), uses: 0, covered }
+    }
+
+    /// The lines that ran so far; none unless it is [covering](Self::covering).
+    pub fn covered(&self) -> Lines {
+        self.covered.as_ref().map(|lines| lines.borrow().clone()).unwrap_or_default()
     }
 
     /// Evaluates `program` against `journal` as far as its answers carry.
@@ -81,7 +102,7 @@ impl Evaluator {
         // rhai panics on some broken invariants of its own; what it left behind is thrown away.
         let attempt = AssertUnwindSafe(|| self.try_advance(program, input, journal, now));
         catch_unwind(attempt).unwrap_or_else(|_| {
-            *self = Self::new();
+            *self = Self::with(self.covered.take());
             broken(StepError::new(ErrorKind::Internal, "the evaluation of the chain panicked"))
         })
     }

@@ -33,6 +33,7 @@ mod calls;
 mod check;
 mod compiled;
 mod copy;
+mod coverage;
 mod evaluator;
 mod handlers;
 mod host;
@@ -47,6 +48,7 @@ pub mod testing;
 
 pub use advance::{Advance, Ask, Input, Next, Step};
 pub use check::{Catalog, Signature, actions_named, check};
+pub use coverage::Lines;
 pub use evaluator::Evaluator;
 pub use limits::{EVALUATOR_STACK_BYTES, MAX_STEPS};
 pub use options::{PollOptions, Retry, StepOptions};

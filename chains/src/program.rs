@@ -8,6 +8,7 @@ use model::{Diagnostic, Hash};
 
 use crate::calls;
 use crate::compiled::{Compiled, Imports};
+use crate::coverage::{self, Lines};
 use crate::host::Host;
 
 /// The version of the chain language. Journals of every version replay.
@@ -48,6 +49,11 @@ impl Program {
     /// What names its content.
     pub fn hash(&self) -> Hash {
         self.hash
+    }
+
+    /// The lines on which its statements begin, and those of the libraries it can import.
+    pub fn lines(&self) -> Lines {
+        coverage::statements(self)
     }
 
     /// What it was made of.

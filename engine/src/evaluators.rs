@@ -3,6 +3,7 @@
 //! rhai values cannot cross threads, so only JSON does. A script may be hostile: it is bounded by
 //! its operations and its stack, and a panic costs its thread's caches, nothing else.
 
+use std::cell::RefCell;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -25,10 +26,26 @@ pub struct Workbench {
 
 type Job = Box<dyn FnOnce(&mut Workbench) + Send>;
 
-/// A pool of evaluator threads.
+/// Where scripts are evaluated.
 #[derive(Clone)]
-pub struct Evaluators {
-    jobs: Sender<Job>,
+pub struct Evaluators(Where);
+
+#[derive(Clone)]
+enum Where {
+    /// A pool of evaluator threads.
+    Threads(Sender<Job>),
+    /// The thread that asks.
+    Here,
+}
+
+thread_local! {
+    static BENCH: RefCell<Workbench> = RefCell::new(Workbench::new(Slot::none()));
+}
+
+impl Workbench {
+    fn new(slot: Slot) -> Self {
+        Self { rules: rules::Evaluator::new(), chains: chains::Evaluator::new(), slot }
+    }
 }
 
 /// The evaluation panicked: a defect, but not the end.
@@ -49,7 +66,18 @@ impl Evaluators {
                 .stack_size(chains::EVALUATOR_STACK_BYTES)
                 .spawn(move || serve(&queue, slot))?;
         }
-        Ok(Self { jobs })
+        Ok(Self(Where::Threads(jobs)))
+    }
+
+    /// Evaluates on whatever thread asks, which must have the stack of an evaluator: nothing waits
+    /// for another thread then, and what runs on a simulated clock runs alike every time.
+    pub const fn here() -> Self {
+        Self(Where::Here)
+    }
+
+    /// Runs `work` with what [`Evaluators::here`] evaluates with on this thread.
+    pub fn with_own<T>(work: impl FnOnce(&mut Workbench) -> T) -> T {
+        BENCH.with(|bench| work(&mut bench.borrow_mut()))
     }
 
     /// Runs `work` on one of the threads.
@@ -58,19 +86,25 @@ impl Evaluators {
         T: Send + 'static,
         F: FnOnce(&mut Workbench) -> T + Send + 'static,
     {
+        let jobs = match &self.0 {
+            Where::Threads(jobs) => jobs,
+            Where::Here => {
+                let work = AssertUnwindSafe(|| Self::with_own(work));
+                return catch_unwind(work).map_err(|_| Panicked);
+            }
+        };
         let (answer, answered) = oneshot::channel();
         let job = Box::new(move |bench: &mut Workbench| {
             // Nobody waiting for the answer any more is no error.
             let _ = answer.send(work(bench));
         });
-        self.jobs.send(job).map_err(|_| Panicked)?;
+        jobs.send(job).map_err(|_| Panicked)?;
         answered.await.map_err(|_| Panicked)
     }
 }
 
 fn serve(queue: &Mutex<Receiver<Job>>, slot: Slot) {
-    let mut bench =
-        Workbench { rules: rules::Evaluator::new(), chains: chains::Evaluator::new(), slot };
+    let mut bench = Workbench::new(slot);
     loop {
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = job else { return };

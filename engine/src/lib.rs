@@ -19,6 +19,7 @@ mod folders;
 mod hooks;
 pub mod intake;
 pub mod packs;
+pub mod packtest;
 mod queries;
 mod random;
 pub mod retry;

@@ -20,7 +20,7 @@ pub const ADMIN: &str = "admin";
 const PREFIX: &str = "tripline_";
 
 /// The tokens that there are, as the store last told.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Tokens(ArcSwap<BTreeMap<Name, TokenRow>>);
 
 impl Tokens {

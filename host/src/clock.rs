@@ -1,6 +1,7 @@
 //! The time: the system's, or one that a test moves.
 
-use std::sync::{Arc, Mutex};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use model::Timestamp;
@@ -15,14 +16,25 @@ pub enum Clock {
     Simulated(Simulated),
 }
 
-/// A time that only [`Simulated::advance`] moves.
+/// A time that only [`Simulated::advance`] and [`Simulated::skip`] move.
 #[derive(Debug, Clone)]
-pub struct Simulated(Arc<Mutex<watch::Sender<Timestamp>>>);
+pub struct Simulated(Arc<Mutex<Dial>>);
+
+#[derive(Debug)]
+struct Dial {
+    now: watch::Sender<Timestamp>,
+    /// The times that somebody waits for, and how many do.
+    awaited: BTreeMap<Timestamp, usize>,
+}
+
+/// Somebody who waits for a simulated time, until it is dropped.
+struct Waiter(Simulated, Timestamp);
 
 impl Clock {
     /// A clock that stands at `start`.
     pub fn simulated(start: Timestamp) -> Self {
-        Self::Simulated(Simulated(Arc::new(Mutex::new(watch::Sender::new(start)))))
+        let dial = Dial { now: watch::Sender::new(start), awaited: BTreeMap::new() };
+        Self::Simulated(Simulated(Arc::new(Mutex::new(dial))))
     }
 
     /// The time, in whole milliseconds: what is stored reads back the same.
@@ -30,7 +42,7 @@ impl Clock {
     pub fn now(&self) -> Timestamp {
         match self {
             Self::System => whole_millis(Timestamp::now()),
-            Self::Simulated(simulated) => *simulated.sender().borrow(),
+            Self::Simulated(simulated) => *simulated.dial().now.borrow(),
         }
     }
 
@@ -39,10 +51,19 @@ impl Clock {
         match self {
             Self::System => Self::sleep_system(until).await,
             Self::Simulated(simulated) => {
-                let mut changes = simulated.sender().subscribe();
+                let _waiter = Waiter::new(simulated.clone(), until);
+                let mut changes = simulated.dial().now.subscribe();
                 // The sender lives as long as `self`, so waiting ends only when the time comes.
                 let _ = changes.wait_for(|now| *now >= until).await;
             }
+        }
+    }
+
+    /// Completes after `length`. A system clock that is moved meanwhile changes nothing.
+    pub async fn sleep(&self, length: model::Duration) {
+        match self {
+            Self::System => tokio::time::sleep(length.to_std()).await,
+            Self::Simulated(_) => self.sleep_until(length.after(self.now())).await,
         }
     }
 
@@ -61,13 +82,40 @@ impl Clock {
 }
 
 impl Simulated {
-    fn sender(&self) -> std::sync::MutexGuard<'_, watch::Sender<Timestamp>> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn dial(&self) -> MutexGuard<'_, Dial> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Moves the time on by `by` and wakes who waited for it.
     pub fn advance(&self, by: model::Duration) {
-        self.sender().send_modify(|now| *now = by.after(*now));
+        self.dial().now.send_modify(|now| *now = by.after(*now));
+    }
+
+    /// Moves the time on to the first that somebody waits for; false if nobody does.
+    pub fn skip(&self) -> bool {
+        let dial = self.dial();
+        let Some(next) = dial.awaited.keys().next().copied() else { return false };
+        dial.now.send_modify(|now| *now = next.max(*now));
+        true
+    }
+}
+
+impl Waiter {
+    fn new(clock: Simulated, until: Timestamp) -> Self {
+        *clock.dial().awaited.entry(until).or_default() += 1;
+        Self(clock, until)
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        let mut dial = self.0.dial();
+        if let Some(waiting) = dial.awaited.get_mut(&self.1) {
+            *waiting -= 1;
+            if *waiting == 0 {
+                dial.awaited.remove(&self.1);
+            }
+        }
     }
 }
 

@@ -86,7 +86,27 @@ impl Schema {
             let message = format!("expected a map, found {}", kind_of(value));
             return vec![Violation { path: String::new(), message, hint: None }];
         };
-        let unknown = map.keys().filter(|name| !self.properties.contains_key(*name)).map(|name| {
+        let missing =
+            self.required().filter(|name| !map.contains_key(*name)).map(|name| Violation {
+                path: name.to_owned(),
+                message: format!("missing parameter `{name}`"),
+                hint: self.describe(name),
+            });
+        self.unknown(map).chain(missing).chain(self.mistyped(value)).collect()
+    }
+
+    /// Everything that does not fit about `value`, which says only a part: a name that must be
+    /// given may be absent.
+    pub fn violations_of_part(&self, value: &Value) -> Vec<Violation> {
+        match value {
+            Value::Object(map) => self.unknown(map).chain(self.mistyped(value)).collect(),
+            _ => self.violations(value),
+        }
+    }
+
+    fn unknown<'a>(&'a self, map: &'a Map) -> impl Iterator<Item = Violation> + 'a {
+        let unknown = map.keys().filter(|name| !self.properties.contains_key(*name));
+        unknown.map(|name| {
             let known = self.properties.keys().map(String::as_str);
             Violation {
                 path: name.clone(),
@@ -96,14 +116,7 @@ impl Schema {
                     None => self.known_names(),
                 }),
             }
-        });
-        let missing =
-            self.required().filter(|name| !map.contains_key(*name)).map(|name| Violation {
-                path: name.to_owned(),
-                message: format!("missing parameter `{name}`"),
-                hint: self.describe(name),
-            });
-        unknown.chain(missing).chain(self.mistyped(value)).collect()
+        })
     }
 
     /// What does not fit, missing and unknown names apart.

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// Commands, alone or as a noun and its verb.
-const WORDS: [&str; 22] = [
+const WORDS: &[&str] = &[
     "approval",
     "audit",
     "backup",
@@ -21,7 +21,6 @@ const WORDS: [&str; 22] = [
     "pack rbac",
     "pack rollback",
     "pack sync",
-    "pack test",
     "pause",
     "restore",
     "rule backtest",

@@ -10,6 +10,7 @@ mod execution;
 mod key;
 mod later;
 mod pack;
+mod pack_test;
 mod resolve;
 mod rule;
 mod rule_test;

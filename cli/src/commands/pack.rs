@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use model::Value;
 
-use super::{ask, check};
+use super::{ask, check, pack_test};
 use crate::client::{Connection, segment};
 use crate::failure::{Exit, Outcome};
 use crate::output::{self, Column, Output};
@@ -16,6 +16,8 @@ pub(crate) enum Command {
     Get(Get),
     /// Find what is wrong with packs, without a server
     Check(check::Args),
+    /// Run the tests of packs, without a server and without a network
+    Test(pack_test::Args),
 }
 
 #[derive(Debug, Args)]
@@ -61,6 +63,7 @@ impl Command {
             Self::List(args) => ask(args.run()),
             Self::Get(args) => ask(args.run()),
             Self::Check(args) => args.run(),
+            Self::Test(args) => args.run(),
         }
     }
 }

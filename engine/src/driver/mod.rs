@@ -38,6 +38,9 @@ use crate::fair::{FairQueue, Lane};
 /// and usually some kilobytes; steps have bounds of their own.
 const MAX_ACTIVE: usize = 1_024;
 
+/// An execution stays active for a time that is this near, instead of being parked.
+const HOLD: model::Duration = model::Duration::from_secs(1);
+
 /// When an execution is tried again that the store's trouble has interrupted.
 const TRY_AGAIN: model::Duration = model::Duration::from_secs(5);
 
@@ -50,6 +53,7 @@ pub struct Driver {
     core: Arc<Core>,
     board: Arc<Mutex<Board>>,
     wakes_changed: Arc<Notify>,
+    hold: model::Duration,
 }
 
 #[derive(Default)]
@@ -120,7 +124,13 @@ enum Exit {
 impl Driver {
     /// A driver without executions.
     pub fn new(core: Arc<Core>) -> Self {
-        Self { core, board: Arc::default(), wakes_changed: Arc::default() }
+        Self { core, board: Arc::default(), wakes_changed: Arc::default(), hold: HOLD }
+    }
+
+    /// The same, which parks nothing that waits for a time: under a clock that skips, reading the
+    /// journal again at each would be all there is to do.
+    pub(crate) fn holding(core: Arc<Core>) -> Self {
+        Self { hold: model::Duration::from_millis(u64::MAX), ..Self::new(core) }
     }
 
     /// Takes over what has not ended: parked executions by their time alone, the others at once.

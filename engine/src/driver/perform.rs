@@ -1,9 +1,9 @@
 //! One attempt at a step, outside of the execution's own task.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use actions::{Performing, SharedAction};
+use host::Clock;
 use model::{Effect, ErrorKind, Performance, StepError, StepPath, Value};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -14,7 +14,7 @@ use crate::packs::OnUnknown;
 
 /// How long an action may take to come back once it was told to end: a program gets 5 s between
 /// SIGTERM and SIGKILL.
-const COMING_BACK: Duration = Duration::from_secs(15);
+const COMING_BACK: model::Duration = model::Duration::from_secs(15);
 
 /// What is to be attempted.
 pub(super) struct Job {
@@ -58,10 +58,10 @@ pub(super) async fn perform(core: Arc<Core>, job: Job, _place: Permit) -> Report
         return Report::Performed(job.path, Performance::Failed(error), job.on_unknown);
     }
     let (path, on_unknown) = (job.path.clone(), job.on_unknown);
-    Report::Performed(path, attempt(job).await, on_unknown)
+    Report::Performed(path, attempt(&core.clock, job).await, on_unknown)
 }
 
-async fn attempt(job: Job) -> Performance {
+async fn attempt(clock: &Clock, job: Job) -> Performance {
     let Job { action, performing, timeout, effect, verify, only_verify, .. } = job;
     let question = json!({ "parameters": &performing.parameters, "key": performing.key.as_str() });
     let asking = Performing {
@@ -74,11 +74,11 @@ async fn attempt(job: Job) -> Performance {
     };
     let performance = match only_verify {
         Some(error) => Performance::Unknown(error),
-        None => within(timeout, action.as_ref(), performing).await,
+        None => within(clock, timeout, action.as_ref(), performing).await,
     };
     match (performance, verify) {
         (Performance::Unknown(error), Some(verify)) if effect == Effect::Unsafe => {
-            let answer = within(verify.metadata().timeout, verify.as_ref(), asking).await;
+            let answer = within(clock, verify.metadata().timeout, verify.as_ref(), asking).await;
             verified(error, answer)
         }
         (performance, _) => performance,
@@ -98,6 +98,7 @@ fn verified(error: StepError, answer: Performance) -> Performance {
 
 /// Performs within `timeout`; an action that does not come back is left behind, outcome unknown.
 async fn within(
+    clock: &Clock,
     timeout: Option<model::Duration>,
     action: &dyn actions::Action,
     mut performing: Performing,
@@ -108,7 +109,7 @@ async fn within(
     let inner = performing.cancel.clone();
     let limit = async {
         match timeout {
-            Some(timeout) => tokio::time::sleep(timeout.to_std()).await,
+            Some(timeout) => clock.sleep(timeout).await,
             None => std::future::pending().await,
         }
         expired.cancel();
@@ -121,16 +122,20 @@ async fn within(
         () = limit => None,
         () = outer.cancelled() => None,
     };
-    let performance = match performance {
-        Some(performance) => return performance,
-        None => tokio::time::timeout(COMING_BACK, performed).await,
+    if let Some(performance) = performance {
+        return performance;
+    }
+    let performance = tokio::select! {
+        biased;
+        performance = performed => Some(performance),
+        () = clock.sleep(COMING_BACK) => None,
     };
     match performance {
-        Ok(done @ Performance::Done(_)) => done,
-        Ok(Performance::Failed(error) | Performance::Unknown(error)) => {
+        Some(done @ Performance::Done(_)) => done,
+        Some(Performance::Failed(error) | Performance::Unknown(error)) => {
             Performance::Unknown(told_to_end(&expired, timeout, error.details))
         }
-        Err(_) => Performance::Unknown(told_to_end(&expired, timeout, Value::Null)),
+        None => Performance::Unknown(told_to_end(&expired, timeout, Value::Null)),
     }
 }
 

@@ -28,9 +28,6 @@ use crate::core::{Core, Trouble};
 use crate::fair::{Lane, Permit};
 use crate::packs::{ActionKind, Pack};
 
-/// An execution stays active for a time that is this near, instead of being parked.
-const HOLD: model::Duration = model::Duration::from_secs(1);
-
 /// What runs: a script, or one action by itself.
 pub(super) enum Runs {
     Chain(Program),
@@ -219,7 +216,7 @@ impl Run {
             }
         }
         let stopping = core.stopping.is_cancelled();
-        let soon = next.filter(|at| !stopping && *at <= HOLD.after(core.now()));
+        let soon = next.filter(|at| !stopping && *at <= self.driver.hold.after(core.now()));
         if self.flight.is_empty() && self.places.is_empty() && soon.is_none() {
             return Woke::Idle;
         }

@@ -7,8 +7,6 @@ use std::sync::Arc;
 
 use actions::BuiltinContext;
 use chains::Signature;
-use host::git::Git;
-use host::process::{Launcher, Programs};
 use model::diagnostic::instead;
 use model::{ActionRef, Diagnostic, Effect, Location, Map, PackName, Schema, TriggerType, Value};
 use rules::{Rule, Trigger};
@@ -16,7 +14,9 @@ use rules::{Rule, Trigger};
 use super::assemble::{sensor_ref, sensor_type};
 use super::load::load_in;
 use super::reload::{discover, same_name};
-use super::{ActionKind, Findings, Generation, Library, LoadContext, Pack, PackAction, Resolved};
+use super::{
+    ActionKind, Findings, Generation, Library, LoadContext, Pack, PackAction, Resolved, offline,
+};
 use crate::environment::{Environment, check_pack};
 
 /// A trigger type that rules can name.
@@ -64,7 +64,7 @@ pub fn check_packs(paths: &[PathBuf]) -> Findings {
 
 /// The same, and whether they fit the environment that they are to run in.
 pub fn check_packs_in(paths: &[PathBuf], environment: Option<&Environment>) -> Findings {
-    let context = offline();
+    let context = offline::context();
     let (packs, mut findings) = read(paths, &context, environment);
     let library = Library::new(actions::builtin(&BuiltinContext::default()), context);
     findings.extend(cross_check(&packs, &library, environment).into_values().flatten());
@@ -76,17 +76,7 @@ pub fn check_packs_in(paths: &[PathBuf], environment: Option<&Environment>) -> F
 
 /// The packs in `paths` that read well, with the configuration that `environment` gives them.
 pub fn packs_in(paths: &[PathBuf], environment: &Environment) -> Vec<Arc<Pack>> {
-    read(paths, &offline(), Some(environment)).0
-}
-
-/// What packs are read with where nothing is run.
-fn offline() -> LoadContext {
-    // The launcher and the folder of programs are never used.
-    let launcher = Launcher { program: PathBuf::from("tripline"), args: Vec::new() };
-    let programs = Programs::new(&std::env::temp_dir(), launcher);
-    // A local repository is a matter of the server's settings, not of the pack.
-    let git = Git::new(host::git::Options { allow_local: true, ..Default::default() });
-    LoadContext { programs, git }
+    read(paths, &offline::context(), Some(environment)).0
 }
 
 fn read(

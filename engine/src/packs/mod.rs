@@ -7,6 +7,7 @@ mod check;
 mod library;
 mod load;
 mod manifest;
+pub mod offline;
 mod pin;
 mod reload;
 mod sensors_file;
@@ -32,6 +33,7 @@ pub use pin::content_hash;
 pub use reload::{PackStatus, Packs};
 
 /// A pack's content, immutable and named by its hash.
+#[derive(Clone)]
 pub struct Pack {
     /// Its name.
     pub name: PackName,
@@ -66,6 +68,7 @@ pub struct Pack {
 }
 
 /// An action of a pack.
+#[derive(Clone)]
 pub struct PackAction {
     /// What there is to know of it.
     pub metadata: Arc<Metadata>,
@@ -82,6 +85,7 @@ pub struct PackAction {
 }
 
 /// What an action of a pack consists of.
+#[derive(Clone)]
 pub enum ActionKind {
     /// A script that runs other actions.
     Chain(chains::Program),

@@ -1,0 +1,375 @@
+//! What actions answer in a test: read from its `mocks`, and standing in for the actions.
+
+use std::cell::OnceCell;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use actions::{Action, Metadata, Performing, SharedAction};
+use expr::condition::{Frame, Interpreter};
+use expr::template::Template;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use host::Clock;
+use model::{ActionRef, Diagnostic, Effect, ErrorKind, Map, Performance, StepError, Value};
+use syntax::{Entry, Fields, Kind, Node};
+
+use super::case::{Fault, Mock, Says};
+use super::file::{Context, error_kind, length, violated};
+use super::matching::misfits;
+use crate::packs::Resolved;
+
+/// What `${…}` in an answer may read.
+const NAMES: [&str; 2] = ["params", "attempt"];
+
+thread_local! {
+    static INTERPRETER: OnceCell<Interpreter> = const { OnceCell::new() };
+}
+
+fn interpreting<T>(work: impl FnOnce(&Interpreter) -> T) -> T {
+    INTERPRETER.with(|cell| work(cell.get_or_init(|| Interpreter::new(&NAMES))))
+}
+
+/// The mocks of a test, in the order in which they are asked.
+pub(super) fn parse(node: &Node, context: &Context<'_>) -> Result<Vec<Mock>, Vec<Diagnostic>> {
+    let Some(entries) = node.as_map() else {
+        let finding = node.error(format!("expected a map of actions, found {}", node.describe()));
+        return Err(vec![finding.with_hint("such as `http.request: { result: { status: 200 } }`")]);
+    };
+    let mut findings = Vec::new();
+    let mut mocks = Vec::new();
+    for entry in entries {
+        match of_action(entry, context) {
+            Ok(several) => mocks.extend(several),
+            Err(wrong) => findings.extend(wrong),
+        }
+    }
+    if findings.is_empty() { Ok(mocks) } else { Err(findings) }
+}
+
+fn of_action(entry: &Entry, context: &Context<'_>) -> Result<Vec<Mock>, Vec<Diagnostic>> {
+    let action = context.action(entry.key.name(), |message| entry.key.error(message))?;
+    let resolved = context.library.resolve(context.generation, None, &action);
+    if let Ok(Resolved::Datastore(_)) = &resolved {
+        let message = format!("`{action}` needs no mock: tests have a datastore of their own");
+        let hint = "say with `keys:` what it holds, and with `expect: { keys: … }` what it should";
+        return Err(vec![entry.key.error(message).with_hint(hint)]);
+    }
+    let one = std::slice::from_ref(&entry.value);
+    let answers = entry.value.as_list().unwrap_or(one);
+    let mut findings = Vec::new();
+    let mut mocks = Vec::new();
+    for answer in answers {
+        match mock(answer, &action, resolved.as_ref().ok()) {
+            Ok(mock) => mocks.push(mock),
+            Err(wrong) => findings.extend(wrong),
+        }
+    }
+    if findings.is_empty() { Ok(mocks) } else { Err(findings) }
+}
+
+const KNOWN: [&str; 6] = ["with", "result", "fails", "unknown", "times", "takes"];
+
+fn mock(
+    node: &Node,
+    action: &ActionRef,
+    resolved: Option<&Resolved>,
+) -> Result<Mock, Vec<Diagnostic>> {
+    let fields = Fields::new(node, &KNOWN, &[]);
+    let with = fields.optional("with").node();
+    if let (Some(with), Some(resolved)) = (with, resolved) {
+        names_exist(&fields, with, resolved);
+    }
+    let times = fields.optional("times").integer(1, 1_000_000).and_then(|n| u32::try_from(n).ok());
+    let says = fields.part(says(&fields, resolved));
+    let mock = says.map(|says| Mock {
+        action: action.clone(),
+        at: node.location(),
+        with: with.map(Node::to_value),
+        says,
+        times,
+        takes: length(&fields, "takes"),
+    });
+    fields.finish(mock)
+}
+
+/// Tells names under `with` that the action has no parameter for.
+pub(super) fn names_exist(fields: &Fields<'_>, with: &Node, resolved: &Resolved) {
+    if with.as_map().is_none() {
+        fields.report(with.error(format!("expected a map, found {}", with.describe())));
+        return;
+    }
+    let unknown = resolved.parameters().violations_of_part(&with.to_value());
+    for violation in unknown.iter().filter(|violation| !violation.path.contains('.')) {
+        if !resolved.parameters().properties().contains_key(&violation.path) {
+            fields.report(violated(with, violation));
+        }
+    }
+}
+
+fn says(fields: &Fields<'_>, resolved: Option<&Resolved>) -> Result<Says, Vec<Diagnostic>> {
+    let given = ["result", "fails", "unknown"].map(|name| fields.node().entry(name));
+    let mut given = given.into_iter().flatten();
+    let (first, second) = (given.next(), given.next());
+    if let (Some(first), Some(second)) = (first, second) {
+        let message = format!("`{}` says already what it answers", first.key.name());
+        return Err(vec![second.key.error(message).with_hint("make a list of two answers of it")]);
+    }
+    let Some(answer) = first else { return Ok(Says::Done(Value::Object(Map::new()))) };
+    match answer.key.name() {
+        "result" => done(&answer.value, resolved).map(Says::Done),
+        "fails" => fault(&answer.value, resolved, ErrorKind::Failed).map(Says::Failed),
+        _ => fault(&answer.value, resolved, ErrorKind::Timeout).map(Says::Unknown),
+    }
+}
+
+fn done(node: &Node, resolved: Option<&Resolved>) -> Result<Value, Vec<Diagnostic>> {
+    let mut wrong = Vec::new();
+    check_templates(node, &mut wrong);
+    let value = node.to_value();
+    if let Some(schema) = resolved.map(Resolved::result)
+        && !schema.properties().is_empty()
+        && !holds_template(&value)
+    {
+        let misfits = schema.violations_of_part(&value);
+        wrong.extend(misfits.iter().map(|violation| {
+            let mut violation = violation.clone();
+            violation.message = violation.message.replace("unknown parameter", "the result has no");
+            violated(node, &violation)
+        }));
+    }
+    if wrong.is_empty() { Ok(value) } else { Err(wrong) }
+}
+
+fn holds_template(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains("${"),
+        Value::Array(items) => items.iter().any(holds_template),
+        Value::Object(map) => map.values().any(holds_template),
+        _ => false,
+    }
+}
+
+fn check_templates(node: &Node, wrong: &mut Vec<Diagnostic>) {
+    match node.kind() {
+        Kind::String(text) => {
+            if let Err(error) = interpreting(|interpreter| Template::parse(text, interpreter)) {
+                let finding = node.error_within(error.line, error.column, error.message);
+                wrong.push(match error.hint {
+                    Some(hint) => finding.with_hint(hint),
+                    None => finding,
+                });
+            }
+        }
+        Kind::List(items) => items.iter().for_each(|item| check_templates(item, wrong)),
+        Kind::Map(entries) => {
+            for entry in entries {
+                check_templates(&entry.value, wrong);
+            }
+        }
+        Kind::Null | Kind::Bool(_) | Kind::Number(_) => {}
+    }
+}
+
+fn fault(
+    node: &Node,
+    resolved: Option<&Resolved>,
+    default: ErrorKind,
+) -> Result<Fault, Vec<Diagnostic>> {
+    let default = match resolved {
+        Some(Resolved::Chain { .. }) => ErrorKind::ChildFailed,
+        _ => default,
+    };
+    if let Some(message) = node.as_str() {
+        return Ok(Fault { kind: default, message: message.to_owned(), details: Value::Null });
+    }
+    let fields = Fields::new(node, &["kind", "message", "details"], &[]);
+    let kind = error_kind(&fields, "kind").unwrap_or(default);
+    let message = fields.optional("message").string().unwrap_or_else(|| kind.to_string());
+    let details = fields.optional("details").value().unwrap_or_default();
+    fields.finish(Some(Fault { kind, message, details }))
+}
+
+/// What happens to calls while a test runs.
+#[derive(Debug, Default)]
+pub(super) struct Scene {
+    mocks: Vec<(Mock, u32)>,
+    unmocked: Vec<Unmocked>,
+}
+
+/// A call that no mock fits.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Unmocked {
+    pub(super) action: ActionRef,
+    pub(super) parameters: Value,
+    /// The mocks of this action, in what each does not fit.
+    pub(super) nearest: Vec<String>,
+}
+
+/// The scene of one test; its actions share it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct SharedScene(Arc<Mutex<Scene>>);
+
+impl SharedScene {
+    pub(super) fn new(mocks: &[Mock]) -> Self {
+        let mocks = mocks.iter().map(|mock| (mock.clone(), 0)).collect();
+        Self(Arc::new(Mutex::new(Scene { mocks, unmocked: Vec::new() })))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Scene> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The calls that no mock fitted.
+    pub(super) fn unmocked(&self) -> Vec<Unmocked> {
+        self.lock().unmocked.clone()
+    }
+
+    /// Whether a mock stands for this action.
+    pub(super) fn mocks(&self, action: &ActionRef) -> bool {
+        self.lock().mocks.iter().any(|(mock, _)| mock.action == *action)
+    }
+
+    /// The mock that answers this call, which is one attempt less for it.
+    fn take(&self, action: &ActionRef, parameters: &Value) -> Option<Mock> {
+        let mut scene = self.lock();
+        let fits = |mock: &Mock| {
+            mock.action == *action
+                && mock.with.as_ref().is_none_or(|with| misfits(with, parameters).is_empty())
+        };
+        let left = |mock: &Mock, used: u32| mock.times.is_none_or(|times| used < times);
+        let found = scene.mocks.iter_mut().find(|(mock, used)| fits(mock) && left(mock, *used));
+        if let Some((mock, used)) = found {
+            *used += 1;
+            return Some(mock.clone());
+        }
+        let of_action = scene.mocks.iter().filter(|(mock, _)| mock.action == *action);
+        let nearest = of_action.map(|(mock, used)| near(mock, *used, parameters)).collect();
+        let unmocked = Unmocked { action: action.clone(), parameters: parameters.clone(), nearest };
+        if !scene.unmocked.contains(&unmocked) {
+            scene.unmocked.push(unmocked);
+        }
+        None
+    }
+}
+
+/// Why `mock` does not answer.
+fn near(mock: &Mock, used: u32, parameters: &Value) -> String {
+    let misfits = mock.with.as_ref().map(|with| misfits(with, parameters)).unwrap_or_default();
+    match mock.times {
+        Some(times) if misfits.is_empty() && used >= times => {
+            format!("the mock at {} answers {times} times only", mock.at)
+        }
+        _ => format!("the mock at {} differs: {}", mock.at, misfits.join("; ")),
+    }
+}
+
+/// Stands in for an action.
+pub(super) struct Stand {
+    pub(super) inner: Inner,
+    pub(super) scene: SharedScene,
+    pub(super) clock: Clock,
+}
+
+/// What is stood in for.
+pub(super) enum Inner {
+    /// Something that performs itself.
+    Action(SharedAction),
+    /// A chain.
+    Chain(Arc<Metadata>),
+}
+
+impl Action for Stand {
+    fn metadata(&self) -> &Metadata {
+        match &self.inner {
+            Inner::Action(action) => action.metadata(),
+            Inner::Chain(metadata) => metadata,
+        }
+    }
+
+    fn effect(&self, parameters: &Value) -> Effect {
+        match &self.inner {
+            Inner::Action(action) => action.effect(parameters),
+            Inner::Chain(_) => Effect::Unsafe,
+        }
+    }
+
+    fn perform(&self, performing: Performing) -> BoxFuture<'_, Performance> {
+        let reference = &self.metadata().reference;
+        match &self.inner {
+            // These touch nothing, so they need no mock.
+            Inner::Action(action) if reference.pack() == "core" && !self.scene.mocks(reference) => {
+                action.perform(performing)
+            }
+            _ => self.answer(performing).boxed(),
+        }
+    }
+}
+
+impl Stand {
+    async fn answer(&self, performing: Performing) -> Performance {
+        let action = &self.metadata().reference;
+        let Some(mock) = self.scene.take(action, &performing.parameters) else {
+            let message = format!("no mock fits this call of `{action}`");
+            return Performance::Failed(StepError::new(ErrorKind::Rejected, message));
+        };
+        if let Some(takes) = mock.takes {
+            tokio::select! {
+                biased;
+                () = self.clock.sleep(takes) => {}
+                () = performing.cancel.cancelled() => {
+                    return Performance::Unknown(StepError::new(ErrorKind::Cancelled, "cut short"));
+                }
+            }
+        }
+        let error =
+            |fault: Fault| StepError::new(fault.kind, fault.message).with_details(fault.details);
+        match mock.says {
+            Says::Done(value) => match render(&value, &performing) {
+                Ok(value) => Performance::Done(value),
+                Err(message) => {
+                    let message = format!("the mock at {}: {message}", mock.at);
+                    Performance::Failed(StepError::new(ErrorKind::Internal, message))
+                }
+            },
+            Says::Failed(fault) => Performance::Failed(error(fault)),
+            Says::Unknown(fault) => Performance::Unknown(error(fault)),
+        }
+    }
+}
+
+/// `value` with its `${…}` evaluated.
+fn render(value: &Value, performing: &Performing) -> Result<Value, String> {
+    if !holds_template(value) {
+        return Ok(value.clone());
+    }
+    let attempt = Value::from(performing.attempt);
+    interpreting(|interpreter| {
+        let mut frame = Frame::new();
+        frame.set("params", &performing.parameters);
+        frame.set("attempt", &attempt);
+        rendered(value, interpreter, &mut frame)
+    })
+}
+
+fn rendered(
+    value: &Value,
+    interpreter: &Interpreter,
+    frame: &mut Frame<'_>,
+) -> Result<Value, String> {
+    Ok(match value {
+        Value::String(text) => {
+            let template = Template::parse(text, interpreter).map_err(|error| error.message)?;
+            template.render(interpreter, frame).map_err(|failed| failed.message)?
+        }
+        Value::Array(items) => {
+            let items = items.iter().map(|item| rendered(item, interpreter, frame));
+            Value::Array(items.collect::<Result<_, _>>()?)
+        }
+        Value::Object(map) => {
+            let entries = map
+                .iter()
+                .map(|(key, item)| Ok((key.clone(), rendered(item, interpreter, frame)?)));
+            Value::Object(entries.collect::<Result<_, String>>()?)
+        }
+        other => other.clone(),
+    })
+}

@@ -1,0 +1,275 @@
+//! One test, run: intake, rules, driver and chains as in production, on a store in memory, with
+//! mocks for actions, under a clock that skips to the next thing that happens.
+//!
+//! Everything runs on one thread. Whenever nothing is left to do at the present time, the thread
+//! would park; then the clock is moved to the first time that somebody waits for. Once nobody
+//! waits, the test is over.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use actions::SharedAction;
+use arc_swap::ArcSwap;
+use host::Clock;
+use host::clock::Simulated;
+use host::connection::Connections;
+use model::fact::ExecutionRequested;
+use model::{
+    ActionRef, Actor, BatchId, ExecutionId, Fact, Map, Name, Origin, PackName, Stream, Value,
+    Version,
+};
+use rules::RuleSet;
+use store::{Batch, Memory, Write};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::case::{Case, Start};
+use super::found::{self, Found};
+use super::mocks::{Inner, SharedScene, Stand};
+use crate::core::{Core, Trouble};
+use crate::driver::Driver;
+use crate::evaluators::Evaluators;
+use crate::fair::Permits;
+use crate::folders::Folders;
+use crate::intake::{self, IntakeError};
+use crate::packs::{ActionKind, Generation, Library, LoadContext, Pack};
+use crate::suspects::Suspects;
+use crate::tokens::Tokens;
+
+/// How often the clock may skip in one test: a chain that polls without end is cut here.
+const MAX_SKIPS: usize = 3_000;
+
+/// The name of the installation in which tests take place.
+pub(super) fn installation() -> Name {
+    // A constant that has the form of a name.
+    "test".parse().unwrap_or_else(|error| unreachable!("{error}"))
+}
+
+/// What tests of one pack share.
+pub(super) struct Stage {
+    /// The pack whose rules are active.
+    pub(super) pack: PackName,
+    /// It and the packs whose actions it may use.
+    pub(super) packs: Vec<Arc<Pack>>,
+    pub(super) builtin: Vec<SharedAction>,
+    pub(super) context: LoadContext,
+}
+
+/// Why a test could not be run to its end.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unplayed {
+    /// The machine did not let it.
+    #[error("the test cannot be run: {0}")]
+    Machine(#[from] std::io::Error),
+    /// Its event is refused.
+    #[error("the event is refused: {0}")]
+    Event(#[from] IntakeError),
+    /// The store refused something.
+    #[error(transparent)]
+    Trouble(#[from] Trouble),
+    /// The engine panicked.
+    #[error("the test ended unexpectedly: {0}; a defect of Tripline, please report it")]
+    Panicked(String),
+}
+
+impl Stage {
+    /// Plays one test. The thread must have the stack of an evaluator.
+    pub(super) fn play(&self, case: &Case) -> Result<Found, Unplayed> {
+        let clock = Clock::simulated(case.now);
+        let Clock::Simulated(dial) = clock.clone() else { unreachable!("it was just made") };
+        let scene = SharedScene::new(&case.mocks);
+        let core = Arc::new(self.core(case, &clock, &scene));
+        let quiet = Arc::new(Quiet::default());
+        let runtime = {
+            let quiet = quiet.clone();
+            tokio::runtime::Builder::new_current_thread()
+                .enable_time()
+                .on_thread_park(move || quiet.park(&dial))
+                .build()?
+        };
+        let start = begin(core.clone(), case_start(case), case.keys.clone(), quiet.clone());
+        // As a task, so that the runtime parks only when there is nothing left to do at all.
+        let played = runtime.block_on(async { runtime.spawn(start).await });
+        let began = played.map_err(|error| Unplayed::Panicked(error.to_string()))??;
+        runtime.block_on(found::gather(&core, began, case, &scene, quiet.is_endless()))
+    }
+
+    fn core(&self, case: &Case, clock: &Clock, scene: &SharedScene) -> Core {
+        let stand = |inner| -> SharedAction {
+            Arc::new(Stand { inner, scene: scene.clone(), clock: clock.clone() })
+        };
+        let builtin = self.builtin.iter().map(|action| stand(Inner::Action(action.clone())));
+        let library = Library::new(builtin.collect(), self.context.clone());
+        let packs = self.packs.iter().map(|pack| {
+            let pack = Arc::new(self.rigged(pack, case, scene, &stand));
+            library.hold(&pack);
+            (pack.name.clone(), pack)
+        });
+        let generation = Generation::assemble(1, packs.collect(), &BTreeMap::new());
+        Core {
+            store: Arc::new(Memory::new()),
+            clock: clock.clone(),
+            evaluators: Evaluators::here(),
+            library,
+            tokens: Tokens::default(),
+            generation: ArcSwap::from_pointee(generation),
+            environment: ArcSwap::default(),
+            connections: Connections::default(),
+            // Nothing is written: no action performs that would.
+            folders: Folders::new("pack-test"),
+            installation: installation(),
+            steps: Permits::new(256),
+            programs: Permits::new(256),
+            suspects: Suspects::default(),
+            alone: tokio::sync::Mutex::new(()),
+            stopping: CancellationToken::new(),
+            killing: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            store_failing: AtomicBool::new(false),
+        }
+    }
+
+    /// The pack with mocks for its programs, and for the chains that the test mocks.
+    fn rigged(
+        &self,
+        pack: &Pack,
+        case: &Case,
+        scene: &SharedScene,
+        stand: &impl Fn(Inner) -> SharedAction,
+    ) -> Pack {
+        let mut rigged = pack.clone();
+        for action in rigged.actions.values_mut() {
+            let inner = match &action.kind {
+                ActionKind::Program(program) => Inner::Action(program.clone()),
+                ActionKind::Chain(_) if scene.mocks(&action.metadata.reference) => {
+                    Inner::Chain(action.metadata.clone())
+                }
+                ActionKind::Chain(_) => continue,
+            };
+            action.kind = ActionKind::Program(stand(inner));
+        }
+        if rigged.name == self.pack {
+            rigged.config = Arc::new(Value::Object(case.config.clone()));
+        } else {
+            rigged.rules.clear();
+        }
+        rigged
+    }
+}
+
+/// Knows when nothing happens any more.
+#[derive(Default)]
+struct Quiet {
+    over: Notify,
+    skips: AtomicUsize,
+}
+
+impl Quiet {
+    /// Nothing is left to do at this time.
+    fn park(&self, clock: &Simulated) {
+        let skips = self.skips.fetch_add(1, Ordering::Relaxed);
+        if skips >= MAX_SKIPS || !clock.skip() {
+            self.over.notify_one();
+        }
+    }
+
+    fn is_endless(&self) -> bool {
+        self.skips.load(Ordering::Relaxed) > MAX_SKIPS
+    }
+}
+
+enum Begin {
+    Event(Box<model::Event>),
+    Action(ActionRef, Map),
+}
+
+fn case_start(case: &Case) -> Begin {
+    match &case.start {
+        Start::Event(event) => Begin::Event(event.clone()),
+        Start::Action { reference, parameters } => {
+            Begin::Action(reference.clone(), parameters.clone())
+        }
+    }
+}
+
+/// Plays until nothing happens any more; answers the event's key, or the execution.
+async fn begin(
+    core: Arc<Core>,
+    start: Begin,
+    keys: Vec<(String, Value)>,
+    quiet: Arc<Quiet>,
+) -> Result<found::Began, Unplayed> {
+    for (key, value) in keys {
+        let facts = vec![Fact::KeySet { value, expires_at: None }];
+        append(&core, Stream::Key(key), None, facts).await?;
+    }
+    let driver = Driver::holding(core.clone());
+    let began = match start {
+        Begin::Event(event) => {
+            let key = event.key();
+            let told = Actor::token("test");
+            intake::accept(&core, &driver, &told, vec![(*event).clone()], None).await?;
+            let rules = core.generation.load().rules.clone();
+            found::Began::Event(key, event, rules)
+        }
+        Begin::Action(action, parameters) => {
+            found::Began::Execution(request(&core, &driver, action, parameters).await?)
+        }
+    };
+    // What a chain emits is told, and goes no further: each rule has tests of its own.
+    let silent = Arc::new(RuleSet::new(Vec::new()));
+    let generation = core.generation.load_full();
+    core.generation.store(Arc::new(Generation {
+        number: generation.number,
+        packs: generation.packs.clone(),
+        rules: silent,
+        subscriptions: BTreeMap::new(),
+    }));
+    let clockwork = driver.clone();
+    core.tasks.spawn(async move { clockwork.keep_time().await });
+    quiet.over.notified().await;
+    core.stopping.cancel();
+    Ok(began)
+}
+
+/// Asks for a run of `action`, as somebody by hand does.
+async fn request(
+    core: &Core,
+    driver: &Driver,
+    action: ActionRef,
+    parameters: Map,
+) -> Result<ExecutionId, Unplayed> {
+    let generation = core.generation.load_full();
+    let resolved = core.library.resolve(&generation, None, &action).ok();
+    let id = ExecutionId::random(&[7; 32]);
+    let request = ExecutionRequested {
+        parameters: core.bounded(Value::Object(parameters)).await?,
+        origin: Origin::Manual,
+        pack: resolved.as_ref().and_then(crate::packs::Resolved::version),
+        depth: 0,
+        deadline: resolved.as_ref().and_then(crate::packs::Resolved::deadline),
+        at: core.now(),
+        action,
+    };
+    let facts = vec![Fact::ExecutionRequested(request)];
+    append(core, Stream::Execution(id.clone()), Some(Version::NONE), facts).await?;
+    driver.submit(id.clone(), None);
+    Ok(id)
+}
+
+async fn append(
+    core: &Core,
+    stream: Stream,
+    expected: Option<Version>,
+    facts: Vec<Fact>,
+) -> Result<(), Trouble> {
+    let batch = Batch {
+        id: BatchId::new(format!("test/{stream}")),
+        actor: Actor::token("test"),
+        at: core.now(),
+        writes: vec![Write { stream, expected, facts }],
+    };
+    core.append(batch).await.map(|_| ())
+}
