@@ -61,6 +61,7 @@ impl FromStr for Role {
     Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema, Serialize, Deserialize,
 )]
 #[serde(try_from = "String", into = "String")]
+#[schemars(extend("pattern" = r"^[a-z0-9_*]+$"))]
 pub struct PackPattern(String);
 
 /// A text that is no such pattern.

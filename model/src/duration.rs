@@ -30,6 +30,7 @@ pub struct BadDuration(String);
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema, Serialize, Deserialize,
 )]
 #[serde(try_from = "String", into = "String")]
+#[schemars(extend("pattern" = r"^([0-9]{1,9}(ms|s|m|h|d|w))+$"))]
 pub struct Duration(u64);
 
 impl Duration {

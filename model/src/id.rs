@@ -51,6 +51,7 @@ fn is_digest(text: &str) -> bool {
     Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema, Serialize, Deserialize,
 )]
 #[serde(try_from = "String", into = "String")]
+#[schemars(extend("pattern" = r"^ev_[a-z2-7]{26}$"))]
 pub struct EventKey(String);
 
 impl EventKey {
@@ -83,6 +84,7 @@ impl FromStr for EventKey {
     Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema, Serialize, Deserialize,
 )]
 #[serde(try_from = "String", into = "String")]
+#[schemars(extend("pattern" = r"^ex_[a-z2-7]{26}(/[0-9.]+)*$"))]
 pub struct ExecutionId(String);
 
 impl ExecutionId {

@@ -47,6 +47,7 @@ serde_as_text!(Name, RuleRef, SensorRef, ActionRef, TriggerType);
     Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema, Serialize, Deserialize,
 )]
 #[serde(try_from = "String", into = "String")]
+#[schemars(extend("pattern" = r"^[a-z][a-z0-9_]*$"))]
 pub struct Name(String);
 
 /// A pack's name has the form of any name.
@@ -78,6 +79,7 @@ macro_rules! pack_ref {
         #[$doc]
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
+        #[schemars(extend("pattern" = r"^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$"))]
         pub struct $name {
             /// The pack that owns it.
             pub pack: PackName,
@@ -122,6 +124,7 @@ macro_rules! dotted {
         #[$doc]
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
+        #[schemars(extend("pattern" = r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+$"))]
         pub struct $name(String);
 
         impl $name {

@@ -16,7 +16,9 @@ use crate::problem::Problem;
 /// The parts of an operation that its handler's signature decides.
 #[derive(Debug, Default)]
 pub(crate) struct Signature {
-    /// Parameters in the query and in headers; those in the path are known by the path.
+    /// The schema of the one thing that the path names.
+    pub(crate) named: Option<Value>,
+    /// Parameters in the query and in headers.
     pub(crate) parameters: Vec<Value>,
     /// The schema of the body.
     pub(crate) body: Option<Value>,
@@ -57,7 +59,12 @@ pub(crate) trait Output {
 impl<S> Input for State<S> {}
 impl Input for Authenticated {}
 impl Input for HeaderMap {}
-impl<T> Input for Named<T> {}
+
+impl<T: JsonSchema> Input for Named<T> {
+    fn describe(signature: &mut Signature, schemas: &mut SchemaGenerator) {
+        signature.named = Some(schemas.subschema_for::<T>().to_value());
+    }
+}
 
 impl<T: JsonSchema> Input for Body<T> {
     fn describe(signature: &mut Signature, schemas: &mut SchemaGenerator) {

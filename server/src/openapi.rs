@@ -58,8 +58,9 @@ fn described(operation: &Operation) -> Value {
             } },
         }),
     );
-    let in_path = segments(operation.path).map(in_path);
-    let parameters: Vec<_> = in_path.chain(signature.parameters.iter().cloned()).collect();
+    let in_path = segment(operation.path).zip(signature.named.as_ref()).map(in_path);
+    let parameters: Vec<_> =
+        in_path.into_iter().chain(signature.parameters.iter().cloned()).collect();
     let mut described = json!({
         "operationId": id(operation),
         "summary": operation.summary,
@@ -83,13 +84,12 @@ fn id(operation: &Operation) -> String {
     words.map(str::to_lowercase).collect::<Vec<_>>().join("_")
 }
 
-/// The names in braces.
-fn segments(path: &str) -> impl Iterator<Item = &str> {
-    path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+/// The name in braces: no path has two.
+fn segment(path: &str) -> Option<&str> {
+    path.split('/').find_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
 }
 
-fn in_path(name: &str) -> Value {
-    let schema = json!({ "type": "string", "minLength": 1 });
+fn in_path((name, schema): (&str, &Value)) -> Value {
     json!({ "name": name, "in": "path", "required": true, "schema": schema })
 }
 

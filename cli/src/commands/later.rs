@@ -8,7 +8,6 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 /// Commands, alone or as a noun and its verb.
 const WORDS: &[&str] = &[
     "approval",
-    "audit",
     "backup",
     "execution export",
     "execution pause",
@@ -26,7 +25,6 @@ const WORDS: &[&str] = &[
     "rule backtest",
     "secret",
     "sensor confirm",
-    "token",
     "unpause",
 ];
 

@@ -1,6 +1,7 @@
 //! The commands: one file each, and here what the command line looks like as a whole.
 
 mod action;
+mod audit;
 mod check;
 mod completion;
 mod config;
@@ -19,6 +20,7 @@ mod schema;
 mod sensor;
 mod serve;
 mod timer;
+mod token;
 mod trigger;
 
 use std::ffi::OsString;
@@ -83,6 +85,12 @@ enum Command {
     /// The datastore's keys
     #[command(subcommand)]
     Key(key::Command),
+    /// Tokens: who may use the API, and how much
+    #[command(subcommand)]
+    Token(token::Command),
+    /// The audit: who did what
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// The settings of a server
     #[command(subcommand)]
     Config(config::Command),
@@ -126,6 +134,8 @@ impl Command {
             Self::Action(command) => ask(command.run()),
             Self::Pack(command) => command.run(),
             Self::Key(command) => ask(command.run()),
+            Self::Token(command) => ask(command.run()),
+            Self::Audit(command) => ask(command.run()),
             Self::Config(command) => command.run(),
             Self::Doctor(args) => args.run(),
             Self::Schema(args) => args.run(),

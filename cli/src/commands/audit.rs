@@ -1,0 +1,61 @@
+//! `tripline audit`: who did what.
+
+use clap::{Args, Subcommand};
+
+use model::Timestamp;
+
+use crate::client::Connection;
+use crate::failure::{Exit, Outcome};
+use crate::output::{self, Column, Output};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// List what people and programs did, newest first
+    List(List),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    /// Only what the holder of the token of this name did
+    #[arg(long, value_name = "NAME")]
+    by: Option<String>,
+    /// Only facts of this name, such as CancelRequested
+    #[arg(long, value_name = "FACT")]
+    name: Option<String>,
+    /// Only at or after this time
+    #[arg(long, value_name = "TIME")]
+    since: Option<Timestamp>,
+    /// At most so many
+    #[arg(long, default_value_t = 50)]
+    limit: usize,
+    #[command(flatten)]
+    output: Output,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+const COLUMNS: [Column; 4] = [
+    Column::time("TIME", "/at"),
+    Column::at("WHO", "/actor"),
+    Column::at("WHAT", "/name"),
+    Column::at("TO", "/stream"),
+];
+
+impl Command {
+    pub(super) async fn run(self) -> Outcome {
+        let Self::List(asked) = self;
+        let rows = asked.connection.client()?.list("/audit", &asked.query()).await?;
+        output::list(asked.output.format, &rows, &COLUMNS)?;
+        Ok(Exit::Done)
+    }
+}
+
+impl List {
+    fn query(&self) -> Vec<(&'static str, String)> {
+        let mut query = vec![("limit", self.limit.to_string())];
+        query.extend(self.by.clone().map(|name| ("token", name)));
+        query.extend(self.name.clone().map(|name| ("name", name)));
+        query.extend(self.since.map(|since| ("since", since.to_string())));
+        query
+    }
+}

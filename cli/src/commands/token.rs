@@ -1,0 +1,107 @@
+//! `tripline token`: who may use the API.
+
+use std::io::{IsTerminal, stdout};
+
+use clap::{Args, Subcommand};
+use model::{Duration, PackPattern, Role, Value};
+use serde_json::json;
+
+use crate::client::{Connection, segment};
+use crate::failure::{Exit, Outcome};
+use crate::output::{self, Column, Format, Output};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a token, and print it this once
+    Create(Create),
+    /// List tokens: what each allows, and for how long
+    List(List),
+    /// End a token at once
+    Revoke(Revoke),
+}
+
+const ROLES: &str = "\
+Roles, each with what those before it may:
+  viewer    looks at everything but secrets, and changes nothing
+  operator  runs, cancels and resolves executions, hands events in, switches rules, writes keys
+  admin     makes tokens, reads the audit, keeps secrets and the installation";
+
+#[derive(Debug, Args)]
+#[command(after_help = ROLES)]
+pub(crate) struct Create {
+    /// Who it acts as: stands in the audit
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// How much it allows: viewer, operator or admin
+    #[arg(long)]
+    role: Role,
+    /// Only for packs of this name, in which `*` stands for anything; may be given several times
+    #[arg(long = "pack", value_name = "PATTERN")]
+    packs: Vec<PackPattern>,
+    /// After this time it opens nothing, such as 90d
+    #[arg(long, value_name = "TIME")]
+    ttl: Option<Duration>,
+    #[command(flatten)]
+    output: Output,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    #[command(flatten)]
+    output: Output,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Revoke {
+    /// Its name
+    #[arg(value_name = "NAME")]
+    name: String,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+const COLUMNS: [Column; 6] = [
+    Column::at("NAME", "/name"),
+    Column::at("STATE", "/state"),
+    Column::at("ROLE", "/role"),
+    Column::at("PACKS", "/packs"),
+    Column::time("SINCE", "/at"),
+    Column::time("EXPIRES", "/expires_at"),
+];
+
+impl Command {
+    pub(super) async fn run(self) -> Outcome {
+        match self {
+            Self::Create(asked) => return asked.run().await,
+            Self::List(List { output, connection }) => {
+                let rows = connection.client()?.list("/tokens", &[]).await?;
+                output::list(output.format, &rows, &COLUMNS)?;
+            }
+            Self::Revoke(Revoke { name, connection }) => {
+                connection.client()?.delete(&format!("/tokens/{}", segment(&name))).await?;
+            }
+        }
+        Ok(Exit::Done)
+    }
+}
+
+impl Create {
+    async fn run(self) -> Outcome {
+        let Self { name, role, packs, ttl, output, connection } = self;
+        let body = json!({ "name": name, "role": role, "packs": packs, "ttl": ttl });
+        let made: Value = connection.client()?.post("/tokens", &body).await?;
+        match output.format {
+            // Alone on its line, for `TRIPLINE_TOKEN=$(tripline token create …)`.
+            Format::Table => println!("{}", made["token"].as_str().unwrap_or_default()),
+            format => output::value(format, &made)?,
+        }
+        if stdout().is_terminal() {
+            eprintln!("This is the one time it is shown: only its hash is stored.");
+        }
+        Ok(Exit::Done)
+    }
+}
