@@ -5,6 +5,14 @@ SHELL := bash
 .DEFAULT_GOAL := help
 CARGO ?= cargo
 
+# A client that reads the description of the API and sends everything that it allows, from PyPI.
+export SCHEMATHESIS ?= $(abspath target/tools/schemathesis/bin/schemathesis)
+
+$(SCHEMATHESIS): .ci/schemathesis.txt
+	python3 -m venv --clear $(@D)/..
+	$(@D)/pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
 .PHONY: help
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,7 +23,7 @@ demo: ## Build Tripline, let a push, a webhook and a timer do their work over a 
 	$(CARGO) xtask demo
 
 .PHONY: test
-test: fmt clippy tidy ## Check format, lints and house rules, then run every test; ends with "N passed, N failed"
+test: fmt clippy tidy $(SCHEMATHESIS) ## Check format, lints and house rules, then run every test; ends with "N passed, N failed"
 	@$(CARGO) xtask test
 
 .PHONY: lint

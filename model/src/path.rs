@@ -17,7 +17,7 @@ pub struct BadPath(String);
 /// `undo.<path of its registration>.n`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, JsonSchema, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-#[schemars(extend("pattern" = r"^(undo\.)?[1-9][0-9]{0,6}(\.[0-9]{1,6}\.[1-9][0-9]{0,6})*$"))]
+#[schemars(extend("pattern" = r"^(undo\.)?[1-9][0-9]{0,6}(\.(0|[1-9][0-9]{0,6})\.[1-9][0-9]{0,6})*$"))]
 pub struct StepPath {
     handler: bool,
     numbers: Vec<u32>,

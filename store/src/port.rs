@@ -33,6 +33,7 @@ pub const MAX_FACT_BYTES: usize = 512 * 1024;
     Deserialize,
 )]
 #[serde(transparent)]
+#[schemars(extend("maximum" = u64::MAX))]
 pub struct Position(pub u64);
 
 /// Facts that are appended together or not at all.

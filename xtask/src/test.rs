@@ -7,10 +7,22 @@ use anyhow::{Context, Result};
 
 use crate::repo;
 
-/// Runs every test of the workspace, the rest of the run too when one binary failed.
+/// Runs every test of the workspace, the rest of the run too when one binary failed; then, where it
+/// is installed, puts the API to the test by a client that is not ours.
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
+    let all = ["--workspace", "--no-fail-fast"];
+    let mut sum = cargo_test(&all, arguments)?;
+    if std::env::var_os("SCHEMATHESIS").is_some() && arguments.is_empty() {
+        let api = ["--package", "tripline-cli", "--test", "api_fuzz"];
+        sum = sum.and(cargo_test(&api, &["--".to_owned(), "--ignored".to_owned()])?);
+    }
+    println!("{} passed, {} failed", sum.passed, sum.failed);
+    Ok(if sum.ended && sum.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn cargo_test(which: &[&str], arguments: &[String]) -> Result<Counts> {
     let mut command = Command::new(repo::cargo());
-    command.args(["test", "--workspace", "--locked", "--no-fail-fast"]).args(arguments);
+    command.args(["test", "--locked"]).args(which).args(arguments);
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -22,14 +34,25 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     if !status.success() && counts.failed == 0 {
         eprintln!("error: a test binary did not build or did not come to its end ({status})");
     }
-    println!("{} passed, {} failed", counts.passed, counts.failed);
-    Ok(if status.success() && counts.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(Counts { ended: status.success(), ..counts })
 }
 
 #[derive(Debug, Default, PartialEq)]
 struct Counts {
     passed: u64,
     failed: u64,
+    /// Whether every binary was built and came to its end.
+    ended: bool,
+}
+
+impl Counts {
+    fn and(self, more: Self) -> Self {
+        Self {
+            passed: self.passed + more.passed,
+            failed: self.failed + more.failed,
+            ended: self.ended && more.ended,
+        }
+    }
 }
 
 /// Copies every line as it comes and adds up those that tell a test binary's result.
@@ -55,7 +78,7 @@ fn result(line: &str) -> Option<Counts> {
         let part = counts.split("; ").find_map(|part| part.trim().strip_suffix(name))?;
         part.trim().parse().ok()
     };
-    Some(Counts { passed: count("passed")?, failed: count("failed")? })
+    Some(Counts { passed: count("passed")?, failed: count("failed")?, ended: false })
 }
 
 #[cfg(test)]
@@ -74,7 +97,7 @@ test result: a test that prints this is not a result
 ";
         let mut shown = Vec::new();
         let counts = echo(output.as_bytes(), &mut shown).unwrap();
-        assert_eq!(counts, Counts { passed: 4, failed: 2 });
+        assert_eq!(counts, Counts { passed: 4, failed: 2, ended: false });
         assert_eq!(String::from_utf8(shown).unwrap(), output);
     }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use store::{AuditFilter, Position, Recorded};
 
 use super::table::Table;
-use super::{List, rows};
+use super::{List, Rows};
 use crate::access::Access;
 use crate::extract::Asked;
 use crate::problem::Problem;
@@ -29,7 +29,8 @@ struct Filter {
     name: Option<String>,
     since: Option<Timestamp>,
     before: Option<Position>,
-    limit: Option<usize>,
+    #[serde(default)]
+    limit: Rows,
 }
 
 /// A fact behind which there is somebody.
@@ -54,7 +55,7 @@ async fn list(
         name: asked.name,
         since: asked.since,
         before: asked.before,
-        limit: rows(asked.limit)?,
+        limit: asked.limit.0,
     };
     let found: Vec<_> = engine.audit(&filter).await?.into_iter().map(deed).collect();
     Ok(List::page(found, filter.limit, |deed| deed.position))

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use store::{EventFilter, EventRow, Position};
 
 use super::table::Table;
-use super::{List, rows};
+use super::{List, Rows};
 use crate::access::{About, Access, Thing};
 use crate::answer::Told;
 use crate::auth::Authenticated;
@@ -60,7 +60,8 @@ struct Filter {
     source: Option<String>,
     since: Option<Timestamp>,
     before: Option<Position>,
-    limit: Option<usize>,
+    #[serde(default)]
+    limit: Rows,
 }
 
 async fn list(
@@ -73,7 +74,7 @@ async fn list(
         source: asked.source,
         since: asked.since,
         before: asked.before,
-        limit: rows(asked.limit)?,
+        limit: asked.limit.0,
     };
     let found = engine.events(&filter).await?;
     let page = List::page(found, filter.limit, |row| row.position);

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use store::{ExecutionFilter, ExecutionRow, Position};
 
 use super::table::Table;
-use super::{List, rows};
+use super::{List, Rows};
 use crate::access::{About, Access, Thing};
 use crate::answer::{Accepted, Created};
 use crate::auth::Authenticated;
@@ -74,7 +74,8 @@ struct Filter {
     children: bool,
     since: Option<Timestamp>,
     before: Option<Position>,
-    limit: Option<usize>,
+    #[serde(default)]
+    limit: Rows,
 }
 
 async fn list(
@@ -91,7 +92,7 @@ async fn list(
         children: asked.children,
         since: asked.since,
         before: asked.before,
-        limit: rows(asked.limit)?,
+        limit: asked.limit.0,
     };
     let found = engine.executions(&filter).await?;
     let page = List::page(found, filter.limit, |row| row.position);

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use store::KeyRow;
 
 use super::table::Table;
-use super::{List, rows};
+use super::{List, Rows};
 use crate::access::{About, Access, Thing};
 use crate::answer::Done;
 use crate::auth::Authenticated;
@@ -48,7 +48,8 @@ pub(super) fn routes(table: Table) -> Table {
 struct Filter {
     #[serde(default)]
     prefix: String,
-    limit: Option<usize>,
+    #[serde(default)]
+    limit: Rows,
 }
 
 async fn list(
@@ -56,7 +57,7 @@ async fn list(
     who: Authenticated,
     Asked(asked): Asked<Filter>,
 ) -> Result<Json<List<KeyRow>>, Problem> {
-    let limit = rows(asked.limit)?;
+    let limit = asked.limit.0;
     let found = engine.store().keys(&asked.prefix, engine.now(), limit).await?;
     let scope = |row: &KeyRow| row.key.split('/').next().is_some_and(|scope| who.covers(scope));
     Ok(List::seen(List::all(found), scope))

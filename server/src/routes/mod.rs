@@ -24,7 +24,7 @@ use axum::routing::get;
 use axum::{Json, Router, middleware};
 use model::ErrorKind;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use store::Position;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::trace::TraceLayer;
@@ -69,11 +69,26 @@ impl<T: Serialize> List<T> {
     }
 }
 
-/// The number of rows that was asked for.
-fn rows(asked: Option<usize>) -> Result<usize, Problem> {
-    match asked.unwrap_or(ROWS) {
-        n if (1..=MAX_ROWS).contains(&n) => Ok(n),
-        n => Err(Problem::malformed(format!("`limit`: {n} is not from 1 to {MAX_ROWS}"))),
+/// The number of rows that is asked for.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(try_from = "usize")]
+#[schemars(inline, extend("minimum" = 1, "maximum" = MAX_ROWS))]
+struct Rows(usize);
+
+impl Default for Rows {
+    fn default() -> Self {
+        Self(ROWS)
+    }
+}
+
+impl TryFrom<usize> for Rows {
+    type Error = String;
+
+    fn try_from(asked: usize) -> Result<Self, String> {
+        match asked {
+            1..=MAX_ROWS => Ok(Self(asked)),
+            _ => Err(format!("{asked} is not from 1 to {MAX_ROWS}")),
+        }
     }
 }
 

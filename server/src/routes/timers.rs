@@ -34,6 +34,7 @@ pub(super) fn routes(table: Table) -> Table {
 #[serde(deny_unknown_fields)]
 struct Upcoming {
     /// Firings of each timer.
+    #[schemars(range(max = MAX_FIRINGS))]
     count: Option<usize>,
 }
 
