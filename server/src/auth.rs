@@ -9,12 +9,14 @@ use engine::{Engine, Holder};
 use model::{Actor, ErrorKind, Grant, Hash};
 
 use crate::problem::Problem;
+use crate::throttle::{Peer, Throttle};
 
 /// The tokens that open the API: the one in the state folder, and those that admins made.
 #[derive(Clone)]
 pub(crate) struct Tokens {
     admin: Hash,
     engine: Engine,
+    wrong: Throttle,
 }
 
 /// Whoever sent a request: the holder of the token of this name.
@@ -29,7 +31,7 @@ pub(crate) struct Authenticated {
 impl Tokens {
     /// `admin` is the token in the state folder.
     pub(crate) fn new(admin: &str, engine: Engine) -> Self {
-        Self { admin: Hash::of(admin.as_bytes()), engine }
+        Self { admin: Hash::of(admin.as_bytes()), engine, wrong: Throttle::default() }
     }
 
     /// The holder of `presented`. Hashes are compared, so the time that it takes tells nothing of
@@ -48,6 +50,16 @@ impl Tokens {
             Some(Holder::Expired(at)) => Err(refused(format!("the token expired at {at}"))),
             None => Err(unknown()),
         }
+    }
+}
+
+impl Tokens {
+    /// What is told of a wrong token: that it is one, or that there were too many.
+    fn count(&self, request: &Request, refused: Problem) -> Problem {
+        let Some(Peer(from)) = request.extensions().get() else { return refused };
+        let Some(seconds) = self.wrong.failed(*from, self.engine.now()) else { return refused };
+        let detail = format!("too many wrong tokens from {from}");
+        Problem::new(ErrorKind::RateLimited, detail).retry_after(Some(seconds))
     }
 }
 
@@ -78,7 +90,7 @@ pub(crate) async fn authenticate(
 ) -> Result<Response, Problem> {
     let sent = request.headers().get(AUTHORIZATION).ok_or_else(no_token)?;
     let bearer = sent.to_str().ok().and_then(bearer).ok_or_else(no_token)?;
-    let holder = tokens.holder(bearer)?;
+    let holder = tokens.holder(bearer).map_err(|refused| tokens.count(&request, refused))?;
     request.extensions_mut().insert(holder);
     Ok(next.run(request).await)
 }

@@ -11,12 +11,15 @@ use std::time::Duration;
 use axum::Router;
 use futures::future::{Either, select};
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use crate::throttle::Peer;
 
 /// How long a request's headers may take, counted from the connection or the last answer. Shorter,
 /// and clients that keep a connection for their next request would often find it closed.
@@ -109,7 +112,14 @@ async fn converse(
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(bounds.head);
     http.max_buf_size(HEAD_BYTES).max_headers(HEADERS);
-    let service = TowerToHyperService::new(router);
+    let peer = connection.peer_addr().ok().map(|address| Peer(address.ip()));
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request| {
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(peer);
+        }
+        router.call(request)
+    });
     let conversation = http.serve_connection(TokioIo::new(connection), service);
     let ending = std::pin::pin!(async {
         match bounds.life {

@@ -41,6 +41,7 @@ mod openapi;
 mod owners;
 mod problem;
 mod routes;
+mod throttle;
 mod webhooks;
 
 pub use listener::{Running, ServeError, Settings, serve};

@@ -114,7 +114,8 @@ async fn every_route_lets_in_exactly_the_roles_and_scopes_it_names() {
     let mut table = format!("{:44}{}\n", "", ROLES.map(|role| format!("{role:12}")).concat());
     for (method, template) in operations(&served).await {
         let (path, body) = (samples.path(&template), Samples::body(&method, &template));
-        assert_eq!(ask(&served, &method, &path, &body, "nobody's").await, 401, "{method} {path}");
+        let nobody = send(served.request(method.clone(), &path).json(&body)).await;
+        assert_eq!(nobody.status, 401, "{method} {path}");
         let row = format!("{method} {}", template.trim_start_matches("/api/v1"));
         let _ = write!(table, "{row:44}");
         for role in ROLES {
@@ -314,4 +315,19 @@ async fn a_request_that_is_sent_again_under_its_name_starts_nothing_anew() {
     assert_eq!((first.status, again.status), (202, 200));
     assert_eq!(first.json()["event"], again.json()["event"]);
     assert_ne!(first.json()["event"], key);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_wrong_tokens_are_held_up_and_a_good_one_never_is() {
+    let served = Served::start().await;
+    let wrong = || send(served.request(Method::GET, "/api/v1/rules").bearer_auth("wrong"));
+    let held_up = support::eventually(async || {
+        let answer = wrong().await;
+        (answer.status == 429).then_some(answer)
+    });
+    let held_up = held_up.await;
+    held_up.problem(429, "rate_limited");
+    let seconds: u32 = held_up.headers["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((1..=61).contains(&seconds), "{seconds}");
+    assert_eq!(served.get("/api/v1/rules").await.status, 200);
 }
