@@ -14,6 +14,9 @@ use crate::{Action, Metadata, Performing};
 
 /// By this exit code a program says: not now, try again later.
 const TRY_AGAIN: i32 = 75;
+/// Stands in the log of a step whose result is not all that was printed.
+const NOT_UTF8: &str = "[tripline: what the program printed on stdout is not UTF-8; in its result \
+                        each byte that does not fit is shown as \u{FFFD}]\n";
 /// Where programs are looked for when the server has no `PATH` itself.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -33,6 +36,7 @@ pub struct ProgramSpec {
 /// A pack's program as an action.
 ///
 /// - Exit 0 is done: its stdout as JSON is the result, other text is `{ text }`, nothing is `{}`.
+///   Bytes that are not UTF-8 are replaced by U+FFFD, and the step's log says so.
 /// - Exit 75 failed with kind `unavailable`, any other code with kind `program`: it promises that
 ///   there is no effect that a retry would double.
 /// - A signal, or being ended, leaves the outcome unknown.
@@ -67,7 +71,11 @@ impl Program {
             key: performing.key.to_string(),
         };
         let output = self.programs.run(&job, &performing.cancel).await;
-        output.map_err(|error| self.not_started(&error))
+        let output = output.map_err(|error| self.not_started(&error))?;
+        if std::str::from_utf8(&output.stdout).is_err() {
+            host::process::note(&job.log, NOT_UTF8).await;
+        }
+        Ok(output)
     }
 
     /// Where the program lies: below the pack's `actions/`, whatever its file says.

@@ -1,6 +1,6 @@
 //! Errors on their way into a script (so that `catch` sees a map) and out of it.
 
-use expr::{to_dynamic, to_value};
+use expr::{spoken, to_dynamic, to_value};
 use model::value::brief;
 use model::{ErrorKind, StepError, Value};
 use rhai::{Dynamic, EvalAltResult, Map, Position};
@@ -34,26 +34,43 @@ pub(crate) fn wrong(kind: ErrorKind, message: impl Into<String>) -> Raised {
     raise(&StepError::new(kind, message))
 }
 
-/// The error of a script that nothing caught, told in the words of the journal.
+/// The error of a script that nothing caught, told in the words of the journal. Where it was
+/// raised stands in its details.
 pub(crate) fn uncaught(error: Raised, file: &str) -> StepError {
     let (mut error, source) = innermost(error);
     let position = error.take_position();
-    let place = shown(source.as_deref().unwrap_or(file), position);
+    let at = shown(source.as_deref().unwrap_or(file), position);
+    raised_at(told(&error, &format!(" ({at})")), at)
+}
+
+fn told(error: &EvalAltResult, place: &str) -> StepError {
     let failed = |message: String| StepError::new(ErrorKind::Failed, format!("{message}{place}"));
-    match *error {
-        EvalAltResult::ErrorRuntime(value, _) => match from_map(&value) {
+    match error {
+        EvalAltResult::ErrorRuntime(value, _) => match from_map(value) {
             Some(error) => error,
-            None => thrown(&value, &place),
+            None => thrown(value, place),
         },
         EvalAltResult::ErrorTooManyOperations(_)
         | EvalAltResult::ErrorTooManyVariables(_)
         | EvalAltResult::ErrorTooManyModules(_)
         | EvalAltResult::ErrorStackOverflow(_)
         | EvalAltResult::ErrorDataTooLarge(..) => {
-            StepError::new(ErrorKind::Limit, format!("{}{place}", too_much(&error)))
+            StepError::new(ErrorKind::Limit, format!("{}{place}", too_much(error)))
         }
-        ref other => failed(plain(&other.to_string())),
+        other => failed(plain(&spoken(other))),
     }
+}
+
+/// The same error with its place, beside the details it has.
+fn raised_at(mut error: StepError, at: String) -> StepError {
+    match &mut error.details {
+        Value::Null => error.details = serde_json::json!({ "at": at }),
+        Value::Object(details) => {
+            details.entry("at").or_insert_with(|| at.into());
+        }
+        _ => {}
+    }
+    error
 }
 
 /// Whether this error says that a bound was reached. Wrapped in the error of a closure, rhai would
@@ -100,9 +117,9 @@ fn innermost(error: Raised) -> (Raised, Option<String>) {
 
 fn shown(file: &str, position: Position) -> String {
     match (position.line(), position.position()) {
-        (Some(line), Some(column)) => format!(" ({file}:{line}:{column})"),
-        (Some(line), None) => format!(" ({file}:{line})"),
-        _ => format!(" ({file})"),
+        (Some(line), Some(column)) => format!("{file}:{line}:{column}"),
+        (Some(line), None) => format!("{file}:{line}"),
+        _ => file.to_owned(),
     }
 }
 

@@ -45,7 +45,7 @@ impl Connection {
     pub(crate) fn client(&self) -> Result<Client, Failure> {
         let state = self.state.clone().unwrap_or_else(config::state_folder);
         let base = match &self.server {
-            Some(server) => base(server),
+            Some(server) => base(server)?,
             None => format!("http://{}", local_server(&state)?),
         };
         let token = match &self.token {
@@ -57,12 +57,21 @@ impl Connection {
 }
 
 /// `host:port` is short for `http://host:port`.
-fn base(server: &str) -> String {
-    let server = server.trim_end_matches('/');
-    match server.contains("://") {
-        true => server.to_owned(),
-        false => format!("http://{server}"),
+fn base(server: &str) -> Result<String, Failure> {
+    let named = server.trim();
+    let whole = match named.contains("://") {
+        true => named.to_owned(),
+        false => format!("http://{named}"),
+    };
+    let url = reqwest::Url::parse(&whole).ok();
+    // What has neither a port nor a dot is rather a slip than a host.
+    let plausible = named.contains([':', '.']) || named == "localhost";
+    let known = url.filter(|url| ["http", "https"].contains(&url.scheme()) && plausible);
+    if known.is_some_and(|url| url.has_host()) {
+        return Ok(whole.trim_end_matches('/').to_owned());
     }
+    let failure = Failure::usage(format!("`{server}` is not a server's address"));
+    Err(failure.with_hint("write host:port, such as 127.0.0.1:7410, or https://host"))
 }
 
 fn local_server(state: &Path) -> Result<std::net::SocketAddr, Failure> {
@@ -130,9 +139,14 @@ impl Client {
             Failure::new(
                 Exit::Failed,
                 "answer",
-                format!("the server's answer is not known: {error}"),
+                "the server's answer cannot be read by this command",
             )
-            .with_hint("are the server and this command of the same version?")
+            .with_hint(format!(
+                "are the server and this command of the same version? \
+                 (line {}, column {} of its answer)",
+                error.line(),
+                error.column()
+            ))
         })
     }
 
@@ -204,7 +218,14 @@ mod tests {
             ("127.0.0.1:7410", "http://127.0.0.1:7410"),
             ("https://tripline.example.com/", "https://tripline.example.com"),
         ] {
-            assert_eq!(base(given), meant);
+            assert_eq!(base(given).unwrap(), meant);
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused_before_anything_is_asked() {
+        for given in ["", "garbage", "http://", ":::", "ftp://host", "http://a b", "host:99999"] {
+            assert!(base(given).is_err(), "{given}");
         }
     }
 

@@ -15,6 +15,8 @@ use crate::output::{Colour, coloured, seconds};
 /// Characters of a value, and lines of a log, that are shown.
 const SHOWN: usize = 400;
 const SHOWN_LINES: usize = 12;
+/// Characters of a line in a table.
+const LINE: usize = 80;
 
 /// An execution as the API tells it.
 #[derive(Debug, Deserialize)]
@@ -57,6 +59,8 @@ struct Step {
     started_at: Timestamp,
     finished_at: Option<Timestamp>,
     next_at: Option<Timestamp>,
+    #[serde(default)]
+    result: Option<Value>,
     error: Option<StepError>,
     child: Option<ExecutionId>,
 }
@@ -168,7 +172,7 @@ fn steps(steps: &[Step]) -> String {
     let width = |of: &dyn Fn(&Step) -> usize| steps.iter().map(of).max().unwrap_or(0).max(4);
     let paths = width(&|step| step.path.to_string().len());
     let names = width(&|step| name(step).len());
-    let mut text = format!("  {:paths$}  {:names$}  {:15}  {}\n", "STEP", "CALL", "STATE", "TIME");
+    let mut text = format!("  {:paths$}  {:names$}  {:15}  {}\n", "STEP", "CALL", "STATE", "NOTES");
     for step in steps {
         let state = coloured(colour(&step.state), &format!("{:15}", step.state));
         let path = step.path.to_string();
@@ -179,7 +183,7 @@ fn steps(steps: &[Step]) -> String {
 }
 
 fn note(step: &Step) -> String {
-    let mut notes = Vec::new();
+    let mut notes: Vec<String> = recorded(step).into_iter().collect();
     match (step.finished_at, step.next_at) {
         (Some(finished), _) if finished != step.started_at => {
             notes.push(took(step.started_at, finished));
@@ -191,9 +195,29 @@ fn note(step: &Step) -> String {
         notes.push(format!("{} attempts", step.attempts));
     }
     if let Some(error) = &step.error {
-        notes.push(error.message.lines().next().unwrap_or_default().chars().take(80).collect());
+        notes.push(first_line(&error.message));
     }
     notes.join(", ")
+}
+
+/// What the chain answered itself: the text of `log()`, the time of `now()`, the type of `emit()`.
+fn recorded(step: &Step) -> Option<String> {
+    let result = step.result.as_ref()?;
+    let told = match step.kind.as_str() {
+        "log" | "now" => result.as_str()?,
+        "emit" => result["type"].as_str()?,
+        _ => return None,
+    };
+    Some(first_line(told))
+}
+
+/// The first line of a text, cut with a sign where it is long.
+pub(crate) fn first_line(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    match line.char_indices().nth(LINE) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line.to_owned(),
+    }
 }
 
 /// The step, or the end, that somebody should look at.
@@ -238,6 +262,10 @@ const fn ended(state: ExecutionState) -> &'static str {
 
 fn failed(what: &str, step: Option<&Step>, error: &StepError) -> String {
     let mut text = format!("{what}\n  error       {} ({})\n", error.message, error.kind);
+    // A script's own error says its place already.
+    if let Some(at) = error.details["at"].as_str().filter(|at| !error.message.contains(at)) {
+        let _ = writeln!(text, "  at          {at}");
+    }
     if let Some(step) = step {
         if let Some(action) = &step.action {
             let effect = step.effect.map(|effect| format!("  ({effect})")).unwrap_or_default();
@@ -306,6 +334,8 @@ mod tests {
             "outcome": { "state": "succeeded", "result": { "ok": true }, "error": null,
                          "handler_errors": [] },
             "undo": null, "actor": "engine",
+            "size": { "steps": 1, "max_steps": 10_000, "bytes": 9, "max_bytes": 16_777_216,
+                      "near_limit": false },
         });
         for (name, value) in changes.as_object().unwrap() {
             all[name] = value.clone();
@@ -333,7 +363,7 @@ mod tests {
     #[test]
     fn a_success_says_where_it_came_from_and_what_it_returned() {
         check(
-            json!({ "steps": [step("1", json!({})), step("2", json!({ "kind": "now", "action": null }))] }),
+            json!({ "steps": [step("1", json!({})), step("2", json!({ "kind": "log", "action": null, "effect": null, "result": "released\nto a", "finished_at": "2026-01-02T03:04:05.010Z" }))] }),
             &expect![[r#"
                 ex_aaaaaaaaaaaaaaaaaaaaaaaaaa  succeeded
                   action      web.release  (pack web 1.0.0, content aaaaaaaaaaaa)
@@ -343,9 +373,9 @@ mod tests {
                   parameters  {"commit":"0a1b"}
                   result      {"ok":true}
 
-                  STEP  CALL          STATE            TIME
+                  STEP  CALL          STATE            NOTES
                   1     web.activate  done             1.2s
-                  2     now()         done             1.2s
+                  2     log()         done             released
             "#]],
         );
     }
@@ -369,7 +399,7 @@ mod tests {
                   ran         from 2026-01-02T03:04:05Z to 2026-01-02T03:04:07Z, 2.5s
                   parameters  {"commit":"0a1b"}
 
-                  STEP  CALL          STATE            TIME
+                  STEP  CALL          STATE            NOTES
                   1     web.activate  failed           1.2s, 3 attempts, the program exited with 3: no space
 
                 step 1 failed
@@ -403,7 +433,7 @@ mod tests {
                   ran         from 2026-01-02T03:04:05Z
                   parameters  {"commit":"0a1b"}
 
-                  STEP  CALL          STATE            TIME
+                  STEP  CALL          STATE            NOTES
                   1     web.activate  needs_attention  the program was killed
 
                 step 1 needs attention: nobody knows whether it was done

@@ -131,7 +131,8 @@ struct Problem {
 pub(crate) fn refused(status: u16, body: &[u8]) -> Failure {
     let exit = match status {
         401 | 403 => Exit::Refused,
-        400 | 405 | 422 => Exit::Usage,
+        // It does not fit, or it names something that is not there.
+        400 | 404 | 405 | 413 | 422 => Exit::Usage,
         _ => Exit::Failed,
     };
     match serde_json::from_slice::<Problem>(body) {
@@ -172,7 +173,7 @@ mod tests {
         for (status, exit) in [
             (401, Exit::Refused),
             (403, Exit::Refused),
-            (404, Exit::Failed),
+            (404, Exit::Usage),
             (409, Exit::Failed),
             (422, Exit::Usage),
             (503, Exit::Failed),

@@ -92,7 +92,7 @@ fn webhooks_are_received_with_a_secret_of_the_environment() {
     let listed = world.json(&["execution", "list", "--rule", "ci.built"]);
     let execution = world.reaches(listed[0]["id"].as_str().unwrap(), &["succeeded"]);
     assert_eq!(execution["outcome"]["result"], json!({ "value": "9fceb02" }));
-    assert_eq!(world.json(&["sensor", "get", "ci/hook"])["refused"], json!({ "bad_signature": 1 }));
+    assert_eq!(world.json(&["sensor", "get", "ci.hook"])["refused"], json!({ "bad_signature": 1 }));
     // The API's own address does not know webhooks.
     assert_eq!(server.ask("POST", "/webhooks/ci/hook", Some(&json!({}))).status, 404);
 }

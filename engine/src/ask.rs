@@ -1,5 +1,6 @@
 //! What people and programs ask of a running engine.
 
+use model::event::MAX_ID;
 use model::fact::ExecutionRequested;
 use model::{
     ActionRef, Actor, BatchId, Body, Envelope, Event, EventKey, ExecutionId, Fact, Map, Origin,
@@ -42,9 +43,7 @@ impl AskError {
         name: &str,
         known: impl IntoIterator<Item = &'a str>,
     ) -> Self {
-        let hint = model::diagnostic::suggest(name, known);
-        let hint = hint.map(|known| format!("; did you mean `{known}`?")).unwrap_or_default();
-        Self::NotFound(format!("there is no {what} `{name}`{hint}"))
+        Self::NotFound(model::diagnostic::unknown(what, name, known))
     }
 }
 
@@ -109,6 +108,7 @@ pub struct NewEvent {
 impl Engine {
     /// Accepts an event that the holder of the API token `token` hands in.
     pub async fn emit(&self, token: &str, new: NewEvent) -> Result<Accepted, AskError> {
+        check_names(&new)?;
         let generation = self.core.generation.load_full();
         let triggers = known_triggers(&generation);
         let Some(trigger) = triggers.iter().find(|trigger| trigger.kind == new.kind) else {
@@ -312,12 +312,14 @@ impl Engine {
     }
 
     /// Starts a sensor again at once.
-    pub fn restart_sensor(&self, id: &str) -> Result<(), AskError> {
+    pub fn restart_sensor(&self, name: &str) -> Result<(), AskError> {
         let generation = self.core.generation.load();
-        match self.sensing.restart(id, &generation) {
-            true => Ok(()),
-            false => Err(AskError::NotFound(format!("there is no sensor `{id}`"))),
+        if self.sensing.restart(name, &generation) {
+            return Ok(());
         }
+        let known = self.sensing.list();
+        let known: Vec<String> = known.iter().map(|(sensor, _)| sensor.address()).collect();
+        Err(AskError::unknown("sensor", name, known.iter().map(String::as_str)))
     }
 
     /// Sets or deletes (`None`) the datastore entry `<scope>/<name>`.
@@ -347,6 +349,23 @@ impl Engine {
         };
         self.core.impatient(self.core.append(batch)).await?;
         Ok(())
+    }
+}
+
+/// Whether the id and the subject are texts of a length that can be kept.
+fn check_names(new: &NewEvent) -> Result<(), AskError> {
+    let names = [("id", &new.id), ("subject", &new.subject)];
+    let misfits = names.into_iter().filter_map(|(name, text)| {
+        let length = text.as_ref()?.len();
+        (length == 0 || length > MAX_ID).then(|| Violation {
+            path: name.to_owned(),
+            message: format!("`{name}` has {length} bytes: expected 1 to {MAX_ID}"),
+            hint: Some(format!("leave `{name}` out where there is none")),
+        })
+    });
+    match misfits.collect::<Vec<_>>() {
+        none if none.is_empty() => Ok(()),
+        misfits => Err(AskError::Invalid(misfits)),
     }
 }
 

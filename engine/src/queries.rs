@@ -13,7 +13,7 @@ use crate::ask::AskError;
 use crate::engine::Engine;
 use crate::packs::{
     ActionKind, Generation, Pack, PackStatus, TriggerInfo, activate, default_subscription,
-    is_enabled, known_triggers,
+    is_enabled, known_triggers, name_of,
 };
 use crate::view::{
     ActionView, AttentionView, ExecutionView, Health, PackView, RecordedDecision, RuleExplanation,
@@ -268,9 +268,9 @@ impl Engine {
                 rules: generation.listeners(&subscription.id, &switches),
                 webhook: (subscription.kind == "webhook")
                     .then(|| format!("/webhooks/{}", subscription.id)),
+                id: subscription.address(),
                 kind: subscription.kind,
                 parameters: Value::Object(subscription.parameters),
-                id: subscription.id,
                 state,
                 message,
                 next_try,
@@ -278,6 +278,15 @@ impl Engine {
             });
         }
         Ok(views)
+    }
+
+    /// The sensor or subscription that is called `name`: `pack.sensor`, or as its source says.
+    pub async fn sensor(&self, name: &str) -> Result<SensorView, AskError> {
+        let address = self.sensing.address(name).unwrap_or_else(|| name.to_owned());
+        let sensors = self.sensors().await?;
+        let known: Vec<String> = sensors.iter().map(|sensor| sensor.id.clone()).collect();
+        let found = sensors.into_iter().find(|sensor| sensor.id == address);
+        found.ok_or_else(|| AskError::unknown("sensor", name, known.iter().map(String::as_str)))
     }
 
     /// Every timer with its next `count` firings.
@@ -302,6 +311,14 @@ impl Engine {
     /// Whether an active pack has this name.
     pub fn has_pack(&self, name: &str) -> bool {
         self.core.generation.load().packs.keys().any(|pack| pack.as_str() == name)
+    }
+
+    /// One pack, by its name.
+    pub async fn pack(&self, name: &str) -> Result<PackView, AskError> {
+        let all = self.pack_views().await;
+        let known: Vec<String> = all.iter().map(|pack| pack.name.clone()).collect();
+        let found = all.into_iter().find(|pack| pack.name == name);
+        found.ok_or_else(|| AskError::unknown("pack", name, known.iter().map(String::as_str)))
     }
 
     /// How the engine is.
@@ -358,8 +375,9 @@ fn trigger_view(generation: &Generation, info: TriggerInfo) -> TriggerView {
 fn pack_view(status: &PackStatus) -> PackView {
     let active: Option<&Pack> = status.active.as_deref();
     let folder = status.folder.display().to_string();
+    let name = active.map(|pack| pack.name.to_string()).or_else(|| name_of(&status.folder));
     PackView {
-        name: active.map_or_else(|| folder.clone(), |pack| pack.name.to_string()),
+        name: name.unwrap_or_else(|| folder.clone()),
         version: active.map(|pack| pack.version.clone()),
         hash: active.map(|pack| pack.hash),
         description: active.map(|pack| pack.description.clone()).unwrap_or_default(),
@@ -389,5 +407,12 @@ fn read_logs(folder: &std::path::Path) -> Option<String> {
         let file = std::fs::File::open(path).ok()?;
         file.take(SHOWN_LOG).read_to_end(&mut bytes).ok()?;
     }
-    Some(String::from_utf8_lossy(&bytes).into_owned())
+    Some(match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => {
+            let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+            let line = if text.ends_with('\n') { "" } else { "\n" };
+            format!("{text}{line}[tripline: what is not UTF-8 here is shown as \u{FFFD}]\n")
+        }
+    })
 }

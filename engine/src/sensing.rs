@@ -167,15 +167,23 @@ impl Sensing {
         }
     }
 
-    /// Starts a sensor again at once. False if there is none with this id.
-    pub(crate) fn restart(&self, id: &str, generation: &Generation) -> bool {
+    /// Starts a sensor again at once. False if none is called so.
+    pub(crate) fn restart(&self, name: &str, generation: &Generation) -> bool {
         let mut running = self.lock();
-        let Some(sensor) = running.get(id) else { return false };
+        let sensor = running.values().find(|sensor| sensor.subscription.is_called(name));
+        let Some(sensor) = sensor.cloned() else { return false };
         // Made anew, so that its secrets are read again too.
         sensor.cancel.cancel();
         let again = self.start(generation, sensor.subscription.clone(), false);
-        running.insert(id.to_owned(), again);
+        running.insert(again.subscription.id.clone(), again);
         true
+    }
+
+    /// What people call the sensor that `name` means.
+    pub(crate) fn address(&self, name: &str) -> Option<String> {
+        let running = self.lock();
+        let mut subscriptions = running.values().map(|sensor| &sensor.subscription);
+        subscriptions.find(|subscription| subscription.is_called(name)).map(Subscription::address)
     }
 
     /// Every sensor with how it stands.
@@ -296,7 +304,7 @@ impl Keeper {
                         delay = RESTART_DELAYS.0;
                     }
                     let next_try = self.core.now().saturating_add(delay).unwrap_or(Timestamp::MAX);
-                    tracing::warn!(sensor = %self.sensor.subscription.id, %error, "the sensor failed");
+                    tracing::warn!(sensor = %self.sensor.subscription.address(), %error, "the sensor failed");
                     self.state(SensorState::Failing { error, next_try });
                     self.wait(Some(delay)).await;
                     delay = (delay * 2).min(RESTART_DELAYS.1);

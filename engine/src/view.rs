@@ -251,7 +251,7 @@ pub enum RecordedDecision {
 /// A sensor or subscription as listings show it.
 #[derive(Debug, Clone, JsonSchema, Serialize)]
 pub struct SensorView {
-    /// `<pack>/<sensor>` or `<type>/<hash of parameters>`.
+    /// `pack.sensor` or `<type>/<hash of parameters>`.
     pub id: String,
     /// Its type.
     #[serde(rename = "type")]
@@ -293,7 +293,7 @@ pub struct TimerView {
 /// A pack as listings show it.
 #[derive(Debug, Clone, JsonSchema, Serialize)]
 pub struct PackView {
-    /// Its name; its folder where even that could not be read.
+    /// Its name; where nothing of it could be read, that of its folder.
     pub name: String,
     /// The version of the active content.
     pub version: Option<String>,

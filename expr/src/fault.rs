@@ -61,8 +61,8 @@ impl Failed {
     }
 }
 
-/// rhai's error in our words.
-fn spoken(error: &EvalAltResult) -> String {
+/// rhai's error in our words, without its place.
+pub fn spoken(error: &EvalAltResult) -> String {
     match error {
         EvalAltResult::ErrorPropertyNotFound(name, _) => {
             format!(

@@ -26,4 +26,5 @@ pub mod template;
 mod words;
 
 pub use engine::{Limits, engine};
+pub use fault::spoken;
 pub use json::{NotJson, to_dynamic, to_value};

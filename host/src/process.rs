@@ -246,6 +246,11 @@ impl Programs {
     }
 }
 
+/// Adds a line of the engine's own to the log of a step.
+pub async fn note(log: &Path, line: &str) {
+    pipes::note(line, log, MAX_LOG).await;
+}
+
 fn engine(what: &'static str) -> impl FnOnce(io::Error) -> NotStarted {
     move |source| NotStarted::Engine { what, source }
 }

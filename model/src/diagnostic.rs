@@ -119,6 +119,13 @@ pub fn suggest<'a>(found: &str, candidates: impl IntoIterator<Item = &'a str>) -
     scored.filter(|(distance, _)| *distance <= bound).min().map(|(_, known)| known)
 }
 
+/// There is no `what` of this name, and which known one was probably meant: on one line, for
+/// errors that have no hint of their own.
+pub fn unknown<'a>(what: &str, name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    let meant = suggest(name, known).map(|known| format!("; did you mean `{known}`?"));
+    format!("there is no {what} `{name}`{}", meant.unwrap_or_default())
+}
+
 /// What to do about a name that stands for nothing: a near one, else those that begin alike, else
 /// how names begin.
 pub fn instead<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> String {

@@ -8,6 +8,9 @@ use crate::{Body, EventKey, ExecutionId, Timestamp, TriggerType, Value};
 /// How many executions may have caused one another before a loop is assumed.
 pub const MAX_DEPTH: u32 = 16;
 
+/// Most bytes of an event's id that a sender chooses.
+pub const MAX_ID: usize = 256;
+
 /// An event as sensors emit it and rules see it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {

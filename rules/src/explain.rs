@@ -184,7 +184,7 @@ fn checks(active: &ActiveRule, event: &Event, scene: &Scene<'_>) -> Explanation 
 /// A sensor or subscription as it stands in an event's source, without the installation.
 fn name_of(emitter: &Emitter) -> String {
     match emitter {
-        Emitter::Sensor(sensor) => format!("{}/{}", sensor.pack, sensor.name),
+        Emitter::Sensor(sensor) => sensor.to_string(),
         Emitter::Subscription(kind, hash) => format!("{kind}/{hash}"),
         Emitter::Api(token) => format!("api/{token}"),
         Emitter::Execution => "execution".to_owned(),

@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 
 use crate::connections::BODY;
 use crate::problem::Problem;
+use crate::words::plain;
 
 /// Largest body of an API request: an event's data and its envelope.
 pub(crate) const MAX_BODY: usize = 5 * 1024 * 1024;
@@ -60,7 +61,12 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
         let body = read.map_err(|_| late())?.map_err(|error| unread(&error))?;
         let text: &[u8] = if body.is_empty() { b"{}" } else { &body };
         let read = serde_json::from_slice(text).map(Self);
-        read.map_err(|error| Problem::malformed(format!("the body does not fit: {error}")))
+        read.map_err(|error| {
+            let told = plain(&error.to_string());
+            let wrong =
+                if error.is_data() { "the body does not fit" } else { "the body is not JSON" };
+            Problem::malformed(format!("{wrong}: {told}"))
+        })
     }
 }
 
@@ -81,9 +87,19 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let read = Query::<T>::from_request_parts(parts, state).await;
-        let read = read.map_err(|error| Problem::malformed(error.body_text()))?;
-        Ok(Self(read.0))
+        let Query(asked) = read.map_err(|error| misasked(&error.body_text()))?;
+        Ok(Self(asked))
     }
+}
+
+/// axum's words begin with what it did; then perhaps a name, and what is wrong with its value.
+fn misasked(text: &str) -> Problem {
+    let said = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(text);
+    let told = match said.split_once(": ").filter(|(name, _)| !name.contains(' ')) {
+        Some((name, wrong)) => format!("`{name}`: {}", plain(wrong)),
+        None => plain(said),
+    };
+    Problem::malformed(format!("the query does not fit: {told}"))
 }
 
 impl<S: Send + Sync, T: FromStr<Err: Display>> FromRequestParts<S> for Named<T> {

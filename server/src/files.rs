@@ -14,6 +14,9 @@ pub const ADDRESSES: &str = "server.json";
 /// Name of the file with the token.
 pub const TOKEN: &str = "admin.token";
 
+const TOO_SHORT: &str =
+    "the token in it has fewer than 32 characters: delete the file, and the next start makes one";
+
 /// Where a running server is found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Addresses {
@@ -41,7 +44,10 @@ impl Addresses {
         let path = state.join(ADDRESSES);
         let failed = |source| FileError { path: path.clone(), source };
         match fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|e| failed(e.into())),
+            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|_| {
+                let message = "it is not what a server writes there: start the server again";
+                failed(io::Error::other(message))
+            }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(failed(error)),
         }
@@ -77,7 +83,7 @@ pub(crate) fn token(state: &Path) -> Result<String, FileError> {
     warn_if_open(state);
     match read_token(state)? {
         Some(token) if token.len() >= 32 => Ok(token),
-        Some(_) => Err(failed(io::Error::other("the token in it is too short: delete the file"))),
+        Some(_) => Err(failed(io::Error::other(TOO_SHORT))),
         None => {
             let token = random_token().map_err(failed)?;
             replace(&path, format!("{token}\n").as_bytes(), 0o600).map_err(failed)?;
@@ -134,7 +140,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(TOKEN), "\n").unwrap();
         let error = token(folder.path()).unwrap_err().to_string();
-        assert!(error.contains("too short"), "{error}");
+        assert!(error.contains("fewer than 32"), "{error}");
     }
 
     #[test]

@@ -12,7 +12,7 @@
 //! | `/healthz`, `/readyz` | whether the process lives, and whether it takes work |
 //! | `/webhooks/<pack>/<sensor>` | on a listener of its own, there while webhook sensors are |
 //!
-//! An id that holds slashes (`ex_…/3.1`, `app/push`) is one segment of a path: `ex_…%2F3.1`.
+//! An id that holds slashes (`ex_…/3.1`, `timer.cron/0a1b`) is one segment of a path: `ex_…%2F3.1`.
 //!
 //! ```no_run
 //! # async fn example(engine: engine::Engine) -> Result<(), server::ServeError> {
@@ -43,6 +43,7 @@ mod problem;
 mod routes;
 mod throttle;
 mod webhooks;
+mod words;
 
 pub use listener::{Running, ServeError, Settings, serve};
 

@@ -1,5 +1,6 @@
 //! Which pack a thing belongs to: what a token that is limited to packs is measured by.
 
+use engine::AskError;
 use engine::view::{SensorView, TimerView};
 use model::{EventKey, ExecutionId, Origin, Stream};
 use store::{EventRow, ExecutionRow};
@@ -61,9 +62,11 @@ pub(crate) fn of_event(row: &EventRow) -> Vec<String> {
 }
 
 async fn sensor(app: &App, id: &str) -> Result<Vec<String>, Problem> {
-    let sensors = app.engine.sensors().await.map_err(Problem::from)?;
-    let found = sensors.iter().find(|sensor| sensor.id == id);
-    Ok(found.map(of_sensor).unwrap_or_default())
+    match app.engine.sensor(id).await {
+        Ok(found) => Ok(of_sensor(&found)),
+        Err(AskError::NotFound(_)) => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The pack that names it, and those whose rules listen to it.

@@ -62,7 +62,7 @@ async fn receive(
         Ok(Accepted::New { .. }) => Ok(StatusCode::ACCEPTED),
         Ok(Accepted::Duplicate { .. }) => Ok(StatusCode::OK),
         Err(refused) => {
-            let id = format!("{pack}/{sensor}");
+            let id = format!("{pack}.{sensor}");
             tracing::info!(
                 sensor = id,
                 kind = refused.kind,

@@ -102,6 +102,28 @@ async fn a_broken_body_is_told_with_its_place_and_a_huge_one_is_not_read() {
     let unknown = post("{\"type\": \"shop.ordered\", \"dta\": {}}".to_owned()).await;
     let detail = unknown.problem(400, "invalid_parameters")["detail"].to_string();
     assert!(detail.contains("unknown field `dta`"), "{detail}");
+    for (body, told) in [
+        ("7", "expected an object, found 7"),
+        ("{\"type\": 7}", "expected a string, found 7"),
+        ("{\"type\": \"a.b\", \"id\": {}}", "expected a string, found an object"),
+    ] {
+        let detail =
+            post(body.to_owned()).await.problem(400, "invalid_parameters")["detail"].to_string();
+        assert!(detail.contains(told), "{detail}");
+    }
+    let asked = served.get("/api/v1/events?limit=many").await;
+    let detail = asked.problem(400, "invalid_parameters")["detail"].clone();
+    assert_eq!(detail, "the query does not fit: `limit`: expected a whole number");
+    for (id, bytes) in [("", 0), ("i".repeat(257).as_str(), 257)] {
+        let event = json!({ "type": "shop.ordered", "data": { "item": "x" }, "id": id });
+        let problem = served.post("/api/v1/events", event).await.problem(422, "invalid_parameters");
+        assert_eq!(
+            problem["detail"],
+            format!(
+                "`id` has {bytes} bytes: expected 1 to 256 (leave `id` out where there is none)"
+            )
+        );
+    }
     let huge = format!("{{\"type\": \"shop.ordered\", \"data\": \"{}\"}}", "x".repeat(6 << 20));
     post(huge).await.problem(413, "too_large");
     // Within the body's bound, above the event's.

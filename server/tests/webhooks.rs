@@ -53,7 +53,7 @@ async fn what_is_no_event_is_refused_counted_and_not_stored() {
     for path in ["/webhooks/shop/nothing", "/webhooks/shop", "/api/v1/executions", "/healthz"] {
         send(served.hook(path, BODY)).await.problem(404, "not_found");
     }
-    let sensor = served.get("/api/v1/sensors/shop%2Fhook").await.json();
+    let sensor = served.get("/api/v1/sensors/shop.hook").await.json();
     let refused = &sensor["refused"];
     for kind in ["missing_signature", "bad_signature", "too_large", "malformed"] {
         assert_eq!(refused[kind], 1, "{kind}: {refused}");

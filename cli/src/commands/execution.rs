@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::resolve;
 use crate::client::{Connection, segment};
-use crate::execution::{Execution, describe};
+use crate::execution::{Execution, describe, first_line};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::follow::{Followed, follow};
 use crate::output::{self, Column, Format, Output};
@@ -119,8 +119,7 @@ fn cause(row: &Value) -> String {
 }
 
 fn message(row: &Value) -> String {
-    let first = row["message"].as_str().and_then(|text| text.lines().next());
-    first.map_or_else(|| "-".to_owned(), |line| line.chars().take(80).collect())
+    row["message"].as_str().map_or_else(|| "-".to_owned(), first_line)
 }
 
 impl Command {
@@ -168,6 +167,8 @@ impl One {
     }
 
     async fn watch(self) -> Outcome {
+        // The stream of one that does not exist would be silent for ever.
+        let _: Value = self.connection.client()?.get(&self.path(), &[]).await?;
         let followed = follow(&self.connection, &self.id, output::say);
         let followed = tokio::select! {
             followed = followed => followed?,

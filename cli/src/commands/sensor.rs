@@ -1,47 +1,28 @@
 //! `tripline sensor`: what watches for events, and how it stands.
 
 use clap::{Args, Subcommand};
-use model::Value;
 use serde_json::json;
 
+use super::noun::{Get, List};
 use crate::client::{Connection, segment};
 use crate::failure::{Exit, Outcome};
-use crate::output::{self, Column, Output};
+use crate::output::{self, Column};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// List sensors and how they stand
     List(List),
     /// Show one: its parameters, its cursor, why it waits or fails
-    Get(Get),
+    Get(Get<String>),
     /// Start one again at once
     Restart(Restart),
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct List {
-    #[command(flatten)]
-    output: Output,
-    #[command(flatten)]
-    connection: Connection,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Get {
-    /// The sensor, as `sensor list` shows it: pack/sensor
-    #[arg(value_name = "SENSOR")]
-    id: String,
-    #[command(flatten)]
-    output: Output,
-    #[command(flatten)]
-    connection: Connection,
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct Restart {
-    /// The sensor, as `sensor list` shows it: pack/sensor
-    #[arg(value_name = "SENSOR")]
-    id: String,
+    /// Its name, as the listing shows it
+    #[arg(value_name = "NAME")]
+    name: String,
     #[command(flatten)]
     connection: Connection,
 }
@@ -58,21 +39,14 @@ const COLUMNS: [Column; 6] = [
 impl Command {
     pub(super) async fn run(self) -> Outcome {
         match self {
-            Self::List(List { output, connection }) => {
-                let rows = connection.client()?.list("/sensors", &[]).await?;
-                output::list(output.format, &rows, &COLUMNS)?;
-            }
-            Self::Get(Get { id, output, connection }) => {
-                let path = format!("/sensors/{}", segment(&id));
-                let sensor: Value = connection.client()?.get(&path, &[]).await?;
-                output::value(output.format, &sensor)?;
-            }
-            Self::Restart(Restart { id, connection }) => {
-                let path = format!("/sensors/{}/restart", segment(&id));
+            Self::List(list) => list.run("/sensors", &COLUMNS).await,
+            Self::Get(get) => get.run("/sensors").await,
+            Self::Restart(Restart { name, connection }) => {
+                let path = format!("/sensors/{}/restart", segment(&name));
                 connection.client()?.post(&path, &json!({})).await?;
-                output::say(&format!("{id} is started again"))?;
+                output::say(&format!("{name} is started again"))?;
+                Ok(Exit::Done)
             }
         }
-        Ok(Exit::Done)
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use engine::Engine;
 use host::Clock;
 use host::process::Launcher;
-use server::Running;
+use server::{Running, ServeError};
 use store::{Sqlite, Store};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -100,11 +100,15 @@ async fn start(config: &Config) -> Result<(Engine, Running), Failure> {
         state: config.state.clone(),
     };
     let running = server::serve(engine.clone(), settings).await;
-    let running = running.map_err(|error| {
-        Failure::new(Exit::Failed, "listen", error.to_string())
-            .with_hint("choose other addresses with --listen and --webhooks-listen")
-    })?;
-    Ok((engine, running))
+    Ok((engine, running.map_err(not_served)?))
+}
+
+fn not_served(error: ServeError) -> Failure {
+    match error {
+        ServeError::Listen { .. } => Failure::new(Exit::Failed, "listen", error.to_string())
+            .with_hint("choose other addresses with --listen and --webhooks-listen"),
+        ServeError::File(error) => Failure::new(Exit::Failed, "file", error.to_string()),
+    }
 }
 
 async fn open_store(state: &Path) -> Result<Arc<dyn Store>, Failure> {

@@ -52,7 +52,7 @@ fn leave_locks(world: &World) {
 /// Waits until the sensor has looked, and so stands somewhere.
 fn looked(world: &World) {
     eventually(PATIENCE, || {
-        (!world.json(&["sensor", "get", "p/app"])["cursor"].is_null()).then_some(())
+        (!world.json(&["sensor", "get", "p.app"])["cursor"].is_null()).then_some(())
     });
 }
 

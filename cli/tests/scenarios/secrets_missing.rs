@@ -27,7 +27,7 @@ fn a_sensor_waits_for_a_variable_and_says_for_which() {
     assert_eq!(refused.status, 503, "nothing is taken unchecked");
     assert!(refused.headers.contains_key("retry-after"), "{refused:?}");
     // Variables are those of the process: a restart of the sensor finds nothing new.
-    world.run(&["sensor", "restart", "p/hook"]).succeeded();
+    world.run(&["sensor", "restart", "p.hook"]).succeeded();
     sensor_is(&world, "p/hook", "waiting");
     server.stop();
     let world = world.with_variable("SCENARIO_SECRET", "0123456789abcdef");

@@ -1,8 +1,8 @@
 //! What can be found wrong without running anything: between the files of a pack, and between
 //! packs and what is built in.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use actions::BuiltinContext;
@@ -65,9 +65,10 @@ pub fn check_packs(paths: &[PathBuf]) -> Findings {
 /// The same, and whether they fit the environment that they are to run in.
 pub fn check_packs_in(paths: &[PathBuf], environment: Option<&Environment>) -> Findings {
     let context = offline::context();
-    let (packs, mut findings) = read(paths, &context, environment);
+    let (packs, rejected, mut findings) = read(paths, &context, environment);
     let library = Library::new(actions::builtin(&BuiltinContext::default()), context);
-    findings.extend(cross_check(&packs, &library, environment).into_values().flatten());
+    let crossed = cross_check(&packs, &rejected, &library, environment);
+    findings.extend(crossed.into_values().flatten());
     let names = || packs.iter().map(|pack| &pack.name);
     findings.extend(environment.map(|e| e.strangers(names())).unwrap_or_default());
     findings.sort_by(|a, b| a.at.cmp(&b.at));
@@ -83,8 +84,9 @@ fn read(
     paths: &[PathBuf],
     context: &LoadContext,
     environment: Option<&Environment>,
-) -> (Vec<Arc<Pack>>, Findings) {
+) -> (Vec<Arc<Pack>>, BTreeSet<String>, Findings) {
     let mut packs: Vec<Arc<Pack>> = Vec::new();
+    let mut rejected = BTreeSet::new();
     let mut findings = Vec::new();
     let folders = discover(paths);
     if folders.is_empty() {
@@ -98,19 +100,27 @@ fn read(
     for folder in folders {
         let (pack, found) = load_in(&folder, context, environment);
         findings.extend(found);
-        if let Some(pack) = pack {
-            match packs.iter().find(|other| other.name == pack.name) {
-                Some(other) => findings.push(same_name(&pack, &other.folder)),
-                None => packs.push(Arc::new(pack)),
-            }
+        let Some(pack) = pack else {
+            rejected.extend(name_of(&folder));
+            continue;
+        };
+        match packs.iter().find(|other| other.name == pack.name) {
+            Some(other) => findings.push(same_name(&pack, &other.folder)),
+            None => packs.push(Arc::new(pack)),
         }
     }
-    (packs, findings)
+    (packs, rejected, findings)
 }
 
-/// What is wrong between packs that each read well, by pack.
+/// The name of a pack whose files could not be used: that of its folder.
+pub(crate) fn name_of(folder: &Path) -> Option<String> {
+    Some(folder.file_name()?.to_str()?.to_owned())
+}
+
+/// What is wrong between packs that each read well, by pack; `rejected` did not.
 pub(super) fn cross_check(
     packs: &[Arc<Pack>],
+    rejected: &BTreeSet<String>,
     library: &Library,
     environment: Option<&Environment>,
 ) -> BTreeMap<PackName, Findings> {
@@ -119,7 +129,7 @@ pub(super) fn cross_check(
     let triggers = triggers(packs.iter());
     let mut findings = BTreeMap::new();
     for pack in packs {
-        let check = Check { library, generation: &generation, triggers: &triggers, pack };
+        let check = Check { library, generation: &generation, triggers: &triggers, rejected, pack };
         let mut found = check.all();
         found.extend(environment.map(|e| check_pack(pack, e)).unwrap_or_default());
         findings.insert(pack.name.clone(), found);
@@ -131,6 +141,7 @@ struct Check<'a> {
     library: &'a Library,
     generation: &'a Generation,
     triggers: &'a [TriggerInfo],
+    rejected: &'a BTreeSet<String>,
     pack: &'a Arc<Pack>,
 }
 
@@ -207,8 +218,9 @@ impl Check<'_> {
             return self.shown(Diagnostic::error(at, message).with_hint(hint));
         }
         let known = self.triggers.iter().map(|info| info.kind.as_str());
+        let hint = self.rejected(trigger.kind.pack()).unwrap_or_else(|| instead(kind, known));
         let finding = Diagnostic::error(at, format!("there is no trigger type `{kind}`"));
-        self.shown(finding.with_hint(instead(kind, known)))
+        self.shown(finding.with_hint(hint))
     }
 
     /// The sensor that a trigger names, or the pack's sensors of the type it needs.
@@ -235,10 +247,14 @@ impl Check<'_> {
             }
             None => {
                 let known = self.sensors_of(kind);
-                let hint = match known.is_empty() {
-                    true => "add it to its pack's folder `sensors`; packs are checked together"
-                        .to_owned(),
-                    false => instead(named, known.iter().map(String::as_str)),
+                let owner = named.split_once('.').and_then(|(pack, _)| self.rejected(pack));
+                let hint = match (owner, known.is_empty()) {
+                    (Some(hint), _) => hint,
+                    (None, true) => {
+                        "add it to its pack's folder `sensors`; packs are checked together"
+                            .to_owned()
+                    }
+                    (None, false) => instead(named, known.iter().map(String::as_str)),
                 };
                 let finding = trigger.error_at("sensor", format!("there is no sensor `{named}`"));
                 Some(finding.with_hint(hint))
@@ -260,7 +276,14 @@ impl Check<'_> {
     /// What may have been meant by the name of no action.
     fn instead(&self, reference: &ActionRef) -> String {
         let names = self.library.names(self.generation);
-        instead(reference.as_str(), names.iter().map(String::as_str))
+        let known = names.iter().map(String::as_str);
+        self.rejected(reference.pack()).unwrap_or_else(|| instead(reference.as_str(), known))
+    }
+
+    /// What to do where something is missing because its pack could not be used.
+    fn rejected(&self, pack: &str) -> Option<String> {
+        let hint = || format!("the pack `{pack}` has errors of its own: mend them first");
+        self.rejected.contains(pack).then(hint)
     }
 
     fn action(&self, action: &PackAction) -> Findings {

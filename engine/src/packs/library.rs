@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use actions::{Metadata, SharedAction};
-use model::diagnostic::suggest;
+use model::diagnostic::unknown;
 use model::{ActionRef, Duration, Effect, ErrorKind, Hash, Schema, StepError, Value};
 
 use super::{ActionKind, Generation, LoadContext, OnUnknown, Pack, load_pinned};
@@ -183,9 +183,8 @@ impl Library {
 
     fn unknown(&self, generation: &Generation, reference: &ActionRef) -> StepError {
         let known = self.names(generation);
-        let hint = suggest(reference.as_str(), known.iter().map(String::as_str));
-        let hint = hint.map(|known| format!("; did you mean `{known}`?")).unwrap_or_default();
-        StepError::new(ErrorKind::NotFound, format!("there is no action `{reference}`{hint}"))
+        let known = known.iter().map(String::as_str);
+        StepError::new(ErrorKind::NotFound, unknown("action", reference.as_str(), known))
     }
 
     /// How a stored step is performed, by the content it was resolved to.

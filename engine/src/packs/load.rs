@@ -37,34 +37,28 @@ pub(super) fn load_in(
     context: &LoadContext,
     environment: Option<&Environment>,
 ) -> (Option<Pack>, Findings) {
-    match Snapshot::read(folder) {
-        Ok(mut snapshot) => {
-            if let Some(environment) = environment {
-                snapshot.configure(environment);
-            }
-            load_snapshot(&snapshot, folder, folder, context)
-        }
-        Err(findings) => (None, findings),
+    let mut read = Snapshot::read(folder);
+    if let Some(environment) = environment {
+        read.0.configure(environment);
     }
+    load_snapshot(&read, folder, folder, context)
 }
 
 /// Reads the pack whose content is pinned in `folder`, with the configuration it was pinned with.
 pub(crate) fn load_pinned(folder: &Path, context: &LoadContext) -> (Option<Pack>, Findings) {
-    match Snapshot::read_pinned(folder) {
-        Ok(snapshot) => load_snapshot(&snapshot, folder, folder, context),
-        Err(findings) => (None, findings),
-    }
+    load_snapshot(&Snapshot::read_pinned(folder), folder, folder, context)
 }
 
-/// Reads a pack from `snapshot`; `shown` is its folder as the user knows it, `folder` where its
-/// programs run from.
+/// Reads a pack from its files and what was found about these; `shown` is its folder as the user
+/// knows it, `folder` where its programs run from.
 pub(super) fn load_snapshot(
-    snapshot: &Snapshot,
+    (snapshot, found): &(Snapshot, Findings),
     shown: &Path,
     folder: &Path,
     context: &LoadContext,
 ) -> (Option<Pack>, Findings) {
-    let mut reader = Reader { snapshot, shown: shown.display().to_string(), findings: Vec::new() };
+    let findings = found.clone();
+    let mut reader = Reader { snapshot, shown: shown.display().to_string(), findings };
     let Some(manifest) = reader.manifest() else { return (None, reader.findings) };
     reader.unknown_places();
     let pack = reader.pack(manifest, folder, context);
@@ -81,6 +75,10 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn manifest(&mut self) -> Option<Manifest> {
         if !self.snapshot.files.contains_key("pack.yaml") {
+            // What could not be read is told already, and may be why.
+            if !self.findings.is_empty() {
+                return None;
+            }
             let message = "there is no pack.yaml in the folder: it is not a pack";
             let finding = Diagnostic::error(Location::file(self.shown.clone()), message);
             self.findings.push(finding.with_hint("add one that says `name:` and `version:`"));

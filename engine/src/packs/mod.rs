@@ -25,6 +25,7 @@ use rules::{Rule, RuleSet};
 
 pub(crate) use absent::absence;
 pub use assemble::{activate, default_subscription, is_enabled};
+pub(crate) use check::name_of;
 pub use check::{TriggerInfo, check_packs, check_packs_in, known_triggers, packs_in};
 pub use library::{Library, Performer, Resolved};
 pub(crate) use load::load_pinned;
@@ -153,6 +154,18 @@ pub struct Subscription {
     pub parameters: Map,
     /// The sensor, where it is a named one.
     pub sensor: Option<SensorRef>,
+}
+
+impl Subscription {
+    /// What people call it: `pack.sensor`, or its id where it has no name.
+    pub fn address(&self) -> String {
+        self.sensor.as_ref().map_or_else(|| self.id.clone(), ToString::to_string)
+    }
+
+    /// Whether `name` means this one: its address, or its id.
+    pub fn is_called(&self, name: &str) -> bool {
+        self.id == name || self.address() == name
+    }
 }
 
 /// The packs that are active together, and what follows from them.

@@ -1,6 +1,6 @@
 //! Packs read where no engine runs: for checks, tests and documentation.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use host::git::Git;
 use host::process::{Launcher, Programs};
 use model::Diagnostic;
 
-use super::check::cross_check;
+use super::check::{cross_check, name_of};
 use super::pin::Snapshot;
 use super::reload::{discover, same_name};
 use super::{Findings, Library, LoadContext, Pack};
@@ -27,19 +27,22 @@ pub(crate) fn context() -> LoadContext {
 pub(crate) fn load(folder: &Path, others: &[PathBuf]) -> (Vec<Arc<Pack>>, Findings) {
     let context = context();
     let mut packs: Vec<Arc<Pack>> = Vec::new();
-    let mut findings = Vec::new();
+    let (mut rejected, mut findings) = (BTreeSet::new(), Vec::new());
     let others = discover(others).into_iter().filter(|other| other != folder);
     for folder in std::iter::once(folder.to_owned()).chain(others) {
         let (pack, found) = super::load(&folder, &context);
         findings.extend(found);
-        let Some(pack) = pack else { continue };
+        let Some(pack) = pack else {
+            rejected.extend(name_of(&folder));
+            continue;
+        };
         match packs.iter().find(|other| other.name == pack.name) {
             Some(other) => findings.push(same_name(&pack, &other.folder)),
             None => packs.push(Arc::new(pack)),
         }
     }
     let library = Library::new(actions::builtin(&BuiltinContext::default()), context);
-    let crossed = cross_check(&packs, &library, None);
+    let crossed = cross_check(&packs, &rejected, &library, None);
     let own = packs.first().and_then(|pack| crossed.get(&pack.name).cloned());
     findings.extend(own.unwrap_or_default());
     (packs, findings)
@@ -55,6 +58,10 @@ pub(crate) fn files(
     folder: &Path,
     prefix: &str,
 ) -> Result<BTreeMap<String, Vec<u8>>, Vec<Diagnostic>> {
-    let files = Snapshot::read(folder)?.files.into_iter();
+    let (snapshot, findings) = Snapshot::read(folder);
+    if !findings.is_empty() {
+        return Err(findings);
+    }
+    let files = snapshot.files.into_iter();
     Ok(files.filter(|(path, _)| path.starts_with(prefix)).map(|(p, f)| (p, f.bytes)).collect())
 }

@@ -33,29 +33,30 @@ pub(super) struct PackFile {
 
 /// The hash of the content of the pack in `folder`.
 pub fn content_hash(folder: &Path) -> Result<Hash, Vec<Diagnostic>> {
-    Ok(Snapshot::read(folder)?.hash())
+    let (snapshot, findings) = Snapshot::read(folder);
+    if findings.is_empty() { Ok(snapshot.hash()) } else { Err(findings) }
 }
 
 impl Snapshot {
     /// Reads every file below `folder`, hidden ones apart. A symbolic link is followed as long as
-    /// it stays inside the folder.
-    pub(super) fn read(folder: &Path) -> Result<Self, Vec<Diagnostic>> {
+    /// it stays inside the folder. What cannot be read is told beside the rest.
+    pub(super) fn read(folder: &Path) -> (Self, Vec<Diagnostic>) {
         let mut snapshot = Self::default();
-        let mut walk = Walk { root: folder, bytes: 0, findings: Vec::new() };
+        let mut walk = Walk { root: folder, bytes: 0, full: false, findings: Vec::new() };
         match folder.canonicalize() {
             Ok(real) => walk.folder(&real, folder, "", &mut snapshot, 0),
             Err(error) => walk.fail(folder, &error),
         }
-        if walk.findings.is_empty() { Ok(snapshot) } else { Err(walk.findings) }
+        (snapshot, walk.findings)
     }
 
     /// Reads a pinned content, configuration and all.
-    pub(super) fn read_pinned(folder: &Path) -> Result<Self, Vec<Diagnostic>> {
-        let mut snapshot = Self::read(folder)?;
+    pub(super) fn read_pinned(folder: &Path) -> (Self, Vec<Diagnostic>) {
+        let (mut snapshot, findings) = Self::read(folder);
         if let Ok(bytes) = fs::read(folder.join(CONFIGURATION)) {
             snapshot.files.insert(CONFIGURATION.to_owned(), PackFile { bytes, executable: false });
         }
-        Ok(snapshot)
+        (snapshot, findings)
     }
 
     /// The same files with the configuration that an environment gives: another content.
@@ -113,6 +114,8 @@ impl Snapshot {
 struct Walk<'a> {
     root: &'a Path,
     bytes: u64,
+    /// A bound was reached: nothing more is read.
+    full: bool,
     findings: Vec<Diagnostic>,
 }
 
@@ -148,7 +151,7 @@ impl Walk<'_> {
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
             return self.refuse(path, "the file's name is not UTF-8".to_owned(), "rename it");
         };
-        if name.starts_with('.') || !self.findings.is_empty() {
+        if name.starts_with('.') || self.full {
             return;
         }
         let target = match path.canonicalize() {
@@ -173,6 +176,7 @@ impl Walk<'_> {
         if into.files.len() > MAX_FILES || self.bytes > MAX_BYTES {
             let message = format!("a pack has at most {MAX_FILES} files and {MAX_BYTES} bytes");
             let hint = "keep what is no part of the pack outside of its folder";
+            self.full = true;
             self.refuse(self.root, message, hint);
         }
     }
@@ -227,7 +231,7 @@ mod tests {
     #[test]
     fn a_content_is_the_same_wherever_it_lies_and_another_when_a_file_changes() {
         let folder = pack();
-        let snapshot = Snapshot::read(folder.path()).unwrap();
+        let (snapshot, _) = Snapshot::read(folder.path());
         let copy = folder.path().join("copy-of").join(snapshot.hash().to_string());
         snapshot.write(&copy).unwrap();
         assert_eq!(content_hash(&copy), Ok(snapshot.hash()));
@@ -239,9 +243,10 @@ mod tests {
     fn a_link_out_of_the_pack_is_refused_and_one_inside_is_followed() {
         let folder = pack();
         std::os::unix::fs::symlink("b.yaml", folder.path().join("rules/c.yaml")).unwrap();
-        assert_eq!(Snapshot::read(folder.path()).unwrap().files.len(), 3);
+        assert_eq!(Snapshot::read(folder.path()).0.files.len(), 3);
         std::os::unix::fs::symlink("/etc/hostname", folder.path().join("rules/d.yaml")).unwrap();
-        let findings = Snapshot::read(folder.path()).unwrap_err();
+        let (rest, findings) = Snapshot::read(folder.path());
+        assert_eq!(rest.files.len(), 3);
         assert!(findings[0].message.contains("leads out of the pack"), "{findings:?}");
     }
 }

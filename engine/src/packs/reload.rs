@@ -11,7 +11,7 @@ use model::{Actor, BatchId, Diagnostic, Fact, Location, PackName, Stream};
 use store::{Batch, Write};
 
 use super::absent;
-use super::check::cross_check;
+use super::check::{cross_check, name_of};
 use super::load::load_snapshot;
 use super::pin::Snapshot;
 use super::{Findings, Generation, Pack};
@@ -129,27 +129,26 @@ impl Packs {
                 (core.library.context().clone(), core.folders.clone(), folder.clone());
             let (known, environment) = (last.clone(), environment.clone());
             let read = tokio::task::spawn_blocking(move || {
-                let mut snapshot = Snapshot::read(&shown)?;
-                snapshot.configure(&environment);
-                let hash = snapshot.hash();
-                if let Some(same) = known.filter(|pack| pack.hash == hash) {
-                    return Ok((Some(same), Vec::new()));
+                let mut read = Snapshot::read(&shown);
+                read.0.configure(&environment);
+                let hash = read.0.hash();
+                if let Some(same) = known.filter(|pack| pack.hash == hash && read.1.is_empty()) {
+                    return (Some(same), Vec::new());
                 }
                 let folder = pins.pack(&hash);
-                let (pack, mut findings) = load_snapshot(&snapshot, &shown, &folder, &context);
+                let (pack, mut findings) = load_snapshot(&read, &shown, &folder, &context);
                 if pack.is_some()
-                    && let Err(error) = snapshot.write(&folder)
+                    && let Err(error) = read.0.write(&folder)
                 {
                     let at = Location::file(folder.display().to_string());
                     findings
                         .push(Diagnostic::error(at, format!("the pack cannot be pinned: {error}")));
-                    return Ok((None, findings));
+                    return (None, findings);
                 }
-                Ok((pack.map(Arc::new), findings))
+                (pack.map(Arc::new), findings)
             });
             let (active, findings) = match read.await {
-                Ok(Ok((active, findings))) => (active, findings),
-                Ok(Err(findings)) => (None, findings),
+                Ok(read) => read,
                 Err(error) => {
                     let at = Location::file(folder.display().to_string());
                     (None, vec![Diagnostic::error(at, format!("reading it failed: {error}"))])
@@ -175,7 +174,9 @@ impl Packs {
             slot.active = last_good(core, slot, recorded.as_ref()).await;
         }
         let packs: Vec<Arc<Pack>> = slots.values().filter_map(|slot| slot.active.clone()).collect();
-        let mut findings = cross_check(&packs, &core.library, Some(environment));
+        let rejected = slots.values().filter(|slot| slot.active.is_none());
+        let rejected = rejected.filter_map(|slot| name_of(&slot.folder)).collect();
+        let mut findings = cross_check(&packs, &rejected, &core.library, Some(environment));
         let generation = core.generation.load_full();
         for slot in slots.values_mut() {
             let Some(pack) = slot.active.clone() else { continue };

@@ -93,6 +93,11 @@ pub(super) async fn log(
     text_from(&tail)
 }
 
+/// Appends a line of the engine's own to `file`, within the same bound.
+pub(super) async fn note(line: &str, file: &Path, bound: u64) {
+    Log::open(file, bound).await.append(line.as_bytes()).await;
+}
+
 /// `bytes` as text, without the rest of a character whose beginning was cut off.
 fn text_from(bytes: &[u8]) -> String {
     let start = bytes.iter().take(4).position(|byte| byte & 0xC0 != 0x80).unwrap_or(0);

@@ -14,6 +14,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
+use model::event::MAX_ID;
 use model::{Envelope, Event, Hash, Map, Timestamp, TriggerType, Value};
 use sha2::Sha256;
 
@@ -26,7 +27,6 @@ use crate::{BuildContext, BuildError};
 
 /// A header may list several signatures; no honest sender lists more.
 const MAX_SIGNATURES: usize = 10;
-const MAX_ID: usize = 256;
 const MIN_KEY: usize = 8;
 
 /// Headers that hold credentials and are nobody's business further on.

@@ -5,7 +5,6 @@ use axum::extract::State;
 use axum::http::Method;
 use engine::view::PackView;
 use engine::{AskError, Engine};
-use model::ErrorKind;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -49,9 +48,7 @@ async fn one(
     State(engine): State<Engine>,
     Named(name): Named<String>,
 ) -> Result<Json<PackView>, Problem> {
-    let found = engine.pack_views().await.into_iter().find(|pack| pack.name == name);
-    let missing = || Problem::new(ErrorKind::NotFound, format!("there is no pack `{name}`"));
-    Ok(Json(found.ok_or_else(missing)?))
+    Ok(Json(engine.pack(&name).await?))
 }
 
 #[derive(Serialize, JsonSchema)]

@@ -5,7 +5,6 @@ use axum::extract::State;
 use axum::http::Method;
 use engine::Engine;
 use engine::view::SensorView;
-use model::ErrorKind;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -31,14 +30,14 @@ pub(super) fn routes(table: Table) -> Table {
         )
         .on(
             Method::GET,
-            "/sensors/{id}",
+            "/sensors/{name}",
             Access::viewer(About::Thing(Thing::Sensor)),
             "A sensor.",
             one,
         )
         .on(
             Method::POST,
-            "/sensors/{id}/restart",
+            "/sensors/{name}/restart",
             Access::operator(About::Thing(Thing::Sensor)),
             "Starts a sensor again at once.",
             restart,
@@ -54,27 +53,28 @@ struct Sensor {
     refused: Counts,
 }
 
-async fn all(app: &App) -> Result<impl Iterator<Item = Sensor>, Problem> {
-    let views = app.engine.sensors().await?;
-    Ok(views.into_iter().map(|view| Sensor { refused: app.refusals.of(&view.id), view }))
+impl Sensor {
+    fn of(app: &App, view: SensorView) -> Self {
+        Self { refused: app.refusals.of(&view.id), view }
+    }
 }
 
 async fn list(State(app): State<App>, who: Authenticated) -> Result<Json<List<Sensor>>, Problem> {
     let sees = |sensor: &Sensor| owners::of_sensor(&sensor.view).iter().any(|p| who.covers(p));
-    Ok(List::seen(List::all(all(&app).await?.collect()), sees))
+    let views = app.engine.sensors().await?;
+    let all = views.into_iter().map(|view| Sensor::of(&app, view));
+    Ok(List::seen(List::all(all.collect()), sees))
 }
 
-async fn one(State(app): State<App>, Named(id): Named<String>) -> Result<Json<Sensor>, Problem> {
-    let found = all(&app).await?.find(|sensor| sensor.view.id == id);
-    let missing = || Problem::new(ErrorKind::NotFound, format!("there is no sensor `{id}`"));
-    Ok(Json(found.ok_or_else(missing)?))
+async fn one(State(app): State<App>, Named(name): Named<String>) -> Result<Json<Sensor>, Problem> {
+    Ok(Json(Sensor::of(&app, app.engine.sensor(&name).await?)))
 }
 
 async fn restart(
     State(engine): State<Engine>,
     _: Authenticated,
-    Named(id): Named<String>,
+    Named(name): Named<String>,
 ) -> Result<Accepted, Problem> {
-    engine.restart_sensor(&id)?;
+    engine.restart_sensor(&name)?;
     Ok(Accepted)
 }

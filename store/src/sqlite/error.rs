@@ -11,7 +11,7 @@ use crate::port::{Position, StoreError};
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The folder or a file in it cannot be made, read or written.
-    #[error("`{path}` in the state folder cannot be used: {source}")]
+    #[error("the state folder needs `{path}`, which cannot be used: {source}")]
     Folder {
         /// What.
         path: PathBuf,
