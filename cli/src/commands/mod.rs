@@ -12,6 +12,8 @@ mod key;
 mod later;
 mod noun;
 mod pack;
+mod pack_docs;
+mod pack_new;
 mod pack_test;
 mod resolve;
 mod rule;

@@ -4,7 +4,7 @@ use clap::Subcommand;
 use model::Value;
 
 use super::noun::{Get, List};
-use super::{ask, check, pack_test};
+use super::{ask, check, pack_docs, pack_new, pack_test};
 use crate::failure::Outcome;
 use crate::output::Column;
 
@@ -18,6 +18,10 @@ pub(crate) enum Command {
     Check(check::Args),
     /// Run the tests of packs, without a server and without a network
     Test(pack_test::Args),
+    /// Make a new pack: small, complete, with tests
+    New(pack_new::Args),
+    /// Print a page about a pack, made of its files
+    Docs(pack_docs::Args),
 }
 
 const COLUMNS: [Column; 8] = [
@@ -45,6 +49,8 @@ impl Command {
             Self::Get(get) => ask(get.run("/packs")),
             Self::Check(args) => args.run(),
             Self::Test(args) => args.run(),
+            Self::New(args) => args.run(),
+            Self::Docs(args) => args.run(),
         }
     }
 }

@@ -66,9 +66,12 @@ pub fn check_packs(paths: &[PathBuf]) -> Findings {
 pub fn check_packs_in(paths: &[PathBuf], environment: Option<&Environment>) -> Findings {
     let context = offline::context();
     let (packs, rejected, mut findings) = read(paths, &context, environment);
-    let library = Library::new(actions::builtin(&BuiltinContext::default()), context);
-    let crossed = cross_check(&packs, &rejected, &library, environment);
-    findings.extend(crossed.into_values().flatten());
+    let library = Library::new(actions::builtin(&BuiltinContext::default()), context.clone());
+    // What is beside a pack is there for it, and not asked about.
+    let beside = offline::beside(&packs, &context);
+    let all: Vec<Arc<Pack>> = packs.iter().chain(&beside).cloned().collect();
+    let mut crossed = cross_check(&all, &rejected, &library, environment);
+    findings.extend(packs.iter().filter_map(|pack| crossed.remove(&pack.name)).flatten());
     let names = || packs.iter().map(|pack| &pack.name);
     findings.extend(environment.map(|e| e.strangers(names())).unwrap_or_default());
     findings.sort_by(|a, b| a.at.cmp(&b.at));
@@ -149,7 +152,7 @@ impl Check<'_> {
     fn all(&self) -> Findings {
         let rules = self.pack.rules.values().flat_map(|rule| self.rule(rule));
         let actions = self.pack.actions.values().flat_map(|action| self.action(action));
-        let mut findings: Findings = Vec::new();
+        let mut findings: Findings = self.required();
         for finding in rules.chain(actions) {
             // A library is checked with every chain, and wrong only once.
             if !findings.contains(&finding) {
@@ -157,6 +160,28 @@ impl Check<'_> {
             }
         }
         findings
+    }
+
+    /// Packs that it needs and that are not there, or in another version.
+    fn required(&self) -> Findings {
+        let unmet = self.pack.requires.iter().filter_map(|required| {
+            let (name, versions) = (&required.pack, &required.versions);
+            let (message, hint) = match self.generation.packs.get(name) {
+                Some(pack) if versions.fit(&pack.version) => return None,
+                Some(pack) => (
+                    format!("the pack needs `{name}` {versions}, this is {}", pack.version),
+                    "use another version of one of the two".to_owned(),
+                ),
+                None => (
+                    format!("the pack needs `{name}`, which is not here"),
+                    self.rejected(name.as_str()).unwrap_or_else(|| {
+                        format!("put the folder `{name}` beside it: packs are loaded together")
+                    }),
+                ),
+            };
+            Some(self.shown(Diagnostic::error(required.at.clone(), message).with_hint(hint)))
+        });
+        unmet.collect()
     }
 
     fn rule(&self, rule: &Rule) -> Findings {

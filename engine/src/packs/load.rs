@@ -100,6 +100,7 @@ impl Reader<'_> {
             version: manifest.version,
             description: manifest.description,
             team: manifest.team,
+            requires: manifest.requires,
             hash: self.snapshot.hash(),
             folder: folder.to_owned(),
             config: Arc::new(self.config(&manifest.config_schema)),

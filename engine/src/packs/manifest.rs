@@ -4,6 +4,7 @@ use model::{Diagnostic, Location, Map, PackName, Schema};
 use syntax::{Fields, Node};
 
 use super::Permissions;
+use super::requires::{self, Required};
 
 /// First parts of what is built in: no pack may have such a name.
 const RESERVED: [&str; 23] = [
@@ -32,6 +33,11 @@ const RESERVED: [&str; 23] = [
     "webhook",
 ];
 
+/// Whether no pack may have this name.
+pub fn is_reserved(name: &PackName) -> bool {
+    RESERVED.contains(&name.as_str())
+}
+
 /// What `pack.yaml` says.
 pub(super) struct Manifest {
     pub(super) name: PackName,
@@ -40,6 +46,7 @@ pub(super) struct Manifest {
     pub(super) version: String,
     pub(super) description: String,
     pub(super) team: Option<String>,
+    pub(super) requires: Vec<Required>,
     pub(super) config_schema: Schema,
     pub(super) permissions: Permissions,
 }
@@ -60,7 +67,7 @@ pub(super) fn parse(node: &Node) -> Result<Manifest, Vec<Diagnostic>> {
     let fields = Fields::new(node, &KNOWN, &[]);
     let name = fields.required("name").parsed::<PackName>();
     if let (Some(name), Some(at)) = (&name, node.get("name"))
-        && RESERVED.contains(&name.as_str())
+        && is_reserved(name)
     {
         let message = format!("`{name}` is the prefix of what is built in");
         fields.report(at.error(message).with_hint("choose another name for the pack"));
@@ -70,14 +77,14 @@ pub(super) fn parse(node: &Node) -> Result<Manifest, Vec<Diagnostic>> {
     let team = fields.optional("team").string();
     fields.optional("keywords").strings();
     fields.optional("author").string();
-    let requires = fields.optional("requires").node().map(requires);
-    let required = requires.map_or(Some(()), |requires| fields.part(requires));
+    let requires = fields.optional("requires").node().map(requires::parse);
+    let requires = requires.map_or(Some(Vec::new()), |requires| fields.part(requires));
     let config_schema = fields.part(schema(fields.optional("config_schema").node()));
     let permissions = fields.optional("permissions").node().map(permissions);
     let permissions = permissions.map_or(Some(Permissions::default()), |p| fields.part(p));
     let manifest = (|| {
-        required?;
         Some(Manifest {
+            requires: requires?,
             name: name?,
             at: node.get("name").map_or_else(|| node.location(), Node::location),
             version: version?,
@@ -111,30 +118,6 @@ pub(super) fn schema(node: Option<&Node>) -> Result<Schema, Vec<Diagnostic>> {
         let alone: Vec<Diagnostic> = alone.collect();
         if alone.is_empty() { vec![node.error(error.message).with_hint(hint)] } else { alone }
     })
-}
-
-fn requires(node: &Node) -> Result<(), Vec<Diagnostic>> {
-    let fields = Fields::new(node, &["tripline"], &["packs"]);
-    let wanted = fields.optional("tripline").string();
-    if let (Some(wanted), Some(at)) = (wanted, node.get("tripline")) {
-        let own = env!("CARGO_PKG_VERSION");
-        match wanted.strip_prefix(">=").and_then(|version| numbers(version.trim())) {
-            Some(least) if numbers(own).is_some_and(|own| own >= least) => {}
-            Some(_) => {
-                let message = format!("the pack needs Tripline {wanted}, this is {own}");
-                fields.report(at.error(message).with_hint("use a newer Tripline for this pack"));
-            }
-            None => {
-                let message = format!("`{wanted}` is not a version requirement");
-                fields.report(at.error(message).with_hint("write it as \">=0.1\""));
-            }
-        }
-    }
-    fields.finish(Some(()))
-}
-
-fn numbers(version: &str) -> Option<Vec<u32>> {
-    version.split('.').map(|part| part.parse().ok()).collect()
 }
 
 fn permissions(node: &Node) -> Result<Permissions, Vec<Diagnostic>> {

@@ -4,12 +4,14 @@ mod absent;
 mod actions_file;
 mod assemble;
 mod check;
+pub mod docs;
 mod library;
 mod load;
 mod manifest;
 pub mod offline;
 mod pin;
 mod reload;
+mod requires;
 mod sensors_file;
 
 use std::collections::BTreeMap;
@@ -30,8 +32,10 @@ pub use check::{TriggerInfo, check_packs, check_packs_in, known_triggers, packs_
 pub use library::{Library, Performer, Resolved};
 pub(crate) use load::load_pinned;
 pub use load::{LoadContext, load};
+pub use manifest::is_reserved;
 pub use pin::content_hash;
 pub use reload::{PackStatus, Packs};
+pub use requires::{Required, Versions};
 
 /// A pack's content, immutable and named by its hash.
 #[derive(Clone)]
@@ -46,6 +50,8 @@ pub struct Pack {
     pub description: String,
     /// Who keeps it.
     pub team: Option<String>,
+    /// Other packs that it needs.
+    pub requires: Vec<Required>,
     /// The hash of every file in it.
     pub hash: Hash,
     /// The folder its files are read from: a pinned copy while the engine runs.

@@ -41,11 +41,38 @@ pub(crate) fn load(folder: &Path, others: &[PathBuf]) -> (Vec<Arc<Pack>>, Findin
             None => packs.push(Arc::new(pack)),
         }
     }
+    let beside = beside(&packs, &context);
+    packs.extend(beside);
     let library = Library::new(actions::builtin(&BuiltinContext::default()), context);
     let crossed = cross_check(&packs, &rejected, &library, None);
     let own = packs.first().and_then(|pack| crossed.get(&pack.name).cloned());
     findings.extend(own.unwrap_or_default());
     (packs, findings)
+}
+
+/// The packs that `packs` require and that lie beside them, in a folder of their name.
+pub(super) fn beside(packs: &[Arc<Pack>], context: &LoadContext) -> Vec<Arc<Pack>> {
+    let mut found: Vec<Arc<Pack>> = Vec::new();
+    let mut asking: Vec<Arc<Pack>> = packs.to_vec();
+    while let Some(pack) = asking.pop() {
+        for required in &pack.requires {
+            let known = packs.iter().chain(&found).any(|known| known.name == required.pack);
+            let folder = pack
+                .folder
+                .canonicalize()
+                .ok()
+                .and_then(|folder| Some(folder.parent()?.join(required.pack.as_str())));
+            let Some(folder) = folder.filter(|folder| !known && folder.is_dir()) else { continue };
+            // What is wrong with it is told where it is checked itself.
+            let Some(other) = super::load(&folder, context).0 else { continue };
+            if other.name == required.pack {
+                let other = Arc::new(other);
+                asking.push(other.clone());
+                found.push(other);
+            }
+        }
+    }
+    found
 }
 
 /// The folders that hold packs, in `paths` or directly below.
