@@ -9,7 +9,7 @@ use host::Clock;
 use host::connection::Connections;
 use model::value::fits;
 use model::{BlobRef, Name, Stream, Timestamp, Value, Version};
-use store::{Answer, Appended, Batch, Store, StoreError};
+use store::{Answer, Appended, Batch, Sealing, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -18,6 +18,7 @@ use crate::evaluators::Evaluators;
 use crate::fair::Permits;
 use crate::folders::Folders;
 use crate::packs::{Generation, Library};
+use crate::secrets::Vault;
 use crate::suspects::Suspects;
 use crate::tokens::Tokens;
 
@@ -33,6 +34,8 @@ pub struct Core {
     pub library: Library,
     /// Who may use the API.
     pub(crate) tokens: Tokens,
+    /// Secrets.
+    pub vault: Vault,
     /// The active packs.
     pub generation: ArcSwap<Generation>,
     /// The environment they run in.
@@ -89,7 +92,16 @@ const PATIENCE: Duration = Duration::from_secs(5);
 impl Core {
     /// Appends `batch`, waiting out a store in trouble: its id makes the repetition safe.
     pub async fn append(&self, batch: Batch) -> Result<Appended, Trouble> {
-        self.wait_out(|| self.store.append(batch.clone())).await
+        self.append_sealing(batch, Vec::new()).await
+    }
+
+    /// The same, together with changes of encrypted records.
+    pub async fn append_sealing(
+        &self,
+        batch: Batch,
+        sealing: Vec<Sealing>,
+    ) -> Result<Appended, Trouble> {
+        self.wait_out(|| self.store.append_sealing(batch.clone(), sealing.clone())).await
     }
 
     /// `value` as a chain can see it: itself, or `{ blob, size, head }` once it lies in a blob.

@@ -26,6 +26,7 @@ use crate::fair::Permits;
 use crate::folders::Folders;
 use crate::packs::{Findings, Generation, Library, LoadContext, Packs};
 use crate::random;
+use crate::secrets::{SecretError, Vault};
 use crate::sensing::Sensing;
 use crate::settings::Settings;
 use crate::suspects::{Slot, Suspects};
@@ -69,6 +70,9 @@ pub enum StartError {
     /// The store failed while the engine was starting.
     #[error(transparent)]
     Trouble(#[from] Trouble),
+    /// Secrets cannot be opened.
+    #[error(transparent)]
+    Secrets(#[from] SecretError),
 }
 
 fn told(findings: &Findings) -> String {
@@ -109,6 +113,7 @@ impl Engine {
         let core = Arc::new(Core {
             installation: installation(store.as_ref(), &clock).await?,
             tokens: Tokens::load(store.as_ref()).await?,
+            vault: Vault::open(settings.secrets.clone(), store.as_ref()).await?,
             store,
             clock,
             evaluators,

@@ -23,6 +23,7 @@ pub mod packtest;
 mod queries;
 mod random;
 pub mod retry;
+pub mod secrets;
 mod sensing;
 mod settings;
 mod suspects;

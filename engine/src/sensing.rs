@@ -3,7 +3,7 @@
 //! A sensor that fails is started again from its stored cursor, after a delay that grows; it never
 //! takes another with it, and it always says how it stands.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -39,6 +39,9 @@ pub(crate) struct Sensing {
     turns: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
 
+/// Paths of secrets that somebody asked for.
+type Asked = Arc<Mutex<BTreeSet<String>>>;
+
 /// One sensor under supervision.
 #[derive(Clone)]
 struct Running {
@@ -48,6 +51,8 @@ struct Running {
     /// The connection it uses: a changed one is another sensor.
     connection: Option<Arc<Connection>>,
     built: Result<Built, String>,
+    /// The secrets that were looked up for it, there or not.
+    secrets: Asked,
     status: Arc<Mutex<Status>>,
     cancel: CancellationToken,
     /// Fires when no rule needs it any more.
@@ -98,7 +103,8 @@ impl Sensing {
 
     /// `anew`: its stored cursor is of a former life and does not count.
     fn start(&self, generation: &Generation, subscription: Subscription, anew: bool) -> Running {
-        let built = self.build(generation, &subscription);
+        let secrets = Asked::default();
+        let built = self.build(generation, &subscription, &secrets);
         let state = match &built {
             Ok(_) => SensorState::Running,
             Err(error) => SensorState::Waiting(error.clone()),
@@ -108,6 +114,7 @@ impl Sensing {
             connection: self.connection(&subscription),
             subscription,
             built,
+            secrets,
             status: Arc::new(Mutex::new(Status { state, events: 0 })),
             cancel: self.core.stopping.child_token(),
             unwanted: CancellationToken::new(),
@@ -135,7 +142,12 @@ impl Sensing {
         format!("tripline:{}/{}", self.core.installation, subscription.id)
     }
 
-    fn build(&self, generation: &Generation, subscription: &Subscription) -> Result<Built, String> {
+    fn build(
+        &self,
+        generation: &Generation,
+        subscription: &Subscription,
+        asked: &Asked,
+    ) -> Result<Built, String> {
         let sensor = subscription.sensor.clone();
         let pack = sensor.as_ref().and_then(|sensor| generation.packs.get(&sensor.pack));
         let folder =
@@ -146,6 +158,7 @@ impl Sensing {
         context.mirrors = self.mirrors.clone();
         context.git = self.git.clone();
         context.connections = self.core.connections.clone();
+        context.secret = self.lookup(asked);
         sensors::build(&subscription.kind, &subscription.parameters, &context).map_err(|errors| {
             let first = errors.into_iter().next();
             first.map_or_else(String::new, |error| {
@@ -164,6 +177,28 @@ impl Sensing {
         match (self.connection(&sensor.subscription), &sensor.connection) {
             (Some(now), Some(before)) => Arc::ptr_eq(&now, before),
             (now, before) => now.is_none() && before.is_none(),
+        }
+    }
+
+    /// How a sensor looks up secrets; what it asked for is noted.
+    fn lookup(&self, asked: &Asked) -> sensors::SecretLookup {
+        let (core, asked) = (self.core.clone(), asked.clone());
+        Arc::new(move |path| {
+            asked.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned());
+            let value = core.vault.value(path).map_err(|error| error.to_string())?;
+            Ok(value.expose().to_owned())
+        })
+    }
+
+    /// Makes sensors anew that asked for the secret `path`.
+    pub(crate) fn secret_changed(&self, path: &str, generation: &Generation) {
+        let asked = |sensor: &Running| {
+            sensor.secrets.lock().unwrap_or_else(PoisonError::into_inner).contains(path)
+        };
+        let mut running = self.lock();
+        for sensor in running.values_mut().filter(|sensor| asked(sensor)) {
+            sensor.cancel.cancel();
+            *sensor = self.start(generation, sensor.subscription.clone(), false);
         }
     }
 

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use host::process::Launcher;
 use model::Duration;
 
+use crate::secrets::SecretSettings;
+
 /// Settings of one engine.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -22,6 +24,8 @@ pub struct Settings {
     pub git: host::git::Options,
     /// Authorities that are trusted besides the system's, in PEM.
     pub ca_file: Option<PathBuf>,
+    /// Where the keys of secrets come from.
+    pub secrets: SecretSettings,
     /// How programs are started.
     pub launcher: Launcher,
     /// Threads that evaluate rules and chains.
@@ -33,8 +37,10 @@ pub struct Settings {
 impl Settings {
     /// The defaults, for a state folder and packs.
     pub fn new(state: impl Into<PathBuf>, packs: Vec<PathBuf>, launcher: Launcher) -> Self {
+        let state = state.into();
         Self {
-            state: state.into(),
+            secrets: SecretSettings::beside(&state),
+            state,
             packs,
             environment: None,
             steps: 256,

@@ -12,7 +12,8 @@ use crate::access::TokenCreated;
 use crate::event::StoredEvent;
 use crate::{
     ActionRef, Call, Duration, EventKey, ExecutionId, Hash, Name, Origin, Outcome, PackName,
-    Record, Resolution, RuleRef, Sequence, StepError, StepPath, Timestamp, UndoReason, Value,
+    Record, Resolution, RuleRef, Sequence, StepError, StepPath, Timestamp, Token, UndoReason,
+    Value,
 };
 
 /// The version under which facts are written now.
@@ -99,11 +100,40 @@ pub enum Fact {
     /// The end.
     ExecutionFinished { outcome: Outcome, at: Timestamp },
 
+    /// From here on the execution may use these tokens.
+    TokensGranted { tokens: BTreeMap<Token, Grant>, at: Timestamp },
+
+    // -- secrets ---------------------------------------------------------------------------
+    /// A named secret has a new version; its value lies encrypted beside the log.
+    SecretSet { version: u64 },
+    /// A named secret is gone, all its versions.
+    SecretDeleted,
+    /// So many records are encrypted with the key of this public half from here on.
+    SecretsRekeyed { key: String, records: u64 },
+
     // -- datastore -------------------------------------------------------------------------
     /// A datastore entry has this value.
     KeySet { value: Value, expires_at: Option<Timestamp> },
     /// A datastore entry is gone.
     KeyDeleted,
+}
+
+/// What a token stands for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Grant {
+    /// One version of a named secret.
+    Named {
+        /// Its path.
+        path: String,
+        /// Its version: a later one has another token.
+        version: u64,
+    },
+    /// A value of its own, kept for as long as this execution, which has no parent.
+    Kept {
+        /// The execution.
+        by: ExecutionId,
+    },
 }
 
 /// How a call ended, in the words of the journal.
@@ -181,6 +211,10 @@ impl Fact {
             Self::UndoBegan { .. } => "UndoBegan",
             Self::ExecutionParked { .. } => "ExecutionParked",
             Self::ExecutionFinished { .. } => "ExecutionFinished",
+            Self::TokensGranted { .. } => "TokensGranted",
+            Self::SecretSet { .. } => "SecretSet",
+            Self::SecretDeleted => "SecretDeleted",
+            Self::SecretsRekeyed { .. } => "SecretsRekeyed",
             Self::KeySet { .. } => "KeySet",
             Self::KeyDeleted => "KeyDeleted",
         }

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::{Actor, RuleRef, StepPath};
 
 /// Number of base32 characters of an id's digest: 26 × 5 = 130 bits.
-const DIGEST_CHARS: usize = 26;
+pub(crate) const DIGEST_CHARS: usize = 26;
 
 /// A text that is not an id of the expected kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -22,7 +22,7 @@ pub struct BadId {
 }
 
 /// RFC 4648 base32 in lower case, without padding, cut to [`DIGEST_CHARS`].
-fn base32(bytes: &[u8]) -> String {
+pub(crate) fn base32(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
     let bit = |i: usize| (bytes[i / 8] >> (7 - i % 8)) & 1;
     (0..DIGEST_CHARS)
@@ -42,7 +42,7 @@ fn digest(parts: &[&str]) -> String {
     base32(&hasher.finalize())
 }
 
-fn is_digest(text: &str) -> bool {
+pub(crate) fn is_digest(text: &str) -> bool {
     text.len() == DIGEST_CHARS && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'2'..=b'7'))
 }
 

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::fact::{ExecutionRequested, StepResult};
+use crate::fact::{ExecutionRequested, Grant, StepResult};
 use crate::{
-    Call, Fact, Outcome, Record, Resolution, StepError, StepPath, Timestamp, UndoReason, Value,
+    Call, Fact, Outcome, Record, Resolution, StepError, StepPath, Timestamp, Token, UndoReason,
+    Value,
 };
 
 /// The place of a fact in its execution's stream, from 1: the journal's own clock.
@@ -23,6 +24,8 @@ pub struct Journal {
     pub entries: BTreeMap<StepPath, Entry>,
     /// The calls that the chain answered itself.
     pub records: BTreeMap<StepPath, (Sequence, Record)>,
+    /// The secrets' tokens that the execution may use.
+    pub tokens: BTreeMap<Token, Grant>,
     /// Set once undo has begun.
     pub undo: Option<UndoBegan>,
     /// Set once somebody asked for the end.
@@ -176,6 +179,10 @@ impl Journal {
             Fact::UndoBegan { position, reason, at } => {
                 self.undo =
                     Some(UndoBegan { position: *position, reason: reason.clone(), at: *at });
+            }
+            Fact::TokensGranted { tokens, .. } => {
+                self.tokens
+                    .extend(tokens.iter().map(|(token, grant)| (token.clone(), grant.clone())));
             }
             Fact::ExecutionFinished { outcome, .. } => self.outcome = Some(outcome.clone()),
             _ => {}

@@ -15,6 +15,7 @@
 
 pub mod access;
 pub mod blob;
+mod derive;
 pub mod diagnostic;
 pub mod duration;
 pub mod error;
@@ -30,6 +31,7 @@ pub mod size;
 pub mod source;
 pub mod step;
 pub mod stream;
+pub mod token;
 pub mod value;
 
 pub use access::{Grant, PackPattern, Role};
@@ -50,6 +52,7 @@ pub use size::Size;
 pub use source::EventSource;
 pub use step::{Backoff, Call, Effect, Performance, Policy, Record, Resolution};
 pub use stream::{Stream, Version};
+pub use token::Token;
 
 /// A JSON value: what travels between rules, chains, actions and the store.
 pub type Value = serde_json::Value;

@@ -28,6 +28,8 @@ pub enum Stream {
     Sensor(String),
     /// One datastore entry: `<scope>/<name>`.
     Key(String),
+    /// One named secret, by its path: its versions.
+    Secret(String),
     /// One rule's enabled state.
     Rule(RuleRef),
     /// One pack's versions.
@@ -68,6 +70,7 @@ impl fmt::Display for Stream {
             Self::Execution(id) => write!(f, "execution/{id}"),
             Self::Sensor(id) => write!(f, "sensor/{id}"),
             Self::Key(key) => write!(f, "key/{key}"),
+            Self::Secret(path) => write!(f, "secret/{path}"),
             Self::Rule(rule) => write!(f, "rule/{rule}"),
             Self::Pack(pack) => write!(f, "pack/{pack}"),
             Self::Token(name) => write!(f, "token/{name}"),
@@ -90,6 +93,7 @@ impl FromStr for Stream {
             "execution" => rest.parse().map(Self::Execution).map_err(|_| bad()),
             "sensor" => Ok(Self::Sensor(rest.to_owned())),
             "key" => Ok(Self::Key(rest.to_owned())),
+            "secret" => Ok(Self::Secret(rest.to_owned())),
             "rule" => rest.parse().map(Self::Rule).map_err(|_| bad()),
             "token" => rest.parse().map(Self::Token).map_err(|_| bad()),
             "pack" => rest.parse().map(Self::Pack).map_err(|_| bad()),
@@ -124,6 +128,7 @@ mod tests {
             Stream::Execution(execution),
             Stream::Sensor("app/push".to_owned()),
             Stream::Key("pack.app/last".to_owned()),
+            Stream::Secret("databases/admin".to_owned()),
             Stream::Rule("app.release".parse().unwrap()),
             Stream::Pack("app".parse().unwrap()),
             Stream::Token("ci".parse().unwrap()),

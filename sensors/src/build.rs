@@ -29,6 +29,9 @@ pub struct BuildError {
     pub private: bool,
 }
 
+/// Looks up a secret of the secret store by its path.
+pub type SecretLookup = Arc<dyn Fn(&str) -> Result<String, String> + Send + Sync>;
+
 /// What a sensor is made with.
 #[derive(Clone)]
 pub struct BuildContext {
@@ -46,6 +49,8 @@ pub struct BuildContext {
     pub connections: Connections,
     /// What git may do. One for all sensors, because it holds their locks.
     pub git: Git,
+    /// How secrets of the secret store are looked up: by path; the error says why there is none.
+    pub secret: SecretLookup,
     /// How environment variables are looked up.
     pub variable: fn(&str) -> Option<String>,
     /// Where ids of requests without one come from.
@@ -65,6 +70,9 @@ impl BuildContext {
             mirrors: Mirrors::default(),
             connections: Connections::default(),
             git: Git::new(host::git::Options::default()),
+            secret: Arc::new(|path| {
+                Err(format!("there is no secret store here, and so no secret `{path}`"))
+            }),
             variable: |name| std::env::var(name).ok(),
             random: || {
                 let mut bytes = [0; 16];

@@ -210,7 +210,9 @@ fn request() -> Map {
 
 fn secret(what: &str) -> Value {
     json!({ "type": ["object", "string"],
-        "description": format!("{what}: `{{ env: NAME }}` or `{{ file: PATH }}`") })
+        "description": format!(
+            "{what}: `{{ env: NAME }}`, `{{ file: PATH }}` or `{{ secret: PATH }}`, for which the path alone is short"
+        ) })
 }
 
 fn duration(what: &str, default: Option<&str>) -> Value {

@@ -26,6 +26,6 @@ mod secret;
 pub mod timer;
 pub mod webhook;
 
-pub use build::{BuildContext, BuildError, Built, build, check};
+pub use build::{BuildContext, BuildError, Built, SecretLookup, build, check};
 pub use kinds::{SensorKind, TriggerKind, sensor_types, trigger_types};
 pub use port::*;

@@ -16,7 +16,12 @@ const MIN_BYTES: usize = 8;
 pub(crate) enum SecretRef {
     Env(String),
     File(PathBuf),
+    /// A path in the secret store.
+    Stored(String),
 }
+
+/// What is said where something else stands.
+const FORMS: &str = "write `{ env: NAME }`, `{ file: PATH }` or `{ secret: PATH }`";
 
 /// A secret's value; never shown.
 #[derive(Clone, PartialEq, Eq)]
@@ -35,16 +40,12 @@ impl Secret {
 }
 
 impl SecretRef {
-    /// Reads `{ env: NAME }` or `{ file: PATH }`, which stands at `path`.
+    /// Reads `{ env: NAME }`, `{ file: PATH }`, `{ secret: PATH }` or just the last one's path,
+    /// which stands at `path`.
     pub(crate) fn read(path: &str, value: &Value) -> Result<Self, BuildError> {
         let wrong = || Self::misfit(path, value);
-        let stored = || {
-            BuildError::at(path, "secrets of the secret store are not supported by this version")
-                .with_hint("write `{ env: NAME }` or `{ file: PATH }`")
-                .private()
-        };
         let map = match value {
-            Value::String(_) => return Err(stored()),
+            Value::String(text) if !text.is_empty() => return Ok(Self::Stored(text.to_owned())),
             Value::Object(map) if map.len() == 1 => map,
             _ => return Err(wrong()),
         };
@@ -52,7 +53,7 @@ impl SecretRef {
         match (name.as_str(), text.as_str()) {
             ("env", Some(text)) if !text.is_empty() => Ok(Self::Env(text.to_owned())),
             ("file", Some(text)) if !text.is_empty() => Ok(Self::File(text.into())),
-            ("secret", Some(_)) => Err(stored()),
+            ("secret", Some(text)) if !text.is_empty() => Ok(Self::Stored(text.to_owned())),
             _ => Err(wrong()),
         }
     }
@@ -61,7 +62,7 @@ impl SecretRef {
     pub(crate) fn misfit(path: &str, value: &Value) -> BuildError {
         let found = kind_of(value);
         BuildError::at(path, format!("expected a reference to a secret, found {found}"))
-            .with_hint("write `{ env: NAME }` or `{ file: PATH }`")
+            .with_hint(FORMS)
             .private()
     }
 
@@ -77,6 +78,9 @@ impl SecretRef {
                 std::fs::read_to_string(&file).map_err(|error| {
                     BuildError::at(path, format!("{} cannot be read: {error}", file.display()))
                 })?
+            }
+            Self::Stored(secret) => {
+                (context.secret)(secret).map_err(|error| BuildError::at(path, error))?
             }
         };
         let value = value.trim_end_matches(['\r', '\n']);
@@ -95,12 +99,15 @@ impl fmt::Display for SecretRef {
         match self {
             Self::Env(name) => write!(f, "the environment variable {name}"),
             Self::File(path) => write!(f, "the file {}", path.display()),
+            Self::Stored(path) => write!(f, "the secret store at {path}"),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use expect_test::{Expect, expect};
     use serde_json::json;
@@ -111,6 +118,10 @@ mod tests {
             std::fs::write(folder.path().join(name), text).unwrap();
         }
         let mut context = BuildContext::new("test", folder.path());
+        context.secret = Arc::new(|path| match path {
+            "hooks/app" => Ok("from the store".to_owned()),
+            other => Err(format!("there is no secret `{other}`")),
+        });
         context.variable = |name| (name == "SET").then(|| "from the environment".to_owned());
         let shown = match SecretRef::read("at", &value).and_then(|r| r.resolve("at", &context)) {
             Ok(secret) => secret.expose().to_owned(),
@@ -120,13 +131,16 @@ mod tests {
     }
 
     #[test]
-    fn secrets_come_from_the_environment_or_a_file() {
+    fn secrets_come_from_the_environment_a_file_or_the_secret_store() {
+        check(json!({ "secret": "hooks/app" }), expect!["from the store"]);
+        check(json!("hooks/app"), expect!["from the store"]);
         check(json!({ "env": "SET" }), expect!["from the environment"]);
         check(json!({ "file": "good" }), expect!["long enough"]);
     }
 
     #[test]
     fn a_secret_that_is_missing_or_weak_is_refused() {
+        check(json!("hooks/none"), expect!["there is no secret `hooks/none`"]);
         check(json!({ "env": "UNSET" }), expect!["the environment variable UNSET is not set"]);
         check(
             json!({ "file": "none" }),
@@ -144,9 +158,6 @@ mod tests {
 
     #[test]
     fn what_is_no_reference_is_refused() {
-        for value in [json!({ "secret": "a/b" }), json!("a/b")] {
-            check(value, expect!["secrets of the secret store are not supported by this version"]);
-        }
         check(json!(5), expect!["expected a reference to a secret, found a whole number"]);
         check(
             json!({ "env": "A", "file": "b" }),

@@ -88,6 +88,6 @@ pub(crate) async fn of_stream(app: &App, stream: &Stream) -> Result<Vec<String>,
         Stream::Sensor(id) | Stream::Key(id) => Ok(vec![pack(id).to_owned()]),
         Stream::Rule(rule) => Ok(vec![rule.pack.to_string()]),
         Stream::Pack(name) => Ok(vec![name.to_string()]),
-        Stream::Token(_) | Stream::Installation => Ok(Vec::new()),
+        Stream::Token(_) | Stream::Secret(_) | Stream::Installation => Ok(Vec::new()),
     }
 }

@@ -74,6 +74,7 @@ impl Samples {
         let filled = [
             ("{event}", self.event.as_str()),
             ("{key}", "shop%2Flast"),
+            ("{path}", "shop%2Fadmin"),
             ("{pack}", "shop"),
             ("{rule}", "shop.ship"),
             ("{action}", "shop.ship"),
@@ -95,6 +96,7 @@ impl Samples {
             }
             ("POST", "events") => json!({ "type": "shop.ordered", "data": { "item": "b" } }),
             ("PUT", "keys/{key}") => json!({ "value": 2 }),
+            ("PUT", "secrets/{path}") => json!({ "value": "long enough" }),
             ("POST", "tokens") => json!({ "name": "admin", "role": "viewer" }),
             _ => json!({}),
         }
@@ -161,6 +163,10 @@ async fn every_route_lets_in_exactly_the_roles_and_scopes_it_names() {
         POST /rules/{rule}/clear                    - - -       a s -       a s -
         POST /rules/{rule}/disable                  - - -       a s -       a s -
         POST /rules/{rule}/enable                   - - -       a s -       a s -
+        GET /secrets                                - - -       - - -       a - -
+        POST /secrets/rekey                         - - -       - - -       a - -
+        DELETE /secrets/{path}                      - - -       - - -       a - -
+        PUT /secrets/{path}                         - - -       - - -       a - -
         GET /sensors                                a s o       a s o       a s o
         GET /sensors/{id}                           a s -       a s -       a s -
         POST /sensors/{id}/restart                  - - -       a s -       a s -

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use model::{Actor, BatchId, Fact, Stream, Timestamp, Version};
 
 use crate::port::{Batch, MAX_BATCH_BYTES, MAX_BATCH_FACTS, MAX_FACT_BYTES, StoreError};
+use crate::sealed::{MAX_SEALED_BYTES, MAX_SEALED_CHANGES, Sealing};
 
 /// A well-formed batch within the bounds.
 #[derive(Debug)]
@@ -13,7 +14,8 @@ pub(crate) struct Prepared {
     pub(crate) actor: Actor,
     pub(crate) at: Timestamp,
     pub(crate) writes: Vec<PreparedWrite>,
-    /// Bytes of all encoded facts.
+    pub(crate) sealing: Vec<Sealing>,
+    /// Bytes of all encoded facts and records.
     pub(crate) bytes: usize,
 }
 
@@ -34,13 +36,14 @@ pub(crate) struct Encoded {
 
 impl Prepared {
     /// `batch` with its facts encoded, or what is wrong with it.
-    pub(crate) fn of(batch: Batch) -> Result<Self, StoreError> {
+    pub(crate) fn of(batch: Batch, sealing: Vec<Sealing>) -> Result<Self, StoreError> {
         let Batch { id, actor, at, writes } = batch;
         let refused = |why: String| StoreError::Refused(format!("`{}` {why}", id.as_str()));
         check_shape(&writes).map_err(refused)?;
         let writes: Vec<_> = writes.into_iter().map(PreparedWrite::of).collect();
         let bytes = check_bytes(&writes).map_err(refused)?;
-        Ok(Self { id, actor, at, writes, bytes })
+        let bytes = bytes + check_sealing(&sealing).map_err(refused)?;
+        Ok(Self { id, actor, at, writes, sealing, bytes })
     }
 }
 
@@ -93,6 +96,22 @@ fn check_bytes(writes: &[PreparedWrite]) -> Result<usize, String> {
     Ok(total)
 }
 
+fn check_sealing(sealing: &[Sealing]) -> Result<usize, String> {
+    if sealing.len() > MAX_SEALED_CHANGES {
+        return Err(format!("changes {} records, more than {MAX_SEALED_CHANGES}", sealing.len()));
+    }
+    let bytes = |change: &Sealing| match change {
+        Sealing::Put(_, sealed) | Sealing::Replace(_, sealed) => sealed.ciphertext.len(),
+        Sealing::Delete(_) | Sealing::DeleteAll(_) => 0,
+    };
+    match sealing.iter().map(bytes).find(|bytes| *bytes > MAX_SEALED_BYTES) {
+        Some(bytes) => {
+            Err(format!("holds a record of {bytes} bytes, more than {MAX_SEALED_BYTES}"))
+        }
+        None => Ok(sealing.iter().map(bytes).sum()),
+    }
+}
+
 /// Whether the fact is of the kind that such a stream holds: the projection relies on it.
 fn belongs(fact: &Fact, stream: &Stream) -> bool {
     match fact {
@@ -120,6 +139,9 @@ fn belongs(fact: &Fact, stream: &Stream) -> bool {
         | Fact::CancelRequested { .. }
         | Fact::UndoBegan { .. }
         | Fact::ExecutionParked { .. }
+        | Fact::TokensGranted { .. }
         | Fact::ExecutionFinished { .. } => matches!(stream, Stream::Execution(_)),
+        Fact::SecretSet { .. } | Fact::SecretDeleted => matches!(stream, Stream::Secret(_)),
+        Fact::SecretsRekeyed { .. } => matches!(stream, Stream::Installation),
     }
 }

@@ -38,8 +38,10 @@ mod batch;
 pub mod memory;
 pub mod port;
 mod projection;
+mod sealed;
 pub mod sqlite;
 
 pub use memory::Memory;
 pub use port::*;
+pub use sealed::*;
 pub use sqlite::Sqlite;

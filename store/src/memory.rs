@@ -22,6 +22,8 @@ use crate::projection::{
     rule_counts, switch, token,
 };
 
+use crate::sealed::{Sealed, Sealing};
+
 /// A store in memory.
 #[derive(Debug)]
 pub struct Memory {
@@ -41,6 +43,7 @@ struct State {
     events: BTreeMap<EventKey, (Position, Repeats)>,
     rules: BTreeMap<RuleRef, RuleCount>,
     blobs: BTreeMap<Hash, Vec<u8>>,
+    sealed: BTreeMap<String, Sealed>,
 }
 
 #[derive(Debug)]
@@ -73,8 +76,8 @@ impl Memory {
         lazy(|_| Ok(query(&self.lock()))).boxed()
     }
 
-    fn append_now(&self, batch: Batch) -> Result<Appended, StoreError> {
-        let mut batch = Prepared::of(batch)?;
+    fn append_now(&self, batch: Batch, sealing: Vec<Sealing>) -> Result<Appended, StoreError> {
+        let mut batch = Prepared::of(batch, sealing)?;
         read_back(&mut batch)?;
         let mut state = self.lock();
         let appended = state.append(batch);
@@ -121,8 +124,22 @@ impl State {
                 self.log.push(Recorded { position, stream: stream.clone(), at, actor, fact });
             }
         }
+        batch.sealing.into_iter().for_each(|change| self.seal(change));
         self.batches.insert(batch.id.as_str().to_owned(), self.head());
         Appended::Committed { position: self.head() }
+    }
+
+    fn seal(&mut self, change: Sealing) {
+        match change {
+            Sealing::Put(name, sealed) => _ = self.sealed.insert(name, sealed),
+            Sealing::Replace(name, sealed) => {
+                if let Some(there) = self.sealed.get_mut(&name) {
+                    *there = Sealed { at: there.at, ..sealed };
+                }
+            }
+            Sealing::Delete(name) => _ = self.sealed.remove(&name),
+            Sealing::DeleteAll(prefix) => self.sealed.retain(|name, _| !name.starts_with(&prefix)),
+        }
     }
 
     fn project(&mut self, stream: &Stream, position: Position, fact: &Fact) {
@@ -257,8 +274,36 @@ fn newest<T>(mut rows: Vec<T>, limit: usize, position: impl Fn(&T) -> Position) 
 }
 
 impl Store for Memory {
-    fn append(&self, batch: Batch) -> Answer<'_, Appended> {
-        lazy(|_| self.append_now(batch)).boxed()
+    fn append_sealing(&self, batch: Batch, sealing: Vec<Sealing>) -> Answer<'_, Appended> {
+        lazy(|_| self.append_now(batch, sealing)).boxed()
+    }
+
+    fn sealed<'a>(&'a self, name: &'a str) -> Answer<'a, Option<Sealed>> {
+        self.answer(move |state| state.sealed.get(name).cloned())
+    }
+
+    fn sealed_under<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: &'a str,
+        limit: usize,
+    ) -> Answer<'a, Vec<(String, Sealed)>> {
+        self.answer(move |state| {
+            let from = state.sealed.range(prefix.to_owned()..);
+            let under = from.take_while(|(name, _)| name.starts_with(prefix));
+            let rest = under.filter(|(name, _)| name.as_str() > after);
+            rest.take(limit).map(|(name, sealed)| (name.clone(), sealed.clone())).collect()
+        })
+    }
+
+    fn sealing_keys(&self) -> Answer<'_, BTreeMap<String, u64>> {
+        self.answer(|state| {
+            let mut keys = BTreeMap::new();
+            for sealed in state.sealed.values() {
+                *keys.entry(sealed.key.clone()).or_default() += 1;
+            }
+            keys
+        })
     }
 
     fn read<'a>(

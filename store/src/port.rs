@@ -10,6 +10,8 @@ use model::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::sealed::{Sealed, Sealing};
+
 /// Most facts in one batch.
 pub const MAX_BATCH_FACTS: usize = 500;
 /// Most bytes of encoded facts in one batch.
@@ -127,7 +129,11 @@ pub type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 /// answered before they were asked.
 pub trait Store: Send + Sync {
     /// Appends a batch, or answers what keeps it from being appended.
-    fn append(&self, batch: Batch) -> Answer<'_, Appended>;
+    fn append(&self, batch: Batch) -> Answer<'_, Appended> {
+        self.append_sealing(batch, Vec::new())
+    }
+    /// The same; if the batch is appended, and was not before, these records change in order.
+    fn append_sealing(&self, batch: Batch, sealing: Vec<Sealing>) -> Answer<'_, Appended>;
     /// The facts of one stream after `after`, oldest first, and the stream's version.
     fn read<'a>(
         &'a self,
@@ -145,6 +151,19 @@ pub trait Store: Send + Sync {
     fn put_blob(&self, bytes: Vec<u8>) -> Answer<'_, Hash>;
     /// The bytes with this hash.
     fn blob(&self, hash: Hash) -> Answer<'_, Option<Vec<u8>>>;
+
+    /// The encrypted record under this name.
+    fn sealed<'a>(&'a self, name: &'a str) -> Answer<'a, Option<Sealed>>;
+    /// At most `limit` encrypted records whose names begin with `prefix` and come after `after`
+    /// (empty: from the first), by name.
+    fn sealed_under<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: &'a str,
+        limit: usize,
+    ) -> Answer<'a, Vec<(String, Sealed)>>;
+    /// How many encrypted records each key opens.
+    fn sealing_keys(&self) -> Answer<'_, BTreeMap<String, u64>>;
 
     /// The execution with this id.
     fn execution<'a>(&'a self, id: &'a ExecutionId) -> Answer<'a, Option<ExecutionRow>>;

@@ -21,7 +21,6 @@ const WORDS: &[&str] = &[
     "pause",
     "restore",
     "rule backtest",
-    "secret",
     "sensor confirm",
     "unpause",
 ];

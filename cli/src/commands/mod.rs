@@ -21,6 +21,7 @@ mod rule_explain;
 mod rule_test;
 mod run;
 mod schema;
+mod secret;
 mod sensor;
 mod serve;
 mod timer;
@@ -89,6 +90,9 @@ enum Command {
     /// The datastore's keys
     #[command(subcommand)]
     Key(key::Command),
+    /// Secrets: named values that only actions and sensors get to see
+    #[command(subcommand)]
+    Secret(secret::Command),
     /// Tokens: who may use the API, and how much
     #[command(subcommand)]
     Token(token::Command),
@@ -138,6 +142,7 @@ impl Command {
             Self::Action(command) => ask(command.run()),
             Self::Pack(command) => command.run(),
             Self::Key(command) => ask(command.run()),
+            Self::Secret(command) => ask(command.run()),
             Self::Token(command) => ask(command.run()),
             Self::Audit(command) => ask(command.run()),
             Self::Config(command) => command.run(),

@@ -88,6 +88,7 @@ async fn start(config: &Config) -> Result<(Engine, Running), Failure> {
         steps: config.steps,
         programs: config.programs,
         git: config.git.clone(),
+        secrets: config.secrets(),
         ca_file: config.ca_file.clone(),
         environment: config.environment.clone(),
         ..engine::Settings::new(&config.state, packs, launcher)

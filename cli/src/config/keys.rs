@@ -1,7 +1,10 @@
 //! Every key of `tripline.yaml`, once: from this table follow how it is read, its variable, its
 //! default, its JSON Schema and what `config show` prints.
 
-use model::{Duration, Size};
+use std::path::Path;
+
+use model::{Duration, Size, Value};
+use serde_json::json;
 
 /// One key: `state`, or `limits.steps` for `steps` in the map `limits`.
 pub(crate) struct Key {
@@ -32,6 +35,8 @@ pub(crate) enum Kind {
     Bytes,
     /// Any text.
     Text,
+    /// Where keys are found: files, variables, commands.
+    Keys,
     /// One of these words.
     Word(&'static [&'static str]),
 }
@@ -99,6 +104,12 @@ pub(crate) const KEYS: &[Key] = &[
         "Authorities trusted besides the system's, in PEM: a company's own.",
     ),
     key(
+        "secrets.keys",
+        Kind::Keys,
+        None,
+        "Keys (age identities) that open secrets; the first one encrypts. If none is named: a file beside the state folder.",
+    ),
+    key(
         "grace",
         Kind::Time,
         Some("30s"),
@@ -156,3 +167,29 @@ pub(crate) fn check_time(text: &str) -> Result<(), String> {
 pub(crate) fn check_bytes(text: &str) -> Result<(), String> {
     text.parse::<Size>().map(drop).map_err(|error| error.to_string())
 }
+
+/// Where a key is found, as a variable says it: `file:PATH`, `env:NAME` or `command:PROGRAM ARG…`.
+pub(crate) fn key_source(text: &str, folder: &Path) -> Result<Value, String> {
+    match text.split_once(':') {
+        Some((kind @ ("file" | "env"), rest)) if !rest.is_empty() => key_from(kind, rest, folder),
+        Some(("command", rest)) if !rest.trim().is_empty() => {
+            Ok(json!({ "command": rest.split_whitespace().collect::<Vec<_>>() }))
+        }
+        _ => Err(format!(
+            "`{text}` does not say where a key is: expected file:PATH, env:NAME or command:PROGRAM"
+        )),
+    }
+}
+
+/// A key in a file or a variable.
+pub(crate) fn key_from(kind: &str, name: &str, folder: &Path) -> Result<Value, String> {
+    match kind {
+        "file" => Ok(json!({ "file": folder.join(name).to_string_lossy() })),
+        "env" => Ok(json!({ "env": name })),
+        _ => Err(KEY_FORMS.to_owned()),
+    }
+}
+
+/// What may stand for a key in the file.
+pub(crate) const KEY_FORMS: &str =
+    "expected where a key is found: { file: PATH }, { env: NAME } or { command: [PROGRAM, ARG…] }";

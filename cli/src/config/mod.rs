@@ -9,6 +9,7 @@ mod shown;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
+use engine::secrets::{KeySource, SecretSettings};
 use model::{Duration, Size, Value};
 
 use crate::failure::{Exit, Failure};
@@ -83,6 +84,8 @@ pub(crate) struct Config {
     pub(crate) git: host::git::Options,
     /// Authorities that are trusted besides the system's.
     pub(crate) ca_file: Option<PathBuf>,
+    /// Where the keys of secrets are found.
+    pub(crate) keys: Vec<KeySource>,
     /// How long steps under way may take to end.
     pub(crate) grace: Duration,
     /// What is logged.
@@ -95,6 +98,11 @@ impl Config {
     /// The settings as file, variables and flags say them.
     pub(crate) fn load(flags: &Flags) -> Result<Self, Failure> {
         Ok(Self::of(&settings(flags)?))
+    }
+
+    /// Where the keys of secrets come from.
+    pub(crate) fn secrets(&self) -> SecretSettings {
+        SecretSettings { keys: self.keys.clone(), ..SecretSettings::beside(&self.state) }
     }
 
     /// The settings as they are used.
@@ -123,6 +131,7 @@ impl Config {
                 ..defaults
             },
             ca_file: path("tls.ca_file"),
+            keys: sources(settings.get("secrets.keys")),
             grace: time("grace", Duration::from_secs(30)),
             log: text("log"),
             log_format: match text("log_format").as_str() {
@@ -131,6 +140,21 @@ impl Config {
             },
         }
     }
+}
+
+/// Where keys are found.
+fn sources(value: Option<&Value>) -> Vec<KeySource> {
+    let items = value.and_then(Value::as_array).into_iter().flatten();
+    let source = |item: &Value| {
+        let text = |name: &str| item[name].as_str().map(ToOwned::to_owned);
+        let words = || {
+            let words = item["command"].as_array()?.iter().filter_map(Value::as_str);
+            Some(KeySource::Command(words.map(ToOwned::to_owned).collect()))
+        };
+        let file = text("file").map(|file| KeySource::File(file.into()));
+        file.or_else(|| text("env").map(KeySource::Env)).or_else(words)
+    };
+    items.filter_map(source).collect()
 }
 
 /// The value of each key and where it came from.

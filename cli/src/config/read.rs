@@ -8,7 +8,10 @@ use model::diagnostic::suggest;
 use model::{Diagnostic, Location, Value};
 use syntax::{Field, Fields, Node};
 
-use super::keys::{KEYS, Key, Kind, check_address, check_bytes, check_pack, check_time, find};
+use super::keys::{
+    KEY_FORMS, KEYS, Key, Kind, check_address, check_bytes, check_pack, check_time, find, key_from,
+    key_source,
+};
 
 /// Where a value came from; a later one wins.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,11 +161,33 @@ fn decode(kind: Kind, field: Field<'_, '_>, fields: &Fields<'_>, folder: &Path) 
             let words: Vec<(&str, &str)> = words.iter().map(|word| (*word, *word)).collect();
             field.one_of(&words).map(Value::from)
         }
+        Kind::Keys => {
+            let items = field.list()?.iter();
+            let sources = items.filter_map(|item| {
+                key_item(item, folder).map_err(|error| fields.report(item.error(error))).ok()
+            });
+            Some(Value::Array(sources.collect()))
+        }
         Kind::Paths => {
             let items = field.list()?.iter();
             let paths = items.filter_map(|item| path(item, fields, folder));
             Some(Value::Array(paths.collect()))
         }
+    }
+}
+
+fn key_item(item: &Node, folder: &Path) -> Result<Value, String> {
+    let value = item.to_value();
+    let map = value.as_object().filter(|map| map.len() == 1);
+    match map.and_then(|map| map.iter().next()) {
+        Some((kind, Value::String(name))) if !name.is_empty() => key_from(kind, name, folder),
+        Some((kind, Value::Array(words))) if kind == "command" && !words.is_empty() => {
+            match words.iter().all(Value::is_string) {
+                true => Ok(value),
+                false => Err(KEY_FORMS.to_owned()),
+            }
+        }
+        _ => Err(KEY_FORMS.to_owned()),
     }
 }
 
@@ -201,6 +226,11 @@ fn of_text(kind: Kind, text: &str, folder: &Path) -> Result<Value, String> {
             Some(meant) => format!("unknown value `{text}`: did you mean `{meant}`?"),
             None => format!("unknown value `{text}`: expected {}", words.join(" or ")),
         }),
+        Kind::Keys => {
+            let sources = text.split(',').map(str::trim).filter(|source| !source.is_empty());
+            let sources = sources.map(|source| key_source(source, folder));
+            sources.collect::<Result<Vec<Value>, String>>().map(Value::Array)
+        }
         Kind::Paths => {
             let paths = text.split(',').map(str::trim).filter(|path| !path.is_empty());
             let paths = paths.map(|path| check_pack(path).map(|()| joined(folder, path)));

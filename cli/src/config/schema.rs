@@ -42,6 +42,13 @@ fn property(key: &Key) -> Value {
         Kind::Bytes => {
             json!({ "type": ["string", "integer"], "pattern": "^[0-9]+(B|KiB|MiB|GiB|TiB)?$", "minimum": 0 })
         }
+        Kind::Keys => {
+            let text = json!({ "type": "string" });
+            let form = |name: &str, value: &Value| json!({ "type": "object", "additionalProperties": false, "required": [name], "properties": { name: value } });
+            let words = json!({ "type": "array", "items": { "type": "string" }, "minItems": 1 });
+            let forms = [form("file", &text), form("env", &text), form("command", &words)];
+            json!({ "type": "array", "items": { "oneOf": forms } })
+        }
         Kind::Word(words) => json!({ "enum": words }),
     };
     property["description"] = format!("{} Variable: {}.", key.about, key.variable()).into();

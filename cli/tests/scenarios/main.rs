@@ -16,6 +16,7 @@ mod full_disk;
 mod git_pushes;
 mod orderly_stop;
 mod rules_on_events;
+mod secret_store;
 mod secrets_missing;
 mod sleepers;
 mod state_folder;

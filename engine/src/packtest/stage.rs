@@ -35,6 +35,7 @@ use crate::fair::Permits;
 use crate::folders::Folders;
 use crate::intake::{self, IntakeError};
 use crate::packs::{ActionKind, Generation, Library, LoadContext, Pack};
+use crate::secrets::Vault;
 use crate::suspects::Suspects;
 use crate::tokens::Tokens;
 
@@ -114,6 +115,7 @@ impl Stage {
             evaluators: Evaluators::here(),
             library,
             tokens: Tokens::default(),
+            vault: Vault::in_memory(),
             generation: ArcSwap::from_pointee(generation),
             environment: ArcSwap::default(),
             connections: Connections::default(),

@@ -126,6 +126,12 @@ impl GitConfig {
         let credentials = match &self.credentials {
             None => Credentials::None,
             Some(SecretRef::File(key)) if is_ssh => Credentials::Key(context.folder.join(key)),
+            Some(SecretRef::Stored(_)) if is_ssh => {
+                let message = "`credentials`: ssh reads its key from a file itself";
+                return Err(
+                    BuildError::at("credentials", message).with_hint("write `{ file: PATH }`")
+                );
+            }
             Some(reference) => {
                 let secret = reference.resolve("credentials", context)?;
                 Credentials::Password(secret.expose().to_owned())

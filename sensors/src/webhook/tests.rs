@@ -406,7 +406,7 @@ fn a_configuration_that_would_not_protect_is_an_error_at_load() {
     );
     check(
         with("/secrets", json!(["hooks/app"])),
-        expect!["secrets.0: secrets of the secret store are not supported by this version"],
+        expect!["secrets.0: there is no secret store here, and so no secret `hooks/app`"],
     );
     check(
         with("/id", json!({ "header": "x-id", "content": true })),

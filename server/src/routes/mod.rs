@@ -8,6 +8,7 @@ mod health;
 mod keys;
 mod packs;
 mod rules;
+mod secrets;
 mod sensors;
 mod stream;
 mod table;
@@ -115,7 +116,7 @@ pub(crate) fn router(app: App, tokens: Tokens) -> Router {
 
 /// Every route under `/api/v1`.
 fn table(app: App) -> Table {
-    let nouns: [fn(Table) -> Table; 13] = [
+    let nouns: [fn(Table) -> Table; 14] = [
         actions::routes,
         audit::routes,
         events::routes,
@@ -124,6 +125,7 @@ fn table(app: App) -> Table {
         keys::routes,
         packs::routes,
         rules::routes,
+        secrets::routes,
         sensors::routes,
         stream::routes,
         timers::routes,

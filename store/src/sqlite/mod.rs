@@ -21,6 +21,7 @@ mod project;
 mod readers;
 mod replay;
 mod schema;
+mod sealed;
 mod values;
 mod verify;
 mod writer;
@@ -56,6 +57,7 @@ use crate::port::{
     KeyRow, Position, Recorded, RuleCount, Store, StoreError, TokenRow, Unfinished,
 };
 use crate::projection;
+use crate::sealed::{Sealed, Sealing};
 
 /// How a state folder is opened.
 #[derive(Debug, Clone)]
@@ -138,8 +140,12 @@ impl Sqlite {
         self.readers.query(query).boxed()
     }
 
-    async fn append_now(&self, batch: Batch) -> Result<Appended, StoreError> {
-        let batch = Prepared::of(batch)?;
+    async fn append_now(
+        &self,
+        batch: Batch,
+        sealing: Vec<Sealing>,
+    ) -> Result<Appended, StoreError> {
+        let batch = Prepared::of(batch, sealing)?;
         let (answer, answered) = oneshot::channel();
         let queue = self.queue.as_ref().ok_or(StoreError::Closed)?;
         queue.send(Request { batch, answer }).await.map_err(|_| StoreError::Closed)?;
@@ -189,8 +195,27 @@ async fn blocking<T: Send + 'static>(
 }
 
 impl Store for Sqlite {
-    fn append(&self, batch: Batch) -> Answer<'_, Appended> {
-        self.append_now(batch).boxed()
+    fn append_sealing(&self, batch: Batch, sealing: Vec<Sealing>) -> Answer<'_, Appended> {
+        self.append_now(batch, sealing).boxed()
+    }
+
+    fn sealed<'a>(&'a self, name: &'a str) -> Answer<'a, Option<Sealed>> {
+        let name = name.to_owned();
+        self.query(move |connection| sealed::one(connection, &name))
+    }
+
+    fn sealed_under<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: &'a str,
+        limit: usize,
+    ) -> Answer<'a, Vec<(String, Sealed)>> {
+        let (prefix, after) = (prefix.to_owned(), after.to_owned());
+        self.query(move |connection| sealed::list(connection, &prefix, &after, limit))
+    }
+
+    fn sealing_keys(&self) -> Answer<'_, BTreeMap<String, u64>> {
+        self.query(sealed::keys)
     }
 
     fn read<'a>(

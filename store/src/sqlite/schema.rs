@@ -10,9 +10,10 @@ use super::error::OpenError;
 
 /// The migrations in order; a file's `user_version` says how many it has had. One that was
 /// released is never changed: what comes later is another file.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("migrations/0001_log_and_projection.sql"),
     include_str!("migrations/0002_audit.sql"),
+    include_str!("migrations/0003_sealed.sql"),
 ];
 
 /// Version 3.51.3: those before can corrupt a database when its write-ahead log starts over.
@@ -51,6 +52,8 @@ pub(super) fn open_writer(path: &Path, max_pages: Option<u32>) -> Result<Connect
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", "ON")?;
+        // What is deleted, such as an encrypted secret, is overwritten.
+        connection.pragma_update(None, "secure_delete", "ON")?;
         // In KiB: holds the indices' pages that an append of a random id touches.
         connection.pragma_update(None, "cache_size", -32_768)?;
         // A checkpoint costs two syncs on top of the commit that runs it: every 16 MiB.

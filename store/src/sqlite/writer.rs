@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::error::{OpenError, io_failure};
 use super::head::{Head, HeadFile};
 use super::values::number;
-use super::{log, project};
+use super::{log, project, sealed};
 use crate::batch::{Prepared, PreparedWrite};
 use crate::port::{Appended, MAX_BATCH_BYTES, Position, StoreError};
 
@@ -170,6 +170,7 @@ fn append(
         let facts = write.facts.iter().map(|encoded| &encoded.fact);
         project::facts(connection, &write.stream, first, facts)?;
     }
+    batch.sealing.iter().try_for_each(|change| sealed::change(connection, change))?;
     let mut insert = connection.prepare_cached("INSERT INTO batches VALUES (?1, ?2)")?;
     insert.execute(params![id, number(head.position)])?;
     Ok(Appended::Committed { position: head.position })

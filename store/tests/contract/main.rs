@@ -31,3 +31,4 @@ mod events;
 mod executions;
 mod latest;
 mod listings;
+mod sealed;

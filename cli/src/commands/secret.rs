@@ -1,0 +1,140 @@
+//! `tripline secret`: named secrets. A value is never an argument, which everybody could see in the
+//! list of processes, and never printed.
+
+use std::io::{BufRead, IsTerminal, Read, Write};
+
+use clap::{Args, Subcommand};
+use nix::sys::termios::{LocalFlags, SetArg, tcgetattr, tcsetattr};
+use serde_json::{Value, json};
+
+use crate::client::{Connection, segment};
+use crate::failure::{Exit, Failure, Outcome};
+use crate::output::{self, Column, Output};
+
+const EXAMPLES: &str = "\
+Examples:
+  tripline secret set databases/admin                 asks for the value, without showing it
+  tripline secret set hooks/app < hook.txt            from a file; one line break at its end is cut
+  pwgen -s 32 1 | tripline secret set app/token       from a program";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// List secrets: paths and versions, never values
+    List(List),
+    /// Give a secret a value, from standard input or a hidden prompt
+    Set(Set),
+    /// Delete a secret, all its versions, for good
+    Delete(Delete),
+    /// Encrypt every secret with the first configured key
+    Rekey(Rekey),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    #[command(flatten)]
+    output: Output,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Set {
+    /// The secret's path, such as databases/admin
+    #[arg(value_name = "PATH")]
+    path: String,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Delete {
+    /// The secret's path
+    #[arg(value_name = "PATH")]
+    path: String,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rekey {
+    #[command(flatten)]
+    connection: Connection,
+}
+
+const COLUMNS: [Column; 4] = [
+    Column::at("PATH", "/path"),
+    Column::at("VERSION", "/version"),
+    Column::time("SET", "/set_at"),
+    Column::at("KEY", "/key"),
+];
+
+impl Command {
+    pub(super) async fn run(self) -> Outcome {
+        match self {
+            Self::List(List { output, connection }) => {
+                let rows = connection.client()?.list("/secrets", &[]).await?;
+                output::list(output.format, &rows, &COLUMNS)?;
+            }
+            Self::Set(Set { path, connection }) => {
+                let client = connection.client()?;
+                let body = json!({ "value": value(&path)? });
+                let set = client.put(&format!("/secrets/{}", segment(&path)), &body).await?;
+                output::say(&format!("{path}: version {}", set["version"]))?;
+            }
+            Self::Delete(Delete { path, connection }) => {
+                connection.client()?.delete(&format!("/secrets/{}", segment(&path))).await?;
+            }
+            Self::Rekey(Rekey { connection }) => {
+                let done = connection.client()?.post("/secrets/rekey", &Value::Null).await?;
+                output::say(&format!("{} records encrypted anew", done["records"]))?;
+            }
+        }
+        Ok(Exit::Done)
+    }
+}
+
+/// The value, from whoever is on the other end of standard input.
+fn value(path: &str) -> Result<String, Failure> {
+    let mut text = match std::io::stdin().is_terminal() {
+        true => prompted(path)?,
+        false => {
+            let mut bytes = Vec::new();
+            let read = std::io::stdin().read_to_end(&mut bytes);
+            read.map_err(|error| Failure::file("standard input", &error))?;
+            String::from_utf8(bytes).map_err(|_| {
+                Failure::usage("the value on standard input is not text (UTF-8)".to_owned())
+                    .with_hint(
+                        "encode it, for instance with base64, and decode it where it is used",
+                    )
+            })?
+        }
+    };
+    if text.ends_with('\n') {
+        text.pop();
+        if text.ends_with('\r') {
+            text.pop();
+        }
+    }
+    Ok(text)
+}
+
+/// Asks on the terminal, which does not show what is typed.
+fn prompted(path: &str) -> Result<String, Failure> {
+    let failed = |error: std::io::Error| Failure::file("the terminal", &error);
+    let stdin = std::io::stdin();
+    let before = tcgetattr(&stdin).map_err(|error| failed(error.into()))?;
+    let mut hidden = before.clone();
+    hidden.local_flags.remove(LocalFlags::ECHO);
+    eprint!("value of {path}: ");
+    // Nothing depends on the prompt being seen.
+    let _ = std::io::stderr().flush();
+    tcsetattr(&stdin, SetArg::TCSAFLUSH, &hidden).map_err(|error| failed(error.into()))?;
+    let mut text = String::new();
+    let read = stdin.lock().read_line(&mut text);
+    let restored = tcsetattr(&stdin, SetArg::TCSAFLUSH, &before);
+    eprintln!();
+    read.map_err(failed)?;
+    restored.map_err(|error| failed(error.into()))?;
+    Ok(text)
+}

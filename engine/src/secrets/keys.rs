@@ -1,0 +1,199 @@
+//! The keys that open secrets: age identities, from outside of the store.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::{self, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use age::secrecy::ExposeSecret;
+use age::x25519::Identity;
+use zeroize::Zeroizing;
+
+use super::SecretSettings;
+
+/// A key command that says nothing for so long is given up.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Where a key is found. A source may hold several, one a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeySource {
+    /// A file.
+    File(PathBuf),
+    /// An environment variable.
+    Env(String),
+    /// What a program prints.
+    Command(Vec<String>),
+}
+
+impl fmt::Display for KeySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "the file {}", path.display()),
+            Self::Env(name) => write!(f, "the environment variable {name}"),
+            Self::Command(words) => write!(f, "the command `{}`", words.join(" ")),
+        }
+    }
+}
+
+/// Why there is no key.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum KeyError {
+    /// The source cannot be read.
+    #[error("the key for secrets: {from} {why}")]
+    Unreadable {
+        /// Where it should be.
+        from: String,
+        /// Why not.
+        why: String,
+    },
+    /// What was found is no key. The text is not shown: it may be one nearly.
+    #[error(
+        "the key for secrets: line {line} of {from} is no age identity (AGE-SECRET-KEY-1…); `age-keygen` makes one"
+    )]
+    NotAKey {
+        /// The source.
+        from: String,
+        /// The line.
+        line: usize,
+    },
+    /// Records name keys that nobody has.
+    #[error(
+        "{records} encrypted secrets can only be opened with the key {key}, which is not among the configured ones ({configured}): add it under `secrets.keys` in tripline.yaml, then `tripline secret rekey`"
+    )]
+    Missing {
+        /// The public half of the key.
+        key: String,
+        /// How many records name it.
+        records: u64,
+        /// The public halves of the keys there are.
+        configured: String,
+    },
+    /// The key file could not be made.
+    #[error(
+        "no key for secrets is configured, and {path} could not be made: {why}; set `secrets.keys` in tripline.yaml"
+    )]
+    NotMade {
+        /// The file.
+        path: String,
+        /// Why not.
+        why: String,
+    },
+}
+
+/// The keys, by their public halves.
+#[derive(Default)]
+pub(super) struct Keys {
+    /// The one that encrypts.
+    first: Option<String>,
+    identities: BTreeMap<String, Identity>,
+}
+
+impl Keys {
+    /// Every key that is configured, or the one in the fallback file if that is there.
+    pub(super) async fn read(settings: &SecretSettings) -> Result<Self, KeyError> {
+        let mut keys = Self::default();
+        for source in &settings.keys {
+            keys.add(source).await?;
+        }
+        if settings.keys.is_empty() && settings.fallback.exists() {
+            keys.add(&KeySource::File(settings.fallback.clone())).await?;
+        }
+        Ok(keys)
+    }
+
+    async fn add(&mut self, source: &KeySource) -> Result<(), KeyError> {
+        let unreadable = |why: String| KeyError::Unreadable { from: source.to_string(), why };
+        let text = match source {
+            KeySource::File(path) => Zeroizing::new(
+                fs::read_to_string(path)
+                    .map_err(|error| unreadable(format!("cannot be read: {error}")))?,
+            ),
+            KeySource::Env(name) => Zeroizing::new(
+                std::env::var(name).map_err(|_| unreadable("is not set".to_owned()))?,
+            ),
+            KeySource::Command(words) => printed(words).await.map_err(unreadable)?,
+        };
+        let mut found = false;
+        for (line, text) in text.lines().map(str::trim).enumerate() {
+            if text.is_empty() || text.starts_with('#') {
+                continue;
+            }
+            let identity = text.parse::<Identity>();
+            let not_a_key = |_| KeyError::NotAKey { from: source.to_string(), line: line + 1 };
+            self.hold(identity.map_err(not_a_key)?);
+            found = true;
+        }
+        if found { Ok(()) } else { Err(unreadable("holds no key".to_owned())) }
+    }
+
+    pub(super) fn hold(&mut self, identity: Identity) {
+        let name = identity.to_public().to_string();
+        self.first.get_or_insert_with(|| name.clone());
+        self.identities.insert(name, identity);
+    }
+
+    /// The key with this public half.
+    pub(super) fn get(&self, name: &str) -> Option<&Identity> {
+        self.identities.get(name)
+    }
+
+    /// The key that encrypts.
+    pub(super) fn first(&self) -> Option<(&String, &Identity)> {
+        self.identities.get_key_value(self.first.as_ref()?)
+    }
+
+    /// Makes a new key in `file`, which its owner alone can read.
+    pub(super) fn make(&mut self, file: &Path) -> Result<(), KeyError> {
+        let identity = Identity::generate();
+        let name = identity.to_public().to_string();
+        let not_made = |error: std::io::Error| KeyError::NotMade {
+            path: file.display().to_string(),
+            why: error.to_string(),
+        };
+        let mut options = OpenOptions::new();
+        let mut file_made =
+            options.write(true).create_new(true).mode(0o600).open(file).map_err(not_made)?;
+        let text = Zeroizing::new(format!(
+            "# The key that opens this installation's secrets. Keep a copy apart from the state.\n# public key: {name}\n{}\n",
+            identity.to_string().expose_secret()
+        ));
+        file_made.write_all(text.as_bytes()).map_err(not_made)?;
+        file_made.sync_all().map_err(not_made)?;
+        tracing::warn!(file = %file.display(), key = name, "made a key for secrets: keep a copy of it apart from the state folder, without it no secret can be read");
+        self.hold(identity);
+        Ok(())
+    }
+
+    /// What is said of the keys there are.
+    pub(super) fn names(&self) -> String {
+        match self.identities.is_empty() {
+            true => "none".to_owned(),
+            false => self.identities.keys().cloned().collect::<Vec<_>>().join(", "),
+        }
+    }
+}
+
+/// What a program prints, as far as it is text.
+async fn printed(words: &[String]) -> Result<Zeroizing<String>, String> {
+    let Some((program, arguments)) = words.split_first() else {
+        return Err("names no program".to_owned());
+    };
+    let mut command = tokio::process::Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stderr(Stdio::inherit()).kill_on_drop(true);
+    let output = tokio::time::timeout(COMMAND_TIMEOUT, command.output()).await;
+    let output = output
+        .map_err(|_| format!("printed nothing within {} seconds", COMMAND_TIMEOUT.as_secs()))?
+        .map_err(|error| format!("cannot be run: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("failed: {}", output.status));
+    }
+    let stdout = Zeroizing::new(output.stdout);
+    let mut text = Zeroizing::new(String::new());
+    let read = stdout.as_slice().read_to_string(&mut text);
+    read.map_err(|_| "printed what is not text".to_owned())?;
+    Ok(text)
+}

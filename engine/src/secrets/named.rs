@@ -1,0 +1,185 @@
+//! Named secrets: set, deleted, encrypted anew.
+
+use model::{Actor, BatchId, Fact, Stream, Timestamp, Version};
+use store::{Appended, Batch, Recorded, Sealing, Write};
+
+use super::vault::{Latest, NAMED, PAGE, Vault, named, record};
+use super::{KEEP_VERSIONS, Plain, SecretError, SecretRow, check_path, check_value};
+use crate::core::{Core, Trouble};
+use crate::engine::Engine;
+use crate::random;
+
+/// What storing a secret takes: a fact in the secret's stream, and records beside it.
+pub(crate) struct Setting {
+    pub(crate) write: Write,
+    pub(crate) sealing: Vec<Sealing>,
+    path: String,
+    latest: Latest,
+}
+
+impl From<Trouble> for SecretError {
+    fn from(trouble: Trouble) -> Self {
+        Self::Store(trouble.to_string())
+    }
+}
+
+impl Engine {
+    /// Every named secret; values are never told.
+    pub fn secrets(&self) -> Vec<SecretRow> {
+        self.core.vault.list()
+    }
+
+    /// The latest value of the secret `path`.
+    pub fn secret_value(&self, path: &str) -> Result<Plain, SecretError> {
+        self.core.vault.value(path)
+    }
+
+    /// Gives the secret `path` a new value; answers its version.
+    pub async fn set_secret(
+        &self,
+        actor: Actor,
+        path: &str,
+        value: Plain,
+    ) -> Result<u64, SecretError> {
+        let core = &self.core;
+        let _one = core.vault.changing.lock().await;
+        let setting = core.setting(path, &value).await?;
+        let batch = Batch {
+            id: BatchId::new(format!("secret/{}", random::name())),
+            actor,
+            at: core.now(),
+            writes: vec![setting.write.clone()],
+        };
+        core.impatient(core.change_secret(batch, setting.sealing.clone())).await?;
+        let version = core.was_set(setting);
+        self.sensing.secret_changed(path, &core.generation.load());
+        Ok(version)
+    }
+
+    /// Deletes every version of the secret `path`, for good.
+    pub async fn delete_secret(&self, actor: Actor, path: &str) -> Result<(), SecretError> {
+        let core = &self.core;
+        let _one = core.vault.changing.lock().await;
+        core.vault.find(path)?;
+        let batch = Batch {
+            id: BatchId::new(format!("secret/{}", random::name())),
+            actor,
+            at: core.now(),
+            writes: vec![Write {
+                stream: Stream::Secret(path.to_owned()),
+                expected: None,
+                facts: vec![Fact::SecretDeleted],
+            }],
+        };
+        let all = Sealing::DeleteAll(format!("{NAMED}{path}@"));
+        core.impatient(core.change_secret(batch, vec![all])).await?;
+        core.vault.set_latest(path, None);
+        self.sensing.secret_changed(path, &core.generation.load());
+        Ok(())
+    }
+
+    /// Encrypts every record with the first configured key that is not yet; answers how many.
+    pub async fn rekey(&self, actor: &Actor) -> Result<u64, SecretError> {
+        let core = &self.core;
+        let _one = core.vault.changing.lock().await;
+        let Some(key) = core.vault.first_key() else { return Ok(0) };
+        let (mut after, mut records) = (String::new(), 0);
+        loop {
+            let page = core.store.sealed_under("", &after, PAGE).await?;
+            let Some((last, _)) = page.last() else { return Ok(records) };
+            after.clone_from(last);
+            let mut sealing = Vec::new();
+            for (name, sealed) in page.into_iter().filter(|(_, sealed)| sealed.key != key) {
+                let value = core.vault.unseal(&name, &sealed)?;
+                let sealed = core.vault.seal(&name, &value, sealed.at)?;
+                sealing.push(Sealing::Replace(name, sealed));
+            }
+            if sealing.is_empty() {
+                continue;
+            }
+            records += sealing.len() as u64;
+            let fact = Fact::SecretsRekeyed { key: key.clone(), records: sealing.len() as u64 };
+            let batch = Batch {
+                id: BatchId::new(format!("rekey/{}", random::name())),
+                actor: actor.clone(),
+                at: core.now(),
+                writes: vec![Write {
+                    stream: Stream::Installation,
+                    expected: None,
+                    facts: vec![fact],
+                }],
+            };
+            let replaced = sealing.clone();
+            core.change_secret(batch, sealing).await?;
+            core.vault.replaced(replaced);
+        }
+    }
+}
+
+impl Vault {
+    fn replaced(&self, records: Vec<Sealing>) {
+        for change in records {
+            let Sealing::Replace(name, sealed) = change else { continue };
+            let Some((path, version)) = named(&name) else { continue };
+            if self.version(path).is_ok_and(|latest| latest == version) {
+                self.set_latest(path, Some(Latest { version, sealed }));
+            }
+        }
+    }
+}
+
+impl Core {
+    async fn change_secret(&self, batch: Batch, sealing: Vec<Sealing>) -> Result<(), SecretError> {
+        match self.append_sealing(batch, sealing).await? {
+            Appended::Committed { .. } => Ok(()),
+            Appended::Conflict { stream, .. } => {
+                Err(SecretError::Store(format!("{stream} was changed by somebody else; try again")))
+            }
+        }
+    }
+
+    /// What a new version of the secret `path` takes. The caller holds `vault.changing` until it
+    /// is stored.
+    pub(crate) async fn setting(&self, path: &str, value: &Plain) -> Result<Setting, SecretError> {
+        check_path(path)?;
+        check_value(value.expose())?;
+        let stream = Stream::Secret(path.to_owned());
+        let (facts, expected) = self.store.read(&stream, Version::NONE).await?;
+        let before = self.vault.version(path).unwrap_or(0).max(highest(&facts));
+        let (version, now) = (before + 1, self.now());
+        let name = record(path, version);
+        let sealed = self.vault.seal(&name, value, now)?;
+        let mut sealing = vec![Sealing::Put(name, sealed.clone())];
+        sealing.extend(self.outdated(path, now).await?.into_iter().map(Sealing::Delete));
+        let write =
+            Write { stream, expected: Some(expected), facts: vec![Fact::SecretSet { version }] };
+        let latest = Latest { version, sealed };
+        Ok(Setting { write, sealing, path: path.to_owned(), latest })
+    }
+
+    /// Takes note that a setting is stored; answers the version.
+    pub(crate) fn was_set(&self, setting: Setting) -> u64 {
+        let version = setting.latest.version;
+        self.vault.set_latest(&setting.path, Some(setting.latest));
+        version
+    }
+
+    /// Records of versions that were followed by another one long ago.
+    async fn outdated(&self, path: &str, now: Timestamp) -> Result<Vec<String>, SecretError> {
+        let versions = self.store.sealed_under(&format!("{NAMED}{path}@"), "", PAGE).await?;
+        let old = versions.windows(2).filter_map(|two| match two {
+            [(name, _), (_, next)] if KEEP_VERSIONS.after(next.at) < now => Some(name.clone()),
+            _ => None,
+        });
+        Ok(old.collect())
+    }
+}
+
+/// The highest version that a secret ever had: one that was deleted is not given again.
+fn highest(facts: &[Recorded]) -> u64 {
+    let versions = facts.iter().map(|recorded| match recorded.fact {
+        Fact::SecretSet { version } => version,
+        _ => 0,
+    });
+    versions.max().unwrap_or(0)
+}

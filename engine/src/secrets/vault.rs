@@ -1,0 +1,205 @@
+//! The vault: opens and closes sealed records, and knows the latest version of each named secret.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use age::x25519::Identity;
+use model::Timestamp;
+use store::{Sealed, Store};
+use zeroize::Zeroizing;
+
+use super::keys::{KeyError, Keys};
+use super::{Plain, SecretError, SecretRow, SecretSettings};
+
+/// Named secrets' records begin so.
+pub(super) const NAMED: &str = "secret/";
+/// Records read at a time.
+pub(super) const PAGE: usize = 200;
+
+/// Opens secrets.
+pub struct Vault {
+    /// Where a key is made if there is none; `None`: in memory.
+    fallback: Option<PathBuf>,
+    keys: RwLock<Keys>,
+    /// The latest version of each named secret, by path: sensors look them up without waiting.
+    latest: RwLock<BTreeMap<String, Latest>>,
+    /// Held by who changes named secrets or encrypts anew: one at a time.
+    pub(super) changing: tokio::sync::Mutex<()>,
+}
+
+/// The latest version of a named secret.
+#[derive(Debug, Clone)]
+pub(super) struct Latest {
+    pub(super) version: u64,
+    pub(super) sealed: Sealed,
+}
+
+/// What the vault holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Summary {
+    /// Named secrets.
+    pub named: usize,
+}
+
+/// The record of one version of a named secret.
+pub(super) fn record(path: &str, version: u64) -> String {
+    // Twenty digits hold any version, in order.
+    format!("{NAMED}{path}@{version:020}")
+}
+
+/// The path and version of a named secret's record.
+pub(super) fn named(record: &str) -> Option<(&str, u64)> {
+    let (path, version) = record.strip_prefix(NAMED)?.rsplit_once('@')?;
+    Some((path, version.parse().ok()?))
+}
+
+impl Vault {
+    /// The vault of a store: reads the keys, and refuses to start without one that a record names.
+    pub async fn open(settings: SecretSettings, store: &dyn Store) -> Result<Self, SecretError> {
+        let keys = Keys::read(&settings).await?;
+        for (key, records) in store.sealing_keys().await? {
+            if keys.get(&key).is_none() {
+                let configured = keys.names();
+                return Err(KeyError::Missing { key, records, configured }.into());
+            }
+        }
+        let vault = Self::new(Some(settings.fallback), keys);
+        vault.load(store).await?;
+        Ok(vault)
+    }
+
+    /// A vault whose key nobody else has: what it seals is lost with it.
+    pub fn in_memory() -> Self {
+        Self::new(None, Keys::default())
+    }
+
+    fn new(fallback: Option<PathBuf>, keys: Keys) -> Self {
+        Self {
+            fallback,
+            keys: RwLock::new(keys),
+            latest: RwLock::default(),
+            changing: tokio::sync::Mutex::new(()),
+        }
+    }
+
+    async fn load(&self, store: &dyn Store) -> Result<(), SecretError> {
+        let mut after = String::new();
+        loop {
+            let page = store.sealed_under(NAMED, &after, PAGE).await?;
+            let Some((last, _)) = page.last() else { return Ok(()) };
+            after.clone_from(last);
+            for (record, sealed) in page {
+                if let Some((path, version)) = named(&record) {
+                    self.set_latest(path, Some(Latest { version, sealed }));
+                }
+            }
+        }
+    }
+
+    /// Tells what there is.
+    pub fn summary(&self) -> Summary {
+        Summary { named: self.latest().len() }
+    }
+
+    /// The latest value of the secret `path`.
+    pub fn value(&self, path: &str) -> Result<Plain, SecretError> {
+        let latest = self.find(path)?;
+        self.unseal(&record(path, latest.version), &latest.sealed)
+    }
+
+    /// The latest version of the secret `path`.
+    pub fn version(&self, path: &str) -> Result<u64, SecretError> {
+        self.find(path).map(|latest| latest.version)
+    }
+
+    pub(super) fn find(&self, path: &str) -> Result<Latest, SecretError> {
+        super::check_path(path)?;
+        let found = self.latest().get(path).cloned();
+        found.ok_or_else(|| {
+            SecretError::Missing(format!(
+                "there is no secret `{path}`: `tripline secret set {path}` stores it"
+            ))
+        })
+    }
+
+    /// Every named secret, by path.
+    pub fn list(&self) -> Vec<SecretRow> {
+        let row = |(path, latest): (&String, &Latest)| SecretRow {
+            path: path.clone(),
+            version: latest.version,
+            set_at: latest.sealed.at,
+            key: latest.sealed.key.clone(),
+        };
+        self.latest().iter().map(row).collect()
+    }
+
+    pub(super) fn set_latest(&self, path: &str, latest: Option<Latest>) {
+        let mut all = self.latest.write().unwrap_or_else(PoisonError::into_inner);
+        match latest {
+            Some(latest) => _ = all.insert(path.to_owned(), latest),
+            None => _ = all.remove(path),
+        }
+    }
+
+    /// The public half of the key that encrypts, if there is one yet.
+    pub(super) fn first_key(&self) -> Option<String> {
+        self.keys().first().map(|(name, _)| name.clone())
+    }
+
+    /// Encrypts `value` for the record `name`.
+    pub fn seal(&self, name: &str, value: &Plain, at: Timestamp) -> Result<Sealed, SecretError> {
+        if self.keys().first().is_none() {
+            self.make_key()?;
+        }
+        let keys = self.keys();
+        let failed = |why: String| SecretError::Sealed { name: name.to_owned(), why };
+        let (key, identity) = keys.first().ok_or_else(|| failed("there is no key".to_owned()))?;
+        let text = Zeroizing::new(format!("{name}\0{}", value.expose()));
+        let ciphertext = age::encrypt(&identity.to_public(), text.as_bytes())
+            .map_err(|error| failed(error.to_string()))?;
+        Ok(Sealed { key: key.clone(), ciphertext, at })
+    }
+
+    fn make_key(&self) -> Result<(), KeyError> {
+        let mut keys = self.keys_mut();
+        match (keys.first(), &self.fallback) {
+            (Some(_), _) => Ok(()),
+            (None, Some(file)) => keys.make(file),
+            (None, None) => {
+                keys.hold(Identity::generate());
+                Ok(())
+            }
+        }
+    }
+
+    /// The value that the record `name` holds.
+    pub fn unseal(&self, name: &str, sealed: &Sealed) -> Result<Plain, SecretError> {
+        let keys = self.keys();
+        let failed = |why: String| SecretError::Sealed { name: name.to_owned(), why };
+        let identity = keys
+            .get(&sealed.key)
+            .ok_or_else(|| failed(format!("the key {} is missing", sealed.key)))?;
+        let bytes = age::decrypt(identity, &sealed.ciphertext)
+            .map(Zeroizing::new)
+            .map_err(|error| failed(error.to_string()))?;
+        let text =
+            std::str::from_utf8(&bytes).map_err(|_| failed("it holds no text".to_owned()))?;
+        match text.split_once('\0') {
+            Some((own, value)) if own == name => Ok(Plain::new(value)),
+            _ => Err(failed("it belongs to another record".to_owned())),
+        }
+    }
+
+    fn latest(&self) -> RwLockReadGuard<'_, BTreeMap<String, Latest>> {
+        self.latest.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keys(&self) -> RwLockReadGuard<'_, Keys> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keys_mut(&self) -> RwLockWriteGuard<'_, Keys> {
+        self.keys.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}

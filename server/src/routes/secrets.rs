@@ -1,0 +1,109 @@
+//! `/secrets`: named secrets. Values come in and never go out.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::Method;
+use engine::Engine;
+use engine::secrets::{Plain, SecretError, SecretRow};
+use model::ErrorKind;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::List;
+use super::table::Table;
+use crate::access::Access;
+use crate::auth::Authenticated;
+use crate::extract::{Body, Named};
+use crate::problem::Problem;
+
+pub(super) fn routes(table: Table) -> Table {
+    table
+        .on(
+            Method::GET,
+            "/secrets",
+            Access::admin(),
+            "Lists secrets: paths and versions, never values.",
+            list,
+        )
+        .on(
+            Method::POST,
+            "/secrets/rekey",
+            Access::admin(),
+            "Encrypts every secret with the first configured key.",
+            rekey,
+        )
+        .on(Method::PUT, "/secrets/{path}", Access::admin(), "Gives a secret a new value.", set)
+        .on(
+            Method::DELETE,
+            "/secrets/{path}",
+            Access::admin(),
+            "Deletes a secret, all its versions.",
+            delete,
+        )
+}
+
+async fn list(State(engine): State<Engine>) -> Json<List<SecretRow>> {
+    List::all(engine.secrets())
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Set {
+    value: String,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct WasSet {
+    path: String,
+    version: u64,
+}
+
+async fn set(
+    State(engine): State<Engine>,
+    who: Authenticated,
+    Named(path): Named<String>,
+    Body(asked): Body<Set>,
+) -> Result<Json<WasSet>, Problem> {
+    let version = engine.set_secret(who.actor(), &path, Plain::new(asked.value)).await?;
+    Ok(Json(WasSet { path, version }))
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Deleted {
+    path: String,
+}
+
+async fn delete(
+    State(engine): State<Engine>,
+    who: Authenticated,
+    Named(path): Named<String>,
+) -> Result<Json<Deleted>, Problem> {
+    engine.delete_secret(who.actor(), &path).await?;
+    Ok(Json(Deleted { path }))
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Rekeyed {
+    records: u64,
+}
+
+async fn rekey(State(engine): State<Engine>, who: Authenticated) -> Result<Json<Rekeyed>, Problem> {
+    let records = engine.rekey(&who.actor()).await?;
+    Ok(Json(Rekeyed { records }))
+}
+
+impl From<SecretError> for Problem {
+    fn from(error: SecretError) -> Self {
+        let detail = error.to_string();
+        match error {
+            SecretError::BadPath(_) | SecretError::Short(_) | SecretError::Long(_) => {
+                Self::malformed(detail)
+            }
+            SecretError::Missing(_) => Self::new(ErrorKind::NotFound, detail),
+            SecretError::Store(_) => Self::unavailable(detail),
+            SecretError::Key(_) | SecretError::Sealed { .. } => {
+                Self::new(ErrorKind::Internal, detail)
+            }
+        }
+    }
+}

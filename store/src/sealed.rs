@@ -1,0 +1,37 @@
+//! Records beside the log: ciphertexts, which must be replaceable and deletable for good.
+//!
+//! A fact can neither be changed nor taken out of the log before its time. What stands for a secret
+//! (a token) is in facts; the encrypted value is in a record under a name, latest one only. Records
+//! change in the same commit as the facts that tell of it.
+
+use model::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Most records that one append may change.
+pub const MAX_SEALED_CHANGES: usize = 500;
+/// Most bytes of one record's ciphertext.
+pub const MAX_SEALED_BYTES: usize = 512 * 1024;
+
+/// An encrypted record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sealed {
+    /// Names the key that opens it; says nothing of the key itself.
+    pub key: String,
+    /// The encrypted bytes.
+    pub ciphertext: Vec<u8>,
+    /// When it was first put there: a new encryption of the same value keeps it.
+    pub at: Timestamp,
+}
+
+/// A change of one record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sealing {
+    /// The record is there from now on, whatever was there before.
+    Put(String, Sealed),
+    /// If there is one under this name, it is this one from now on.
+    Replace(String, Sealed),
+    /// There is none.
+    Delete(String),
+    /// There is none whose name begins so.
+    DeleteAll(String),
+}

@@ -1,0 +1,83 @@
+//! Sealed records in SQLite: a table of its own, outside of the hash chain.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, Row, params};
+
+use super::values::{self, nanos};
+use crate::port::StoreError;
+use crate::sealed::{Sealed, Sealing};
+
+/// Makes one change within the transaction.
+pub(super) fn change(connection: &Connection, change: &Sealing) -> Result<(), StoreError> {
+    match change {
+        Sealing::Put(name, sealed) => {
+            let mut put = connection
+                .prepare_cached("INSERT OR REPLACE INTO sealed VALUES (?1, ?2, ?3, ?4)")?;
+            put.execute(params![name, sealed.key, nanos(sealed.at), sealed.ciphertext])?;
+        }
+        Sealing::Replace(name, sealed) => {
+            let mut replace = connection
+                .prepare_cached("UPDATE sealed SET key = ?2, ciphertext = ?3 WHERE name = ?1")?;
+            replace.execute(params![name, sealed.key, sealed.ciphertext])?;
+        }
+        Sealing::Delete(name) => {
+            connection.prepare_cached("DELETE FROM sealed WHERE name = ?1")?.execute([name])?;
+        }
+        Sealing::DeleteAll(prefix) => {
+            let mut delete = connection.prepare_cached(
+                "DELETE FROM sealed WHERE name >= ?1 AND substr(name, 1, length(?1)) = ?1",
+            )?;
+            delete.execute([prefix])?;
+        }
+    }
+    Ok(())
+}
+
+/// The record under this name.
+pub(super) fn one(connection: &Connection, name: &str) -> Result<Option<Sealed>, StoreError> {
+    let query = "SELECT key, at, ciphertext FROM sealed WHERE name = ?1";
+    let mut query = connection.prepare_cached(query)?;
+    let mut rows = query.query([name])?;
+    rows.next()?.map(sealed).transpose()
+}
+
+/// At most `limit` records whose names begin with `prefix` and come after `after`, by name.
+pub(super) fn list(
+    connection: &Connection,
+    prefix: &str,
+    after: &str,
+    limit: usize,
+) -> Result<Vec<(String, Sealed)>, StoreError> {
+    let mut query = connection.prepare_cached(
+        "SELECT name, key, at, ciphertext FROM sealed WHERE name >= ?1 AND name > ?2
+         AND substr(name, 1, length(?1)) = ?1 ORDER BY name LIMIT ?3",
+    )?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut rows = query.query(params![prefix, after, limit])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push((values::get(row, "name")?, sealed(row)?));
+    }
+    Ok(found)
+}
+
+/// How many records each key opens.
+pub(super) fn keys(connection: &Connection) -> Result<BTreeMap<String, u64>, StoreError> {
+    let mut query =
+        connection.prepare_cached("SELECT key, count(*) AS count FROM sealed GROUP BY key")?;
+    let mut rows = query.query([])?;
+    let mut keys = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        keys.insert(values::get(row, "key")?, values::count(row, "count")?);
+    }
+    Ok(keys)
+}
+
+fn sealed(row: &Row<'_>) -> Result<Sealed, StoreError> {
+    Ok(Sealed {
+        key: values::get(row, "key")?,
+        ciphertext: values::get(row, "ciphertext")?,
+        at: values::time(row, "at")?,
+    })
+}
