@@ -10,7 +10,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use model::{
-    Entry, ErrorKind, ExecutionId, Journal, Location, Record, StepError, StepPath, Timestamp,
+    Entry, ErrorKind, ExecutionId, IdempotencyKey, Journal, Location, Record, StepError, StepPath,
+    Timestamp,
 };
 use rhai::{Dynamic, EvalAltResult, NativeCallContext, Position, Scope};
 
@@ -101,6 +102,12 @@ impl Pass {
     /// The variable that is provided under `name`.
     pub(crate) fn provided(&self, name: &str) -> Option<Dynamic> {
         self.provided.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone())
+    }
+
+    /// What names the call at `path` for good: one that was taken over from another execution keeps
+    /// its name.
+    pub(crate) fn key(&self, path: &StepPath) -> IdempotencyKey {
+        IdempotencyKey::new(self.journal.maker(&self.execution, path), path)
     }
 
     fn next_path(&mut self) -> StepPath {

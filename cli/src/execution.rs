@@ -29,7 +29,8 @@ pub(crate) struct Execution {
     attention: Option<Attention>,
     pub(crate) outcome: Option<Outcome>,
     actor: Actor,
-    size: Size,
+    /// A server of an older version tells none.
+    size: Option<Size>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -102,7 +103,7 @@ pub(crate) fn describe(execution: &Execution) -> String {
     if let Some(result) = execution.outcome.as_ref().and_then(|outcome| outcome.result.as_ref()) {
         line("result", &brief(result, SHOWN));
     }
-    if let Some(warning) = warning(&execution.size) {
+    if let Some(warning) = execution.size.as_ref().and_then(warning) {
         line("warning", &warning);
     }
     if !execution.steps.is_empty() {
@@ -294,6 +295,7 @@ fn next(execution: &Execution) -> Option<String> {
     };
     match execution.row.state {
         ExecutionState::NeedsAttention => Some(resolve_hint(execution)),
+        ExecutionState::Paused => Some(format!("tripline execution resume {id}")),
         ExecutionState::Failed | ExecutionState::TimedOut => Some(match failed_child() {
             Some(child) => format!("tripline execution get {child}"),
             None => format!("tripline execution logs {id}"),

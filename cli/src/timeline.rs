@@ -55,6 +55,10 @@ impl Timeline {
             Fact::CancelRequested { reason, .. } => {
                 ("cancelling", reason.clone().unwrap_or_else(|| "on request".to_owned()))
             }
+            Fact::ExecutionPaused { reason, .. } => {
+                ("paused", reason.clone().unwrap_or_else(|| "on request".to_owned()))
+            }
+            Fact::ExecutionResumed { .. } => ("resumed", String::new()),
             Fact::UndoBegan { .. } => ("undoing", "handlers run, newest first".to_owned()),
             Fact::ExecutionParked { until: Some(until), .. } => {
                 ("waiting", format!("until {}", seconds(*until)))

@@ -269,6 +269,21 @@ impl Engine {
         Ok(self.driver.cancel(id, actor, reason).await?)
     }
 
+    /// Holds an execution and its children: steps under way end and are stored, nothing new begins.
+    pub async fn pause(
+        &self,
+        actor: Actor,
+        id: &ExecutionId,
+        reason: Option<String>,
+    ) -> Result<(), AskError> {
+        Ok(self.driver.pause(id, actor, reason).await?)
+    }
+
+    /// Lets a paused execution and its children go on.
+    pub async fn resume(&self, actor: Actor, id: &ExecutionId) -> Result<(), AskError> {
+        Ok(self.driver.resume(id, actor).await?)
+    }
+
     /// Decides about a step whose outcome is unknown.
     pub async fn resolve(
         &self,

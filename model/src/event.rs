@@ -12,7 +12,7 @@ pub const MAX_DEPTH: u32 = 16;
 pub const MAX_ID: usize = 256;
 
 /// An event as sensors emit it and rules see it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Event {
     /// Who, what, when.
     pub envelope: Envelope,

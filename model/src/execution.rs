@@ -63,10 +63,16 @@ impl ExecutionState {
             Fact::ExecutionFinished { outcome, .. } => outcome.state,
             Fact::AttentionNeeded { .. } => Self::NeedsAttention,
             Fact::UndoBegan { .. } => Self::Undoing,
+            Fact::ExecutionPaused { .. } | Fact::ExecutionResumed { .. }
+                if matches!(self, Self::NeedsAttention) =>
+            {
+                self
+            }
+            Fact::ExecutionPaused { .. } => Self::Paused,
             Fact::StepResolved { path: Some(path), .. } if path.is_handler() => Self::Undoing,
-            Fact::StepResolved { .. } => Self::Running,
-            // Whatever else happens meanwhile, these two stand until one of the facts above.
-            _ if matches!(self, Self::NeedsAttention | Self::Undoing) => self,
+            Fact::StepResolved { .. } | Fact::ExecutionResumed { .. } => Self::Running,
+            // Whatever else happens meanwhile, these stand until one of the facts above.
+            _ if matches!(self, Self::NeedsAttention | Self::Undoing | Self::Paused) => self,
             Fact::ExecutionParked { .. } => Self::Waiting,
             Fact::StepIntended { .. }
             | Fact::StepRecorded { .. }

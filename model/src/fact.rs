@@ -93,6 +93,13 @@ pub enum Fact {
     StepResolved { path: Option<StepPath>, resolution: Resolution, at: Timestamp },
     /// Somebody asked for the end.
     CancelRequested { reason: Option<String>, at: Timestamp },
+    /// Somebody holds it: nothing new begins until it is resumed.
+    ExecutionPaused { reason: Option<String>, at: Timestamp },
+    /// It goes on.
+    ExecutionResumed { at: Timestamp },
+    /// The steps that follow were made by `of`, which this execution repeats from `before` on; that
+    /// one's chain saw `context` as `execution`.
+    JournalInherited { of: ExecutionId, before: StepPath, context: Value, at: Timestamp },
     /// From here on the chain replays against entries up to `position`, then its handlers run.
     UndoBegan { position: Sequence, reason: UndoReason, at: Timestamp },
     /// Nothing is being performed; the execution goes on at `until`, or when what it waits for ends.
@@ -137,7 +144,7 @@ pub enum Grant {
 }
 
 /// How a call ended, in the words of the journal.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, schemars::JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StepResult {
     /// With this value.
@@ -208,6 +215,9 @@ impl Fact {
             Self::AttentionNeeded { .. } => "AttentionNeeded",
             Self::StepResolved { .. } => "StepResolved",
             Self::CancelRequested { .. } => "CancelRequested",
+            Self::ExecutionPaused { .. } => "ExecutionPaused",
+            Self::ExecutionResumed { .. } => "ExecutionResumed",
+            Self::JournalInherited { .. } => "JournalInherited",
             Self::UndoBegan { .. } => "UndoBegan",
             Self::ExecutionParked { .. } => "ExecutionParked",
             Self::ExecutionFinished { .. } => "ExecutionFinished",

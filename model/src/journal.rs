@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::fact::{ExecutionRequested, Grant, StepResult};
 use crate::{
-    Call, Fact, Outcome, Record, Resolution, StepError, StepPath, Timestamp, Token, UndoReason,
-    Value,
+    Call, ExecutionId, Fact, Outcome, Record, Resolution, StepError, StepPath, Timestamp, Token,
+    UndoReason, Value,
 };
 
 /// The place of a fact in its execution's stream, from 1: the journal's own clock.
@@ -26,13 +26,17 @@ pub struct Journal {
     pub records: BTreeMap<StepPath, (Sequence, Record)>,
     /// The secrets' tokens that the execution may use.
     pub tokens: BTreeMap<Token, Grant>,
+    /// Whose steps it began with, the first of them first.
+    pub inherited: Vec<Inherited>,
     /// Set once undo has begun.
     pub undo: Option<UndoBegan>,
     /// Set once somebody asked for the end.
     pub cancel_requested: Option<Timestamp>,
+    /// Since when somebody holds it.
+    pub paused: Option<Timestamp>,
     /// The step (or, with `None`, the chain itself) a person must decide about, and why.
     pub attention: Option<(Option<StepPath>, StepError)>,
-    /// When a person was asked, and answered: limits of time stand still meanwhile.
+    /// When a person was asked or held it, and it went on: limits of time stand still meanwhile.
     pub stops: Vec<(Timestamp, Option<Timestamp>)>,
     /// The time of the first call.
     pub started_at: Option<Timestamp>,
@@ -40,6 +44,17 @@ pub struct Journal {
     pub outcome: Option<Outcome>,
     /// The number of facts folded so far.
     pub length: Sequence,
+}
+
+/// Steps that another execution made: see [`Fact::JournalInherited`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Inherited {
+    /// That execution.
+    pub of: ExecutionId,
+    /// The earliest step that was not taken over.
+    pub before: StepPath,
+    /// What its chain saw as `execution`.
+    pub context: Value,
 }
 
 /// The cut that undo makes: see [`Fact::UndoBegan`].
@@ -168,13 +183,27 @@ impl Journal {
             }
             Fact::AttentionNeeded { path, error, at } => {
                 self.attention = Some((path.clone(), error.clone()));
-                self.stops.push((*at, None));
+                self.stand_still(*at);
             }
             Fact::StepResolved { path, resolution, at } => {
                 self.resolve(path.as_ref(), resolution, *at);
             }
             Fact::CancelRequested { at, .. } => {
                 self.cancel_requested.get_or_insert(*at);
+                self.paused = None;
+                self.go_on(*at);
+            }
+            Fact::ExecutionPaused { at, .. } => {
+                self.paused.get_or_insert(*at);
+                self.stand_still(*at);
+            }
+            Fact::ExecutionResumed { at } => {
+                self.paused = None;
+                self.go_on(*at);
+            }
+            Fact::JournalInherited { of, before, context, .. } => {
+                let (of, before, context) = (of.clone(), before.clone(), context.clone());
+                self.inherited.push(Inherited { of, before, context });
             }
             Fact::UndoBegan { position, reason, at } => {
                 self.undo =
@@ -189,6 +218,22 @@ impl Journal {
         }
     }
 
+    fn stand_still(&mut self, at: Timestamp) {
+        if !matches!(self.stops.last(), Some((_, None))) {
+            self.stops.push((at, None));
+        }
+    }
+
+    /// Ends the standstill, unless there is another reason for it.
+    fn go_on(&mut self, at: Timestamp) {
+        if let Some((_, end @ None)) = self.stops.last_mut()
+            && self.attention.is_none()
+            && self.paused.is_none()
+        {
+            *end = Some(at);
+        }
+    }
+
     fn progress(&mut self, path: &StepPath, change: impl FnOnce(&mut Progress)) {
         if let Some(entry) = self.entries.get_mut(path) {
             change(&mut entry.progress);
@@ -197,9 +242,7 @@ impl Journal {
 
     fn resolve(&mut self, path: Option<&StepPath>, resolution: &Resolution, at: Timestamp) {
         self.attention = None;
-        if let Some((_, end @ None)) = self.stops.last_mut() {
-            *end = Some(at);
-        }
+        self.go_on(at);
         let sequence = self.length;
         let Some(entry) = path.and_then(|path| self.entries.get_mut(path)) else { return };
         let result = match resolution {
@@ -251,6 +294,12 @@ impl Journal {
     pub fn answer(&self, path: &StepPath) -> Option<&Answer> {
         let answer = self.entries.get(path)?.answer.as_ref()?;
         self.visible(path, answer.sequence).then_some(answer)
+    }
+
+    /// The execution that made the call at `path`: `own`, or one whose steps it began with.
+    pub fn maker<'a>(&'a self, own: &'a ExecutionId, path: &StepPath) -> &'a ExecutionId {
+        let inherited = self.inherited.iter().find(|from| path.does_not_follow(&from.before));
+        inherited.map_or(own, |from| &from.of)
     }
 
     /// The calls that are not over, in the order of their paths.

@@ -53,6 +53,17 @@ impl StepPath {
         &self.numbers
     }
 
+    /// Whether the call here needs nothing of the call at `other`: it comes before, or stands in
+    /// a branch beside it. Handlers come after everything.
+    pub fn does_not_follow(&self, other: &Self) -> bool {
+        if self.handler || other.handler {
+            return !self.handler;
+        }
+        let differs = self.numbers.iter().zip(&other.numbers).position(|(a, b)| a != b);
+        // Calls and branches alternate.
+        differs.is_some_and(|at| at % 2 == 1 || self.numbers[at] < other.numbers[at])
+    }
+
     /// Whether this path lies below `prefix` (or is it).
     pub fn starts_with(&self, prefix: &Self) -> bool {
         self.handler == prefix.handler && self.numbers.starts_with(&prefix.numbers)
@@ -135,6 +146,26 @@ mod tests {
     fn what_is_not_a_path_is_refused() {
         for text in ["", "a", "1.", ".1", "01", "-1", "undo", "undo.", "1..2", "4294967296", "+1"] {
             assert!(text.parse::<StepPath>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_comes_before_or_stands_beside_does_not_follow() {
+        let path = |text: &str| text.parse::<StepPath>().unwrap();
+        for (at, other, expected) in [
+            ("2", "3", true),
+            ("3", "3", false),
+            ("4", "3", false),
+            ("2.7.9", "3", true),
+            ("3.0.1", "3.0.2", true),
+            ("3.0.3", "3.0.2", false),
+            ("3.1.9", "3.0.2", true),
+            ("4", "3.0.2", false),
+            ("2", "3.0.2", true),
+            ("3.0.2.1.1", "3.0.2", false),
+            ("undo.1.1", "9", false),
+        ] {
+            assert_eq!(path(at).does_not_follow(&path(other)), expected, "{at} after {other}");
         }
     }
 }

@@ -79,8 +79,8 @@ impl Samples {
             ("{rule}", "shop.ship"),
             ("{action}", "shop.ship"),
             ("{type}", "shop.ordered"),
-            ("{name}", "nobody"),
-            ("{id}", if template.contains("/sensors/") { "shop%2Fhook" } else { &self.execution }),
+            ("{name}", if template.contains("/sensors/") { "shop.hook" } else { "nobody" }),
+            ("{id}", self.execution.as_str()),
         ];
         let path = filled
             .iter()
@@ -148,8 +148,12 @@ async fn every_route_lets_in_exactly_the_roles_and_scopes_it_names() {
         POST /executions                            - - -       a s -       a s -
         GET /executions/{id}                        a s -       a s -       a s -
         POST /executions/{id}/cancel                - - -       a s -       a s -
+        GET /executions/{id}/export                 a s -       a s -       a s -
         GET /executions/{id}/logs                   a s -       a s -       a s -
+        POST /executions/{id}/pause                 - - -       a s -       a s -
+        POST /executions/{id}/rerun                 - - -       a s -       a s -
         POST /executions/{id}/resolve               - - -       a s -       a s -
+        POST /executions/{id}/resume                - - -       a s -       a s -
         GET /health                                 a s o       a s o       a s o
         GET /keys                                   a s o       a s o       a s o
         DELETE /keys/{key}                          - - -       a s -       a s -
@@ -168,8 +172,8 @@ async fn every_route_lets_in_exactly_the_roles_and_scopes_it_names() {
         DELETE /secrets/{path}                      - - -       - - -       a - -
         PUT /secrets/{path}                         - - -       - - -       a - -
         GET /sensors                                a s o       a s o       a s o
-        GET /sensors/{id}                           a s -       a s -       a s -
-        POST /sensors/{id}/restart                  - - -       a s -       a s -
+        GET /sensors/{name}                         a s -       a s -       a s -
+        POST /sensors/{name}/restart                - - -       a s -       a s -
         GET /stream                                 a s o       a s o       a s o
         GET /timers                                 a s o       a s o       a s o
         GET /tokens                                 - - -       - - -       a - -

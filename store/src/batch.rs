@@ -137,6 +137,9 @@ fn belongs(fact: &Fact, stream: &Stream) -> bool {
         | Fact::AttentionNeeded { .. }
         | Fact::StepResolved { .. }
         | Fact::CancelRequested { .. }
+        | Fact::ExecutionPaused { .. }
+        | Fact::ExecutionResumed { .. }
+        | Fact::JournalInherited { .. }
         | Fact::UndoBegan { .. }
         | Fact::ExecutionParked { .. }
         | Fact::TokensGranted { .. }

@@ -247,6 +247,7 @@ fn execution_fits(filter: &ExecutionFilter, row: &ExecutionRow) -> bool {
         && (filter.states.is_empty() || filter.states.contains(&row.state))
         && filter.rule.as_ref().is_none_or(|rule| row.origin.rule() == Some(rule))
         && filter.action.as_ref().is_none_or(|action| row.action == *action)
+        && filter.pack.as_ref().is_none_or(|pack| row.action.pack() == pack.as_str())
         && filter.event.as_ref().is_none_or(|event| row.origin.event() == Some(event))
         && filter.since.is_none_or(|since| row.requested_at >= since)
         && filter.before.is_none_or(|before| row.position < before)

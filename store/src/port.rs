@@ -240,6 +240,8 @@ pub struct ExecutionFilter {
     pub rule: Option<RuleRef>,
     /// Only of this action.
     pub action: Option<ActionRef>,
+    /// Only of this pack's actions.
+    pub pack: Option<PackName>,
     /// Only because of this event.
     pub event: Option<EventKey>,
     /// Only children of this execution; without it, only executions that are nobody's child

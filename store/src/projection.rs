@@ -54,12 +54,16 @@ impl Standing {
     }
 
     /// When the execution goes on by itself after `fact`. A request to cancel makes one that waits
-    /// due at once, so that it is not forgotten should the engine die before it looks again; one
+    /// or is paused due at once, so that it is not forgotten should the engine die before it looks again; one
     /// that does not wait is not hurried by it.
     fn wake_after(&self, fact: &Fact) -> Option<Timestamp> {
         match fact {
             Fact::ExecutionParked { until, .. } => *until,
-            Fact::CancelRequested { at, .. } if self.state == ExecutionState::Waiting => Some(*at),
+            Fact::CancelRequested { at, .. }
+                if matches!(self.state, ExecutionState::Waiting | ExecutionState::Paused) =>
+            {
+                Some(*at)
+            }
             Fact::CancelRequested { .. } => self.wake_at,
             _ => None,
         }

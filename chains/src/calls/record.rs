@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use model::event::MAX_DEPTH;
 use model::value::brief;
-use model::{ErrorKind, Hash, IdempotencyKey, Record, StepPath, TriggerType};
+use model::{ErrorKind, Hash, Record, StepPath, TriggerType};
 use rhai::{Dynamic, Engine};
 
 use super::{invalid, json, storable, text};
@@ -69,7 +69,7 @@ fn now(host: &Host) -> Answer {
 /// A UUID of the kind "made by a rule of one's own" (version 8), from execution and path.
 fn uuid(host: &Host) -> Answer {
     let path = unrecorded(host, "uuid")?;
-    let key = host.with(|pass| IdempotencyKey::new(&pass.execution, &path))?;
+    let key = host.with(|pass| pass.key(&path))?;
     let mut bytes = *Hash::of_parts([("uuid", key.as_str().as_bytes())]).as_bytes();
     bytes[6] = (bytes[6] & 0x0f) | 0x80;
     bytes[8] = (bytes[8] & 0x3f) | 0x80;
@@ -100,7 +100,7 @@ fn emit(host: &Host, kind: &Dynamic, data: &Dynamic) -> Answer {
         return Err(wrong(ErrorKind::Rejected, message));
     }
     recorded(host, &path, Record::Emit { kind, data })?;
-    let key = host.with(|pass| IdempotencyKey::new(&pass.execution, &path))?;
+    let key = host.with(|pass| pass.key(&path))?;
     Ok(key.to_string().into())
 }
 

@@ -1,10 +1,15 @@
-//! `tripline execution`: list, get, logs, watch, cancel, resolve.
+//! `tripline execution`: list, get, logs, watch, cancel, pause, resume, rerun,
+//! resolve, export.
 
 use clap::{Args, Subcommand};
-use model::{ActionRef, EventKey, ExecutionId, ExecutionState, Origin, RuleRef, Timestamp, Value};
+use model::{
+    ActionRef, EventKey, ExecutionId, ExecutionState, Origin, PackName, RuleRef, Timestamp, Value,
+};
 use serde_json::json;
 
-use super::resolve;
+use std::path::PathBuf;
+
+use super::{rerun, resolve};
 use crate::client::{Connection, segment};
 use crate::execution::{Execution, describe, first_line};
 use crate::failure::{Exit, Failure, Outcome};
@@ -23,8 +28,16 @@ pub(crate) enum Command {
     Watch(One),
     /// End it, and run its undo handlers
     Cancel(Cancel),
+    /// Hold it: steps under way end, nothing new begins
+    Pause(Pause),
+    /// Let a paused one go on
+    Resume(One),
+    /// Repeat it: all of it or from a step on; or all that filters find
+    Rerun(rerun::Args),
     /// Say what became of a step whose outcome is unknown
     Resolve(resolve::Args),
+    /// Write it as a document that stands for itself, for `pack test --from-execution`
+    Export(Export),
 }
 
 #[derive(Debug, Args)]
@@ -53,23 +66,62 @@ pub(crate) struct Cancel {
     reason: Option<String>,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct Pause {
+    #[command(flatten)]
+    one: One,
+    /// Why: stands in the execution's journal
+    #[arg(long)]
+    reason: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// The execution
+    #[arg(value_name = "ID")]
+    id: ExecutionId,
+    /// Where to write it; - is standard output
+    #[arg(value_name = "FILE", default_value = "-")]
+    file: PathBuf,
+    #[command(flatten)]
+    connection: Connection,
+}
+
 const LIST_EXAMPLES: &str = "\
 Examples:
-  tripline execution list --states failed,needs_attention
+  tripline execution list --failed --since 24h
+  tripline execution list --state waiting,paused --pack web
   tripline execution list --rule web.release --since 2026-01-02T00:00:00Z -o json";
 
 #[derive(Debug, Args)]
 #[command(after_help = LIST_EXAMPLES)]
 pub(crate) struct List {
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    output: Output,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Which executions: the filters of a listing.
+#[derive(Debug, Args)]
+pub(crate) struct Which {
     /// Only in these states, joined by commas
-    #[arg(long, value_delimiter = ',', value_name = "STATE", value_parser = state)]
+    #[arg(long = "state", alias = "states", value_delimiter = ',', value_name = "STATE", value_parser = state)]
     states: Vec<ExecutionState>,
+    /// Only those that failed or ran out of time
+    #[arg(long, conflicts_with = "states")]
+    failed: bool,
     /// Only those that this rule asked for
     #[arg(long)]
     rule: Option<RuleRef>,
     /// Only of this action
     #[arg(long)]
     action: Option<ActionRef>,
+    /// Only of this pack's actions
+    #[arg(long)]
+    pack: Option<PackName>,
     /// Only because of this event
     #[arg(long)]
     event: Option<EventKey>,
@@ -79,8 +131,8 @@ pub(crate) struct List {
     /// Children too: chains that other chains run
     #[arg(long)]
     children: bool,
-    /// Only requested at this time or later
-    #[arg(long, value_name = "TIME")]
+    /// Only requested at this time or later; a length such as 24h counts back from now
+    #[arg(long, value_name = "TIME", value_parser = since)]
     since: Option<Timestamp>,
     /// Only before this position, to get the next page
     #[arg(long, value_name = "POSITION")]
@@ -88,10 +140,6 @@ pub(crate) struct List {
     /// At most so many
     #[arg(long, default_value_t = 50)]
     limit: usize,
-    #[command(flatten)]
-    output: Output,
-    #[command(flatten)]
-    connection: Connection,
 }
 
 fn state(name: &str) -> Result<ExecutionState, String> {
@@ -99,7 +147,19 @@ fn state(name: &str) -> Result<ExecutionState, String> {
     ExecutionState::parse(name).ok_or_else(|| format!("the states are {}", known()))
 }
 
-const COLUMNS: [Column; 6] = [
+/// A time, or how long ago it was.
+fn since(text: &str) -> Result<Timestamp, String> {
+    if let Ok(time) = text.parse() {
+        return Ok(time);
+    }
+    let length: model::Duration = text.parse().map_err(|_| {
+        format!("`{text}` is neither a time such as 2026-01-02T00:00:00Z nor a length such as 24h")
+    })?;
+    let ago = host::Clock::System.now().checked_sub(length.to_std());
+    ago.map_err(|_| format!("{text} ago is before all time"))
+}
+
+pub(super) const COLUMNS: [Column; 6] = [
     Column::at("ID", "/id"),
     Column::at("ACTION", "/action"),
     Column::at("STATE", "/state"),
@@ -130,6 +190,10 @@ impl Command {
             Self::Logs(args) => args.logs().await,
             Self::Watch(args) => args.watch().await,
             Self::Cancel(args) => args.run().await,
+            Self::Pause(args) => args.run().await,
+            Self::Resume(args) => args.resume().await,
+            Self::Rerun(args) => args.run().await,
+            Self::Export(args) => args.run().await,
             Self::Resolve(args) => args.run().await,
         }
     }
@@ -137,20 +201,36 @@ impl Command {
 
 impl List {
     async fn run(self) -> Outcome {
-        let states: Vec<&str> = self.states.iter().map(|state| state.as_str()).collect();
+        let rows = self.connection.client()?.list("/executions", &self.which.query()).await?;
+        output::list(self.output.format, &rows, &COLUMNS)?;
+        more(&rows, self.which.limit);
+        Ok(Exit::Done)
+    }
+}
+
+impl Which {
+    /// What the API is asked.
+    pub(super) fn query(&self) -> Vec<(&'static str, String)> {
+        let failed = [ExecutionState::Failed, ExecutionState::TimedOut];
+        let states = if self.failed { &failed[..] } else { &self.states };
+        let states: Vec<&str> = states.iter().map(|state| state.as_str()).collect();
         let mut query = vec![("limit", self.limit.to_string()), ("state", states.join(","))];
         let mut ask = |name, value: Option<String>| query.extend(value.map(|value| (name, value)));
-        ask("rule", self.rule.map(|rule| rule.to_string()));
-        ask("action", self.action.map(|action| action.to_string()));
-        ask("event", self.event.map(|event| event.to_string()));
-        ask("parent", self.parent.map(|parent| parent.to_string()));
+        ask("rule", self.rule.as_ref().map(ToString::to_string));
+        ask("action", self.action.as_ref().map(ToString::to_string));
+        ask("pack", self.pack.as_ref().map(ToString::to_string));
+        ask("event", self.event.as_ref().map(ToString::to_string));
+        ask("parent", self.parent.as_ref().map(ToString::to_string));
         ask("children", self.children.then(|| "true".to_owned()));
         ask("since", self.since.map(|since| since.to_string()));
         ask("before", self.before.map(|before| before.to_string()));
-        let rows = self.connection.client()?.list("/executions", &query).await?;
-        output::list(self.output.format, &rows, &COLUMNS)?;
-        more(&rows, self.limit);
-        Ok(Exit::Done)
+        query
+    }
+
+    /// Whether anything chooses.
+    pub(super) fn is_given(&self) -> bool {
+        // A limit and a state always stand there.
+        self.failed || !self.states.is_empty() || self.query().len() > 2
     }
 }
 
@@ -164,6 +244,13 @@ pub(super) fn more(rows: &[Value], limit: usize) {
 impl One {
     fn path(&self) -> String {
         format!("/executions/{}", segment(self.id.as_str()))
+    }
+
+    async fn resume(self) -> Outcome {
+        let client = self.connection.client()?;
+        client.post(&format!("{}/resume", self.path()), &json!({})).await?;
+        output::say(&format!("it goes on; watch it: tripline execution watch {}", self.id))?;
+        Ok(Exit::Done)
     }
 
     async fn watch(self) -> Outcome {
@@ -227,6 +314,33 @@ impl Cancel {
         let path = format!("{}/cancel", self.one.path());
         client.post(&path, &json!({ "reason": self.reason })).await?;
         output::say("it is being cancelled: steps under way settle, then its undo handlers run")?;
+        Ok(Exit::Done)
+    }
+}
+
+impl Pause {
+    async fn run(self) -> Outcome {
+        let client = self.one.connection.client()?;
+        let path = format!("{}/pause", self.one.path());
+        client.post(&path, &json!({ "reason": self.reason })).await?;
+        let id = &self.one.id;
+        output::say(&format!("it begins nothing new; go on: tripline execution resume {id}"))?;
+        Ok(Exit::Done)
+    }
+}
+
+impl Export {
+    async fn run(self) -> Outcome {
+        let path = format!("/executions/{}/export", segment(self.id.as_str()));
+        let document: Value = self.connection.client()?.get(&path, &[]).await?;
+        if self.file.as_os_str() == "-" {
+            output::value(Format::Json, &document)?;
+            return Ok(Exit::Done);
+        }
+        let text = format!("{document:#}\n");
+        std::fs::write(&self.file, text)
+            .map_err(|error| Failure::file(self.file.display(), &error))?;
+        eprintln!("written to {}", self.file.display());
         Ok(Exit::Done)
     }
 }

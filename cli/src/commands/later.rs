@@ -9,10 +9,6 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 const WORDS: &[&str] = &[
     "approval",
     "backup",
-    "execution export",
-    "execution pause",
-    "execution rerun",
-    "execution resume",
     "lock",
     "pack import-st2",
     "pack rbac",

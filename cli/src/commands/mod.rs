@@ -15,6 +15,7 @@ mod pack;
 mod pack_docs;
 mod pack_new;
 mod pack_test;
+mod rerun;
 mod resolve;
 mod rule;
 mod rule_explain;

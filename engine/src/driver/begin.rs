@@ -20,7 +20,7 @@ impl Run {
         &mut self,
         page: &mut Page,
     ) -> Result<(bool, Option<Timestamp>), Trouble> {
-        if self.journal.outcome.is_some() || self.journal.attention.is_some() {
+        if self.rests() {
             return Ok((false, None));
         }
         let ending = self.ending().is_some();

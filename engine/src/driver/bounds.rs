@@ -47,6 +47,7 @@ pub(super) fn fitted(mut fact: Fact) -> Fact {
         }
         Fact::ExecutionFinished { outcome, .. } => shorten_outcome(outcome),
         Fact::CancelRequested { reason: Some(words), .. }
+        | Fact::ExecutionPaused { reason: Some(words), .. }
         | Fact::StepResolved { resolution: Resolution::Fail(words), .. } => cut(words, MAX_WORDS),
         _ => {}
     }

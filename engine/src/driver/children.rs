@@ -2,14 +2,14 @@
 
 use model::fact::StepResult;
 use model::{
-    Actor, ErrorKind, ExecutionId, ExecutionState, Fact, Outcome, StepError, StepPath, Stream,
-    Timestamp, Version,
+    Actor, Call, ErrorKind, ExecutionId, ExecutionState, Fact, Outcome, StepError, StepPath,
+    Stream, Timestamp, Version,
 };
 use serde_json::json;
 use tokio::sync::oneshot;
 
-use super::Message;
 use super::run::{Page, Run};
+use super::{Message, Refused};
 use crate::core::Trouble;
 
 impl Run {
@@ -52,6 +52,19 @@ impl Run {
             Fact::ExecutionFinished { outcome, .. } => Some(outcome),
             _ => None,
         }))
+    }
+
+    /// Says the same to every child that runs.
+    pub(super) fn tell_children(
+        &self,
+        message: impl Fn(oneshot::Sender<Result<(), Refused>>) -> Message,
+    ) {
+        let children = self.journal.open().filter(|(_, e)| matches!(e.call, Call::Child { .. }));
+        for (path, _) in children {
+            // One that has just ended refuses, which nobody needs to know.
+            let (reply, _) = oneshot::channel();
+            self.driver.send(self.id.child(path), self.lane.clone(), message(reply));
+        }
     }
 
     /// Tells the execution that runs this one as a step.

@@ -1,4 +1,4 @@
-//! People's words become facts: cancel, resolve.
+//! People's words become facts: cancel, pause, resume, resolve.
 
 use model::{Actor, Fact, Outcome, Resolution, StepError, StepPath, Value};
 
@@ -25,6 +25,16 @@ impl Run {
                 let _ = reply.send(refusal.map_or(Ok(()), Err));
                 Ok(())
             }
+            Message::Pause { actor, reason, reply } => {
+                let answer = self.pause(actor, reason).await?;
+                let _ = reply.send(answer);
+                Ok(())
+            }
+            Message::Resume { actor, reply } => {
+                let answer = self.resume(actor).await?;
+                let _ = reply.send(answer);
+                Ok(())
+            }
             Message::Resolve { actor, path, resolution, reply } => {
                 let resolution = match resolution {
                     Resolution::Done(value) => Resolution::Done(self.core.bounded(value).await?),
@@ -41,6 +51,40 @@ impl Run {
                 Ok(())
             }
         }
+    }
+
+    async fn pause(
+        &mut self,
+        actor: Actor,
+        reason: Option<String>,
+    ) -> Result<Result<(), Refused>, Trouble> {
+        if self.journal.undo.is_some() {
+            return Ok(Err(Refused::Undoing));
+        }
+        if self.journal.cancel_requested.is_some() {
+            return Ok(Err(Refused::Ending));
+        }
+        if self.journal.paused.is_none() {
+            let at = self.core.now();
+            self.say(vec![Fact::ExecutionPaused { reason: reason.clone(), at }], actor.clone())
+                .await?;
+        }
+        self.tell_children(|reply| Message::Pause {
+            actor: actor.clone(),
+            reason: reason.clone(),
+            reply,
+        });
+        Ok(Ok(()))
+    }
+
+    async fn resume(&mut self, actor: Actor) -> Result<Result<(), Refused>, Trouble> {
+        if self.journal.paused.is_none() {
+            return Ok(Err(Refused::NotPaused));
+        }
+        let at = self.core.now();
+        self.say(vec![Fact::ExecutionResumed { at }], actor.clone()).await?;
+        self.tell_children(|reply| Message::Resume { actor: actor.clone(), reply });
+        Ok(Ok(()))
     }
 
     async fn say(&mut self, facts: Vec<Fact>, actor: Actor) -> Result<(), Trouble> {
@@ -80,7 +124,10 @@ impl Run {
             _ => None,
         };
         let finished = end.map(|outcome| Fact::ExecutionFinished { outcome, at });
-        Ok(std::iter::once(resolved).chain(finished).collect())
+        // What was said of a step is no word about going on.
+        let held = self.journal.paused.filter(|_| finished.is_none());
+        let held = held.map(|_| Fact::ExecutionPaused { reason: None, at });
+        Ok(std::iter::once(resolved).chain(finished).chain(held).collect())
     }
 
     fn check_result(&self, path: &StepPath, value: &Value) -> Result<(), Refused> {

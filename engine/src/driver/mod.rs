@@ -19,7 +19,7 @@ mod hear;
 mod learn;
 mod perform;
 mod places;
-mod run;
+pub(crate) mod run;
 mod schedule;
 mod single;
 mod turn;
@@ -76,6 +76,10 @@ enum Message {
     ChildEnded(StepPath),
     /// End it, running its undo handlers.
     Cancel { actor: Actor, reason: Option<String>, reply: oneshot::Sender<Result<(), Refused>> },
+    /// Hold it: steps under way end, nothing new begins.
+    Pause { actor: Actor, reason: Option<String>, reply: oneshot::Sender<Result<(), Refused>> },
+    /// Let it go on.
+    Resume { actor: Actor, reply: oneshot::Sender<Result<(), Refused>> },
     /// What a person says of a step whose outcome is unknown.
     Resolve {
         actor: Actor,
@@ -97,6 +101,12 @@ pub enum Refused {
     /// It is undoing already.
     #[error("the execution is being undone already")]
     Undoing,
+    /// Nobody holds it.
+    #[error("the execution is not paused")]
+    NotPaused,
+    /// It is to end.
+    #[error("the execution is being cancelled")]
+    Ending,
     /// It does not need attention (at that step).
     #[error("the execution waits for no decision{0}")]
     NothingToResolve(String),
@@ -160,7 +170,7 @@ impl Driver {
 
     fn recover_one(&self, row: Unfinished) {
         match (row.state, row.wake_at) {
-            (ExecutionState::NeedsAttention | ExecutionState::Paused, _) => {}
+            (ExecutionState::NeedsAttention, _) | (ExecutionState::Paused, None) => {}
             (_, Some(at)) => self.wake_at(row.id, row.rule, at),
             (_, None) => self.submit(row.id, row.rule),
         }
@@ -226,6 +236,21 @@ impl Driver {
         reason: Option<String>,
     ) -> Result<(), Refused> {
         self.ask(id, |reply| Message::Cancel { actor, reason, reply }).await
+    }
+
+    /// Holds an execution: steps under way end and are stored, nothing new begins.
+    pub async fn pause(
+        &self,
+        id: &ExecutionId,
+        actor: Actor,
+        reason: Option<String>,
+    ) -> Result<(), Refused> {
+        self.ask(id, |reply| Message::Pause { actor, reason, reply }).await
+    }
+
+    /// Lets a paused execution go on.
+    pub async fn resume(&self, id: &ExecutionId, actor: Actor) -> Result<(), Refused> {
+        self.ask(id, |reply| Message::Resume { actor, reply }).await
     }
 
     /// Decides about a step (or, with `None`, the chain itself) that needs attention.

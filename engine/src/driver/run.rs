@@ -13,7 +13,7 @@ use std::sync::Arc;
 use chains::{Input, Program, Step};
 use model::{
     Actor, BatchId, ErrorKind, ExecutionId, Fact, Journal, PackName, StepError, StepPath, Stream,
-    Timestamp, Version,
+    Timestamp, Value, Version,
 };
 use serde_json::json;
 use store::{Appended, Batch, MAX_BATCH_BYTES, MAX_BATCH_FACTS, StoreError, Write};
@@ -196,7 +196,7 @@ impl Run {
                 Woke::Message(message) => self.hear(message).await?,
                 Woke::Time | Woke::Place => {}
                 Woke::Idle if self.core.stopping.is_cancelled() => return Ok(Exit::Left(None)),
-                Woke::Idle if self.journal.attention.is_some() => return Ok(Exit::Done),
+                Woke::Idle if self.rests() => return Ok(Exit::Done),
                 Woke::Idle => return self.park(next).await,
             }
         }
@@ -310,7 +310,11 @@ impl Run {
             return;
         };
         while let Ok(message) = messages.try_recv() {
-            if let Message::Cancel { reply, .. } | Message::Resolve { reply, .. } = message {
+            if let Message::Cancel { reply, .. }
+            | Message::Pause { reply, .. }
+            | Message::Resume { reply, .. }
+            | Message::Resolve { reply, .. } = message
+            {
                 // Who asked may have gone.
                 let _ = reply.send(Err(super::Refused::Ended(state)));
             }
@@ -368,12 +372,23 @@ async fn what_runs(core: &Core, journal: &Journal) -> (Runs, Option<Arc<Pack>>) 
 
 fn input(id: &ExecutionId, journal: &Journal, pack: Option<&Pack>) -> Input {
     let request = journal.request.as_ref();
-    let origin = request.map(|request| &request.origin);
     Input {
         execution: id.clone(),
         parameters: request.map(|r| r.parameters.clone()).unwrap_or_default(),
         config: pack.map_or_else(|| json!({}), |pack| (*pack.config).clone()),
-        context: json!({
+        context: journal.inherited.first().map_or_else(
+            || context(id, journal, pack),
+            // What was taken over was asked for with what the first one saw.
+            |first| first.context.clone(),
+        ),
+    }
+}
+
+/// What a chain sees as `execution`.
+pub(crate) fn context(id: &ExecutionId, journal: &Journal, pack: Option<&Pack>) -> Value {
+    let request = journal.request.as_ref();
+    let origin = request.map(|request| &request.origin);
+    json!({
             "id": id.as_str(),
             "action": request.map(|r| r.action.as_str()),
             "pack": pack.map(|pack| pack.name.as_str()),
@@ -382,6 +397,5 @@ fn input(id: &ExecutionId, journal: &Journal, pack: Option<&Pack>) -> Input {
             "parent": id.parent().map(|(parent, _)| parent.to_string()),
             "depth": request.map_or(0, |r| r.depth),
             "requested_at": request.map(|r| r.at.to_string()),
-        }),
-    }
+    })
 }

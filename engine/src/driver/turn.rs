@@ -61,7 +61,7 @@ impl Run {
 
     /// Advances the chain until it waits for something or has ended.
     async fn decide(&mut self, page: &mut Page) -> Result<(), Trouble> {
-        while self.journal.outcome.is_none() && self.journal.attention.is_none() {
+        while !self.rests() {
             let now = self.core.now();
             if let Some(reason) = self.ending() {
                 if !self.settled() {
@@ -175,6 +175,12 @@ impl Run {
             Ok(advance) => advance,
             Err(panicked) => broken(StepError::new(ErrorKind::Internal, panicked.to_string())),
         }
+    }
+
+    /// Whether nothing may begin: it has ended, or somebody holds it or must say something first.
+    pub(super) fn rests(&self) -> bool {
+        let journal = &self.journal;
+        journal.outcome.is_some() || journal.attention.is_some() || journal.paused.is_some()
     }
 
     /// Why the chain is to end before it does by itself.

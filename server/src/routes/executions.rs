@@ -4,9 +4,11 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::Method;
 use engine::Engine;
+use engine::rerun::{Repeated, Repetition};
 use engine::view::{ExecutionView, StepLog};
 use model::{
-    ActionRef, EventKey, ExecutionId, ExecutionState, Map, Resolution, RuleRef, StepPath, Timestamp,
+    ActionRef, EventKey, ExecutionId, ExecutionState, Exported, Map, PackName, Resolution, RuleRef,
+    StepPath, Timestamp,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -54,6 +56,34 @@ pub(super) fn routes(table: Table) -> Table {
         )
         .on(
             Method::POST,
+            "/executions/{id}/pause",
+            Access::operator(About::Thing(Thing::Execution)),
+            "Holds an execution: steps under way end, nothing new begins.",
+            pause,
+        )
+        .on(
+            Method::POST,
+            "/executions/{id}/resume",
+            Access::operator(About::Thing(Thing::Execution)),
+            "Lets a paused execution go on.",
+            resume,
+        )
+        .on(
+            Method::POST,
+            "/executions/{id}/rerun",
+            Access::operator(About::Thing(Thing::Execution)),
+            "Repeats an execution as a new one, all of it or from a step on.",
+            rerun,
+        )
+        .on(
+            Method::GET,
+            "/executions/{id}/export",
+            Access::viewer(About::Thing(Thing::Execution)),
+            "An execution as a document that stands for itself.",
+            export,
+        )
+        .on(
+            Method::POST,
             "/executions/{id}/resolve",
             Access::operator(About::Thing(Thing::Execution)),
             "Decides about a step whose outcome is unknown.",
@@ -68,6 +98,8 @@ struct Filter {
     state: Option<String>,
     rule: Option<RuleRef>,
     action: Option<ActionRef>,
+    /// Only of this pack's actions.
+    pack: Option<PackName>,
     event: Option<EventKey>,
     parent: Option<ExecutionId>,
     #[serde(default)]
@@ -87,6 +119,7 @@ async fn list(
         states: states(asked.state.as_deref())?,
         rule: asked.rule,
         action: asked.action,
+        pack: asked.pack,
         event: asked.event,
         parent: asked.parent,
         children: asked.children,
@@ -163,6 +196,59 @@ async fn cancel(
 ) -> Result<Accepted, Problem> {
     engine.cancel(who.actor(), &id, asked.reason).await?;
     Ok(Accepted)
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Pause {
+    reason: Option<String>,
+}
+
+async fn pause(
+    State(engine): State<Engine>,
+    who: Authenticated,
+    Named(id): Named<ExecutionId>,
+    Body(asked): Body<Pause>,
+) -> Result<Accepted, Problem> {
+    engine.pause(who.actor(), &id, asked.reason).await?;
+    Ok(Accepted)
+}
+
+async fn resume(
+    State(engine): State<Engine>,
+    who: Authenticated,
+    Named(id): Named<ExecutionId>,
+) -> Result<Accepted, Problem> {
+    engine.resume(who.actor(), &id).await?;
+    Ok(Accepted)
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Rerun {
+    /// The first step to make again; what does not follow it is taken over. All if nobody says.
+    from: Option<StepPath>,
+    /// Also where undo has begun: what is taken over is assumed to be in effect still.
+    #[serde(default)]
+    force: bool,
+}
+
+async fn rerun(
+    State(engine): State<Engine>,
+    who: Authenticated,
+    Named(id): Named<ExecutionId>,
+    Once(name): Once,
+    Body(asked): Body<Rerun>,
+) -> Result<Created<Repeated>, Problem> {
+    let how = Repetition { from: asked.from, force: asked.force, name };
+    Ok(Created(engine.rerun(who.actor(), &id, how).await?))
+}
+
+async fn export(
+    State(engine): State<Engine>,
+    Named(id): Named<ExecutionId>,
+) -> Result<Json<Exported>, Problem> {
+    Ok(Json(engine.export(&id).await?))
 }
 
 #[derive(Deserialize, JsonSchema)]

@@ -56,6 +56,11 @@ fn conditions(filter: &ExecutionFilter) -> (Vec<String>, Vec<Sql>) {
     if let [state] = filter.states[..] {
         wanted("state", Some(state.as_str().to_owned()));
     }
+    if let Some(pack) = &filter.pack {
+        // Names have neither the dot that ends a pack's nor the slash that follows it in ASCII.
+        terms.push(("action > ?".to_owned(), format!("{pack}.").into()));
+        terms.push(("action < ?".to_owned(), format!("{pack}/").into()));
+    }
     if let Some(since) = filter.since {
         terms.push(("requested_at >= ?".to_owned(), Sql::Integer(nanos(since))));
     }

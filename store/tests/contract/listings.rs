@@ -36,6 +36,8 @@ async fn executions_are_listed_by_what_the_filter_names(store: &dyn Store) {
         (ExecutionFilter { states: vec![ExecutionState::Failed], ..all() }, &[]),
         (ExecutionFilter { rule: Some("app.a".parse().unwrap()), ..all() }, &[1]),
         (ExecutionFilter { action: Some("core.echo".parse().unwrap()), ..all() }, &[4]),
+        (ExecutionFilter { pack: Some("core".parse().unwrap()), ..all() }, &[4]),
+        (ExecutionFilter { pack: Some("cor".parse().unwrap()), ..all() }, &[]),
         (ExecutionFilter { event: Some(event_key("e1")), ..all() }, &[2, 1]),
         (ExecutionFilter { event: Some(elsewhere), ..all() }, &[]),
         (ExecutionFilter { since: Some(at(50)), ..all() }, &[4]),

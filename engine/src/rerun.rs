@@ -1,0 +1,260 @@
+//! An execution again: all of it, or from a step on, with what came before taken over.
+
+use std::sync::Arc;
+
+use model::fact::{ExecutionRequested, StepResult};
+use model::{
+    ActionRef, Actor, BatchId, Call, Effect, ExecutionId, Fact, Journal, Origin, Record, StepPath,
+    Stream, Timestamp, Value, Version,
+};
+use schemars::JsonSchema;
+use serde::Serialize;
+use store::{Appended, Batch, MAX_BATCH_BYTES, MAX_BATCH_FACTS, Write};
+
+use crate::ask::AskError;
+use crate::driver::run::context;
+use crate::engine::Engine;
+use crate::packs::Pack;
+use crate::random;
+
+/// How an execution is to be repeated.
+#[derive(Debug, Clone, Default)]
+pub struct Repetition {
+    /// The first step to make again; none: all of them.
+    pub from: Option<StepPath>,
+    /// Also where undo has begun: what is taken over is assumed to be in effect still.
+    pub force: bool,
+    /// Of requests that are named alike, the first one counts.
+    pub name: Option<String>,
+}
+
+/// A repetition that was begun.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct Repeated {
+    /// The new execution.
+    pub id: ExecutionId,
+    /// What it takes for done because the one before did it.
+    pub assumed: Vec<AssumedStep>,
+}
+
+/// A step that is not made again.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct AssumedStep {
+    /// Its place.
+    pub path: StepPath,
+    /// What it did.
+    pub action: ActionRef,
+}
+
+impl Engine {
+    /// Repeats an execution as a new one. All of it: the action as it is active now, with the same
+    /// parameters. From a step on: the content that the first one pinned, and the answers of the
+    /// steps that don't follow that step; steps that are made again have keys of their own.
+    pub async fn rerun(
+        &self,
+        actor: Actor,
+        of: &ExecutionId,
+        how: Repetition,
+    ) -> Result<Repeated, AskError> {
+        let journal = self.journal(of).await?;
+        let (mut facts, assumed) = match &how.from {
+            None => (vec![self.whole(of, &journal)?], Vec::new()),
+            Some(from) => self.part(of, &journal, from, how.force).await?,
+        };
+        if !journal.tokens.is_empty() {
+            // They may stand in the parameters and in what is taken over.
+            let (tokens, at) = (journal.tokens.clone(), self.core.now());
+            facts.insert(1, Fact::TokensGranted { tokens, at });
+        }
+        let named = how.name.as_deref().map(|name| ExecutionId::for_request(&actor, name));
+        let id = named.unwrap_or_else(random::execution);
+        let write =
+            Write { stream: Stream::Execution(id.clone()), expected: Some(Version::NONE), facts };
+        let batch = Batch {
+            id: BatchId::new(format!("rerun/{}", random::name())),
+            actor,
+            at: self.core.now(),
+            writes: vec![write],
+        };
+        match self.core.impatient(self.core.append(batch)).await? {
+            Appended::Committed { .. } => self.driver.submit(id.clone(), None),
+            Appended::Conflict { .. } => self.same_rerun(&id, of).await?,
+        }
+        Ok(Repeated { id, assumed })
+    }
+
+    async fn journal(&self, id: &ExecutionId) -> Result<Journal, AskError> {
+        let stream = Stream::Execution(id.clone());
+        let (recorded, _) = self.core.store.read(&stream, Version::NONE).await?;
+        if recorded.is_empty() {
+            return Err(AskError::NotFound(format!("there is no execution `{id}`")));
+        }
+        Ok(Journal::of(recorded.iter().map(|recorded| &recorded.fact)))
+    }
+
+    async fn same_rerun(&self, id: &ExecutionId, of: &ExecutionId) -> Result<(), AskError> {
+        match self.journal(id).await?.request.map(|request| request.origin) {
+            Some(Origin::Rerun { of: first }) if first == *of => Ok(()),
+            _ => Err(AskError::Conflict(format!(
+                "another request had this name: it started `{id}`, which repeats something else"
+            ))),
+        }
+    }
+
+    fn whole(&self, of: &ExecutionId, journal: &Journal) -> Result<Fact, AskError> {
+        let request = request_of(of, journal)?;
+        let generation = self.core.generation.load_full();
+        let resolved = self.core.library.resolve(&generation, None, &request.action);
+        let resolved = resolved.map_err(|error| AskError::NotFound(error.message))?;
+        Ok(Fact::ExecutionRequested(ExecutionRequested {
+            origin: Origin::Rerun { of: of.clone() },
+            pack: resolved.version(),
+            deadline: resolved.deadline(),
+            at: self.core.now(),
+            ..request.clone()
+        }))
+    }
+
+    async fn part(
+        &self,
+        of: &ExecutionId,
+        journal: &Journal,
+        from: &StepPath,
+        force: bool,
+    ) -> Result<(Vec<Fact>, Vec<AssumedStep>), AskError> {
+        let request = request_of(of, journal)?;
+        may_be_cut(of, journal, from)?;
+        let pinned = self.pinned(request).await?;
+        let at = self.core.now();
+        let (copied, assumed) = taken_over(journal, from, at);
+        if journal.undo.is_some() && !force {
+            return Err(AskError::Conflict(undone(of, from, &assumed)));
+        }
+        if let Some(path) = in_doubt(journal, from).filter(|_| !force) {
+            return Err(AskError::Conflict(format!(
+                "nobody knows whether step {path} of `{of}` was done, and it would be made again: repeat from there or before, or, if doing it twice is harmless, use --force"
+            )));
+        }
+        let mut facts = vec![Fact::ExecutionRequested(ExecutionRequested {
+            origin: Origin::Rerun { of: of.clone() },
+            at,
+            ..request.clone()
+        })];
+        facts.extend(lineage(of, journal, from, pinned.as_deref(), at));
+        facts.extend(copied);
+        let bytes: usize = facts.iter().map(|fact| fact.encode().len()).sum();
+        if facts.len() >= MAX_BATCH_FACTS || bytes > MAX_BATCH_BYTES {
+            return Err(AskError::TooLarge(format!(
+                "what comes before step {from} is too much to be taken over at once: {} facts of {bytes} bytes, at most {MAX_BATCH_FACTS} of {MAX_BATCH_BYTES}; repeat all of it instead",
+                facts.len()
+            )));
+        }
+        Ok((facts, assumed))
+    }
+
+    async fn pinned(&self, request: &ExecutionRequested) -> Result<Option<Arc<Pack>>, AskError> {
+        let Some(hash) = request.pack else { return Ok(None) };
+        let pack = self.core.library.pack(&self.core.folders, hash).await;
+        pack.map(Some).map_err(|error| {
+            AskError::Conflict(format!("{}; repeat all of it instead", error.message))
+        })
+    }
+}
+
+fn may_be_cut(of: &ExecutionId, journal: &Journal, from: &StepPath) -> Result<(), AskError> {
+    let known = journal.entries.contains_key(from) || journal.records.contains_key(from);
+    if from.is_handler() || !known {
+        return Err(AskError::NotFound(format!(
+            "`{of}` has no step {from}: see `tripline execution get {of}`"
+        )));
+    }
+    if journal.outcome.is_none() {
+        return Err(AskError::Conflict(format!(
+            "`{of}` has not ended: cancel it, or wait for its end"
+        )));
+    }
+    Ok(())
+}
+
+fn request_of<'a>(
+    of: &ExecutionId,
+    journal: &'a Journal,
+) -> Result<&'a ExecutionRequested, AskError> {
+    let gone = || AskError::NotFound(format!("the request of `{of}` is gone"));
+    journal.request.as_ref().ok_or_else(gone)
+}
+
+fn undone(of: &ExecutionId, from: &StepPath, assumed: &[AssumedStep]) -> String {
+    let steps: Vec<String> = assumed.iter().map(|s| format!("{} {}", s.path, s.action)).collect();
+    let steps = if steps.is_empty() { "nothing".to_owned() } else { steps.join(", ") };
+    format!(
+        "`{of}` was undone, so what came before step {from} may not be in effect any more: {steps}; repeat all of it, or, if it is in effect, use --force"
+    )
+}
+
+/// An unsafe step beside `from` whose outcome was never known.
+fn in_doubt<'a>(journal: &'a Journal, from: &StepPath) -> Option<&'a StepPath> {
+    let doubtful = |call: &Call| matches!(call, Call::Run { effect: Effect::Unsafe, .. });
+    let mut open = journal.open().filter(|(path, entry)| {
+        path.does_not_follow(from) && doubtful(&entry.call) && entry.progress.failed.is_none()
+    });
+    open.next().map(|(path, _)| path)
+}
+
+/// Whose steps the new execution begins with.
+fn lineage(
+    of: &ExecutionId,
+    journal: &Journal,
+    from: &StepPath,
+    pack: Option<&Pack>,
+    at: Timestamp,
+) -> Vec<Fact> {
+    let own = context(of, journal, pack);
+    let first: Value = journal.inherited.first().map_or(own, |first| first.context.clone());
+    let fact = |of: &ExecutionId, before: &StepPath| Fact::JournalInherited {
+        of: of.clone(),
+        before: before.clone(),
+        context: first.clone(),
+        at,
+    };
+    let earlier = journal.inherited.iter().map(|inherited| {
+        // What is made again now was not taken over from anybody.
+        let cut = from.does_not_follow(&inherited.before);
+        fact(&inherited.of, if cut { from } else { &inherited.before })
+    });
+    earlier.chain([fact(of, from)]).collect()
+}
+
+/// The calls that don't follow `from` and are over, in the order in which they were made.
+fn taken_over(journal: &Journal, from: &StepPath, at: Timestamp) -> (Vec<Fact>, Vec<AssumedStep>) {
+    let mut made: Vec<(model::Sequence, Vec<Fact>)> = Vec::new();
+    let mut assumed = Vec::new();
+    for (path, entry) in journal.entries.iter().filter(|(path, _)| path.does_not_follow(from)) {
+        let Some(finished) = &entry.finished else { continue };
+        if let (Some(action), StepResult::Done(_)) = (changes(&entry.call), &finished.result) {
+            assumed.push(AssumedStep { path: path.clone(), action: action.clone() });
+        }
+        let (path, call) = (path.clone(), entry.call.clone());
+        let (result, attempts) = (finished.result.clone(), finished.attempts);
+        let intended = Fact::StepIntended { path: path.clone(), call, at };
+        made.push((
+            entry.intended,
+            vec![intended, Fact::StepFinished { path, result, attempts, at }],
+        ));
+    }
+    let records = journal.records.iter().filter(|(path, _)| path.does_not_follow(from));
+    made.extend(records.map(|(path, (sequence, record))| {
+        let (path, record): (StepPath, Record) = (path.clone(), record.clone());
+        (*sequence, vec![Fact::StepRecorded { path, record, at }])
+    }));
+    made.sort_by_key(|(sequence, _)| *sequence);
+    (made.into_iter().flat_map(|(_, facts)| facts).collect(), assumed)
+}
+
+/// The action of a call that may have changed something.
+fn changes(call: &Call) -> Option<&ActionRef> {
+    match call {
+        Call::Run { effect: Effect::Read, .. } | Call::Poll { .. } | Call::Sleep { .. } => None,
+        Call::Run { action, .. } | Call::Child { action, .. } => Some(action),
+    }
+}

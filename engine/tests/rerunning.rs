@@ -1,0 +1,167 @@
+//! Executions again: all of them, or from a step on.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use engine::rerun::{Repeated, Repetition};
+use engine::{AskError, Engine};
+use model::{Actor, ExecutionId, ExecutionState, Origin, StepPath};
+use serde_json::json;
+use support::{House, ended, error_kind, result, run, until};
+
+async fn rerun(engine: &Engine, of: &ExecutionId, how: Repetition) -> Result<Repeated, AskError> {
+    engine.rerun(Actor::token("test"), of, how).await
+}
+
+fn from(step: &str, force: bool) -> Repetition {
+    Repetition { from: Some(step.parse().unwrap()), force, name: None }
+}
+
+/// A program that notes its key and its parameter in `ledger`, and fails with `b` once the file
+/// `broken` is there.
+fn house() -> House {
+    let house = House::new();
+    let (ledger, broken) = (house.path("ledger"), house.path("broken"));
+    let text = format!(
+        "a=$(cat); echo \"$TRIPLINE_KEY $a\" >>{}; case $a in *bad*) [ -e {} ] && exit 1;; esac; echo \"$a\"",
+        ledger.display(),
+        broken.display()
+    );
+    house.program("work", "unsafe", &text);
+    std::fs::write(house.path("broken"), "").unwrap();
+    house
+}
+
+fn ledger(house: &House) -> Vec<String> {
+    let text = std::fs::read_to_string(house.path("ledger")).unwrap_or_default();
+    text.lines().map(|line| line.split_whitespace().next().unwrap().to_owned()).collect()
+}
+
+fn repair(house: &House) {
+    std::fs::remove_file(house.path("broken")).unwrap();
+}
+
+#[tokio::test]
+async fn all_of_it_is_a_new_execution_of_what_is_active_now() {
+    let house = house();
+    house.chain("one", "n: { type: integer }", r#"run("core.noop"); params.n"#);
+    let engine = house.start().await;
+    let first = run(&engine, "p.one", json!({ "n": 7 })).await;
+    ended(&engine, &first).await;
+    house.chain("one", "n: { type: integer }", r#"run("core.noop"); params.n + 1"#);
+    support::eventually("the new content", || async {
+        engine.reload().await.unwrap();
+        true
+    })
+    .await;
+    let how = Repetition { name: Some("again".to_owned()), ..Repetition::default() };
+    let again = rerun(&engine, &first, how.clone()).await.unwrap();
+    let view = ended(&engine, &again.id).await;
+    assert_eq!(result(&view), &json!(8));
+    assert_eq!(view.row.origin, Origin::Rerun { of: first.clone() });
+    assert_eq!(again.assumed, []);
+    assert_eq!(rerun(&engine, &first, how).await.unwrap().id, again.id, "told twice, run once");
+}
+
+#[tokio::test]
+async fn from_a_step_on_what_came_before_is_taken_over_and_the_rest_has_keys_of_its_own() {
+    let house = house();
+    house.write("triggers/told.yaml", "description: told by the chain\n");
+    house.chain(
+        "three",
+        "",
+        r#"
+        let id = uuid();
+        let at = now();
+        let key = emit("p.told", #{ id: id });
+        let one = run("p.work", #{ a: "one", b: [id, at, key, execution.id] });
+        let two = run("p.work", #{ a: "bad", b: [id, one.a] });
+        #{ two: two.a, id: id, later: uuid(), key: emit("p.told", #{}) }
+    "#,
+    );
+    let engine = house.start().await;
+    let first = run(&engine, "p.three", json!({})).await;
+    assert_eq!(error_kind(&ended(&engine, &first).await), "program");
+    repair(&house);
+    let again = rerun(&engine, &first, from("5", false)).await.unwrap();
+    assert_eq!(again.assumed.len(), 1);
+    assert_eq!(again.assumed[0].path, StepPath::top(4));
+    let view = ended(&engine, &again.id).await;
+    assert_eq!(result(&view)["two"], "bad", "{view:#?}");
+    let events = engine.events(&store::EventFilter { limit: 9, ..Default::default() }).await;
+    let events: Vec<String> = events.unwrap().into_iter().map(|row| row.envelope.id).collect();
+    assert_eq!(events, [format!("{}/7", again.id), format!("{first}/3")]);
+    assert_eq!(result(&view)["key"], format!("{}/7", again.id));
+    let keys = [format!("{first}/4"), format!("{first}/5"), format!("{}/5", again.id)];
+    assert_eq!(ledger(&house), keys);
+
+    // Once more, from an earlier step: what was taken over the first time is made anew.
+    let third = rerun(&engine, &again.id, from("4", false)).await.unwrap();
+    let view = ended(&engine, &third.id).await;
+    assert_eq!(result(&view)["two"], "bad", "{view:#?}");
+    assert_eq!(ledger(&house).last().unwrap(), &format!("{}/5", third.id));
+    assert_eq!(ledger(&house).len(), 5);
+}
+
+#[tokio::test]
+async fn branches_beside_the_step_are_taken_over_too() {
+    let house = house();
+    house.chain(
+        "wide",
+        "",
+        r#"
+        let made = parallel([
+            || [run("p.work", #{ a: "left" }).a, run("p.work", #{ a: "bad" }).a],
+            || [run("p.work", #{ a: "right" }).a, run("p.work", #{ a: "more" }).a],
+        ]);
+        [made, run("p.work", #{ a: "last" }).a]
+    "#,
+    );
+    let engine = house.start().await;
+    let first = run(&engine, "p.wide", json!({})).await;
+    ended(&engine, &first).await;
+    repair(&house);
+    let again = rerun(&engine, &first, from("1.0.2", false)).await.unwrap();
+    let view = ended(&engine, &again.id).await;
+    assert_eq!(result(&view), &json!([[["left", "bad"], ["right", "more"]], "last"]));
+    let own: Vec<String> =
+        ledger(&house).into_iter().filter(|key| key.starts_with(again.id.as_str())).collect();
+    assert_eq!(own, [format!("{}/1.0.2", again.id), format!("{}/2", again.id)]);
+}
+
+#[tokio::test]
+async fn once_undo_has_begun_only_force_takes_over_what_it_lists() {
+    let house = house();
+    house.chain(
+        "undone",
+        "",
+        r#"
+        undo(|e| run("core.noop"));
+        run("p.work", #{ a: "one" });
+        run("p.work", #{ a: "bad" }).a
+    "#,
+    );
+    let engine = house.start().await;
+    let first = run(&engine, "p.undone", json!({})).await;
+    ended(&engine, &first).await;
+    let refused = rerun(&engine, &first, from("3", false)).await.unwrap_err();
+    assert!(matches!(refused, AskError::Conflict(_)), "{refused}");
+    assert!(refused.to_string().contains("2 p.work"), "{refused}");
+    repair(&house);
+    let again = rerun(&engine, &first, from("3", true)).await.unwrap();
+    assert_eq!(again.assumed.len(), 1);
+    assert_eq!(result(&ended(&engine, &again.id).await), &json!("bad"));
+}
+
+#[tokio::test]
+async fn what_has_no_such_step_or_has_not_ended_is_refused() {
+    let house = house();
+    house.chain("naps", "", r#"run("core.noop"); sleep("1h")"#);
+    let engine = house.start().await;
+    let id = run(&engine, "p.naps", json!({})).await;
+    until(&engine, &id, &[ExecutionState::Waiting]).await;
+    let refused = rerun(&engine, &id, from("1", false)).await.unwrap_err();
+    assert!(refused.to_string().contains("has not ended"), "{refused}");
+    let refused = rerun(&engine, &id, from("9", false)).await.unwrap_err();
+    assert!(matches!(refused, AskError::NotFound(_)), "{refused}");
+}
