@@ -107,17 +107,11 @@ async fn perform(performing: Performing, connections: &Connections) -> Performan
             return Performance::Failed(StepError::new(ErrorKind::InvalidParameters, message));
         }
     };
-    let client = match host::http::client() {
-        Ok(client) => client,
-        Err(error) => {
-            return Performance::Failed(StepError::new(ErrorKind::Internal, error.to_string()));
-        }
-    };
     let timeout = request.timeout;
     let expect = request.expect.clone();
     let answer = tokio::select! {
         biased;
-        answer = tokio::time::timeout(timeout.to_std(), exchange(&client, request, &access)) => answer,
+        answer = tokio::time::timeout(timeout.to_std(), exchange(request, &access)) => answer,
         () = performing.cancel.cancelled() => {
             let message = "the request was given up before it was answered";
             return Performance::Unknown(StepError::new(ErrorKind::Cancelled, message));

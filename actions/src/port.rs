@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use host::guard::HostPattern;
 use model::{ActionRef, Effect, IdempotencyKey, Performance, Schema, Value};
 use tokio_util::sync::CancellationToken;
 
@@ -34,6 +35,8 @@ pub struct Performing {
     pub attempt: u32,
     /// The pack that owns the calling chain, for what is looked up by name; none for manual runs.
     pub pack: Option<model::PackName>,
+    /// The hosts that it may reach over HTTP, besides those of its connection.
+    pub hosts: Vec<HostPattern>,
     /// A folder that holds what this step logs; it may not exist yet.
     pub log: PathBuf,
     /// Fires when the performance should end: on cancel and at the end of a shutdown's grace.

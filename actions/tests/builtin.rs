@@ -55,7 +55,7 @@ fn every_action_declares_what_it_takes_and_returns() {
         datastore.list (limit?, prefix?, scope?) -> keys, more [read]
         datastore.set (key, scope?, ttl?, value) ->  [idempotent]
         git.export (commit, sensor, to) -> commit, existed, path [idempotent]
-        http.request (body?, expect?, follow_redirects?, form?, headers?, idempotency_header?, json?, method?, query?, timeout?, url) -> body, body_base64, headers, json, status, url [depends]
+        http.request (body?, connection?, expect?, follow_redirects?, form?, headers?, idempotency_header?, json?, method?, query?, timeout?, url) -> body, body_base64, headers, json, status, url [depends]
     "#]].assert_eq(&listing);
 }
 

@@ -65,7 +65,10 @@ fn who_watches_an_execution_sees_its_end_even_if_the_server_is_killed_meanwhile(
 #[test]
 fn webhooks_are_received_with_a_secret_of_the_environment() {
     let world = World::new().with_variable("HOOK_SECRET", "0123456789abcdef");
-    world.write("packs/ci/pack.yaml", "name: ci\nversion: 1.0.0\n");
+    world.write(
+        "packs/ci/pack.yaml",
+        "name: ci\nversion: 1.0.0\npermissions: { actions: [core.echo] }\n",
+    );
     world.write(
         "packs/ci/sensors/hook.yaml",
         "type: webhook\nparameters:\n  secrets: [ { env: HOOK_SECRET } ]\n  \
@@ -170,7 +173,7 @@ fn changed_packs_are_active_without_a_restart_and_broken_ones_are_told() {
     let world = sleepy();
     let _server = world.serve();
     assert_eq!(world.json(&["pack", "get", "nap"])["version"], "1.0.0");
-    world.write("packs/nap/pack.yaml", "name: nap\nversion: 1.1.0\n");
+    world.write("packs/nap/pack.yaml", "name: nap\nversion: 1.1.0\npermissions: { exec: true }\n");
     eventually(SOON, || (world.json(&["pack", "get", "nap"])["version"] == "1.1.0").then_some(()));
     world.write("packs/nap/pack.yaml", "name: nap\nverzion: 1.2.0\n");
     let pack = eventually(SOON, || {

@@ -21,6 +21,7 @@ mod hooks;
 pub mod intake;
 pub mod packs;
 pub mod packtest;
+mod permissions;
 mod queries;
 mod random;
 pub mod rerun;

@@ -12,6 +12,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use host::connection::Connection;
 use host::git::{Git, Mirrors};
+use host::secret::SecretRef;
 use model::{Actor, BatchId, EventSource, Fact, Stream, Timestamp, Value};
 use sensors::{BuildContext, Built, Context, Emission, Sensor, SensorState, Sink, SinkError};
 use store::{Batch, Write};
@@ -104,6 +105,13 @@ impl Sensing {
     /// `anew`: its stored cursor is of a former life and does not count.
     fn start(&self, generation: &Generation, subscription: Subscription, anew: bool) -> Running {
         let secrets = Asked::default();
+        let connection = self.connection(&subscription);
+        let stored =
+            connection.as_ref().and_then(|connection| match &connection.spec.credentials {
+                Some(SecretRef::Stored(path)) => Some(path.clone()),
+                _ => None,
+            });
+        secrets.lock().unwrap_or_else(PoisonError::into_inner).extend(stored);
         let built = self.build(generation, &subscription, &secrets);
         let state = match &built {
             Ok(_) => SensorState::Running,
@@ -111,7 +119,7 @@ impl Sensing {
         };
         let sensor = Running {
             made_from: made_from(generation, &subscription),
-            connection: self.connection(&subscription),
+            connection,
             subscription,
             built,
             secrets,

@@ -1,12 +1,14 @@
 //! The HTTP client that everything shares: one pool of connections, one TLS provider.
 
-use std::sync::OnceLock;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 pub use reqwest::Url;
 use reqwest::redirect::Policy;
-use reqwest::{Client, ClientBuilder};
+use reqwest::{Client, ClientBuilder, Proxy};
 
+use crate::guard::{self, Blocked, Guard, Proxies, Reach};
 use crate::tls::Authorities;
 
 /// Longest time to connect: shorter than any sensible timeout, so that a host that does not
@@ -27,7 +29,54 @@ pub struct NoClient(String);
 /// HTTPS server.
 pub fn client() -> Result<Client, NoClient> {
     static CLIENT: OnceLock<Result<Client, NoClient>> = OnceLock::new();
-    CLIENT.get_or_init(build).clone()
+    CLIENT.get_or_init(|| build(settings)).clone()
+}
+
+/// Why there is no client for a request.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum NoWay {
+    /// The request may not go there.
+    #[error(transparent)]
+    Blocked(#[from] Blocked),
+    /// There is none at all.
+    #[error(transparent)]
+    NoClient(#[from] NoClient),
+}
+
+/// The client for a request to `url`, which connects to addresses within `reach` alone, or to the
+/// proxy that the environment names for it.
+///
+/// A proxy resolves names itself. So a name is looked up here first and refused if it is too far;
+/// one that only the proxy can resolve is left to the proxy's own rules.
+pub async fn guarded(url: &Url, reach: Reach, proxies: &Proxies) -> Result<Client, NoWay> {
+    guard::check_literal(url, reach)?;
+    let Some(proxy) = proxies.of_url(url) else { return Ok(kept(None, reach)?) };
+    if let Some(name) = url.domain()
+        && let Err(error) = guard::resolve(name, reach).await
+        && let Some(blocked) = guard::blocked(error.as_ref())
+    {
+        return Err(blocked.clone().into());
+    }
+    Ok(kept(Some(proxy), reach)?)
+}
+
+/// One client for each reach, and for each proxy.
+fn kept(proxy: Option<&Url>, reach: Reach) -> Result<Client, NoClient> {
+    static CLIENTS: Mutex<BTreeMap<(Option<Url>, Reach), Client>> = Mutex::new(BTreeMap::new());
+    let mut clients = CLIENTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let key = (proxy.cloned(), reach);
+    if let Some(client) = clients.get(&key) {
+        return Ok(client.clone());
+    }
+    let client = match proxy {
+        None => build(|| settings().no_proxy().dns_resolver(Arc::new(Guard(reach)))),
+        Some(url) => {
+            let proxy = Proxy::all(url.clone()).map_err(|error| NoClient(chain(&error)))?;
+            build(|| settings().no_proxy().proxy(proxy.clone()))
+        }
+    }?;
+    clients.insert(key, client.clone());
+    Ok(client)
 }
 
 /// Makes these authorities trusted by the shared client. To be called before its first use: the
@@ -43,7 +92,7 @@ pub fn install_tls_provider() {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }
 
-fn build() -> Result<Client, NoClient> {
+fn build(settings: impl Fn() -> ClientBuilder) -> Result<Client, NoClient> {
     install_tls_provider();
     settings().build().or_else(|error| {
         let error = chain(&error);

@@ -6,6 +6,7 @@ pub mod clock;
 pub mod connection;
 pub mod exec_child;
 pub mod git;
+pub mod guard;
 pub mod http;
 pub mod process;
 pub mod rate;

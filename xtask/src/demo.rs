@@ -66,25 +66,40 @@ impl Stage {
         tell.title("Tripline: a git push, a webhook and a timer, and a kill -9 in between");
         let repository = Repository::make(&folder.join("app"))?;
         tell.did("made a local git repository for the application");
-        let pack =
-            server::copy_pack(&root.join("packs/demo"), &folder.join("packs/demo"), &repository)?;
+        let pack = server::copy_pack(&root.join("packs/demo"), &folder.join("packs/demo"))?;
+        tell.did(&format!("copied the pack `demo`: {}", pack.display()));
+        let environment = server::write_environment(folder, &repository)?;
         tell.did(&format!(
-            "copied the pack `demo`, its git sensor pointed at it: {}",
-            pack.display()
+            "wrote an environment with a connection to the repository and the pack's settings: {}",
+            environment.display()
         ));
         let server = Server::start(root, folder)?;
         tell.did(&format!("started `tripline serve` on a fresh state folder: {}", server.url()?));
-        let releases = folder.join("state/exports/releases");
+        let releases = folder.join("state/exports").join(server::RELEASES);
         Ok(Self { server, repository, releases, kept: false })
     }
 
     fn play(&mut self, tell: &Teller) -> Result<()> {
+        self.show_the_environment(tell)?;
         let first = self.release_over_a_kill(tell)?;
         self.undo_a_broken_release(tell)?;
         self.explain_an_unwanted_push(tell)?;
         self.take_webhooks(tell)?;
         self.watch_the_timer(tell)?;
         self.show(tell, &first)
+    }
+
+    /// The pack's settings come from the environment, and every value says where it comes from.
+    fn show_the_environment(&self, tell: &Teller) -> Result<()> {
+        let config = self.server.config();
+        let shown = self.server.json(&["config", "show", "--config", &config.to_string_lossy()])?;
+        let setting = items(&shown).iter().find(|row| row["key"] == "packs.demo.config.releases");
+        let setting = setting.context("`config show` does not know the pack's setting")?;
+        ensure!(setting["value"] == server::RELEASES, "the setting is {}", setting["value"]);
+        let from = text(&setting["from"]);
+        ensure!(from.contains("environments/demo.yaml:5"), "the setting is from {from}");
+        tell.saw(&format!("`config show`: packs.demo.config.releases is of {from}"));
+        Ok(())
     }
 
     /// A push becomes a release, although the server is killed in the middle of it.

@@ -5,9 +5,12 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use host::connection::{Auth, Connection, Connections, NoConnection, Target};
-use model::{ErrorKind, Performance, StepError, Value};
-use reqwest::Url;
+use host::guard::{self, Blocked, HostPattern, Proxies, Reach};
+use host::http::NoWay;
+use model::{ErrorKind, PackName, Performance, StepError, Value};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Client, Url};
+use serde_json::json;
 
 use crate::Performing;
 
@@ -19,6 +22,10 @@ pub(super) struct Access {
     signature: Option<(HeaderName, HeaderValue)>,
     /// Texts that no result may show.
     hidden: Vec<String>,
+    /// The hosts that may be reached without the connection.
+    hosts: Vec<HostPattern>,
+    /// Who asks.
+    pack: Option<PackName>,
 }
 
 impl Access {
@@ -27,13 +34,13 @@ impl Access {
         performing: &Performing,
         connections: &Connections,
     ) -> Result<Self, StepError> {
-        let Some(name) = performing.parameters["connection"].as_str() else {
-            return Ok(Self::default());
-        };
         let pack = performing.pack.as_ref();
+        let alone =
+            Self { hosts: performing.hosts.clone(), pack: pack.cloned(), ..Self::default() };
+        let Some(name) = performing.parameters["connection"].as_str() else { return Ok(alone) };
         let connection = connections.of(name, pack).map_err(|error| refused(&error))?;
         let secret = connections.credentials(&connection).map_err(|error| refused(&error))?;
-        let mut access = Self { connection: Some(connection), ..Self::default() };
+        let mut access = Self { connection: Some(connection), ..alone };
         if let Some(secret) = secret {
             access.sign_with(secret.expose())?;
         }
@@ -71,6 +78,36 @@ impl Access {
             None => Url::parse(text).map_err(|error| error.to_string()),
         };
         url.map_err(|error| format!("`url`: {error}"))
+    }
+
+    /// The client that may ask `url`: who configured the connection has allowed its own address.
+    pub(super) async fn client(&self, url: &Url) -> Result<Client, StepError> {
+        let connected = self.connection.as_ref().is_some_and(|c| c.request(url.as_str()).is_ok());
+        let reach = match connected {
+            true => Reach::Local,
+            false => guard::permit(&self.hosts, url).map_err(|error| self.denied(url, &error))?,
+        };
+        let client = host::http::guarded(url, reach, Proxies::of_environment()).await;
+        client.map_err(|error| match error {
+            NoWay::Blocked(blocked) => self.denied(url, &blocked),
+            NoWay::NoClient(error) => StepError::new(ErrorKind::Internal, error.to_string()),
+        })
+    }
+
+    /// A host that may not be reached, and what to do about it.
+    pub(super) fn denied(&self, url: &Url, error: &Blocked) -> StepError {
+        let host = guard::shown(url);
+        let hint = match &self.pack {
+            Some(pack) => {
+                format!("add `{host}` to `permissions.hosts` in the pack.yaml of `{pack}`")
+            }
+            None => {
+                "an action that is run by hand reaches public hosts, and others by a connection"
+                    .to_owned()
+            }
+        };
+        let details = json!({ "permission": "hosts", "asked": host, "pack": self.pack });
+        StepError::new(ErrorKind::Denied, format!("{error}: {hint}")).with_details(details)
     }
 
     /// Adds the connection's credentials.

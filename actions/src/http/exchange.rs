@@ -1,5 +1,6 @@
 //! Sending and reading: redirects, bounds, and where it broke off.
 
+use model::StepError;
 use reqwest::header::{ACCEPT, ACCEPT_LANGUAGE, HeaderMap, LOCATION, USER_AGENT};
 use reqwest::{Client, Response, StatusCode, Url};
 
@@ -26,6 +27,8 @@ pub(super) struct Answer {
 /// Why there is no answer, or not all of it.
 #[derive(Debug)]
 pub(super) enum Trouble {
+    /// The request may not go there.
+    Refused(StepError),
     /// The server did not get the request.
     NotSent(String),
     /// The server may have got it.
@@ -37,14 +40,11 @@ pub(super) enum Trouble {
 }
 
 /// Sends the request, follows redirects, reads the last answer.
-pub(super) async fn exchange(
-    client: &Client,
-    mut request: Request,
-    access: &Access,
-) -> Result<Answer, Trouble> {
+pub(super) async fn exchange(mut request: Request, access: &Access) -> Result<Answer, Trouble> {
     for _ in 0..=MAX_REDIRECTS {
         access.turn().await;
-        let response = send(client, &request).await?;
+        let client = access.client(&request.url).await.map_err(Trouble::Refused)?;
+        let response = send(&client, &request, access).await?;
         match redirected(&request, &response) {
             Some(next) => request = next,
             None => return Ok(read(response, &request).await),
@@ -53,7 +53,7 @@ pub(super) async fn exchange(
     Err(Trouble::Redirects)
 }
 
-async fn send(client: &Client, request: &Request) -> Result<Response, Trouble> {
+async fn send(client: &Client, request: &Request, access: &Access) -> Result<Response, Trouble> {
     let mut builder = client
         .request(request.method.clone(), request.url.clone())
         .headers(request.headers.clone());
@@ -61,6 +61,9 @@ async fn send(client: &Client, request: &Request) -> Result<Response, Trouble> {
         builder = builder.body(body.clone());
     }
     builder.send().await.map_err(|error| {
+        if let Some(blocked) = host::guard::blocked(&error) {
+            return Trouble::Refused(access.denied(&request.url, blocked));
+        }
         let not_sent = error.is_connect() || error.is_builder();
         // The URL may hold credentials, and the caller knows it.
         let told = host::http::chain(&error.without_url());

@@ -33,6 +33,7 @@ const SHOWN: usize = 2_000;
 
 pub(super) fn of_trouble(trouble: Trouble) -> Performance {
     match trouble {
+        Trouble::Refused(error) => Performance::Failed(error),
         Trouble::NotSent(told) => Performance::Failed(StepError::new(
             ErrorKind::Unavailable,
             format!("no connection to the server: {told}"),

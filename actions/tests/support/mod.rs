@@ -79,6 +79,7 @@ pub(crate) fn performing(parameters: Value) -> Performing {
         key: IdempotencyKey::new(&ExecutionId::random(&[7; 32]), &StepPath::top(3)),
         attempt: 2,
         pack: None,
+        hosts: ["*", "127.0.0.1:*"].map(|host| host.parse().unwrap()).into(),
         log: PathBuf::from("/nonexistent"),
         cancel: CancellationToken::new(),
     }

@@ -14,7 +14,11 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) fn world() -> World {
     let world = World::new();
     world.write("tripline.yaml", "git: { allow_local: true }\n");
-    pack(&world, "pack.yaml", "name: p\nversion: 1.0.0\npermissions: { exec: true }\n");
+    pack(
+        &world,
+        "pack.yaml",
+        "name: p\nversion: 1.0.0\npermissions: { actions: [core.*, datastore.*], exec: true }\n",
+    );
     world
 }
 

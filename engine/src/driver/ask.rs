@@ -9,6 +9,7 @@ use model::{
 };
 
 use crate::packs::{Generation, Library, OnUnknown, Pack, Resolved};
+use crate::permissions::Rights;
 use crate::retry::default_attempts;
 
 /// A call that can be stored.
@@ -26,6 +27,8 @@ pub(super) struct Lookup<'a> {
     pub(super) library: &'a Library,
     pub(super) generation: &'a Generation,
     pub(super) pinned: Option<&'a Arc<Pack>>,
+    /// What may be done.
+    pub(super) rights: Rights,
     /// The execution runs this action itself: a chain that is asked for by its own execution.
     pub(super) now: Timestamp,
     /// No step may take longer than this: a handler's own limit.
@@ -46,7 +49,7 @@ impl Lookup<'_> {
             Ok(resolved) => resolved,
             Err(error) => return refused(action, parameters, error),
         };
-        if let Err(error) = fit(&action, &mut parameters, resolved.parameters()) {
+        if let Err(error) = self.permitted(&action, &mut parameters, &resolved) {
             return refused(action, parameters, error);
         }
         if let Resolved::Chain { pack, deadline, .. } = &resolved {
@@ -72,7 +75,7 @@ impl Lookup<'_> {
             Ok(resolved) => resolved,
             Err(error) => return refused(action, parameters, error),
         };
-        if let Err(error) = fit(&action, &mut parameters, resolved.parameters()) {
+        if let Err(error) = self.permitted(&action, &mut parameters, &resolved) {
             return refused(action, parameters, error);
         }
         let effect = resolved.effect(&parameters);
@@ -93,6 +96,17 @@ impl Lookup<'_> {
             timeout,
             deadline,
         })
+    }
+
+    /// Whether the call may be made, with parameters that fit.
+    fn permitted(
+        &self,
+        action: &ActionRef,
+        parameters: &mut Value,
+        resolved: &Resolved,
+    ) -> Result<(), StepError> {
+        self.rights.check(action, resolved, parameters)?;
+        fit(action, parameters, resolved.parameters())
     }
 
     fn policy(&self, options: &StepOptions, resolved: &Resolved, effect: Effect) -> Policy {

@@ -171,6 +171,7 @@ impl Run {
             key: IdempotencyKey::new(&self.id, path),
             attempt,
             pack: self.owner(),
+            hosts: self.rights().hosts(),
             log: self.core.folders.log(&self.id, path),
             cancel: self.core.killing.child_token(),
         };

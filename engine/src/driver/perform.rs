@@ -69,6 +69,7 @@ async fn attempt(clock: &Clock, job: Job) -> Performance {
         key: performing.key.clone(),
         attempt: performing.attempt,
         pack: performing.pack.clone(),
+        hosts: performing.hosts.clone(),
         log: performing.log.clone(),
         cancel: performing.cancel.clone(),
     };

@@ -97,6 +97,10 @@ impl Run {
         page: &mut Page,
         now: Timestamp,
     ) -> Result<Option<Vec<Step>>, Trouble> {
+        if let Some(error) = self.forbidden() {
+            self.finish(page, Outcome::failed(error)).await?;
+            return Ok(None);
+        }
         let Advance { records, next } = self.advance(now).await;
         for (path, record) in records {
             self.record(page, path, record, now).await?;
@@ -269,6 +273,7 @@ impl Run {
                 library: &core.library,
                 generation: &generation,
                 pinned: self.pinned.as_ref(),
+                rights: self.rights(),
                 now,
                 bound: self.handler_limit(&path, now),
             };

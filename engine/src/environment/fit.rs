@@ -141,7 +141,7 @@ fn beyond_grants(pack: &Pack, environment: &Environment) -> Findings {
 }
 
 /// Whether all that fits `asked` fits `granted`.
-fn covers(kind: &str, granted: &str, asked: &str) -> bool {
+pub(crate) fn covers(kind: &str, granted: &str, asked: &str) -> bool {
     match granted.strip_prefix("*.") {
         Some(domain) if kind == "hosts" => {
             granted == asked || asked.ends_with(&format!(".{domain}"))

@@ -15,7 +15,8 @@ use super::assemble::{sensor_ref, sensor_type};
 use super::load::load_in;
 use super::reload::{discover, same_name};
 use super::{
-    ActionKind, Findings, Generation, Library, LoadContext, Pack, PackAction, Resolved, offline,
+    ActionKind, Findings, Generation, Library, LoadContext, Pack, PackAction, Resolved, SensorSpec,
+    fits_pattern, offline,
 };
 use crate::environment::{Environment, check_pack};
 
@@ -150,10 +151,12 @@ struct Check<'a> {
 
 impl Check<'_> {
     fn all(&self) -> Findings {
+        let sensors =
+            self.pack.sensors.values().filter_map(|sensor| self.sensor_connection(sensor));
         let rules = self.pack.rules.values().flat_map(|rule| self.rule(rule));
         let actions = self.pack.actions.values().flat_map(|action| self.action(action));
         let mut findings: Findings = self.required();
-        for finding in rules.chain(actions) {
+        for finding in rules.chain(actions).chain(sensors) {
             // A library is checked with every chain, and wrong only once.
             if !findings.contains(&finding) {
                 findings.push(finding);
@@ -320,7 +323,7 @@ impl Check<'_> {
             }
         } else if !self.pack.permissions.exec {
             let message = "the pack runs programs but does not ask for `permissions.exec`";
-            findings.push(self.warning(&action.at, message, "add `exec: true` to its permissions"));
+            findings.push(self.denied(&action.at, message, "add `exec: true` to its permissions"));
         }
         findings
     }
@@ -345,19 +348,47 @@ impl Check<'_> {
         }
     }
 
+    /// A sensor that uses a connection which the pack does not ask for.
+    fn sensor_connection(&self, sensor: &SensorSpec) -> Option<Diagnostic> {
+        let name = sensor.parameters.get("connection")?.as_str()?;
+        let asked = &self.pack.permissions.connections;
+        if asked.iter().any(|pattern| fits_pattern(pattern, name)) {
+            return None;
+        }
+        let message = format!("the pack uses the connection `{name}` but does not ask for it");
+        let hint = format!("add `{name}` to `permissions.connections` in its pack.yaml");
+        Some(self.denied(&sensor.at, &message, &hint))
+    }
+
+    /// A pack that may not reach any host by the action that asks hosts.
+    fn no_host(&self, reference: &ActionRef, at: &Location) -> Option<Diagnostic> {
+        let permissions = &self.pack.permissions;
+        let nowhere = permissions.hosts.is_empty() && permissions.connections.is_empty();
+        if reference.as_str() != "http.request" || !nowhere {
+            return None;
+        }
+        let message = "the pack uses `http.request` but asks for no host and no connection";
+        let hint = "add the hosts to `permissions.hosts` in its pack.yaml";
+        Some(self.denied(at, message, hint))
+    }
+
     fn permission(&self, reference: &ActionRef, at: &Location) -> Option<Diagnostic> {
         let own = reference.pack() == self.pack.name.as_str();
         let known = self.library.resolve(self.generation, Some(self.pack), reference).is_ok();
-        if own || !known || self.pack.permissions.allows_action(reference) {
+        if own || !known {
             return None;
+        }
+        if self.pack.permissions.allows_action(reference) {
+            return self.no_host(reference, at);
         }
         let message = format!("the pack uses `{reference}` but does not ask for it");
         let hint = format!("add `{reference}` to `permissions.actions` in its pack.yaml");
-        Some(self.warning(at, &message, &hint))
+        Some(self.denied(at, &message, &hint))
     }
 
-    fn warning(&self, at: &Location, message: &str, hint: &str) -> Diagnostic {
-        self.shown(Diagnostic::warning(at.clone(), message).with_hint(hint))
+    /// A use that would be denied whenever it came to it.
+    fn denied(&self, at: &Location, message: &str, hint: &str) -> Diagnostic {
+        self.shown(Diagnostic::error(at.clone(), message).with_hint(hint))
     }
 
     /// The finding with its line. A chain knows a library by the name it imports, a user by its

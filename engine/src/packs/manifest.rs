@@ -1,5 +1,6 @@
 //! `pack.yaml`.
 
+use host::guard::HostPattern;
 use model::{Diagnostic, Location, Map, PackName, Schema};
 use syntax::{Fields, Node};
 
@@ -130,5 +131,10 @@ fn permissions(node: &Node) -> Result<Permissions, Vec<Diagnostic>> {
         hosts: list("hosts"),
         exec: fields.optional("exec").bool().unwrap_or(false),
     };
+    for (n, host) in permissions.hosts.iter().enumerate() {
+        if let Err(error) = host.parse::<HostPattern>() {
+            fields.report(node.error_at(&format!("hosts.{n}"), format!("`hosts`: {error}")));
+        }
+    }
     fields.finish(Some(permissions))
 }

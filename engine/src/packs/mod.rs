@@ -134,7 +134,7 @@ pub struct TriggerSpec {
     pub payload: Schema,
 }
 
-/// What a pack asks to be allowed. Checked for form; a use that is not asked for is a warning.
+/// What a pack asks to be allowed; anything else is denied.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Permissions {
     /// Patterns of actions of other packs and built-in ones.

@@ -47,7 +47,10 @@ impl GitConfig {
         let connection = optional(parameters, "connection")?;
         let url = match &connection {
             Some(_) => optional(parameters, "url")?,
-            None => Some(text(parameters, "url")?.to_owned()),
+            None => {
+                let hint = "name the repository, or a `connection` that does";
+                Some(text(parameters, "url").map_err(|error| error.with_hint(hint))?.to_owned())
+            }
         };
         if connection.is_some() && credentials.is_some() {
             let message = "a connection brings its own credentials";

@@ -11,6 +11,9 @@ use super::app::Repository;
 use super::tell::eventually;
 use super::{SECRET, eventually_some};
 
+/// Where releases go, below the server's exports: the environment says so.
+pub(super) const RELEASES: &str = "demo-releases";
+
 /// `tripline serve` and the folder it works in.
 pub(super) struct Server {
     program: PathBuf,
@@ -30,7 +33,8 @@ impl Server {
         );
         let log = folder.join("server.log");
         let config = "state: state\npacks: [packs]\nlisten: 127.0.0.1:0\n\
-                      webhooks: { listen: 127.0.0.1:0 }\ngit: { allow_local: true }\n";
+                      webhooks: { listen: 127.0.0.1:0 }\ngit: { allow_local: true }\n\
+                      environment: environments/demo.yaml\n";
         fs::write(folder.join("tripline.yaml"), config)?;
         let mut server = Self { program, folder: folder.to_owned(), log, child: None };
         server.again()?;
@@ -100,6 +104,11 @@ impl Server {
         Ok(address)
     }
 
+    /// The server's settings file.
+    pub(super) fn config(&self) -> PathBuf {
+        self.folder.join("tripline.yaml")
+    }
+
     /// What a command of `tripline` prints.
     pub(super) fn tripline(&self, arguments: &[&str]) -> Result<String> {
         let output = Command::new(&self.program)
@@ -131,20 +140,24 @@ impl Drop for Server {
     }
 }
 
-/// The shipped pack, with its git sensor pointed at `repository`.
-pub(super) fn copy_pack(from: &Path, to: &Path, repository: &Repository) -> Result<PathBuf> {
+/// The shipped pack as it is: what is of this place stands in the environment.
+pub(super) fn copy_pack(from: &Path, to: &Path) -> Result<PathBuf> {
     copy_folder(from, to)?;
-    let sensor = to.join("sensors/app.yaml");
-    let written = fs::read_to_string(&sensor)?;
-    let pointed: Vec<String> = written
-        .lines()
-        .map(|line| match line.trim_start().starts_with("url:") {
-            true => format!("  url: {}", repository.folder.display()),
-            false => line.to_owned(),
-        })
-        .collect();
-    fs::write(&sensor, pointed.join("\n") + "\n")?;
     Ok(to.to_owned())
+}
+
+/// The environment of the demonstration: the repository, and where releases go.
+pub(super) fn write_environment(folder: &Path, repository: &Repository) -> Result<PathBuf> {
+    let file = folder.join("environments/demo.yaml");
+    fs::create_dir_all(file.parent().context("no parent")?)?;
+    let text = format!(
+        "connections:\n  app: {{ type: git, url: {}, requests_per_second: 5, packs: [demo] }}\n\
+         packs:\n  demo:\n    config: {{ releases: {RELEASES} }}\n    \
+         permissions: {{ hosts: [\"127.0.0.1:*\"] }}\n",
+        repository.folder.display()
+    );
+    fs::write(&file, text)?;
+    Ok(file)
 }
 
 fn copy_folder(from: &Path, to: &Path) -> Result<()> {

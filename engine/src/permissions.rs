@@ -1,0 +1,172 @@
+//! What a pack may do, asked when a step's intent is made.
+//!
+//! A step is made for the pack whose chain calls it, or whose rule asks for it. That pack's
+//! *current* `permissions` hold, also for executions that began under others, and no more of them
+//! than its environment grants. A person who runs an action is governed by their role instead; the
+//! chain that they run, by its pack. What is not asked for is denied.
+
+use std::sync::Arc;
+
+use host::guard::HostPattern;
+use model::{ActionRef, ErrorKind, PackName, StepError, Value};
+use serde_json::json;
+
+use crate::environment::{Environment, PackEnvironment, covers};
+use crate::packs::{Generation, Pack, Resolved, fits_pattern};
+
+/// What may be done for one pack, or for a person.
+pub(crate) struct Rights {
+    generation: Arc<Generation>,
+    environment: Arc<Environment>,
+    caller: Caller,
+}
+
+enum Caller {
+    Person,
+    Pack(Arc<Pack>),
+    /// A pack that is not there any more: nothing says what it may do.
+    Gone(PackName),
+}
+
+impl Rights {
+    /// What may be done for `caller`, by its current content; where that is gone, by the one that
+    /// is `pinned`. Without a caller, for a person.
+    pub(crate) fn of(
+        generation: Arc<Generation>,
+        environment: Arc<Environment>,
+        caller: Option<&PackName>,
+        pinned: Option<&Arc<Pack>>,
+    ) -> Self {
+        let caller = caller.map_or(Caller::Person, |name| {
+            let pinned = pinned.filter(|pack| pack.name == *name);
+            let pack = generation.packs.get(name).or(pinned);
+            pack.map_or_else(|| Caller::Gone(name.clone()), |pack| Caller::Pack(pack.clone()))
+        });
+        Self { generation, environment, caller }
+    }
+
+    /// Whether this call may be made.
+    pub(crate) fn check(
+        &self,
+        action: &ActionRef,
+        resolved: &Resolved,
+        parameters: &Value,
+    ) -> Result<(), StepError> {
+        self.exec(resolved)?;
+        self.action(action)?;
+        let Caller::Pack(pack) = &self.caller else { return Ok(()) };
+        let connection = parameters.get("connection").and_then(Value::as_str);
+        match (resolved.version(), connection) {
+            // A parameter of a pack's own action may have that name too.
+            (None, Some(name)) => connected(pack, name),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether this action may be run at all.
+    pub(crate) fn action(&self, action: &ActionRef) -> Result<(), StepError> {
+        let asked = action.as_str();
+        let pack = match &self.caller {
+            Caller::Person => return Ok(()),
+            Caller::Gone(name) => return Err(denied(name, "actions", asked)),
+            Caller::Pack(pack) if action.pack() == pack.name.as_str() => return Ok(()),
+            Caller::Pack(pack) => pack,
+        };
+        if !pack.permissions.allows_action(action) {
+            return Err(denied(&pack.name, "actions", asked));
+        }
+        let granted = self.granted(&pack.name).and_then(|env| env.grants.actions.as_ref());
+        match granted {
+            Some(granted) if !granted.iter().any(|pattern| fits_pattern(pattern, asked)) => {
+                Err(self.not_granted(&pack.name, "actions", asked))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A program runs on this machine: its own pack must be allowed that, whoever calls it.
+    fn exec(&self, resolved: &Resolved) -> Result<(), StepError> {
+        let Resolved::Program { pack, action, .. } = resolved else { return Ok(()) };
+        if action.metadata().effect.is_none() {
+            // What stands for a chain in a test of its pack: programs declare their effect.
+            return Ok(());
+        }
+        let current = self.generation.packs.get(&pack.name).unwrap_or(pack);
+        if !current.permissions.exec {
+            return Err(denied(&pack.name, "exec", "true"));
+        }
+        match self.granted(&pack.name).and_then(|env| env.grants.exec) {
+            Some(false) => Err(self.not_granted(&pack.name, "exec", "true")),
+            _ => Ok(()),
+        }
+    }
+
+    /// The hosts that may be reached over HTTP: public ones for a person, for a pack those that it
+    /// asks for.
+    pub(crate) fn hosts(&self) -> Vec<HostPattern> {
+        let parsed = |texts: &[String]| texts.iter().filter_map(|text| text.parse().ok()).collect();
+        match &self.caller {
+            Caller::Person => parsed(&["*".to_owned()]),
+            Caller::Pack(pack) => parsed(&self.granted_hosts(pack)),
+            Caller::Gone(_) => Vec::new(),
+        }
+    }
+
+    fn granted_hosts(&self, pack: &Pack) -> Vec<String> {
+        let asked = &pack.permissions.hosts;
+        match self.granted(&pack.name).and_then(|env| env.grants.hosts.as_ref()) {
+            None => asked.clone(),
+            Some(granted) => {
+                let covered = |host: &&String| granted.iter().any(|g| covers("hosts", g, host));
+                asked.iter().filter(covered).cloned().collect()
+            }
+        }
+    }
+
+    fn granted(&self, pack: &PackName) -> Option<&PackEnvironment> {
+        self.environment.packs.get(pack)
+    }
+
+    fn not_granted(&self, pack: &PackName, permission: &str, asked: &str) -> StepError {
+        let at = self.granted(pack).map(|env| format!("{}:{}", env.at.file, env.at.line));
+        let message = format!(
+            "the environment does not grant `{pack}` what it asks for, {}: see `packs.{pack}.permissions.{permission}` ({})",
+            shown(permission, asked),
+            at.unwrap_or_default()
+        );
+        error(message, pack, permission, asked)
+    }
+}
+
+fn connected(pack: &Pack, name: &str) -> Result<(), StepError> {
+    let asked = &pack.permissions.connections;
+    match asked.iter().any(|pattern| fits_pattern(pattern, name)) {
+        true => Ok(()),
+        false => Err(denied(&pack.name, "connections", name)),
+    }
+}
+
+fn denied(pack: &PackName, permission: &str, asked: &str) -> StepError {
+    let (what, line) = match permission {
+        "exec" => ("run programs on the server".to_owned(), "exec: true".to_owned()),
+        "connections" => {
+            (format!("use the connection `{asked}`"), format!("connections: [{asked}]"))
+        }
+        _ => (format!("use `{asked}`"), format!("{permission}: [{asked}]")),
+    };
+    let message =
+        format!("the pack `{pack}` may not {what}: add `{line}` to `permissions` in its pack.yaml");
+    error(message, pack, permission, asked)
+}
+
+fn shown(permission: &str, asked: &str) -> String {
+    match permission {
+        "exec" => "`exec: true`".to_owned(),
+        _ => format!("`{asked}`"),
+    }
+}
+
+fn error(message: String, pack: &PackName, permission: &str, asked: &str) -> StepError {
+    let details = json!({ "pack": pack, "permission": permission, "asked": asked });
+    StepError::new(ErrorKind::Denied, message).with_details(details)
+}
