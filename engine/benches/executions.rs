@@ -36,14 +36,11 @@ async fn main() {
         .unwrap();
         std::fs::write(pack.join(format!("actions/{name}.rhai")), text).unwrap();
     }
-    let store: Arc<dyn Store> = Arc::new(
+    let store = Arc::new(
         Sqlite::open(&folder.path().join("state"), &store::sqlite::Options::default()).unwrap(),
     );
-    println!(
-        "{:<44} {:>10.0}/s",
-        "bare store, one commit at a time",
-        commits(store.as_ref(), 1, 500).await
-    );
+    let bare = commits(store.as_ref(), 1, 500).await;
+    println!("{:<44} {bare:>10.0}/s", "bare store, one commit at a time");
     println!(
         "{:<44} {:>10.0}/s",
         "bare store, 100 commits at a time",
@@ -52,12 +49,21 @@ async fn main() {
     let launcher = Launcher { program: "unused".into(), args: Vec::new() };
     let settings =
         Settings::new(folder.path().join("state"), vec![folder.path().join("packs")], launcher);
-    let engine = Engine::start(settings, store, Clock::System).await.unwrap();
+    let engine = Engine::start(settings, store.clone(), Clock::System).await.unwrap();
     for (action, at_a_time, count) in
         [("p.one", 1, 200), ("p.one", 100, 5_000), ("p.three", 1, 100), ("p.three", 100, 3_000)]
     {
+        let before = store.commits();
         let rate = executions(&engine, action, at_a_time, count).await;
-        println!("{:<44} {rate:>10.0}/s", format!("{action}, {at_a_time} at a time"));
+        let commits = (store.commits() - before) as f64 / count as f64;
+        print!(
+            "{:<44} {rate:>10.0}/s  {commits:.1} commits each",
+            format!("{action}, {at_a_time} at a time")
+        );
+        match at_a_time {
+            1 => println!(", {:.0} % of the bare store's rate", 100.0 * rate * commits / bare),
+            _ => println!(),
+        }
     }
     engine.shutdown(Duration::from_secs(5)).await;
 }
