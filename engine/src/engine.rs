@@ -31,6 +31,7 @@ use crate::sensing::Sensing;
 use crate::settings::Settings;
 use crate::suspects::{Slot, Suspects};
 use crate::tokens::Tokens;
+use crate::upkeep;
 use crate::watch::Changes;
 
 /// Webhook requests that are handled at the same time: each holds at most its body limit and
@@ -170,6 +171,8 @@ impl Engine {
         self.sensing.follow(&self.core.generation.load());
         let driver = self.driver.clone();
         self.core.tasks.spawn(async move { driver.keep_time().await });
+        let (keep, every) = (settings.retention.clone(), settings.forget_every.to_std());
+        self.core.tasks.spawn(upkeep::run(self.core.clone(), self.packs.clone(), keep, every));
         self.core.tasks.spawn(changes.follow(self.clone(), settings.reload_after));
         Ok(())
     }

@@ -31,9 +31,14 @@ impl Folders {
         self.packs().join(hash.to_string())
     }
 
+    /// The folder of all logs.
+    pub fn logs_of_all(&self) -> PathBuf {
+        self.root.join("logs")
+    }
+
     /// Logs of an execution's steps.
     pub fn logs(&self, execution: &ExecutionId) -> PathBuf {
-        self.root.join("logs").join(execution.as_str())
+        self.logs_of_all().join(execution.as_str())
     }
 
     /// The folder of one step's logs.

@@ -362,8 +362,8 @@ async fn leave_out(
     let fresh = |answer: &Accepted| matches!(answer, Accepted::New { key: new, .. } if new == key);
     let Some(at) = answers.iter().position(fresh) else { return Ok(()) };
     let Accepted::New { executions, .. } = answers[at].clone() else { return Ok(()) };
-    let stored = core.store.event(key).await.map_err(Trouble::from)?;
-    let differs = stored.is_some_and(|row| row.payload != payloads[at]);
+    let stored = core.store.payload(key).await.map_err(Trouble::from)?;
+    let differs = stored.is_some_and(|payload| payload != payloads[at]);
     let repeated = match differs {
         true => Fact::DuplicateDiffers { payload: payloads[at], at: core.now() },
         false => Fact::EventRepeated { at: core.now() },

@@ -31,6 +31,7 @@ mod sensing;
 mod settings;
 mod suspects;
 mod tokens;
+mod upkeep;
 pub mod view;
 mod watch;
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use host::process::Launcher;
 use model::Duration;
+use store::Retention;
 
 use crate::secrets::SecretSettings;
 
@@ -30,6 +31,10 @@ pub struct Settings {
     pub launcher: Launcher,
     /// Threads that evaluate rules and chains.
     pub evaluators: usize,
+    /// How long what has ended is kept.
+    pub retention: Retention,
+    /// How often what is no longer kept is forgotten.
+    pub forget_every: Duration,
     /// How long files must be still before changed packs are loaded.
     pub reload_after: Duration,
 }
@@ -49,6 +54,8 @@ impl Settings {
             ca_file: None,
             launcher,
             evaluators: std::thread::available_parallelism().map_or(2, usize::from),
+            retention: Retention::default(),
+            forget_every: Duration::from_secs(10 * 60),
             reload_after: Duration::from_millis(300),
         }
     }

@@ -27,7 +27,18 @@ pub struct BadDuration(String);
 
 /// A length of time in whole milliseconds.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema, Serialize, Deserialize,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Default,
+    JsonSchema,
+    Serialize,
+    Deserialize,
 )]
 #[serde(try_from = "String", into = "String")]
 #[schemars(extend("pattern" = r"^([0-9]{1,9}(ms|s|m|h|d|w))+$"))]

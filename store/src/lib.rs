@@ -38,10 +38,12 @@ mod batch;
 pub mod memory;
 pub mod port;
 mod projection;
+pub mod retention;
 mod sealed;
 pub mod sqlite;
 
 pub use memory::Memory;
 pub use port::*;
+pub use retention::{Ages, Retention};
 pub use sealed::*;
 pub use sqlite::Sqlite;

@@ -1,11 +1,11 @@
 //! A store that forgets everything when it is dropped: for tests and the simulation.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt;
 use futures::future::lazy;
-use model::fact::ExecutionRequested;
+use model::fact::{EventAccepted, ExecutionRequested};
 use model::{
     Actor, EventKey, ExecutionId, ExecutionState, Fact, Hash, Name, Origin, PackName, RuleRef,
     Stream, Timestamp, Value, Version,
@@ -15,12 +15,13 @@ use tokio::sync::watch;
 use crate::batch::{Prepared, PreparedWrite};
 use crate::port::{
     Answer, Appended, AuditFilter, Batch, EventFilter, EventRow, ExecutionFilter, ExecutionRow,
-    KeyRow, Position, Recorded, RuleCount, Store, StoreError, TokenRow, Unfinished,
+    KeyRow, Position, Pruned, Recorded, RuleCount, Store, StoreError, TokenRow, Unfinished,
 };
 use crate::projection::{
     Repeats, Standing, cursor, event_row, execution_row, generation, installation_name, key_row,
     rule_counts, switch, token,
 };
+use crate::retention::{MAX_DEPTH, Retention};
 
 use crate::sealed::{Sealed, Sealing};
 
@@ -33,17 +34,27 @@ pub struct Memory {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The fact at position n is at index n - 1.
-    log: Vec<Recorded>,
+    /// The fact at position n is at index n - 1, unless it was pruned.
+    log: Vec<Option<Recorded>>,
     /// Where each stream's facts are.
     streams: BTreeMap<Stream, Vec<Position>>,
     /// The last position of each batch.
     batches: BTreeMap<String, Position>,
     executions: BTreeMap<ExecutionId, Execution>,
-    events: BTreeMap<EventKey, (Position, Repeats)>,
+    events: BTreeMap<EventKey, Event>,
     rules: BTreeMap<RuleRef, RuleCount>,
     blobs: BTreeMap<Hash, Vec<u8>>,
     sealed: BTreeMap<String, Sealed>,
+}
+
+#[derive(Debug)]
+struct Event {
+    position: Position,
+    repeats: Repeats,
+    payload: Hash,
+    accepted_at: Timestamp,
+    kind: String,
+    source: String,
 }
 
 #[derive(Debug)]
@@ -92,7 +103,7 @@ impl State {
     }
 
     fn at(&self, position: Position) -> Option<&Recorded> {
-        self.log.get(usize::try_from(position.0).ok()?.checked_sub(1)?)
+        self.log.get(usize::try_from(position.0).ok()?.checked_sub(1)?)?.as_ref()
     }
 
     fn version(&self, stream: &Stream) -> Version {
@@ -121,7 +132,8 @@ impl State {
                 self.project(&stream, position, &encoded.fact);
                 let (at, actor, fact) = (batch.at, batch.actor.clone(), encoded.fact);
                 self.streams.entry(stream.clone()).or_default().push(position);
-                self.log.push(Recorded { position, stream: stream.clone(), at, actor, fact });
+                let stream = stream.clone();
+                self.log.push(Some(Recorded { position, stream, at, actor, fact }));
             }
         }
         batch.sealing.into_iter().for_each(|change| self.seal(change));
@@ -162,10 +174,18 @@ impl State {
     }
 
     fn project_event(&mut self, key: &EventKey, position: Position, fact: &Fact) {
-        if matches!(fact, Fact::EventAccepted(_)) {
-            self.events.entry(key.clone()).or_insert((position, Repeats::default()));
+        if let Fact::EventAccepted(EventAccepted { payload, accepted_at, event, .. }) = fact {
+            let event = Event {
+                position,
+                repeats: Repeats::default(),
+                payload: *payload,
+                accepted_at: *accepted_at,
+                kind: event.envelope.kind.to_string(),
+                source: event.envelope.source.clone(),
+            };
+            self.events.entry(key.clone()).or_insert(event);
         }
-        if let Some((_, repeats)) = self.events.get_mut(key) {
+        if let Some(Event { repeats, .. }) = self.events.get_mut(key) {
             let more = Repeats::of(fact);
             repeats.all += more.all;
             repeats.differing += more.differing;
@@ -174,12 +194,12 @@ impl State {
             let count = self.rules.entry(rule.clone()).or_default();
             count.matched += more.matched;
             count.failed += more.failed;
-            count.last_matched = more.last_matched.or(count.last_matched);
+            count.last_matched = count.last_matched.max(more.last_matched);
         }
     }
 
     fn event(&self, key: &EventKey) -> Option<EventRow> {
-        let (position, repeats) = self.events.get(key)?;
+        let Event { position, repeats, .. } = self.events.get(key)?;
         match &self.at(*position)?.fact {
             Fact::EventAccepted(accepted) => {
                 Some(event_row(key.clone(), accepted.clone(), *position, *repeats))
@@ -214,8 +234,94 @@ impl State {
     }
 
     fn audit(&self, filter: &AuditFilter) -> Vec<Recorded> {
-        let facts = self.log.iter().rev().filter(|recorded| audited(filter, recorded));
+        let facts = self.log.iter().rev().flatten().filter(|recorded| audited(filter, recorded));
         facts.take(filter.limit).cloned().collect()
+    }
+}
+
+/// Pruning.
+impl State {
+    fn prune(&mut self, keep: &Retention, after: Position, now: Timestamp) -> Pruned {
+        let old = self.log.iter().flatten().filter(|fact| fact.position > after);
+        let old = old.take_while(|fact| fact.at < keep.youngest(now));
+        let goes: Vec<Recorded> = old.filter(|fact| self.goes(fact, keep, now)).cloned().collect();
+        for fact in &goes {
+            self.log[fact.position.0 as usize - 1] = None;
+            if let (Stream::Execution(id), Fact::ExecutionRequested(_)) = (&fact.stream, &fact.fact)
+            {
+                self.executions.remove(id);
+            }
+        }
+        Pruned { facts: goes.len() as u64, next: None }
+    }
+
+    fn goes(&self, fact: &Recorded, keep: &Retention, now: Timestamp) -> bool {
+        match &fact.stream {
+            Stream::Execution(id) => self.execution_goes(id, fact.at, (keep, now), MAX_DEPTH),
+            Stream::Event(key) => {
+                let event = self.events.get(key);
+                let (kind, source) = event.map_or(("", ""), |it| (&it.kind, &it.source));
+                fact.at < keep.events(kind, source, now)
+            }
+            stream => fact.at < keep.words(now) && self.is_past(stream, fact, keep.words(now)),
+        }
+    }
+
+    fn execution_goes(
+        &self,
+        id: &ExecutionId,
+        at: Timestamp,
+        (keep, now): (&Retention, Timestamp),
+        depth: usize,
+    ) -> bool {
+        let Some(execution) = self.executions.get(id) else { return at < keep.words(now) };
+        let parent = match &execution.request.origin {
+            Origin::Step { parent, .. } => Some(parent),
+            _ => None,
+        };
+        let before = keep.executions(&execution.request.action, now);
+        depth > 0
+            && execution.standing.finished_at.is_some_and(|ended| ended < before)
+            && parent
+                .filter(|parent| self.executions.contains_key(parent))
+                .is_none_or(|parent| self.execution_goes(parent, at, (keep, now), depth - 1))
+    }
+
+    fn is_past(&self, stream: &Stream, fact: &Recorded, since: Timestamp) -> bool {
+        if let Stream::Key(_) = stream {
+            let no_more = match &fact.fact {
+                Fact::KeyDeleted => true,
+                Fact::KeySet { expires_at, .. } => expires_at.is_some_and(|end| end < since),
+                _ => false,
+            };
+            return no_more || fact.position.0 < self.version(stream).0;
+        }
+        let later = self.streams.get(stream).into_iter().flatten();
+        let mut later = later.filter_map(|position| self.at(*position));
+        later.any(|it| it.position > fact.position && it.fact.name() == fact.fact.name())
+    }
+
+    /// Forgets streams of which nothing is left, and events that were told before `window`.
+    fn tidy(&mut self, window: Timestamp) {
+        self.events.retain(|_, event| event.accepted_at >= window);
+        let log = &self.log;
+        let left = |position: &Position| log[position.0 as usize - 1].is_some();
+        let events = &self.events;
+        self.streams.retain(|stream, positions| {
+            let known = matches!(stream, Stream::Event(key) if events.contains_key(key));
+            known || positions.iter().any(left)
+        });
+    }
+
+    fn named(&self, contents: &[Hash]) -> BTreeSet<Hash> {
+        let texts: Vec<String> = self
+            .log
+            .iter()
+            .flatten()
+            .map(|it| String::from_utf8_lossy(&it.fact.encode()).into_owned())
+            .collect();
+        let named = |hash: &&Hash| texts.iter().any(|text| text.contains(&hash.to_string()));
+        contents.iter().filter(named).copied().collect()
     }
 }
 
@@ -322,7 +428,9 @@ impl Store for Memory {
 
     fn log(&self, after: Position, limit: usize) -> Answer<'_, Vec<Recorded>> {
         let skip = usize::try_from(after.0).unwrap_or(usize::MAX);
-        self.answer(move |state| state.log.iter().skip(skip).take(limit).cloned().collect())
+        self.answer(move |state| {
+            state.log.iter().skip(skip).flatten().take(limit).cloned().collect()
+        })
     }
 
     fn head(&self) -> Answer<'_, Position> {
@@ -349,6 +457,28 @@ impl Store for Memory {
 
     fn blob(&self, hash: Hash) -> Answer<'_, Option<Vec<u8>>> {
         self.answer(move |state| state.blobs.get(&hash).cloned())
+    }
+
+    fn prune<'a>(
+        &'a self,
+        keep: &'a Retention,
+        after: Position,
+        now: Timestamp,
+    ) -> Answer<'a, Pruned> {
+        // One step is as good as many where nobody waits for a disk.
+        lazy(move |_| Ok(self.lock().prune(keep, after, now))).boxed()
+    }
+
+    fn tidy<'a>(&'a self, keep: &'a Retention, now: Timestamp) -> Answer<'a, bool> {
+        lazy(move |_| {
+            self.lock().tidy(keep.window(now));
+            Ok(false)
+        })
+        .boxed()
+    }
+
+    fn named<'a>(&'a self, contents: &'a [Hash]) -> Answer<'a, BTreeSet<Hash>> {
+        self.answer(move |state| state.named(contents))
     }
 
     fn execution<'a>(&'a self, id: &'a ExecutionId) -> Answer<'a, Option<ExecutionRow>> {
@@ -394,6 +524,10 @@ impl Store for Memory {
 
     fn event<'a>(&'a self, key: &'a EventKey) -> Answer<'a, Option<EventRow>> {
         self.answer(move |state| state.event(key))
+    }
+
+    fn payload<'a>(&'a self, key: &'a EventKey) -> Answer<'a, Option<Hash>> {
+        self.answer(move |state| state.events.get(key).map(|event| event.payload))
     }
 
     fn events<'a>(&'a self, filter: &'a EventFilter) -> Answer<'a, Vec<EventRow>> {

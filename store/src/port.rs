@@ -1,6 +1,6 @@
 //! The port: what every store can do, SQLite file or JetStream alike.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::BoxFuture;
 use model::{
@@ -10,6 +10,7 @@ use model::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::retention::Retention;
 use crate::sealed::{Sealed, Sealing};
 
 /// Most facts in one batch.
@@ -77,6 +78,15 @@ pub enum Appended {
         /// Its version.
         actual: Version,
     },
+}
+
+/// What one step of pruning did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Pruned {
+    /// Facts whose bodies are gone.
+    pub facts: u64,
+    /// Where the next step goes on; none: nothing older is left.
+    pub next: Option<Position>,
 }
 
 /// A fact with its header.
@@ -164,6 +174,21 @@ pub trait Store: Send + Sync {
     ) -> Answer<'a, Vec<(String, Sealed)>>;
     /// How many encrypted records each key opens.
     fn sealing_keys(&self) -> Answer<'_, BTreeMap<String, u64>>;
+    /// Forgets what `keep` does not keep at `now`, in one small step: a part of the log after
+    /// `after` is looked at. Executions that have not ended, and their children, the latest word
+    /// of every other stream, and that an event was told, are never forgotten here.
+    fn prune<'a>(
+        &'a self,
+        keep: &'a Retention,
+        after: Position,
+        now: Timestamp,
+    ) -> Answer<'a, Pruned>;
+    /// Gives back the place of what was pruned, in one small step: after `keep`'s longest time
+    /// that it ever was, and that its event was told; and the place on the disk. False: nothing
+    /// is left to do.
+    fn tidy<'a>(&'a self, keep: &'a Retention, now: Timestamp) -> Answer<'a, bool>;
+    /// Which of these blobs and pack contents something that is kept names.
+    fn named<'a>(&'a self, contents: &'a [Hash]) -> Answer<'a, BTreeSet<Hash>>;
 
     /// The execution with this id.
     fn execution<'a>(&'a self, id: &'a ExecutionId) -> Answer<'a, Option<ExecutionRow>>;
@@ -178,8 +203,10 @@ pub trait Store: Send + Sync {
     ) -> Answer<'a, Vec<Unfinished>>;
     /// How many executions are in each state.
     fn counts(&self) -> Answer<'_, BTreeMap<ExecutionState, u64>>;
-    /// The event with this key.
+    /// The event with this key, until it is pruned.
     fn event<'a>(&'a self, key: &'a EventKey) -> Answer<'a, Option<EventRow>>;
+    /// The hash of the data of the event with this key, as long as it is known that it was told.
+    fn payload<'a>(&'a self, key: &'a EventKey) -> Answer<'a, Option<Hash>>;
     /// Events that fit `filter`, newest first.
     fn events<'a>(&'a self, filter: &'a EventFilter) -> Answer<'a, Vec<EventRow>>;
     /// The latest cursor of the sensor with this id (see [`Stream::Sensor`]).

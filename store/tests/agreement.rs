@@ -5,10 +5,11 @@ mod common;
 
 use common::*;
 use model::{
-    ExecutionState, Fact, Hash, Origin, Resolution, Sequence, Stream, UndoReason, Version,
+    ExecutionState, Fact, Hash, Origin, Resolution, Sequence, Stream, Timestamp, UndoReason,
+    Version,
 };
 use store::sqlite::Options;
-use store::{EventFilter, ExecutionFilter, Memory, Position, Sqlite, Store};
+use store::{EventFilter, ExecutionFilter, Memory, Position, Retention, Sqlite, Store};
 
 /// Numbers that look random and are the same on every run.
 struct Dice(u64);
@@ -122,11 +123,31 @@ async fn memory_and_sqlite_agree_on_any_facts() {
             let (left, right) = (sqlite.append(one.clone()).await, memory.append(one).await);
             assert_eq!(left.unwrap(), right.unwrap(), "seed {seed}, batch {n}");
         }
-        let (left, right) = (picture(&sqlite).await, picture(&memory).await);
-        for (n, (left, right)) in left.lines().zip(right.lines()).enumerate() {
-            assert_eq!(left, right, "seed {seed}, line {n}");
-        }
-        assert_eq!(left.len(), right.len(), "seed {seed}");
+        agree(seed, &sqlite, &memory).await;
         assert_eq!(Sqlite::verify(folder.path()), [], "seed {seed}");
+        // Events go first, then everything that has ended.
+        for days in [8, 31, 90] {
+            let now = at(200 + days * 24 * 60 * 60);
+            prune(&sqlite, now).await;
+            prune(&memory, now).await;
+            agree(seed, &sqlite, &memory).await;
+            assert_eq!(Sqlite::verify(folder.path()), [], "seed {seed}, {days} days");
+        }
     }
+}
+
+async fn agree(seed: u64, sqlite: &dyn Store, memory: &dyn Store) {
+    let (left, right) = (picture(sqlite).await, picture(memory).await);
+    for (n, (left, right)) in left.lines().zip(right.lines()).enumerate() {
+        assert_eq!(left, right, "seed {seed}, line {n}");
+    }
+    assert_eq!(left.len(), right.len(), "seed {seed}");
+}
+
+async fn prune(store: &dyn Store, now: Timestamp) {
+    let (keep, mut next) = (Retention::default(), Some(Position(0)));
+    while let Some(after) = next {
+        next = store.prune(&keep, after, now).await.unwrap().next;
+    }
+    while store.tidy(&keep, now).await.unwrap() {}
 }

@@ -89,6 +89,7 @@ async fn start(config: &Config) -> Result<(Engine, Running), Failure> {
         programs: config.programs,
         git: config.git.clone(),
         secrets: config.secrets(),
+        retention: config.retention.clone(),
         ca_file: config.ca_file.clone(),
         environment: config.environment.clone(),
         ..engine::Settings::new(&config.state, packs, launcher)

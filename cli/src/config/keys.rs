@@ -37,6 +37,9 @@ pub(crate) enum Kind {
     Text,
     /// Where keys are found: files, variables, commands.
     Keys,
+    /// For each pack how long its own is kept; in a variable, `web.executions=90d` with commas
+    /// between.
+    Ages,
     /// One of these words.
     Word(&'static [&'static str]),
 }
@@ -115,6 +118,24 @@ pub(crate) const KEYS: &[Key] = &[
         Some("30s"),
         "How long steps under way may take to end when the server is stopped.",
     ),
+    key(
+        "retention.events",
+        Kind::Time,
+        Some("7d"),
+        "How long an event's data is kept, since it was accepted.",
+    ),
+    key(
+        "retention.executions",
+        Kind::Time,
+        Some("30d"),
+        "How long an execution is kept with its journal and logs, since it ended.",
+    ),
+    key(
+        "retention.packs",
+        Kind::Ages,
+        None,
+        "The same for what belongs to a pack, by its name: `web: { executions: 90d }`.",
+    ),
     key("log", Kind::Text, Some("info"), "What is logged: info, debug, engine=trace, …"),
     key("log_format", Kind::Word(&["text", "json"]), Some("text"), "How the log is written."),
 ];
@@ -161,6 +182,28 @@ pub(crate) fn check_pack(text: &str) -> Result<(), String> {
 /// What is wrong with the text of a length of time or a size.
 pub(crate) fn check_time(text: &str) -> Result<(), String> {
     text.parse::<Duration>().map(drop).map_err(|error| error.to_string())
+}
+
+/// What `web.executions=90d` says: pack, what is kept, how long.
+pub(crate) fn age(text: &str) -> Result<(String, &str, String), String> {
+    let parts = text.split_once('=').and_then(|(what, time)| {
+        let (pack, what) = what.trim().split_once('.')?;
+        AGES.contains(&what).then_some((pack, what, time.trim()))
+    });
+    let Some((pack, what, time)) = parts else {
+        return Err(format!("expected such as web.executions=90d, found `{text}`"));
+    };
+    check_pack_name(pack)?;
+    check_time(time)?;
+    Ok((pack.to_owned(), what, time.to_owned()))
+}
+
+/// What is kept for a time.
+pub(crate) const AGES: [&str; 2] = ["events", "executions"];
+
+/// What is wrong with the name of a pack.
+pub(crate) fn check_pack_name(text: &str) -> Result<(), String> {
+    text.parse::<model::PackName>().map(drop).map_err(|error| error.to_string())
 }
 
 /// The same for a size.

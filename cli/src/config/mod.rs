@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use engine::secrets::{KeySource, SecretSettings};
 use model::{Duration, Size, Value};
+use store::{Ages, Retention};
 
 use crate::failure::{Exit, Failure};
 use crate::input;
@@ -86,6 +87,8 @@ pub(crate) struct Config {
     pub(crate) ca_file: Option<PathBuf>,
     /// Where the keys of secrets are found.
     pub(crate) keys: Vec<KeySource>,
+    /// How long what has ended is kept.
+    pub(crate) retention: Retention,
     /// How long steps under way may take to end.
     pub(crate) grace: Duration,
     /// What is logged.
@@ -132,6 +135,7 @@ impl Config {
             },
             ca_file: path("tls.ca_file"),
             keys: sources(settings.get("secrets.keys")),
+            retention: retention(settings),
             grace: time("grace", Duration::from_secs(30)),
             log: text("log"),
             log_format: match text("log_format").as_str() {
@@ -155,6 +159,23 @@ fn sources(value: Option<&Value>) -> Vec<KeySource> {
         file.or_else(|| text("env").map(KeySource::Env)).or_else(words)
     };
     items.filter_map(source).collect()
+}
+
+/// How long what has ended is kept; a pack that says nothing of one thing has it from all.
+fn retention(settings: &Settings) -> Retention {
+    let time = |value: Option<&Value>| value?.as_str()?.parse::<Duration>().ok();
+    let all = Ages::default();
+    let default = Ages {
+        events: time(settings.get("retention.events")).unwrap_or(all.events),
+        executions: time(settings.get("retention.executions")).unwrap_or(all.executions),
+    };
+    let packs = settings.get("retention.packs").and_then(Value::as_object).into_iter().flatten();
+    let packs = packs.filter_map(|(name, ages)| {
+        let events = time(ages.get("events")).unwrap_or(default.events);
+        let executions = time(ages.get("executions")).unwrap_or(default.executions);
+        Some((name.parse().ok()?, Ages { events, executions }))
+    });
+    Retention { default, packs: packs.collect() }
 }
 
 /// The value of each key and where it came from.

@@ -9,8 +9,8 @@ use model::{Diagnostic, Location, Value};
 use syntax::{Field, Fields, Node};
 
 use super::keys::{
-    KEY_FORMS, KEYS, Key, Kind, check_address, check_bytes, check_pack, check_time, find, key_from,
-    key_source,
+    AGES, KEY_FORMS, KEYS, Key, Kind, age, check_address, check_bytes, check_pack, check_pack_name,
+    check_time, find, key_from, key_source,
 };
 
 /// Where a value came from; a later one wins.
@@ -168,6 +168,7 @@ fn decode(kind: Kind, field: Field<'_, '_>, fields: &Fields<'_>, folder: &Path) 
             });
             Some(Value::Array(sources.collect()))
         }
+        Kind::Ages => ages(field, fields),
         Kind::Paths => {
             let items = field.list()?.iter();
             let paths = items.filter_map(|item| path(item, fields, folder));
@@ -189,6 +190,36 @@ fn key_item(item: &Node, folder: &Path) -> Result<Value, String> {
         }
         _ => Err(KEY_FORMS.to_owned()),
     }
+}
+
+/// How long what belongs to packs is kept: `{ web: { executions: 90d } }`.
+fn ages(field: Field<'_, '_>, fields: &Fields<'_>) -> Option<Value> {
+    let mut packs = model::Map::new();
+    for entry in field.entries()? {
+        if let Err(error) = check_pack_name(entry.key.name()) {
+            fields.report(entry.key.error(error));
+            continue;
+        }
+        let of_pack = Fields::new(&entry.value, &AGES, &[]);
+        let times = AGES.iter().filter_map(|name| {
+            let time = of_pack.optional(name).duration()?;
+            Some(((*name).to_owned(), Value::from(time.to_string())))
+        });
+        let times = times.collect();
+        let times = fields.part(of_pack.finish(Some(Value::Object(times))))?;
+        packs.insert(entry.key.name().to_owned(), times);
+    }
+    Some(Value::Object(packs))
+}
+
+fn ages_of_text(text: &str) -> Result<Value, String> {
+    let mut packs = model::Map::new();
+    for item in text.split(',').filter(|item| !item.trim().is_empty()) {
+        let (pack, what, time) = age(item)?;
+        let of_pack = packs.entry(pack).or_insert_with(|| Value::Object(model::Map::new()));
+        of_pack[what] = time.into();
+    }
+    Ok(Value::Object(packs))
 }
 
 fn path(item: &Node, fields: &Fields<'_>, folder: &Path) -> Option<Value> {
@@ -231,6 +262,7 @@ fn of_text(kind: Kind, text: &str, folder: &Path) -> Result<Value, String> {
             let sources = sources.map(|source| key_source(source, folder));
             sources.collect::<Result<Vec<Value>, String>>().map(Value::Array)
         }
+        Kind::Ages => ages_of_text(text),
         Kind::Paths => {
             let paths = text.split(',').map(str::trim).filter(|path| !path.is_empty());
             let paths = paths.map(|path| check_pack(path).map(|()| joined(folder, path)));

@@ -49,6 +49,16 @@ fn property(key: &Key) -> Value {
             let forms = [form("file", &text), form("env", &text), form("command", &words)];
             json!({ "type": "array", "items": { "oneOf": forms } })
         }
+        Kind::Ages => {
+            let time = json!({ "type": "string", "pattern": "^([0-9]+(ms|s|m|h|d|w))+$" });
+            let ages = json!({ "events": time, "executions": time });
+            json!({
+                "type": "object",
+                "additionalProperties": {
+                    "type": "object", "additionalProperties": false, "properties": ages
+                },
+            })
+        }
         Kind::Word(words) => json!({ "enum": words }),
     };
     property["description"] = format!("{} Variable: {}.", key.about, key.variable()).into();

@@ -175,3 +175,37 @@ fn the_reference_names_every_key_with_its_variable() {
         }
     }
 }
+
+#[test]
+fn what_ended_is_kept_as_file_and_variables_say_for_each_pack() {
+    let days = |days: u64| model::Duration::from_secs(days * 24 * 60 * 60);
+    let mut settings = read(
+        "retention: { events: 1d, packs: { web: { executions: 90d }, api: { events: 3d } } }\n",
+    )
+    .unwrap();
+    let keep = Config::of(&settings).retention;
+    assert_eq!((keep.default.events, keep.default.executions), (days(1), days(30)));
+    let ages = |pack: &str, keep: &store::Retention| {
+        let ages = keep.packs[&pack.parse().unwrap()];
+        (ages.events, ages.executions)
+    };
+    assert_eq!(ages("web", &keep), (days(1), days(90)));
+    assert_eq!(ages("api", &keep), (days(3), days(30)));
+    let variable = |name: &str| {
+        (name == "TRIPLINE_RETENTION_PACKS").then(|| "web.events=2d, web.executions=5d".to_owned())
+    };
+    settings.read_variables(variable).unwrap();
+    let keep = Config::of(&settings).retention;
+    assert_eq!(ages("web", &keep), (days(2), days(5)));
+    assert_eq!(keep.packs.len(), 1, "a variable stands for the whole");
+    let bad = |text: &str| {
+        let text = text.to_owned();
+        settings
+            .clone()
+            .read_variables(|name| (name == "TRIPLINE_RETENTION_PACKS").then(|| text.clone()))
+    };
+    let told = bad("web=5d").unwrap_err();
+    assert!(told.contains("expected such as web.executions=90d, found `web=5d`"), "{told}");
+    let slips = read("retention: { packs: { Web: {}, web: { event: 1d, executions: soon } } }\n");
+    assert_eq!(slips.unwrap_err().len(), 3);
+}

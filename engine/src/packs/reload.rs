@@ -67,6 +67,11 @@ impl Packs {
         self.environment.folder()
     }
 
+    /// Keeps everything as it is, the copies of contents too, until the answer is dropped.
+    pub(crate) async fn still(&self) -> impl Drop {
+        self.slots.lock().await
+    }
+
     /// How each pack stands.
     pub async fn status(&self) -> Vec<PackStatus> {
         self.slots.lock().await.values().cloned().collect()

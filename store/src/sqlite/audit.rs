@@ -18,7 +18,7 @@ pub(super) fn list(
     let mut query = connection.prepare(&format!(
         "SELECT streams.name AS stream, position, at, actor, facts.version AS version, body
          FROM facts JOIN streams ON streams.id = facts.stream
-         WHERE actor <> 'engine' AND {conditions} ORDER BY position DESC LIMIT {}",
+         WHERE actor <> 'engine' AND pruned = 0 AND {conditions} ORDER BY position DESC LIMIT {}",
         filter.limit as i64
     ))?;
     let mut rows = query.query(params_from_iter(values))?;

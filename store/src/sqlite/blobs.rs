@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use model::Hash;
 
@@ -18,6 +20,9 @@ pub(super) struct Blobs {
     /// Where files lie until they are whole.
     unfinished: PathBuf,
     next: AtomicU64,
+    /// Held while it is decided whether a file is there, so that none is removed that was just
+    /// found to be there already.
+    deciding: Mutex<()>,
 }
 
 impl Blobs {
@@ -33,7 +38,7 @@ impl Blobs {
             sync_folder(state)
         };
         open().map_err(OpenError::folder(&unfinished))?;
-        Ok(Self { folder, unfinished, next: AtomicU64::new(0) })
+        Ok(Self { folder, unfinished, next: AtomicU64::new(0), deciding: Mutex::default() })
     }
 
     /// Keeps `bytes`, durably, and answers their name.
@@ -47,7 +52,7 @@ impl Blobs {
     fn put_at(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let parent = path.parent().unwrap_or(&self.folder);
         // A file that is damaged is written anew: its content is at hand.
-        if !fs::read(path).is_ok_and(|kept| kept == bytes) {
+        if !self.renew(path, bytes)? {
             let unfinished =
                 self.unfinished.join(self.next.fetch_add(1, Ordering::Relaxed).to_string());
             let mut file = File::create_new(&unfinished)?;
@@ -64,6 +69,50 @@ impl Blobs {
         // Also where the file was there: whoever made it may not have come so far yet.
         sync_folder(parent)?;
         sync_folder(&self.folder)
+    }
+
+    /// Whether the file is there and whole; it is then as young as if it was written now.
+    fn renew(&self, path: &Path, bytes: &[u8]) -> io::Result<bool> {
+        let _deciding = self.deciding.lock().unwrap_or_else(PoisonError::into_inner);
+        let whole = fs::read(path).is_ok_and(|kept| kept == bytes);
+        if whole {
+            let file = File::options().write(true).open(path)?;
+            file.set_modified(std::time::SystemTime::now())?;
+        }
+        Ok(whole)
+    }
+
+    /// The blobs that were kept longer ago than `age`.
+    pub(super) fn older_than(&self, age: Duration) -> Result<Vec<Hash>, StoreError> {
+        let list = || -> io::Result<Vec<Hash>> {
+            let mut found = Vec::new();
+            for folder in fs::read_dir(&self.folder)? {
+                let folder = folder?.path();
+                if folder == self.unfinished {
+                    continue;
+                }
+                for file in fs::read_dir(folder)? {
+                    let file = file?;
+                    let name = file.file_name();
+                    let hash = name.to_str().and_then(|name| name.parse::<Hash>().ok());
+                    found.extend(hash.filter(|_| is_older(&file.path(), age)));
+                }
+            }
+            Ok(found)
+        };
+        list().map_err(|error| io_failure(&self.folder, &error))
+    }
+
+    /// Removes those of `blobs` that are older than `age` still.
+    pub(super) fn drop_older(&self, blobs: &[Hash], age: Duration) -> Result<(), StoreError> {
+        for hash in blobs {
+            let path = path(&self.folder, *hash);
+            let _deciding = self.deciding.lock().unwrap_or_else(PoisonError::into_inner);
+            if is_older(&path, age) {
+                fs::remove_file(&path).map_err(|error| io_failure(&path, &error))?;
+            }
+        }
+        Ok(())
     }
 
     /// The bytes with this hash.
@@ -84,6 +133,16 @@ pub(super) fn get(folder: &Path, hash: Hash) -> Result<Option<Vec<u8>>, StoreErr
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(io_failure(&path, &error)),
     }
+}
+
+fn is_older(path: &Path, age: Duration) -> bool {
+    let modified = fs::metadata(path).and_then(|file| file.modified());
+    modified.is_ok_and(|at| at.elapsed().is_ok_and(|since| since > age))
+}
+
+/// Whether a state folder has the blob's file; what is in it is not looked at.
+pub(super) fn exists(state: &Path, hash: Hash) -> bool {
+    path(&state.join("blobs"), hash).exists()
 }
 
 fn path(folder: &Path, hash: Hash) -> PathBuf {

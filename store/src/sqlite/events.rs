@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{EventKey, Fact, RuleRef};
+use model::{EventKey, Fact, Hash, RuleRef};
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, Row, params_from_iter};
 
@@ -14,13 +14,20 @@ use crate::projection::{Repeats, event_row};
 
 /// An event's row beside the fact that accepted it.
 const SELECT: &str = "SELECT key, duplicates, differing, events.position AS position, version, body
-    FROM events JOIN facts ON facts.position = events.position";
+    FROM events JOIN facts ON facts.position = events.position AND events.pruned = 0";
 
 /// The event with this key, and its data.
 pub(super) fn one(connection: &Connection, key: &EventKey) -> Result<Option<EventRow>, StoreError> {
     let mut query = connection.prepare_cached(&format!("{SELECT} WHERE key = ?1"))?;
     let mut rows = query.query([key.as_str()])?;
     rows.next()?.map(row).transpose()
+}
+
+/// The hash of an event's data, also once that is pruned.
+pub(super) fn payload(connection: &Connection, key: &EventKey) -> Result<Option<Hash>, StoreError> {
+    let mut query = connection.prepare_cached("SELECT payload FROM events WHERE key = ?1")?;
+    let mut rows = query.query([key.as_str()])?;
+    Ok(rows.next()?.map(|row| values::maybe_hash(row, "payload")).transpose()?.flatten())
 }
 
 /// Events that fit `filter`, newest first, without their data.

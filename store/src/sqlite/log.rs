@@ -4,6 +4,7 @@ use model::{Fact, Hash, Stream, Timestamp, Version};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::head::Head;
+use super::refs;
 use super::values::{self, corrupt, nanos, number};
 use crate::batch::Encoded;
 use crate::port::{Position, Recorded, StoreError};
@@ -85,10 +86,13 @@ pub(super) fn append(
     let (version, name) = (model::fact::VERSION, fact.name());
     let header = Header { position, stream: stream.1, at, actor, version, name };
     let hash = header.chained(&head.hash, &Hash::of(body));
-    let mut insert =
-        connection.prepare_cached("INSERT INTO facts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?;
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO facts (position, stream, at, actor, version, name, hash, body)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    )?;
     let place = number(position);
     insert.execute(params![place, stream.0, at, actor, version, name, hash.as_bytes(), body])?;
+    refs::put(connection, position, fact, body)?;
     Ok(Head { position, hash })
 }
 
@@ -120,7 +124,7 @@ pub(super) fn after(
     let mut query = connection.prepare_cached(
         "SELECT position, streams.name AS stream, at, actor, facts.version AS version, body
          FROM facts JOIN streams ON streams.id = stream
-         WHERE position > ?1 ORDER BY position LIMIT ?2",
+         WHERE position > ?1 AND pruned = 0 ORDER BY position LIMIT ?2",
     )?;
     let mut rows = query.query(params![number(after), limit as i64])?;
     let mut facts = Vec::new();
@@ -142,7 +146,7 @@ pub(super) fn of_stream(
     // Up to the version that was read: what is appended meanwhile is a later answer's.
     let mut query = connection.prepare_cached(
         "SELECT position, at, actor, version, body FROM facts
-         WHERE stream = ?1 AND position > ?2 AND position <= ?3 ORDER BY position",
+         WHERE stream = ?1 AND position > ?2 AND position <= ?3 AND pruned = 0 ORDER BY position",
     )?;
     let mut rows = query.query(params![id, after.0 as i64, version.0 as i64])?;
     let mut facts = Vec::new();
@@ -159,7 +163,8 @@ pub(super) fn latest(
 ) -> Result<Option<Recorded>, StoreError> {
     let mut query = connection.prepare_cached(
         "SELECT position, at, actor, facts.version AS version, body
-         FROM streams JOIN facts ON position = streams.version WHERE streams.name = ?1",
+         FROM streams JOIN facts ON position = streams.version
+         WHERE streams.name = ?1 AND pruned = 0",
     )?;
     let mut rows = query.query([stream.to_string()])?;
     rows.next()?.map(|row| recorded(row, stream.clone())).transpose()
@@ -176,7 +181,7 @@ pub(super) fn latest_of<T>(
     let mut query = connection.prepare_cached(
         "SELECT streams.name AS stream, position, at, actor, facts.version AS version, body
          FROM streams JOIN facts ON position = streams.version
-         WHERE streams.name >= ?1 ORDER BY streams.name",
+         WHERE streams.name >= ?1 AND pruned = 0 ORDER BY streams.name",
     )?;
     let mut rows = query.query([prefix])?;
     let mut found = Vec::new();
@@ -200,7 +205,7 @@ pub(super) fn latest_named<T>(
 ) -> Result<Option<T>, StoreError> {
     let mut query = connection.prepare_cached(
         "SELECT position, version, body FROM facts
-         WHERE stream = (SELECT id FROM streams WHERE name = ?1) AND name = ?2
+         WHERE stream = (SELECT id FROM streams WHERE name = ?1) AND name = ?2 AND pruned = 0
          ORDER BY position DESC LIMIT 1",
     )?;
     let mut rows = query.query([stream.to_string().as_str(), name])?;

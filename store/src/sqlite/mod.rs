@@ -11,6 +11,7 @@
 mod audit;
 mod before;
 mod blobs;
+mod checkpoint;
 mod error;
 mod events;
 mod executions;
@@ -18,7 +19,9 @@ mod head;
 mod lock;
 mod log;
 mod project;
+mod prune;
 mod readers;
+mod refs;
 mod replay;
 mod schema;
 mod sealed;
@@ -26,7 +29,7 @@ mod values;
 mod verify;
 mod writer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -34,13 +37,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use futures::FutureExt;
 use model::{
     EventKey, ExecutionId, ExecutionState, Hash, Name, PackName, RuleRef, Stream, Timestamp, Value,
     Version,
 };
-use rusqlite::Connection;
+use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use self::error::OpenError;
@@ -50,13 +54,14 @@ use self::blobs::Blobs;
 use self::head::Head;
 use self::lock::Lock;
 use self::readers::Readers;
-use self::writer::{Request, Writer};
+use self::writer::{Request, Work, Writer};
 use crate::batch::Prepared;
 use crate::port::{
     Answer, Appended, AuditFilter, Batch, EventFilter, EventRow, ExecutionFilter, ExecutionRow,
-    KeyRow, Position, Recorded, RuleCount, Store, StoreError, TokenRow, Unfinished,
+    KeyRow, Position, Pruned, Recorded, RuleCount, Store, StoreError, TokenRow, Unfinished,
 };
 use crate::projection;
+use crate::retention::Retention;
 use crate::sealed::{Sealed, Sealing};
 
 /// How a state folder is opened.
@@ -76,13 +81,16 @@ impl Default for Options {
     }
 }
 
+/// A blob that no fact names goes after a day: the fact that names it comes within seconds.
+const UNNAMED_BLOBS: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// A store in a state folder.
 ///
 /// Dropping it lets what was queued finish, closes the database and gives the folder free.
 #[derive(Debug)]
 pub struct Sqlite {
     /// Gone once the store is being dropped.
-    queue: Option<mpsc::Sender<Request>>,
+    queue: Option<mpsc::Sender<Work>>,
     writer: Option<JoinHandle<()>>,
     head: watch::Receiver<Position>,
     commits: Arc<AtomicU64>,
@@ -108,6 +116,8 @@ impl Sqlite {
         let head = if found == 0 { Head::EMPTY } else { check_head(folder, &connection)? };
         schema::migrate(&mut connection, &path, found)?;
         let blobs = Arc::new(Blobs::open(folder)?);
+        tell_missing_blobs(folder, &connection)
+            .map_err(|error| OpenError::database(&path, error))?;
         let commits = Arc::new(AtomicU64::new(0));
         let writer = Writer::new(folder, connection, head, Arc::clone(&commits))?;
         let head = writer.follow();
@@ -140,6 +150,74 @@ impl Sqlite {
         self.readers.query(query).boxed()
     }
 
+    /// Has the writer do something in a transaction of its own.
+    async fn change<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.aside(move |connection| {
+            let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let done = work(&change)?;
+            change.commit()?;
+            Ok(done)
+        })
+        .await
+    }
+
+    /// Has the writer do something between two commits.
+    async fn aside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        let work = move |connection: &mut Connection| {
+            // Whoever asked may have gone.
+            let _ = answer.send(work(connection));
+        };
+        let queue = self.queue.as_ref().ok_or(StoreError::Closed)?;
+        queue.send(Work::Aside(Box::new(work))).await.map_err(|_| StoreError::Closed)?;
+        answered.await.map_err(|_| StoreError::Closed)?
+    }
+
+    async fn prune_page(
+        &self,
+        keep: Retention,
+        after: Position,
+        now: Timestamp,
+    ) -> Result<Pruned, StoreError> {
+        let page = self.readers.query(move |it| prune::page(it, &keep, after, now)).await?;
+        let pruned = Pruned { facts: page.goes.len() as u64, next: page.next };
+        if !page.goes.is_empty() {
+            self.change(move |connection| checkpoint::prune(connection, &page.goes)).await?;
+        }
+        Ok(pruned)
+    }
+
+    async fn tidy_step(&self, window: Timestamp) -> Result<bool, StoreError> {
+        let more = self.change(move |connection| checkpoint::tidy(connection, window)).await?;
+        let more = more || self.aside(|connection| checkpoint::give_back(connection)).await?;
+        if more {
+            return Ok(true);
+        }
+        self.drop_blobs().await?;
+        Ok(false)
+    }
+
+    /// Removes blobs that no fact names. One that was kept a moment ago may be about to be named.
+    async fn drop_blobs(&self) -> Result<(), StoreError> {
+        let (blobs, list) = (Arc::clone(&self.blobs), Arc::clone(&self.blobs));
+        let old = blocking(move || list.older_than(UNNAMED_BLOBS)).await?;
+        for some in old.chunks(1_000) {
+            let asked = some.to_vec();
+            let named = self.readers.query(move |it| refs::named(it, &asked)).await?;
+            let unnamed: Vec<Hash> =
+                some.iter().filter(|it| !named.contains(it)).copied().collect();
+            let blobs = Arc::clone(&blobs);
+            blocking(move || blobs.drop_older(&unnamed, UNNAMED_BLOBS)).await?;
+        }
+        Ok(())
+    }
+
     async fn append_now(
         &self,
         batch: Batch,
@@ -148,7 +226,10 @@ impl Sqlite {
         let batch = Prepared::of(batch, sealing)?;
         let (answer, answered) = oneshot::channel();
         let queue = self.queue.as_ref().ok_or(StoreError::Closed)?;
-        queue.send(Request { batch, answer }).await.map_err(|_| StoreError::Closed)?;
+        queue
+            .send(Work::Append(Request { batch, answer }))
+            .await
+            .map_err(|_| StoreError::Closed)?;
         answered.await.map_err(|_| StoreError::Closed)?
     }
 }
@@ -180,6 +261,28 @@ fn check_head(folder: &Path, connection: &Connection) -> Result<Head, OpenError>
         ),
     }
     Ok(head)
+}
+
+/// Tells of blobs that facts name and that are not there. Work that needs none of them goes on.
+fn tell_missing_blobs(folder: &Path, connection: &Connection) -> Result<(), StoreError> {
+    const PAGE: usize = 10_000;
+    let (mut after, mut missing): (Hash, Vec<Hash>) = (Head::EMPTY.hash, Vec::new());
+    loop {
+        let page = refs::blobs_after(connection, &after, PAGE)?;
+        missing.extend(page.iter().filter(|blob| !blobs::exists(folder, **blob)).copied());
+        match page.last() {
+            Some(last) if page.len() == PAGE => after = *last,
+            _ => break,
+        }
+    }
+    if let Some(first) = missing.first() {
+        tracing::error!(
+            missing = missing.len(),
+            %first,
+            "blobs are not there: what needs them fails; `tripline doctor` tells which, and restore a backup"
+        );
+    }
+    Ok(())
 }
 
 /// Makes names in a folder durable.
@@ -254,6 +357,24 @@ impl Store for Sqlite {
         blocking(move || blobs.get(hash)).boxed()
     }
 
+    fn prune<'a>(
+        &'a self,
+        keep: &'a Retention,
+        after: Position,
+        now: Timestamp,
+    ) -> Answer<'a, Pruned> {
+        self.prune_page(keep.clone(), after, now).boxed()
+    }
+
+    fn tidy<'a>(&'a self, keep: &'a Retention, now: Timestamp) -> Answer<'a, bool> {
+        self.tidy_step(keep.window(now)).boxed()
+    }
+
+    fn named<'a>(&'a self, contents: &'a [Hash]) -> Answer<'a, BTreeSet<Hash>> {
+        let contents = contents.to_vec();
+        self.query(move |connection| refs::named(connection, &contents))
+    }
+
     fn execution<'a>(&'a self, id: &'a ExecutionId) -> Answer<'a, Option<ExecutionRow>> {
         let id = id.clone();
         self.query(move |connection| executions::one(connection, &id))
@@ -280,6 +401,11 @@ impl Store for Sqlite {
     fn event<'a>(&'a self, key: &'a EventKey) -> Answer<'a, Option<EventRow>> {
         let key = key.clone();
         self.query(move |connection| events::one(connection, &key))
+    }
+
+    fn payload<'a>(&'a self, key: &'a EventKey) -> Answer<'a, Option<Hash>> {
+        let key = key.clone();
+        self.query(move |connection| events::payload(connection, &key))
     }
 
     fn events<'a>(&'a self, filter: &'a EventFilter) -> Answer<'a, Vec<EventRow>> {

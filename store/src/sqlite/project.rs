@@ -104,12 +104,13 @@ fn event(
 ) -> Result<(), StoreError> {
     if let Fact::EventAccepted(accepted) = fact {
         let mut insert = connection.prepare_cached(
-            "INSERT INTO events (position, key, kind, source, accepted_at)
-             VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (key) DO NOTHING",
+            "INSERT INTO events (position, key, kind, source, accepted_at, payload)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (key) DO NOTHING",
         )?;
         let (envelope, at) = (&accepted.event.envelope, nanos(accepted.accepted_at));
         let (kind, source) = (envelope.kind.as_str(), &envelope.source);
-        insert.execute(params![number(position), key.as_str(), kind, source, at])?;
+        let payload = accepted.payload.as_bytes();
+        insert.execute(params![number(position), key.as_str(), kind, source, at, payload])?;
     }
     let more = Repeats::of(fact);
     if more != Repeats::default() {
@@ -123,12 +124,23 @@ fn event(
 }
 
 fn count_rules(connection: &Connection, fact: &Fact) -> Result<(), StoreError> {
+    add_counts(connection, "rule_counts", fact)
+}
+
+/// Adds what `fact` says of rules to a table of counts.
+pub(super) fn add_counts(
+    connection: &Connection,
+    table: &str,
+    fact: &Fact,
+) -> Result<(), StoreError> {
     for (rule, more) in rule_counts(fact) {
-        let mut count = connection.prepare_cached(
-            "INSERT INTO rule_counts VALUES (?1, ?2, ?3, ?4) ON CONFLICT (rule) DO UPDATE SET
+        // The later time, whichever fact is counted first.
+        let mut count = connection.prepare_cached(&format!(
+            "INSERT INTO {table} VALUES (?1, ?2, ?3, ?4) ON CONFLICT (rule) DO UPDATE SET
              matched = matched + excluded.matched, failed = failed + excluded.failed,
-             last_matched = coalesce(excluded.last_matched, last_matched)",
-        )?;
+             last_matched = coalesce(max(last_matched, excluded.last_matched), last_matched,
+             excluded.last_matched)"
+        ))?;
         let (matched, failed) = (more.matched as i64, more.failed as i64);
         count.execute(params![rule.to_string(), matched, failed, more.last_matched.map(nanos)])?;
     }

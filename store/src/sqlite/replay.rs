@@ -1,8 +1,8 @@
 //! The projection built anew from the log, to compare with the one that is kept.
 
 use model::{Fact, Hash, Stream};
-use rusqlite::Connection;
 use rusqlite::types::Value as Sql;
+use rusqlite::{Connection, params_from_iter};
 
 use super::{log, project, schema};
 use crate::port::{Position, StoreError};
@@ -11,7 +11,7 @@ use crate::port::{Position, StoreError};
 const TABLES: [(&str, &str); 4] = [
     ("streams", "SELECT name, version FROM streams ORDER BY name"),
     ("executions", "SELECT * FROM executions ORDER BY position"),
-    ("events", "SELECT * FROM events ORDER BY position"),
+    ("events", "SELECT * FROM events WHERE pruned = 0 ORDER BY position"),
     ("rule_counts", "SELECT * FROM rule_counts ORDER BY rule"),
 ];
 
@@ -44,13 +44,28 @@ pub(super) struct Replay {
 }
 
 impl Replay {
-    /// An empty projection.
-    pub(super) fn new() -> Result<Self, StoreError> {
+    /// A projection with what pruned facts left in `kept`.
+    pub(super) fn new(kept: &Connection) -> Result<Self, StoreError> {
         // SQLite's name for a database that lives in its cache and, beyond it, in a temporary file.
         let mut connection = Connection::open("")?;
         schema::build(&mut connection)?;
         connection.execute_batch("PRAGMA journal_mode = OFF; BEGIN")?;
+        let mut counts = kept.prepare("SELECT * FROM pruned_rule_counts")?;
+        let mut rows = counts.query([])?;
+        while let Some(row) = rows.next()? {
+            let values = (0..4).map(|column| row.get(column));
+            let values = values.collect::<Result<Vec<Sql>, _>>()?;
+            let insert = "INSERT INTO rule_counts VALUES (?1, ?2, ?3, ?4)";
+            connection.execute(insert, params_from_iter(values))?;
+        }
         Ok(Self { connection })
+    }
+
+    /// Takes in the header of a fact whose body is gone.
+    pub(super) fn header(&self, stream: &str, position: Position) -> Result<(), StoreError> {
+        let row = log::stream(&self.connection, stream)?;
+        log::put_stream(&self.connection, stream, row, position)?;
+        Ok(())
     }
 
     /// Takes in the next fact of the log.
@@ -60,9 +75,7 @@ impl Replay {
         position: Position,
         fact: &Fact,
     ) -> Result<(), StoreError> {
-        let name = stream.to_string();
-        let row = log::stream(&self.connection, &name)?;
-        log::put_stream(&self.connection, &name, row, position)?;
+        self.header(&stream.to_string(), position)?;
         project::facts(&self.connection, stream, position, std::iter::once(fact))
     }
 

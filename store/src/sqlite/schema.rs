@@ -3,18 +3,25 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use model::Fact;
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use super::error::OpenError;
+use super::{log, refs, values};
+use crate::port::StoreError;
 
 /// The migrations in order; a file's `user_version` says how many it has had. One that was
 /// released is never changed: what comes later is another file.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("migrations/0001_log_and_projection.sql"),
     include_str!("migrations/0002_audit.sql"),
     include_str!("migrations/0003_sealed.sql"),
+    include_str!("migrations/0004_retention.sql"),
 ];
+
+/// After this migration the columns and tables that it made are filled from the log.
+const FILLED: u32 = 4;
 
 /// Version 3.51.3: those before can corrupt a database when its write-ahead log starts over.
 const OLDEST_LIBRARY: i32 = 3_051_003;
@@ -82,7 +89,7 @@ fn prepare(connection: &mut Connection) -> Result<(), rusqlite::Error> {
 }
 
 /// Builds an empty database of the newest schema in `connection`, such as a temporary one.
-pub(super) fn build(connection: &mut Connection) -> Result<(), rusqlite::Error> {
+pub(super) fn build(connection: &mut Connection) -> Result<(), StoreError> {
     (0..NEWEST).try_for_each(|version| migrate_from(connection, version))
 }
 
@@ -114,13 +121,32 @@ fn written_by(connection: &Connection) -> Option<String> {
     connection.query_row(query, [], |row| row.get(0)).optional().ok().flatten()
 }
 
-fn migrate_from(connection: &mut Connection, version: u32) -> Result<(), rusqlite::Error> {
+fn migrate_from(connection: &mut Connection, version: u32) -> Result<(), StoreError> {
     let change = connection.transaction()?;
     change.execute_batch(MIGRATIONS[version as usize])?;
+    if version + 1 == FILLED {
+        fill(&change)?;
+    }
     change.execute("DELETE FROM written_by", [])?;
     change.execute("INSERT INTO written_by VALUES (?1)", [env!("CARGO_PKG_VERSION")])?;
     change.pragma_update(None, "user_version", version + 1)?;
-    change.commit()
+    Ok(change.commit()?)
+}
+
+/// What facts name, and the hashes of events' data: written with each fact from here on.
+fn fill(connection: &Connection) -> Result<(), StoreError> {
+    let mut query = connection.prepare("SELECT position, version, body FROM facts")?;
+    let mut rows = query.query([])?;
+    while let Some(row) = rows.next()? {
+        let (position, fact) = (values::position(row, "position")?, log::fact(row)?);
+        refs::put(connection, position, &fact, &values::get::<Vec<u8>>(row, "body")?)?;
+        if let Fact::EventAccepted(accepted) = fact {
+            let mut update =
+                connection.prepare_cached("UPDATE events SET payload = ?2 WHERE position = ?1")?;
+            update.execute(params![values::number(position), accepted.payload.as_bytes()])?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -133,5 +159,35 @@ mod tests {
         assert!(check_library(rusqlite::version_number()).is_ok());
         let refused = check_library(3_051_002).unwrap_err();
         assert!(refused.to_string().contains("SQLite 3.51.2"), "{refused}");
+    }
+
+    #[test]
+    fn an_older_file_learns_what_its_facts_name() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        (0..3).for_each(|version| migrate_from(&mut connection, version).unwrap());
+        let blob = model::BlobRef::of(b"[1]");
+        let data = serde_json::json!({ "blob": blob });
+        let event = serde_json::json!({ "EventAccepted": {
+            "event": {
+                "envelope": {
+                    "id": "e1", "source": "s", "type": "git.push", "time": "2026-01-01T00:00:00Z",
+                },
+                "data": data,
+            },
+            "payload": blob.blob, "accepted_at": "2026-01-01T00:00:00Z", "generation": 1,
+            "matched": [], "reemit_of": null,
+        }});
+        connection
+            .execute_batch(&format!(
+                "INSERT INTO streams VALUES (1, 'event/x', 1);
+                 INSERT INTO facts VALUES (1, 1, 0, 'a', 1, 'EventAccepted', zeroblob(32), CAST('{event}' AS BLOB));
+                 INSERT INTO events (position, key, kind, source, accepted_at) VALUES (1, 'x', 'git.push', 's', 0);"
+            ))
+            .unwrap();
+        (3..NEWEST).for_each(|version| migrate_from(&mut connection, version).unwrap());
+        assert_eq!(refs::named(&connection, &[blob.blob]).unwrap().len(), 1);
+        let payload: [u8; 32] =
+            connection.query_row("SELECT payload FROM events", [], |row| row.get(0)).unwrap();
+        assert_eq!(payload, *blob.blob.as_bytes());
     }
 }

@@ -11,18 +11,22 @@ use model::{BlobRef, Body, Fact, Hash, Severity, Stream};
 use rusqlite::{Connection, Row, params};
 use serde::Deserialize;
 
+use super::checkpoint::Checkpoint;
 use super::error::OpenError;
 use super::head::Head;
 use super::log::{self, Header};
 use super::replay::{self, Digests, Replay};
 use super::values::{self, number};
-use super::{before, blobs, schema};
+use super::{before, blobs, checkpoint, schema};
 use crate::port::{Position, StoreError};
 
 /// Facts looked at in one read transaction.
 const PAGE: i64 = 1_000;
 /// Findings of one kind that are told one by one: more say nothing new.
 const MOST_ALIKE: usize = 20;
+
+/// How often it is looked again, if the server prunes meanwhile.
+const LOOKS: usize = 3;
 
 const RESTORE: &str = "restore a backup";
 
@@ -73,14 +77,29 @@ impl From<StoreError> for Finding {
 
 /// Everything that is wrong with the store in `folder`; nothing: all is well.
 pub(super) fn verify(folder: &Path) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    if let Err(last) = look(folder, &mut findings) {
-        findings.push(last);
+    for _ in 0..LOOKS {
+        let mut findings = Vec::new();
+        match look(folder, &mut findings) {
+            Ok(Looked::Still) => return findings,
+            Ok(Looked::Pruned) => {}
+            Err(last) => {
+                findings.push(last);
+                return findings;
+            }
+        }
     }
-    findings
+    let what = "the server was pruning all the while, so that nothing can be said of the whole";
+    vec![Finding::warning(what, "look again in some minutes")]
 }
 
-fn look(folder: &Path, findings: &mut Vec<Finding>) -> Result<(), Finding> {
+/// Whether what was looked at stood still.
+enum Looked {
+    Still,
+    /// Something was pruned meanwhile: what was found may come of that.
+    Pruned,
+}
+
+fn look(folder: &Path, findings: &mut Vec<Finding>) -> Result<Looked, Finding> {
     let path = schema::path(folder);
     // Before the log: it can only have grown since.
     let acknowledged = Head::read(folder);
@@ -97,14 +116,17 @@ fn look(folder: &Path, findings: &mut Vec<Finding>) -> Result<(), Finding> {
     }
     findings.extend(quick_check(&connection).map_err(damaged)?);
     findings.extend(check_head(&connection, acknowledged));
-    let (end, kept) = snapshot(&connection).map_err(damaged)?;
-    let mut walk = Walk::new(end)?;
+    let (end, kept, checkpoint) = snapshot(&connection).map_err(damaged)?;
+    let changes = checkpoint.changes;
+    let mut walk = Walk::new(&connection, end, checkpoint)?;
     walk.pages(&connection, findings).map_err(damaged)?;
+    findings.extend(walk.check_digests(&connection).map_err(damaged)?);
     if findings.iter().all(|finding| finding.severity != Severity::Error) {
         findings.extend(compare(&kept, &walk.replay.digests()?));
     }
     findings.extend(missing_blobs(folder, &walk.blobs));
-    Ok(())
+    let now = Checkpoint::read(&connection).map_err(damaged)?.changes;
+    Ok(if now == changes { Looked::Still } else { Looked::Pruned })
 }
 
 fn no_store(folder: &Path) -> Finding {
@@ -139,10 +161,11 @@ fn check_head(
     }
 }
 
-/// The log's end and the projection's digests at one moment.
-fn snapshot(connection: &Connection) -> Result<(Position, Digests), StoreError> {
+/// The log's end, the projection's digests and the checkpoint at one moment.
+fn snapshot(connection: &Connection) -> Result<(Position, Digests, Checkpoint), StoreError> {
     let moment = connection.unchecked_transaction()?;
-    Ok((log::head(&moment)?.position, replay::digests(&moment)?))
+    let checkpoint = Checkpoint::read(&moment)?;
+    Ok((log::head(&moment)?.position, replay::digests(&moment)?, checkpoint))
 }
 
 fn compare(kept: &Digests, built: &Digests) -> Vec<Finding> {
@@ -158,6 +181,10 @@ struct Walk {
     /// The fact before the next one.
     before: Head,
     end: Position,
+    /// Up to where facts may be missing.
+    checkpoint: Checkpoint,
+    /// Over the facts up to there.
+    carried: Hash,
     replay: Replay,
     /// Where each blob is named first, and whether as an event's data or in a value.
     blobs: BTreeMap<Hash, (Position, Severity)>,
@@ -165,9 +192,14 @@ struct Walk {
 }
 
 impl Walk {
-    fn new(end: Position) -> Result<Self, StoreError> {
-        let (replay, blobs) = (Replay::new()?, BTreeMap::new());
-        Ok(Self { before: Head::EMPTY, end, replay, blobs, damaged: 0 })
+    fn new(
+        connection: &Connection,
+        end: Position,
+        checkpoint: Checkpoint,
+    ) -> Result<Self, StoreError> {
+        let (replay, blobs) = (Replay::new(connection)?, BTreeMap::new());
+        let (before, carried) = (Head::EMPTY, Head::EMPTY.hash);
+        Ok(Self { before, end, checkpoint, carried, replay, blobs, damaged: 0 })
     }
 
     fn pages(
@@ -192,7 +224,7 @@ impl Walk {
     ) -> Result<(), StoreError> {
         let mut query = connection.prepare_cached(
             "SELECT position, coalesce(streams.name, '') AS stream, at, actor,
-             facts.version AS version, facts.name AS name, hash, body
+             facts.version AS version, facts.name AS name, hash, body, pruned, previous
              FROM facts LEFT JOIN streams ON streams.id = stream
              WHERE position > ?1 AND position <= ?2 ORDER BY position LIMIT ?3",
         )?;
@@ -213,22 +245,59 @@ impl Walk {
         let (stream, actor, name) = (text("stream")?, text("actor")?, text("name")?);
         let (at, version) = (values::get(row, "at")?, values::get(row, "version")?);
         let header = Header { position, stream: &stream, at, actor: &actor, version, name: &name };
-        let body: Vec<u8> = values::get(row, "body")?;
-        let expected = header.chained(&self.before.hash, &Hash::of(&body));
         let hash = values::hash(row, "hash")?;
+        let previous = self.previous(position, values::maybe_hash(row, "previous")?);
         let before = std::mem::replace(&mut self.before, Head { position, hash }).position;
-        if position.0 != before.0 + 1 {
+        if position <= self.checkpoint.at.position {
+            self.carried = checkpoint::toggled(self.carried, checkpoint::carried(self.before));
+        }
+        let Some(previous) = previous else {
             let what = format!("the log lacks the facts {} to {}", before.0 + 1, position.0 - 1);
             return Err(Finding::error(what));
-        }
-        if hash != expected {
+        };
+        let pruned = values::get(row, "pruned")?;
+        if hash != header.chained(&previous, &body_hash(row, pruned)?) {
             let what = format!(
                 "the fact at position {} (a {name} of `{stream}`) is not what was appended",
                 position.0
             );
             return Err(Finding::error(what));
         }
-        self.take(&stream, position, &log::fact(row)?)
+        match pruned {
+            true => Ok(self.replay.header(&stream, position)?),
+            false => self.take(&stream, position, &log::fact(row)?),
+        }
+    }
+
+    /// The hash of the fact before the one at `position`; none if that should be there and isn't.
+    fn previous(&self, position: Position, kept: Option<Hash>) -> Option<Hash> {
+        let (before, checkpoint) = (self.before, self.checkpoint.at);
+        if position.0 == checkpoint.position.0 + 1 {
+            return Some(checkpoint.hash);
+        }
+        let follows = position.0 == before.position.0 + 1;
+        let kept = kept.filter(|_| position <= checkpoint.position);
+        kept.or(follows.then_some(before.hash))
+    }
+
+    /// Whether what stands for pruned facts fits what is there.
+    fn check_digests(&self, connection: &Connection) -> Result<Vec<Finding>, StoreError> {
+        let mut query = connection.prepare("SELECT * FROM events WHERE pruned = 1")?;
+        let (mut rows, mut seen) = (query.query([])?, Head::EMPTY.hash);
+        while let Some(row) = rows.next()? {
+            seen = checkpoint::toggled(seen, checkpoint::seen(row)?);
+        }
+        let mut findings = Vec::new();
+        if self.damaged == 0 && self.carried != self.checkpoint.carried {
+            let position = self.checkpoint.at.position.0;
+            findings.push(Finding::error(format!(
+                "facts up to the checkpoint at position {position} are missing or were changed"
+            )));
+        }
+        if seen != self.checkpoint.seen {
+            findings.push(Finding::error("what is kept of pruned events was changed"));
+        }
+        Ok(findings)
     }
 
     fn take(&mut self, stream: &str, position: Position, fact: &Fact) -> Result<(), Finding> {
@@ -240,6 +309,14 @@ impl Walk {
             self.blobs.entry(blob).or_insert((position, severity));
         }
         Ok(())
+    }
+}
+
+/// The hash of a fact's body, which stands in the place of one that is pruned.
+fn body_hash(row: &Row<'_>, pruned: bool) -> Result<Hash, StoreError> {
+    match pruned {
+        true => values::hash(row, "body"),
+        false => Ok(Hash::of(&values::get::<Vec<u8>>(row, "body")?)),
     }
 }
 

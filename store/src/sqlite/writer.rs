@@ -34,6 +34,14 @@ const MAX_GROUP: usize = 512;
 /// A group closes once it holds so many bytes, so that a commit's time stays bounded.
 const MAX_GROUP_BYTES: usize = 2 * MAX_BATCH_BYTES;
 
+/// What the writer is asked for.
+pub(super) enum Work {
+    /// To append a batch, with others.
+    Append(Request),
+    /// Anything else that only the one connection that writes can do, between two groups.
+    Aside(Box<dyn FnOnce(&mut Connection) + Send>),
+}
+
 /// A batch and where its answer goes.
 #[derive(Debug)]
 pub(super) struct Request {
@@ -74,22 +82,38 @@ impl Writer {
     /// Runs until every sender of the queue is gone and the queue is empty.
     pub(super) fn start(
         self,
-        queue: mpsc::Receiver<Request>,
+        queue: mpsc::Receiver<Work>,
     ) -> Result<JoinHandle<()>, std::io::Error> {
         let thread = std::thread::Builder::new().name("store-writer".to_owned());
         thread.spawn(move || self.run(queue))
     }
 
-    fn run(mut self, mut queue: mpsc::Receiver<Request>) {
-        while let Some(first) = queue.blocking_recv() {
+    fn run(mut self, mut queue: mpsc::Receiver<Work>) {
+        while let Some(work) = queue.blocking_recv() {
+            let first = match work {
+                Work::Append(first) => first,
+                Work::Aside(work) => {
+                    work(&mut self.connection);
+                    continue;
+                }
+            };
             let mut bytes = first.batch.bytes;
             let mut group = vec![first];
-            while group.len() < MAX_GROUP && bytes < MAX_GROUP_BYTES {
-                let Ok(next) = queue.try_recv() else { break };
-                bytes += next.batch.bytes;
-                group.push(next);
+            let mut aside = None;
+            while group.len() < MAX_GROUP && bytes < MAX_GROUP_BYTES && aside.is_none() {
+                match queue.try_recv() {
+                    Ok(Work::Append(next)) => {
+                        bytes += next.batch.bytes;
+                        group.push(next);
+                    }
+                    Ok(Work::Aside(work)) => aside = Some(work),
+                    Err(_) => break,
+                }
             }
             self.serve(group);
+            if let Some(work) = aside {
+                work(&mut self.connection);
+            }
         }
         self.finish();
     }

@@ -5,8 +5,9 @@
 use model::event::StoredEvent;
 use model::fact::{EventAccepted, ExecutionRequested, StepResult};
 use model::{
-    Actor, BatchId, Body, Call, Envelope, ErrorKind, EventKey, ExecutionId, ExecutionState, Fact,
-    Hash, Origin, Outcome, StepError, StepPath, Stream, Timestamp, Value, Version,
+    Actor, Backoff, BatchId, Body, Call, Envelope, ErrorKind, EventKey, ExecutionId,
+    ExecutionState, Fact, Hash, Origin, Outcome, Policy, StepError, StepPath, Stream, Timestamp,
+    Value, Version,
 };
 use store::{Appended, Batch, Position, Store, Write};
 
@@ -89,6 +90,10 @@ pub fn path(text: &str) -> StepPath {
 pub fn intended(step: &str, second: i64) -> Fact {
     let call = Call::Sleep { until: at(second) };
     Fact::StepIntended { path: path(step), call, at: at(second) }
+}
+
+pub fn policy() -> Policy {
+    Policy { attempts: 1, backoff: Backoff::default(), only: vec![], timeout: None, deadline: None }
 }
 
 pub fn finished(step: &str, second: i64) -> Fact {

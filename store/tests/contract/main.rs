@@ -31,4 +31,5 @@ mod events;
 mod executions;
 mod latest;
 mod listings;
+mod retention;
 mod sealed;

@@ -1,0 +1,101 @@
+//! What keeps the state folder from growing without end: from time to time, what is no longer
+//! kept is forgotten, in small steps between which everybody else has their turn.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use model::{ExecutionId, Hash};
+use store::{Position, Retention, StoreError};
+
+use crate::core::Core;
+use crate::packs::Packs;
+
+/// Between two steps. A step takes some milliseconds of the thread that writes the store.
+const BREATH: Duration = Duration::from_millis(20);
+/// A folder that is younger may belong to something that is not stored yet.
+const YOUNG: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Forgets what `keep` does not keep: soon after the start, then again after each `every`.
+pub(crate) async fn run(core: Arc<Core>, packs: Arc<Packs>, keep: Retention, every: Duration) {
+    let mut pause = every.min(Duration::from_secs(60));
+    loop {
+        tokio::select! {
+            () = core.stopping.cancelled() => return,
+            () = tokio::time::sleep(pause) => pause = every,
+        }
+        match once(&core, &packs, &keep).await {
+            Ok(0) => {}
+            Ok(facts) => tracing::info!(facts, "forgot what is no longer kept"),
+            Err(error) => tracing::warn!(%error, "what is no longer kept stays for now"),
+        }
+    }
+}
+
+/// Everything that can be forgotten now; how many facts that were.
+async fn once(core: &Core, packs: &Packs, keep: &Retention) -> Result<u64, StoreError> {
+    let (mut facts, mut after) = (0, Position(0));
+    let now = core.now();
+    while !core.stopping.is_cancelled() {
+        let pruned = core.store.prune(keep, after, now).await?;
+        facts += pruned.facts;
+        match pruned.next {
+            Some(next) => after = next,
+            None => break,
+        }
+        tokio::time::sleep(BREATH).await;
+    }
+    while !core.stopping.is_cancelled() && core.store.tidy(keep, now).await? {
+        tokio::time::sleep(BREATH).await;
+    }
+    drop_logs(core).await?;
+    packs.drop_unused(core).await?;
+    Ok(facts)
+}
+
+/// Removes the logs of executions that are not kept.
+async fn drop_logs(core: &Core) -> Result<(), StoreError> {
+    // `logs/ex_…`: a child's lie within those of its root.
+    for name in old_folders(&core.folders.logs_of_all()) {
+        let Ok(id) = name.parse::<ExecutionId>() else { continue };
+        if core.store.execution(&id).await?.is_none() {
+            remove(&core.folders.logs(&id));
+        }
+    }
+    Ok(())
+}
+
+impl Packs {
+    /// Removes copies of pack contents that nobody names: neither an active pack nor an execution
+    /// that is kept, nor a step of one.
+    async fn drop_unused(&self, core: &Core) -> Result<(), StoreError> {
+        let _still = self.still().await;
+        let copies = old_folders(&core.folders.packs()).into_iter();
+        let copies: Vec<Hash> = copies.filter_map(|name| name.parse().ok()).collect();
+        let mut used = core.store.named(&copies).await?;
+        used.extend(core.generation.load().packs.values().map(|pack| pack.hash));
+        if let Some((_, packs)) = core.store.generation().await? {
+            used.extend(packs.into_values());
+        }
+        let unused: BTreeSet<Hash> = copies.into_iter().filter(|it| !used.contains(it)).collect();
+        unused.iter().for_each(|hash| remove(&core.folders.pack(hash)));
+        Ok(())
+    }
+}
+
+/// Names of the folders in `parent` that have not changed for a while.
+fn old_folders(parent: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();
+    let old = entries.filter(|entry| {
+        let changed = entry.metadata().and_then(|found| found.modified());
+        changed.is_ok_and(|at| SystemTime::now().duration_since(at).is_ok_and(|age| age > YOUNG))
+    });
+    old.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+}
+
+fn remove(folder: &Path) {
+    if let Err(error) = std::fs::remove_dir_all(folder) {
+        tracing::warn!(folder = %folder.display(), %error, "it is no longer needed and stays");
+    }
+}

@@ -1,0 +1,209 @@
+//! What is forgotten, when, and what outlives it.
+
+use model::{
+    BlobRef, Body, Call, Effect, ExecutionState, Fact, Hash, Origin, Stream, Timestamp, Version,
+};
+use store::{Ages, Appended, EventFilter, ExecutionFilter, Position, Retention, Store};
+
+use crate::common::*;
+
+contract!(
+    an_execution_goes_with_its_journal_when_it_ended_long_ago,
+    an_execution_that_has_not_ended_is_kept_whole_however_old,
+    a_child_is_kept_as_long_as_its_parent,
+    a_pack_keeps_its_own_for_as_long_as_it_says,
+    an_event_is_forgotten_and_known_when_it_is_told_again,
+    an_event_is_new_again_once_nothing_of_it_is_kept,
+    the_latest_word_of_every_other_stream_outlives_all,
+    what_is_no_more_is_forgotten,
+    counts_of_rules_outlive_what_they_counted,
+    what_is_kept_names_its_contents,
+);
+
+const DAY: i64 = 24 * 60 * 60;
+
+/// So many days after everything in these tests happened.
+fn days(days: i64) -> Timestamp {
+    at(200 + days * DAY)
+}
+
+/// Prunes until nothing is left to do; how many facts went.
+async fn prune(store: &dyn Store, keep: &Retention, now: Timestamp) -> u64 {
+    let (mut after, mut facts) = (Position(0), 0);
+    loop {
+        let pruned = store.prune(keep, after, now).await.unwrap();
+        facts += pruned.facts;
+        match pruned.next {
+            Some(next) => after = next,
+            None => break,
+        }
+    }
+    while store.tidy(keep, now).await.unwrap() {}
+    facts
+}
+
+async fn journal(store: &dyn Store, n: u8) -> usize {
+    store.read(&execution(n), Version::NONE).await.unwrap().0.len()
+}
+
+async fn an_execution_goes_with_its_journal_when_it_ended_long_ago(store: &dyn Store) {
+    let run = vec![request(Origin::Manual), intended("1", 11), finished("1", 12)];
+    put(store, execution(1), run).await;
+    put(store, execution(1), vec![ended(ExecutionState::Failed, 60)]).await;
+    let keep = Retention::default();
+    assert_eq!(prune(store, &keep, days(29)).await, 0);
+    assert_eq!(journal(store, 1).await, 4);
+    assert_eq!(prune(store, &keep, days(31)).await, 4);
+    assert_eq!(store.execution(&execution_id(1)).await.unwrap(), None);
+    assert_eq!(journal(store, 1).await, 0);
+    let all = ExecutionFilter { limit: 10, ..ExecutionFilter::default() };
+    assert_eq!(store.executions(&all).await.unwrap(), []);
+    assert!(store.counts().await.unwrap().is_empty());
+    // The log goes on where it was, and what comes later is whole.
+    assert_eq!(store.head().await.unwrap(), Position(4));
+    put(store, execution(2), vec![request(Origin::Manual)]).await;
+    let log = store.log(Position(0), 10).await.unwrap();
+    assert_eq!(log.iter().map(|fact| fact.position.0).collect::<Vec<_>>(), [5]);
+}
+
+async fn an_execution_that_has_not_ended_is_kept_whole_however_old(store: &dyn Store) {
+    put(store, execution(1), vec![request(Origin::Manual), parked(None)]).await;
+    put(store, execution(2), vec![request(Origin::Manual), ended(ExecutionState::Failed, 9)]).await;
+    put(store, execution(1), vec![intended("1", 11)]).await;
+    assert_eq!(prune(store, &Retention::default(), days(3_000)).await, 2);
+    assert_eq!(journal(store, 1).await, 3);
+    assert_eq!(store.unfinished(None, 10).await.unwrap().len(), 1);
+}
+
+async fn a_child_is_kept_as_long_as_its_parent(store: &dyn Store) {
+    let child = Origin::Step { parent: execution_id(1), path: path("1") };
+    let done = || ended(ExecutionState::Succeeded, 60);
+    put(store, execution(1), vec![request(Origin::Manual), parked(None)]).await;
+    put(store, execution(2), vec![request(child), done()]).await;
+    let keep = Retention::default();
+    assert_eq!(prune(store, &keep, days(90)).await, 0);
+    put(store, execution(1), vec![done()]).await;
+    assert_eq!(prune(store, &keep, days(90)).await, 5);
+}
+
+async fn a_pack_keeps_its_own_for_as_long_as_it_says(store: &dyn Store) {
+    let of = |action: &str| {
+        let request = requested(Origin::Manual);
+        let action = action.parse().unwrap();
+        Fact::ExecutionRequested(model::fact::ExecutionRequested { action, ..request })
+    };
+    for (n, action) in [(1, "app.deploy"), (2, "audit.note"), (3, "other.work")] {
+        put(store, execution(n), vec![of(action), ended(ExecutionState::Succeeded, 60)]).await;
+    }
+    let ages = |days: u64| {
+        let age = model::Duration::from_secs(days * DAY as u64);
+        Ages { events: age, executions: age }
+    };
+    let keep = Retention {
+        packs: [("app".parse().unwrap(), ages(1)), ("audit".parse().unwrap(), ages(365))].into(),
+        ..Retention::default()
+    };
+    for (after, left) in [(0, [2, 2, 2]), (2, [0, 2, 2]), (31, [0, 2, 0]), (366, [0, 0, 0])] {
+        prune(store, &keep, days(after)).await;
+        let found = [journal(store, 1).await, journal(store, 2).await, journal(store, 3).await];
+        assert_eq!(found, left, "after {after} days");
+    }
+}
+
+async fn an_event_is_forgotten_and_known_when_it_is_told_again(store: &dyn Store) {
+    let stream = || Stream::Event(event_key("e1"));
+    put(store, stream(), vec![accepted("e1", &[])]).await;
+    let keep = Retention::default();
+    assert_eq!(prune(store, &keep, days(6)).await, 0);
+    assert!(store.event(&event_key("e1")).await.unwrap().is_some());
+    assert_eq!(prune(store, &keep, days(8)).await, 1);
+    assert_eq!(store.event(&event_key("e1")).await.unwrap(), None);
+    let all = EventFilter { limit: 10, ..EventFilter::default() };
+    assert_eq!(store.events(&all).await.unwrap(), []);
+    // Told again it is no new event, and with other data it is seen to differ.
+    let payload = accepted_event("e1", &[]).payload;
+    assert_eq!(store.payload(&event_key("e1")).await.unwrap(), Some(payload));
+    let again = expecting(Version::NONE, write(stream(), vec![accepted("e1", &[])]));
+    let conflict = Appended::Conflict { stream: stream(), actual: Version(1) };
+    assert_eq!(store.append(batch("again", vec![again])).await.unwrap(), conflict);
+    put(store, stream(), vec![Fact::EventRepeated { at: at(70) }]).await;
+    assert_eq!(store.event(&event_key("e1")).await.unwrap(), None);
+}
+
+async fn an_event_is_new_again_once_nothing_of_it_is_kept(store: &dyn Store) {
+    let stream = || Stream::Event(event_key("e1"));
+    put(store, stream(), vec![accepted("e1", &[])]).await;
+    put(store, sensor("last"), vec![moved("1")]).await;
+    prune(store, &Retention::default(), days(31)).await;
+    assert_eq!(store.payload(&event_key("e1")).await.unwrap(), None);
+    let again = expecting(Version::NONE, write(stream(), vec![accepted("e1", &[])]));
+    let answer = store.append(batch("again", vec![again])).await.unwrap();
+    assert_eq!(answer, Appended::Committed { position: Position(3) });
+    assert!(store.event(&event_key("e1")).await.unwrap().is_some());
+}
+
+async fn the_latest_word_of_every_other_stream_outlives_all(store: &dyn Store) {
+    let generation = |generation| Fact::GenerationActivated { generation, packs: [].into() };
+    let name = Fact::InstallationNamed { name: "demo".parse().unwrap() };
+    put(store, Stream::Installation, vec![name, generation(1), generation(2)]).await;
+    put(store, sensor("a"), vec![moved("1"), moved("2")]).await;
+    put(store, key("k/a"), vec![set("old", None), set("new", None)]).await;
+    let rule = || Stream::Rule("app.r".parse().unwrap());
+    let switched = |enabled| Fact::RuleSwitched { enabled };
+    put(store, rule(), vec![switched(Some(true)), switched(Some(false))]).await;
+    assert_eq!(prune(store, &Retention::default(), days(3_000)).await, 4);
+    assert_eq!(store.installation().await.unwrap().unwrap().as_str(), "demo");
+    assert_eq!(store.generation().await.unwrap().unwrap().0, 2);
+    assert_eq!(store.cursor("a").await.unwrap(), Some("2".into()));
+    let row = store.key("k/a", days(0)).await.unwrap().unwrap();
+    assert_eq!((row.value, row.version), ("new".into(), Version(7)));
+    assert_eq!(store.rule_switches().await.unwrap().into_values().collect::<Vec<_>>(), [false]);
+}
+
+async fn what_is_no_more_is_forgotten(store: &dyn Store) {
+    put(store, key("k/deleted"), vec![set("x", None), Fact::KeyDeleted]).await;
+    put(store, key("k/expired"), vec![set("x", Some(300))]).await;
+    put(store, sensor("last"), vec![moved("1")]).await;
+    let keep = Retention::default();
+    assert_eq!(prune(store, &keep, days(1)).await, 0);
+    assert_eq!(prune(store, &keep, days(31)).await, 3);
+    // A stream of which nothing is left has no version.
+    let first = expecting(Version::NONE, write(key("k/deleted"), vec![set("y", None)]));
+    let answer = store.append(batch("first", vec![first])).await.unwrap();
+    assert_eq!(answer, Appended::Committed { position: Position(5) });
+}
+
+async fn counts_of_rules_outlive_what_they_counted(store: &dyn Store) {
+    let failed = Fact::RuleFailed { rule: "app.b".parse().unwrap(), error: "no".into() };
+    let event = vec![accepted("e1", &[("app.a", 1)]), failed];
+    put(store, Stream::Event(event_key("e1")), event).await;
+    let before = store.rule_counts().await.unwrap();
+    assert_eq!(before.len(), 2);
+    assert_eq!(prune(store, &Retention::default(), days(40)).await, 2);
+    assert_eq!(store.rule_counts().await.unwrap(), before);
+}
+
+async fn what_is_kept_names_its_contents(store: &dyn Store) {
+    let blob = Hash::of(b"[1, 2, 3]");
+    let mut event = accepted_event("e1", &[]);
+    event.event.data = Body::Blob(BlobRef::of(b"[1, 2, 3]"));
+    put(store, Stream::Event(event_key("e1")), vec![Fact::EventAccepted(event)]).await;
+    let call = Call::Run {
+        action: "other.work".parse().unwrap(),
+        parameters: serde_json::json!({}),
+        effect: Effect::Read,
+        version: Some(Hash::of(b"other")),
+        policy: policy(),
+    };
+    let intent = Fact::StepIntended { path: path("1"), call, at: at(11) };
+    put(store, execution(1), vec![request(Origin::Manual), intent]).await;
+    put(store, execution(1), vec![ended(ExecutionState::Failed, 60)]).await;
+    let asked = [blob, Hash::of(b"app"), Hash::of(b"other"), Hash::of(b"nobody's")];
+    let kept = async || store.named(&asked).await.unwrap().len();
+    assert_eq!(kept().await, 3);
+    let keep = Retention::default();
+    prune(store, &keep, days(8)).await;
+    assert_eq!(kept().await, 2, "the event and its blob are gone");
+    prune(store, &keep, days(31)).await;
+    assert_eq!(kept().await, 0);
+}
