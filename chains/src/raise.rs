@@ -39,7 +39,9 @@ pub(crate) fn wrong(kind: ErrorKind, message: impl Into<String>) -> Raised {
 pub(crate) fn uncaught(error: Raised, file: &str) -> StepError {
     let (mut error, source) = innermost(error);
     let position = error.take_position();
-    let at = shown(source.as_deref().unwrap_or(file), position);
+    // A library is known by the name it is imported under; its user knows its file.
+    let library = source.filter(|source| source != file).map(|name| format!("{name}.rhai"));
+    let at = shown(library.as_deref().unwrap_or(file), position);
     raised_at(told(&error, &format!(" ({at})")), at)
 }
 

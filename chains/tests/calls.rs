@@ -256,6 +256,20 @@ fn libraries_are_imported_by_name_and_run_steps_as_the_chain_does() {
 }
 
 #[test]
+fn an_error_in_a_library_names_the_librarys_file() {
+    let lib = "fn instance(claim) {\n    if claim == 1 { throw \"no claim\"; }\n    claim.name\n}";
+    let text = "import \"lib/naming\" as naming;\n\nnaming::instance(params.claim)";
+    for (claim, place) in
+        [(json!(1), "(lib/naming.rhai:2:21)"), (json!({}), "(lib/naming.rhai:3:11)")]
+    {
+        let mut chain =
+            Trial::with_libs(text, &[("lib/naming", lib)]).params(json!({ "claim": claim }));
+        let shown = chain.advance().shown();
+        assert!(shown.contains(place), "{shown}");
+    }
+}
+
+#[test]
 fn an_error_of_the_script_itself_is_caught_too_and_get_reads_it_like_a_steps() {
     ends(
         r#"let seen = 0; try { let m = #{}; m.x } catch (e) { seen = [e.message, get(e, "kind", "failed")]; } seen"#,

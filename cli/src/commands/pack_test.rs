@@ -22,6 +22,8 @@ Examples:
   tripline pack test packs/web --filter rollback      those whose name says so
   tripline pack test packs/web --coverage             what the tests do not reach
   tripline pack test packs/ --junit report.xml        for a build server
+  tripline execution export ex_… >run.json            what a server did …
+  tripline pack test packs/web --from-execution run.json    … goes the same today
 
 Tests run the pack's rules and chains as a server does, with mocks for actions and a clock that
 skips. Exit codes: 0 all passed, 1 a test failed or a file has errors, 2 wrong use.";
@@ -36,6 +38,10 @@ pub(crate) struct Args {
     /// More packs whose actions the tested ones use; their own tests are not run
     #[arg(long, value_name = "DIR")]
     packs: Vec<PathBuf>,
+    /// Test that an exported execution goes the same today, given the same answers; the pack's own
+    /// tests are not run
+    #[arg(long, value_name = "FILE")]
+    from_execution: Vec<PathBuf>,
     /// Only tests whose name or file holds this text
     #[arg(long, value_name = "TEXT")]
     filter: Option<String>,
@@ -71,10 +77,15 @@ struct Ran<'a> {
 impl Args {
     pub(super) fn run(self) -> Outcome {
         let (folders, files) = self.chosen()?;
-        let suites: Vec<Suite> = folders
-            .iter()
-            .map(|folder| Suite::load(folder, &[folders.as_slice(), &self.packs].concat()))
-            .collect();
+        let others = [folders.as_slice(), &self.packs].concat();
+        let suites: Vec<Suite> = match (self.from_execution.as_slice(), folders.as_slice()) {
+            ([], folders) => folders.iter().map(|folder| Suite::load(folder, &others)).collect(),
+            (recordings, [folder]) => vec![Suite::recorded(folder, &others, recordings)],
+            (_, several) => {
+                let message = format!("{} packs: which of them ran it?", several.len());
+                return Err(Failure::usage(message).with_hint("name the pack's own folder"));
+            }
+        };
         let wanted = |case: &Case| self.wants(case, &files);
         let found = suites.iter().any(|suite| !suite.findings.is_empty());
         if !found && !suites.iter().flat_map(|suite| &suite.cases).any(wanted) {

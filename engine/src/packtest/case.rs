@@ -1,8 +1,8 @@
 //! A test as its file says it: what begins, what actions answer, what is expected.
 
 use model::{
-    ActionRef, Duration, ErrorKind, Event, ExecutionState, Location, Map, Name, Timestamp,
-    TriggerType, Value,
+    ActionRef, Duration, ErrorKind, Event, ExecutionState, Exported, Location, Map, Name,
+    Timestamp, TriggerType, Value,
 };
 
 /// One test.
@@ -29,6 +29,8 @@ pub(super) enum Start {
     Event(Box<Event>),
     /// An action that is run directly.
     Action { reference: ActionRef, parameters: Map },
+    /// What a server did, which must go the same today.
+    Recorded(Box<Exported>),
 }
 
 /// What an action answers.
@@ -132,5 +134,21 @@ impl End {
             self.error.as_ref().map(|(_, at)| at),
         ];
         places.into_iter().flatten().min()
+    }
+}
+
+impl Case {
+    /// The test that the execution in `file` goes the same today.
+    pub(super) fn recorded(file: &str, exported: Exported) -> Self {
+        Self {
+            name: format!("{} of {} goes as recorded", exported.execution, exported.action),
+            at: Location { file: file.to_owned(), line: 1, column: 0 },
+            config: Map::new(),
+            now: exported.requested_at,
+            keys: Vec::new(),
+            mocks: Vec::new(),
+            expect: Expect::default(),
+            start: Start::Recorded(Box::new(exported)),
+        }
     }
 }

@@ -25,7 +25,7 @@ impl Misfit {
         Self { at: at.clone(), message: message.into(), lines: Vec::new() }
     }
 
-    fn with(mut self, lines: impl IntoIterator<Item = String>) -> Self {
+    pub(super) fn with(mut self, lines: impl IntoIterator<Item = String>) -> Self {
         self.lines.extend(lines);
         self
     }

@@ -14,6 +14,7 @@ mod file;
 mod found;
 mod matching;
 mod mocks;
+mod recorded;
 mod stage;
 
 use std::collections::BTreeMap;
@@ -22,7 +23,7 @@ use std::sync::Arc;
 use std::thread;
 
 use actions::BuiltinContext;
-use model::Diagnostic;
+use model::{Diagnostic, Exported, Location};
 
 use crate::evaluators::Evaluators;
 use crate::packs::{Generation, Library, Pack, offline};
@@ -79,6 +80,25 @@ impl Suite {
         Self { pack: name.to_string(), shown, findings, cases, stage: Some(stage) }
     }
 
+    /// The pack in `folder` with exported executions as its tests: given the same answers, they
+    /// must go the same today.
+    pub fn recorded(folder: &Path, others: &[PathBuf], files: &[PathBuf]) -> Self {
+        let mut suite = Self::load(folder, others);
+        suite.cases.clear();
+        suite.findings.retain(|finding| !finding.at.file.contains("/tests/"));
+        for file in files {
+            let shown = file.display().to_string();
+            let read = std::fs::read(file).map_err(|error| error.to_string());
+            match read.and_then(|bytes| Exported::read(&bytes).map_err(|e| e.to_string())) {
+                Ok(exported) => suite.cases.push(Case::recorded(&shown, exported)),
+                Err(error) => {
+                    suite.findings.push(Diagnostic::error(Location::file(shown), error));
+                }
+            }
+        }
+        suite
+    }
+
     /// Runs the tests that `wanted` picks and tells each as it ends. Answers what they covered.
     pub fn run(
         &self,
@@ -95,13 +115,7 @@ impl Suite {
             });
             let mut matched = cover::Matched::default();
             for case in self.cases.iter().filter(|case| wanted(case)) {
-                let misfits = match stage.play(case) {
-                    Ok(found) => {
-                        matched.note(&found);
-                        compare::judge(case, &found)
-                    }
-                    Err(error) => vec![Misfit::new(&case.at, error.to_string())],
-                };
+                let misfits = outcome(stage, case, &mut matched);
                 tell(case, Verdict { misfits });
             }
             let covered = Evaluators::with_own(|bench| bench.chains.covered());
@@ -114,6 +128,20 @@ impl Suite {
                 builder.stack_size(chains::EVALUATOR_STACK_BYTES).spawn_scoped(scope, played)?;
             runner.join().map_err(|_| std::io::Error::other("the tests ended unexpectedly"))
         })
+    }
+}
+
+/// What differs in one test.
+fn outcome(stage: &stage::Stage, case: &Case, matched: &mut cover::Matched) -> Vec<Misfit> {
+    if let case::Start::Recorded(exported) = &case.start {
+        return recorded::judge(stage, exported, &case.at);
+    }
+    match stage.play(case) {
+        Ok(found) => {
+            matched.note(&found);
+            compare::judge(case, &found)
+        }
+        Err(error) => vec![Misfit::new(&case.at, error.to_string())],
     }
 }
 

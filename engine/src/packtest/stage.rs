@@ -193,6 +193,11 @@ fn case_start(case: &Case) -> Begin {
         Start::Action { reference, parameters } => {
             Begin::Action(reference.clone(), parameters.clone())
         }
+        // Replayed, where it is not asked for by hand.
+        Start::Recorded(exported) => Begin::Action(
+            exported.action.clone(),
+            exported.parameters.as_object().cloned().unwrap_or_default(),
+        ),
     }
 }
 

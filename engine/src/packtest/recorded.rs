@@ -1,0 +1,252 @@
+//! An execution of a server as a test: given the same answers, does its chain make the same calls
+//! and come to the same end?
+//!
+//! The recorded calls become a journal, against which today's chain is replayed, as a server does
+//! after a restart. So times, ids and the order in which branches went are those of the recording.
+
+use std::collections::BTreeMap;
+
+use chains::{Advance, Ask, Input, Next, Program};
+use model::exported::Asked;
+use model::fact::ExecutionRequested;
+use model::value::brief;
+use model::{
+    Event, Exported, Fact, Journal, Location, Outcome, RuleRef, StepError, UndoReason, Value,
+};
+
+use super::compare::Misfit;
+use super::matching::misfits;
+use super::stage::Stage;
+use crate::driver::run::context;
+use crate::evaluators::Evaluators;
+use crate::packs::{ActionKind, Generation, Pack};
+
+/// What differs today.
+pub(super) fn judge(stage: &Stage, exported: &Exported, at: &Location) -> Vec<Misfit> {
+    let Some(pack) = stage.packs.iter().find(|pack| pack.name == stage.pack) else {
+        return Vec::new();
+    };
+    let mut all = Vec::new();
+    if let (Some(event), Some(rule)) = (&exported.event, exported.origin.rule()) {
+        all.extend(rule_differs(stage, exported, event, rule, at));
+    }
+    let action = (exported.action.pack() == pack.name.as_str())
+        .then(|| pack.actions.get(exported.action.name()))
+        .flatten();
+    match action.map(|action| &action.kind) {
+        Some(ActionKind::Chain(program)) => all.extend(chain(exported, pack, program, at)),
+        // A program has nothing to replay: its answer is all there is.
+        Some(ActionKind::Program(_)) => {}
+        None => {
+            let message = format!("the pack `{}` has no action `{}`", pack.name, exported.action);
+            all.push(Misfit::new(at, message));
+        }
+    }
+    all
+}
+
+/// Replays the chain: first to where it failed, if it did and had handlers, then to its end.
+fn chain(exported: &Exported, pack: &Pack, program: &Program, at: &Location) -> Vec<Misfit> {
+    if let Some(UndoReason::Failed(recorded)) = &exported.undo {
+        let calls = exported.calls.iter().filter(|call| !call.path.is_handler()).cloned();
+        let before = Exported { undo: None, calls: calls.collect(), ..exported.clone() };
+        match advance(&before, pack, program).next {
+            Next::Undo(UndoReason::Failed(today)) if same_error(&today, recorded) => {}
+            Next::Undo(UndoReason::Failed(today)) => {
+                let lines = [format!("- {recorded}"), format!("+ {today}")];
+                return vec![Misfit::new(at, "another error").with(lines)];
+            }
+            Next::Broken(error) => return vec![broken(&error, at)],
+            _ => {
+                let misfit = Misfit::new(at, "the chain goes on where it failed");
+                return vec![misfit.with([format!("- {recorded}")])];
+            }
+        }
+    }
+    chain_differs(exported, advance(exported, pack, program), at)
+}
+
+fn same_error(one: &StepError, other: &StepError) -> bool {
+    (one.kind, &one.message) == (other.kind, &other.message)
+}
+
+fn advance(exported: &Exported, pack: &Pack, program: &Program) -> Advance {
+    let journal = journal(exported, pack);
+    let input = Input {
+        execution: exported.execution.clone(),
+        parameters: exported.parameters.clone(),
+        config: exported.config.clone(),
+        context: context(&exported.execution, &journal, Some(pack)),
+    };
+    Evaluators::with_own(|bench| {
+        bench.chains.advance(program, &input, &journal, exported.requested_at)
+    })
+}
+
+/// Whether the rule asks for the same today.
+fn rule_differs(
+    stage: &Stage,
+    exported: &Exported,
+    event: &Event,
+    rule: &RuleRef,
+    at: &Location,
+) -> Option<Misfit> {
+    let packs = stage.packs.iter().map(|pack| {
+        let mut pack = (**pack).clone();
+        if pack.name == stage.pack {
+            pack.config = exported.config.clone().into();
+        }
+        (pack.name.clone(), pack.into())
+    });
+    let generation = Generation::assemble(1, packs.collect(), &BTreeMap::default());
+    let accepted = exported.requested_at;
+    let decision =
+        Evaluators::with_own(|bench| generation.rules.decide(&mut bench.rules, event, accepted));
+    if let Some(failed) = decision.failed.iter().find(|failed| failed.rule == *rule) {
+        let misfit = Misfit::new(at, format!("the rule `{rule}` fails on the event"));
+        return Some(misfit.with([format!("+ {}", failed.error)]));
+    }
+    let selected = decision.selected.into_iter().find(|selected| selected.rule == *rule);
+    let Some(selected) = selected else {
+        let misfit = Misfit::new(at, format!("the rule `{rule}` does not select the event"));
+        let active = generation.rules.get(rule);
+        let explained = active.map(|active| {
+            Evaluators::with_own(|bench| rules::explain(active, &mut bench.rules, event, accepted))
+        });
+        let lines = explained.map(|explained| explained.to_string()).unwrap_or_default();
+        return Some(misfit.with(lines.lines().map(|line| format!("  {line}"))));
+    };
+    if selected.action != exported.action {
+        let misfit = Misfit::new(at, format!("the rule `{rule}` asks for another action"));
+        let lines = [format!("- {}", exported.action), format!("+ {}", selected.action)];
+        return Some(misfit.with(lines));
+    }
+    // The recording has the action's defaults besides.
+    let differ = misfits(&Value::Object(selected.parameters), &exported.parameters);
+    let differ: Vec<String> =
+        differ.iter().map(|differs| format!("  {}", turned(differs))).collect();
+    let misfit = || Misfit::new(at, format!("the rule `{rule}` gives other parameters"));
+    (!differ.is_empty()).then(|| misfit().with(differ))
+}
+
+/// `misfits` was asked whether the recording holds what today's rule gives.
+fn turned(differs: &str) -> String {
+    differs.replace("expected ", "today ").replace(", found ", ", recorded ")
+}
+
+/// The recorded calls as the journal that they were.
+fn journal(exported: &Exported, pack: &Pack) -> Journal {
+    let mut journal = Journal::default();
+    journal.apply(&Fact::ExecutionRequested(ExecutionRequested {
+        action: exported.action.clone(),
+        parameters: exported.parameters.clone(),
+        origin: exported.origin.clone(),
+        pack: Some(pack.hash),
+        depth: exported.depth,
+        deadline: None,
+        at: exported.requested_at,
+    }));
+    let mut undo = exported.undo.clone();
+    for call in &exported.calls {
+        if call.path.is_handler() {
+            begin_undo(&mut journal, undo.take(), exported);
+        }
+        let (path, at) = (call.path.clone(), call.at);
+        match &call.asked {
+            Asked::Record(record) => {
+                journal.apply(&Fact::StepRecorded { path, record: record.clone(), at });
+            }
+            Asked::Call(asked) => {
+                let intended = Fact::StepIntended { path: path.clone(), call: asked.clone(), at };
+                journal.apply(&intended);
+                if let Some(result) = call.result.clone() {
+                    let attempts = call.attempts;
+                    journal.apply(&Fact::StepFinished { path, result, attempts, at });
+                }
+            }
+        }
+    }
+    begin_undo(&mut journal, undo, exported);
+    journal
+}
+
+fn begin_undo(journal: &mut Journal, undo: Option<UndoReason>, exported: &Exported) {
+    if let Some(reason) = undo {
+        let position = journal.length;
+        journal.apply(&Fact::UndoBegan { position, reason, at: exported.requested_at });
+    }
+}
+
+fn chain_differs(exported: &Exported, advance: Advance, at: &Location) -> Vec<Misfit> {
+    let mut all = Vec::new();
+    if let (false, Some(_)) = (advance.records.is_empty(), &exported.outcome) {
+        let lines = advance
+            .records
+            .iter()
+            .map(|(path, record)| format!("+ step {path}: {}", record.function()));
+        all.push(Misfit::new(at, "the chain calls what it did not").with(lines));
+    }
+    match advance.next {
+        Next::Finished(outcome) => all.extend(end_differs(exported, &outcome, at)),
+        Next::Pending(steps) => {
+            let recorded = |path| exported.calls.iter().any(|call| call.path == path);
+            let fresh = steps.into_iter().filter(|step| !recorded(step.path.clone()));
+            let lines: Vec<String> = fresh
+                .map(|step| match &step.ask {
+                    Ask::Run { action, parameters, .. } | Ask::Poll { action, parameters, .. } => {
+                        format!("+ step {}: {action} {}", step.path, brief(parameters, 200))
+                    }
+                    ask @ Ask::Sleep { .. } => format!("+ step {}: {}", step.path, ask.function()),
+                })
+                .collect();
+            if !lines.is_empty() && exported.outcome.is_some() {
+                all.push(Misfit::new(at, "the chain calls what it did not").with(lines));
+            }
+        }
+        Next::Undo(reason) => {
+            let error = match &reason {
+                UndoReason::Failed(error) => error.to_string(),
+                _ => reason.end().to_string(),
+            };
+            all.push(Misfit::new(at, "the chain fails today").with([format!("+ {error}")]));
+        }
+        Next::Broken(error) => all.push(broken(&error, at)),
+    }
+    all
+}
+
+/// The chain makes another call where the recording has one.
+fn broken(error: &StepError, at: &Location) -> Misfit {
+    let text = |name: &str| error.details[name].as_str().unwrap_or_default().to_owned();
+    if error.details.is_null() {
+        return Misfit::new(at, error.message.clone());
+    }
+    let misfit = Misfit::new(at, format!("another call at step {}", text("step")));
+    misfit.with([format!("- {}", text("expected")), format!("+ {}", text("found"))])
+}
+
+fn end_differs(exported: &Exported, today: &Outcome, at: &Location) -> Vec<Misfit> {
+    let Some(recorded) = &exported.outcome else { return Vec::new() };
+    let mut all = Vec::new();
+    if recorded.state != today.state {
+        let lines = [format!("- {}", recorded.state), format!("+ {}", today.state)];
+        all.push(Misfit::new(at, "another outcome").with(lines));
+    }
+    if recorded.result != today.result {
+        let show = |outcome: &Outcome| brief(outcome.result.as_ref().unwrap_or(&Value::Null), 400);
+        let lines = [format!("- {}", show(recorded)), format!("+ {}", show(today))];
+        all.push(Misfit::new(at, "another result").with(lines));
+    }
+    match (&recorded.error, &today.error) {
+        (Some(recorded), Some(today)) if same_error(recorded, today) => {}
+        (None, None) => {}
+        (recorded, today) => {
+            let show = |error: &Option<StepError>| {
+                error.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string)
+            };
+            let lines = [format!("- {}", show(recorded)), format!("+ {}", show(today))];
+            all.push(Misfit::new(at, "another error").with(lines));
+        }
+    }
+    all
+}
