@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use server::files::{Addresses, read_token};
 
 use crate::config;
+use crate::contexts::{Context, Contexts};
 use crate::failure::{Exit, Failure, refused};
 
 const CONNECT: Duration = Duration::from_secs(5);
@@ -21,12 +22,15 @@ const ANSWER: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct Connection {
-    /// The server's address; else it is looked up in the state folder
-    #[arg(long, value_name = "URL", env = "TRIPLINE_SERVER")]
+    /// The server's address [env: TRIPLINE_SERVER]
+    #[arg(long, value_name = "URL")]
     server: Option<String>,
-    /// The token; else it is looked up in the state folder
-    #[arg(long, value_name = "TOKEN", env = "TRIPLINE_TOKEN", hide_env_values = true)]
+    /// The token [env: TRIPLINE_TOKEN; else that of the context or the state folder]
+    #[arg(long, value_name = "TOKEN")]
     token: Option<String>,
+    /// A server of `tripline context list` [env: TRIPLINE_CONTEXT; else the one in use]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["server", "state"])]
+    context: Option<String>,
     /// The state folder of a server on this machine [default: `state` in ./tripline.yaml, else
     /// ./state]
     #[arg(long, value_name = "DIR")]
@@ -40,24 +44,77 @@ pub(crate) struct Client {
     token: Option<String>,
 }
 
+/// Where a server is looked for.
+enum Place {
+    /// At an address; the token may be that of the state folder.
+    Address(String),
+    /// Where a context says, with the token it says: no other server is to see that.
+    Context(Context),
+    /// Where the server on this folder says.
+    Folder(PathBuf),
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
 impl Connection {
     /// Looks the server and the token up.
     pub(crate) fn client(&self) -> Result<Client, Failure> {
-        let state = self.state.clone().unwrap_or_else(config::state_folder);
-        let base = match &self.server {
-            Some(server) => base(server)?,
-            None => format!("http://{}", local_server(&state)?),
+        let (base, found) = match self.place()? {
+            Place::Address(server) => (check_server(&server)?, read_token(&self.folder())?),
+            Place::Context(Context { server: Some(server), token, .. }) => {
+                (check_server(&server)?, token)
+            }
+            Place::Context(Context { state, token, .. }) => {
+                let (base, own) = local(&state.unwrap_or_else(config::state_folder))?;
+                (base, token.or(own))
+            }
+            Place::Folder(folder) => local(&folder)?,
         };
-        let token = match &self.token {
-            Some(token) => Some(token.trim().to_owned()),
-            None => read_token(&state)?,
+        let variable = variable("TRIPLINE_TOKEN");
+        // The flag --context chooses the token, too.
+        let token = match self.context {
+            Some(_) => found.or(variable),
+            None => variable.or(found),
         };
+        let token = self.token.clone().or(token).map(|token| token.trim().to_owned());
         Ok(Client { http: http(&base)?, base, token })
+    }
+
+    /// By flag, variable, the context in use, the local state folder: the first that says.
+    fn place(&self) -> Result<Place, Failure> {
+        let named = |name: &str| Ok(Place::Context(Contexts::load()?.named(name)?.clone()));
+        match (&self.server, &self.context, &self.state) {
+            (Some(server), ..) => return Ok(Place::Address(server.clone())),
+            (None, Some(context), _) => return named(context),
+            (None, None, Some(state)) => return Ok(Place::Folder(state.clone())),
+            (None, None, None) => {}
+        }
+        if let Some(server) = variable("TRIPLINE_SERVER") {
+            return Ok(Place::Address(server));
+        }
+        if let Some(name) = variable("TRIPLINE_CONTEXT") {
+            return named(&name);
+        }
+        match &Contexts::load()?.current {
+            Some(name) => named(name),
+            None => Ok(Place::Folder(self.folder())),
+        }
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.state.clone().unwrap_or_else(config::state_folder)
     }
 }
 
-/// `host:port` is short for `http://host:port`.
-fn base(server: &str) -> Result<String, Failure> {
+/// The server on a state folder of this machine, and the token there.
+fn local(folder: &Path) -> Result<(String, Option<String>), Failure> {
+    Ok((format!("http://{}", local_server(folder)?), read_token(folder)?))
+}
+
+/// The address that a text means: `host:port` is short for `http://host:port`.
+pub(crate) fn check_server(server: &str) -> Result<String, Failure> {
     let named = server.trim();
     let whole = match named.contains("://") {
         true => named.to_owned(),
@@ -77,8 +134,9 @@ fn base(server: &str) -> Result<String, Failure> {
 fn local_server(state: &Path) -> Result<std::net::SocketAddr, Failure> {
     let Some(addresses) = Addresses::read(state)? else {
         let message = format!("no server runs on the state folder {}", state.display());
-        return Err(Failure::unreachable(message)
-            .with_hint("start one with `tripline serve`, or name one with --server or --state"));
+        return Err(Failure::unreachable(message).with_hint(
+            "start one with `tripline serve`, or name one with --server, --context or --state",
+        ));
     };
     let mut api = addresses.api;
     // "Any address" is one to listen on, not to connect to.
@@ -218,14 +276,14 @@ mod tests {
             ("127.0.0.1:7410", "http://127.0.0.1:7410"),
             ("https://tripline.example.com/", "https://tripline.example.com"),
         ] {
-            assert_eq!(base(given).unwrap(), meant);
+            assert_eq!(check_server(given).unwrap(), meant);
         }
     }
 
     #[test]
     fn what_is_no_address_is_refused_before_anything_is_asked() {
         for given in ["", "garbage", "http://", ":::", "ftp://host", "http://a b", "host:99999"] {
-            assert!(base(given).is_err(), "{given}");
+            assert!(check_server(given).is_err(), "{given}");
         }
     }
 

@@ -7,6 +7,7 @@
 mod client;
 mod commands;
 mod config;
+mod contexts;
 mod execution;
 mod failure;
 mod follow;

@@ -3,5 +3,7 @@
 
 #[test]
 fn commands_print_what_is_written_down() {
-    trycmd::TestCases::new().case("tests/cmd/*.trycmd");
+    // The contexts of whoever runs the tests are their own.
+    let cases = trycmd::TestCases::new();
+    cases.env("XDG_CONFIG_HOME", "/nonexistent").case("tests/cmd/*.trycmd");
 }

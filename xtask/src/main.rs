@@ -4,6 +4,7 @@
 //! part of the product and is never a dependency of it.
 
 mod demo;
+mod docs;
 mod repo;
 mod test;
 mod tidy;
@@ -15,6 +16,7 @@ Usage: cargo xtask <chore>
 
 Chores:
   tidy          check what the compiler doesn't: layering, purity, links, promises, licences
+  docs          write what is generated of the documentation
   demo          show the main job on real input, over a kill -9, and check every claim
   test [ARG…]   run `cargo test --workspace` and sum up all test binaries in a last line
 ";
@@ -26,6 +28,7 @@ fn main() -> ExitCode {
         None => ("", [].as_slice()),
     };
     let done = match chore {
+        "docs" => docs::run(),
         "demo" => demo::run(),
         "demo-app" => demo::run_app(rest),
         "tidy" => tidy::run(),

@@ -5,6 +5,7 @@ mod audit;
 mod check;
 mod completion;
 mod config;
+mod context;
 mod doctor;
 mod event;
 mod execution;
@@ -16,6 +17,7 @@ mod pack_docs;
 mod pack_new;
 mod pack_test;
 mod rerun;
+mod reference;
 mod resolve;
 mod rule;
 mod rule_explain;
@@ -100,6 +102,9 @@ enum Command {
     /// The audit: who did what
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Contexts: the servers that you work with, by name
+    #[command(subcommand)]
+    Context(context::Command),
     /// The settings of a server
     #[command(subcommand)]
     Config(config::Command),
@@ -109,6 +114,9 @@ enum Command {
     Schema(schema::Args),
     /// Print a completion script for a shell
     Completion(completion::Args),
+    /// Print what is generated of the documentation
+    #[command(hide = true)]
+    Reference(reference::Args),
 }
 
 /// Does what the command line says.
@@ -146,10 +154,12 @@ impl Command {
             Self::Secret(command) => ask(command.run()),
             Self::Token(command) => ask(command.run()),
             Self::Audit(command) => ask(command.run()),
+            Self::Context(command) => command.run(),
             Self::Config(command) => command.run(),
             Self::Doctor(args) => args.run(),
             Self::Schema(args) => args.run(),
             Self::Completion(args) => args.run(),
+            Self::Reference(args) => args.run(),
         }
     }
 }

@@ -94,7 +94,8 @@ impl World {
     fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tripline"));
         command.current_dir(self.folder()).env("NO_COLOR", "1");
-        for name in ["TRIPLINE_SERVER", "TRIPLINE_TOKEN", "TRIPLINE_LOG"] {
+        command.env("XDG_CONFIG_HOME", self.path("config"));
+        for name in ["TRIPLINE_SERVER", "TRIPLINE_TOKEN", "TRIPLINE_CONTEXT", "TRIPLINE_LOG"] {
             command.env_remove(name);
         }
         command

@@ -1,0 +1,222 @@
+//! The documentation is true: generated pages are current, and every example is tried as far as it
+//! needs no network. `cargo xtask docs` rewrites what is generated.
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use support::World;
+
+/// Lies around the generated part of a page.
+const BEGIN: &str = "<!-- made by `cargo xtask docs`: begin -->\n\n";
+const END: &str = "\n<!-- made by `cargo xtask docs`: end -->\n";
+
+fn docs() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs")
+}
+
+/// Whether `page` holds `made`; with UPDATE_EXPECT set it is made so.
+fn check_page(page: &str, text: &str, made: &str) {
+    if text == made {
+        return;
+    }
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        fs::write(docs().join(page), made).unwrap();
+        return;
+    }
+    panic!("docs/{page} is not what the code says: run `cargo xtask docs` and read the diff");
+}
+
+#[test]
+fn generated_pages_are_what_the_code_says() {
+    let world = World::new();
+    let made = |part: &str| world.run(&["reference", part]).succeeded().stdout;
+    let page = docs().join("reference/cli.md");
+    check_page("reference/cli.md", &fs::read_to_string(page).unwrap_or_default(), &made("cli"));
+    for part in ["actions", "triggers"] {
+        let page = format!("reference/{part}.md");
+        let text = fs::read_to_string(docs().join(&page)).unwrap();
+        let (before, rest) = text.split_once(BEGIN).unwrap();
+        let (_, after) = rest.split_once(END).unwrap();
+        let made = format!("{before}{BEGIN}{}{END}{after}", made(part));
+        check_page(&page, &text, &made);
+    }
+}
+
+/// A fenced block of a page.
+struct Example {
+    page: String,
+    line: usize,
+    language: String,
+    text: String,
+}
+
+impl Example {
+    fn place(&self) -> String {
+        format!("{}:{}", self.page, self.line)
+    }
+
+    /// The file of a pack that its first or second line says it is.
+    fn file(&self) -> Option<&str> {
+        let said = self.text.lines().take(2).filter_map(|line| {
+            line.strip_prefix("# ")
+                .or_else(|| line.strip_prefix("// "))
+                .map(|said| said.split([':', ' ', ',']).next().unwrap_or_default())
+        });
+        said.into_iter().find(|path| path.starts_with("packs/"))
+    }
+}
+
+/// Every fenced block of the guide and the reference.
+fn examples() -> Vec<Example> {
+    let mut all = Vec::new();
+    for folder in ["guide", "reference"] {
+        let mut pages: Vec<PathBuf> =
+            fs::read_dir(docs().join(folder)).unwrap().map(|entry| entry.unwrap().path()).collect();
+        pages.sort();
+        for page in pages {
+            let name = format!("docs/{folder}/{}", page.file_name().unwrap().to_str().unwrap());
+            all.extend(blocks(&name, &fs::read_to_string(page).unwrap()));
+        }
+    }
+    all
+}
+
+fn blocks(page: &str, text: &str) -> Vec<Example> {
+    let mut all: Vec<Example> = Vec::new();
+    let mut open: Option<Example> = None;
+    for (n, line) in text.lines().enumerate() {
+        match (&mut open, line.trim_start().strip_prefix("```")) {
+            (None, Some(language)) => {
+                let (page, language) = (page.to_owned(), language.to_owned());
+                open = Some(Example { page, line: n + 2, language, text: String::new() });
+            }
+            (Some(_), Some(_)) => all.extend(open.take()),
+            (Some(example), None) => example.text = format!("{}{line}\n", example.text),
+            (None, None) => {}
+        }
+    }
+    all
+}
+
+#[test]
+fn examples_in_yaml_can_be_read() {
+    let all = examples();
+    let yaml: Vec<&Example> = all.iter().filter(|example| example.language == "yaml").collect();
+    assert!(yaml.len() > 10, "{}", yaml.len());
+    for example in yaml {
+        if let Err(findings) = syntax::parse(&example.place(), &example.text) {
+            let told: Vec<String> = findings.iter().map(ToString::to_string).collect();
+            panic!("{}\n{}", example.place(), told.join("\n"));
+        }
+    }
+}
+
+/// The packs that a page makes file by file.
+#[test]
+fn packs_of_the_guide_have_nothing_wrong() {
+    let world = World::new();
+    let mut files = 0;
+    for example in examples() {
+        if let Some(file) = example.file() {
+            world.write(file, &example.text);
+            files += 1;
+        }
+    }
+    assert!(files > 5, "{files}");
+    let checked = world.run(&["check", "packs"]).succeeded();
+    assert_eq!(checked.stdout, "0 errors, 0 warnings\n");
+}
+
+/// What a chain calls in an example is mostly not there; everything else must be right.
+#[test]
+fn examples_in_rhai_are_chains() {
+    let world = World::new();
+    world.write(
+        "packs/web/pack.yaml",
+        "name: web\nversion: 1.0.0\npermissions: { actions: ['*'] }\n",
+    );
+    let all = examples();
+    let chains: Vec<&Example> =
+        all.iter().filter(|e| e.language == "rhai" && e.file().is_none()).collect();
+    assert!(chains.len() > 5, "{}", chains.len());
+    for example in chains {
+        if let Some(lib) = example.text.lines().next().and_then(|line| line.strip_prefix("// lib/"))
+        {
+            world.write(&format!("packs/web/lib/{lib}"), &example.text);
+            continue;
+        }
+        world.write("packs/web/actions/example.yaml", "entry_point: example.rhai\n");
+        world.write("packs/web/actions/example.rhai", &example.text);
+        let told = world.run(&["check", "packs"]).stdout;
+        let wrong = told.lines().filter(|line| line.starts_with("error: "));
+        let wrong: Vec<&str> =
+            wrong.filter(|line| !line.starts_with("error: there is no action")).collect();
+        assert_eq!(wrong, [""; 0], "{}\n{told}", example.place());
+    }
+}
+
+/// The commands of a shell example: after `$ ` where it shows what they print, else every line.
+fn commands(example: &Example) -> Vec<String> {
+    let shows = example.text.lines().any(|line| line.starts_with("$ "));
+    let lines = example.text.lines().filter_map(|line| match shows {
+        true => line.strip_prefix("$ "),
+        false => Some(line),
+    });
+    lines
+        .flat_map(|line| line.split([';', '|', '&']))
+        .map(str::trim)
+        .map(ToOwned::to_owned)
+        .collect()
+}
+
+/// The words of a command as a shell divides them, up to a comment.
+fn words(command: &str) -> Vec<String> {
+    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+    for c in command.chars() {
+        match (quote, c) {
+            (Some(q), _) if c == q => quote = None,
+            (None, '\'' | '"') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None, '#') if word.is_none() => break,
+            (None, ' ') => words.extend(word.take()),
+            _ => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+#[test]
+fn commands_in_examples_are_understood() {
+    let world = World::new();
+    let mut tried = 0;
+    for example in examples().iter().filter(|example| example.language == "sh") {
+        for command in commands(example) {
+            let command = command.rsplit("$(").next().unwrap_or_default().trim_end_matches(')');
+            let Some(arguments) = command.strip_prefix("tripline ") else { continue };
+            let mut arguments = words(arguments);
+            // An id that is cut short in print.
+            for word in &mut arguments {
+                *word = word.replace("ex_…", "ex_aaaaaaaaaaaaaaaaaaaaaaaaaa");
+                *word = word.replace("ev_…", "ev_aaaaaaaaaaaaaaaaaaaaaaaaaa");
+                *word = word.replace("$id", "ex_aaaaaaaaaaaaaaaaaaaaaaaaaa");
+            }
+            arguments.push("--help".to_owned());
+            let done = world.run(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+            assert_eq!(
+                done.code,
+                0,
+                "{}: tripline {arguments:?}\n{}",
+                example.place(),
+                done.stderr
+            );
+            tried += 1;
+        }
+    }
+    assert!(tried > 20, "{tried}");
+}
