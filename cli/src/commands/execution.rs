@@ -90,7 +90,7 @@ pub(crate) struct Export {
 const LIST_EXAMPLES: &str = "\
 Examples:
   tripline execution list --failed --since 24h
-  tripline execution list --state waiting,paused --pack web
+  tripline execution list --states waiting,paused --pack web
   tripline execution list --rule web.release --since 2026-01-02T00:00:00Z -o json";
 
 #[derive(Debug, Args)]
@@ -108,7 +108,7 @@ pub(crate) struct List {
 #[derive(Debug, Args)]
 pub(crate) struct Which {
     /// Only in these states, joined by commas
-    #[arg(long = "state", alias = "states", value_delimiter = ',', value_name = "STATE", value_parser = state)]
+    #[arg(long, value_delimiter = ',', value_name = "STATE", value_parser = state)]
     states: Vec<ExecutionState>,
     /// Only those that failed or ran out of time
     #[arg(long, conflicts_with = "states")]
