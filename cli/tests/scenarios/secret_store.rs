@@ -48,7 +48,7 @@ fn a_sensor_gets_its_secret_from_the_store_and_a_rotated_one_at_once() {
     assert_eq!(deliver("the first secret"), 401);
     world.run(&["secret", "delete", "hooks/app"]).succeeded();
     sensor_is(&world, "p/hook", "waiting");
-    world.run(&["secret", "delete", "hooks/app"]).ended(1);
+    world.run(&["secret", "delete", "hooks/app"]).ended(2);
 }
 
 #[test]
