@@ -46,8 +46,6 @@ pub(crate) struct Host {
 pub(crate) struct Pass {
     pub(crate) journal: Arc<Journal>,
     pub(crate) execution: ExecutionId,
-    /// How many executions caused one another before this one.
-    pub(crate) depth: u64,
     pub(crate) now: Timestamp,
     pub(crate) file: Rc<str>,
     level: Level,
@@ -80,7 +78,6 @@ impl Pass {
         Self {
             journal: journal.clone(),
             execution: input.execution.clone(),
-            depth: input.context["depth"].as_u64().unwrap_or_default(),
             now,
             file: file.into(),
             level: Level::default(),

@@ -4,12 +4,22 @@
 
 use chains::{Catalog, Program, Signature, Source, actions_named, check};
 use expect_test::{Expect, expect};
-use model::{ActionRef, Effect, Schema};
+use model::{ActionRef, Effect, Schema, TriggerType};
 use serde_json::json;
 
 struct Actions;
 
 impl Catalog for Actions {
+    fn payload(&self, kind: &TriggerType) -> Option<Schema> {
+        let payload =
+            json!({ "at": { "type": "string", "required": true }, "size": { "type": "integer" } });
+        (kind.as_str() == "app.up").then(|| Schema::compile(payload.as_object().unwrap()).unwrap())
+    }
+
+    fn trigger_types(&self) -> Vec<String> {
+        vec!["app.up".to_owned()]
+    }
+
     fn get(&self, action: &ActionRef) -> Option<Signature> {
         let (properties, effect) = match action.as_str() {
             "http.request" => (
@@ -309,4 +319,23 @@ fn an_undo_that_may_be_there_for_what_follows_is_not_told() {
     ] {
         finds(fine, expect![""]);
     }
+}
+
+#[test]
+fn an_emit_names_a_known_type_and_data_that_fits_it() {
+    finds(
+        r#"emit("app.pu", #{ at: now() })"#,
+        expect!["1:6 there is no trigger type `app.pu` -- did you mean `app.up`?"],
+    );
+    finds(
+        r#"emit("app.up", #{ size: 1 })"#,
+        expect!["1:1 `app.up`: missing parameter `at` -- `at` is a value of type string"],
+    );
+    finds(
+        r#"emit("app.up", #{ at: now(), size: "1", name: params.name })"#,
+        expect![[r#"
+        1:30 `app.up`: `size`: expected type "integer", found "1" -- write it without quotes
+        1:41 `app.up`: unknown parameter `name`"#]],
+    );
+    finds(r#"emit("app.up", params.data); emit(params.kind, #{})"#, expect![""]);
 }

@@ -9,10 +9,10 @@ use model::{
 use store::{Appended, Batch, EventRow, StoreError, Write};
 
 use crate::core::Trouble;
+use crate::decide::decide;
 use crate::driver::Refused;
 use crate::engine::Engine;
 use crate::intake::{self, Accepted, IntakeError};
-use crate::packs::known_triggers;
 use crate::random;
 use crate::sensing::api_source;
 
@@ -110,9 +110,8 @@ impl Engine {
     pub async fn emit(&self, token: &str, new: NewEvent) -> Result<Accepted, AskError> {
         check_names(&new)?;
         let generation = self.core.generation.load_full();
-        let triggers = known_triggers(&generation);
-        let Some(trigger) = triggers.iter().find(|trigger| trigger.kind == new.kind) else {
-            let known = triggers.iter().map(|trigger| trigger.kind.as_str());
+        let Some(trigger) = generation.triggers.get(&new.kind) else {
+            let known = generation.triggers.keys().map(TriggerType::as_str);
             return Err(AskError::unknown("trigger type", new.kind.as_str(), known));
         };
         let violations = trigger.payload.violations(&new.data);
@@ -154,23 +153,10 @@ impl Engine {
             ..row.envelope
         };
         let event = Event { envelope, data };
-        let new = event.key();
-        let decided = intake::decide(&self.core, event, Some(key.clone())).await?;
-        let started = decided.started();
-        let batch = Batch {
-            id: BatchId::new(format!("reemit/{}", random::name())),
-            actor: Actor::token(token),
-            at: self.core.now(),
-            writes: decided.writes(),
-        };
-        if let Appended::Conflict { .. } = self.core.impatient(self.core.append(batch)).await? {
-            return Ok(Accepted::Duplicate { key: new, differs: false });
-        }
-        let executions = started.iter().map(|(id, _)| id.clone()).collect();
-        for (id, lane) in started {
-            self.driver.submit(id, lane);
-        }
-        Ok(Accepted::New { key: new, executions })
+        let decided = decide(&self.core, event, Some(key.clone())).await?;
+        let actor = Actor::token(token);
+        let accepted = intake::accept_decided(&self.core, &self.driver, &actor, decided);
+        Ok(self.core.impatient(accepted).await?)
     }
 
     /// A stored event and its data.

@@ -179,7 +179,8 @@ impl Engine {
 
     /// Loads packs whose files have changed, and lets the sensors follow.
     pub async fn reload(&self) -> Result<bool, Trouble> {
-        let changed = self.packs.reload(&self.core).await?;
+        let (changed, begun) = self.packs.reload(&self.core).await?;
+        self.driver.take_up(begun);
         if changed {
             self.sensing.follow(&self.core.generation.load());
         }

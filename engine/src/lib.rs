@@ -10,7 +10,9 @@
 
 pub mod ask;
 pub mod core;
+mod decide;
 pub mod driver;
+mod emitting;
 pub mod engine;
 pub mod environment;
 mod evaluators;
@@ -19,8 +21,10 @@ mod fair;
 mod folders;
 mod hooks;
 pub mod intake;
+mod notices;
 pub mod packs;
 pub mod packtest;
+mod pages;
 mod permissions;
 mod queries;
 mod random;

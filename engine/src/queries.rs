@@ -13,7 +13,7 @@ use crate::ask::AskError;
 use crate::engine::Engine;
 use crate::packs::{
     ActionKind, Generation, Pack, PackStatus, TriggerInfo, activate, default_subscription,
-    is_enabled, known_triggers, name_of,
+    is_enabled, name_of,
 };
 use crate::view::{
     ActionView, AttentionView, ExecutionView, Health, PackView, RecordedDecision, RuleExplanation,
@@ -191,15 +191,17 @@ impl Engine {
         &self,
         row: &EventRow,
     ) -> Result<BTreeMap<RuleRef, RecordedDecision>, AskError> {
-        let selected = row.matched.iter();
-        let mut recorded: BTreeMap<RuleRef, RecordedDecision> = selected
-            .map(|(rule, id)| (rule.clone(), RecordedDecision::Selected(id.clone())))
-            .collect();
+        let selected = |matched: Vec<(RuleRef, ExecutionId)>| -> Vec<_> {
+            matched.into_iter().map(|(rule, id)| (rule, RecordedDecision::Selected(id))).collect()
+        };
+        let mut recorded: BTreeMap<RuleRef, RecordedDecision> =
+            selected(row.matched.clone()).into_iter().collect();
         let (facts, _) =
             self.core.store.read(&Stream::Event(row.key.clone()), Version::NONE).await?;
-        recorded.extend(facts.into_iter().filter_map(|fact| match fact.fact {
-            Fact::RuleFailed { rule, error } => Some((rule, RecordedDecision::Failed(error))),
-            _ => None,
+        recorded.extend(facts.into_iter().flat_map(|fact| match fact.fact {
+            Fact::RuleFailed { rule, error } => vec![(rule, RecordedDecision::Failed(error))],
+            Fact::MoreMatched { matched, .. } => selected(matched),
+            _ => Vec::new(),
         }));
         Ok(recorded)
     }
@@ -234,10 +236,7 @@ impl Engine {
     /// Every trigger type.
     pub fn triggers(&self) -> Vec<TriggerView> {
         let generation = self.core.generation.load_full();
-        known_triggers(&generation)
-            .into_iter()
-            .map(|info| trigger_view(&generation, info))
-            .collect()
+        generation.triggers.values().map(|info| trigger_view(&generation, info.clone())).collect()
     }
 
     /// One trigger type.

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::core::{Core, Trouble};
 use crate::driver::Driver;
 use crate::intake;
+use crate::notices;
 use crate::packs::{Generation, Subscription};
 use crate::random;
 
@@ -67,6 +68,8 @@ pub(crate) struct Status {
     pub state: SensorState,
     /// Events since the engine started.
     pub events: u64,
+    /// Whether it was told to be failing, and not yet to have recovered.
+    failing: bool,
 }
 
 impl Sensing {
@@ -123,7 +126,7 @@ impl Sensing {
             subscription,
             built,
             secrets,
-            status: Arc::new(Mutex::new(Status { state, events: 0 })),
+            status: Arc::new(Mutex::new(Status { state, events: 0, failing: false })),
             cancel: self.core.stopping.child_token(),
             unwanted: CancellationToken::new(),
         };
@@ -363,7 +366,7 @@ impl Keeper {
             false => self.core.store.cursor(id).await.map_err(|error| error.to_string())?,
         };
         let cursor = cursor.filter(|cursor| !cursor.is_null());
-        self.state(SensorState::Running);
+        status(&self.sensor.status).state = SensorState::Running;
         let run = self.sensor.cancel.child_token();
         let context = Context {
             source: self.source.clone(),
@@ -373,6 +376,31 @@ impl Keeper {
             cancel: run.clone(),
         };
         task.run(context).await.map_err(|error| error.to_string())
+    }
+
+    /// Tells of a sensor that begins to fail, and of one that works again.
+    fn tell(&self, state: &SensorState) {
+        let failing = match state {
+            SensorState::Running => false,
+            SensorState::Failing { .. } => true,
+            SensorState::Waiting(_) => return,
+        };
+        let before = std::mem::replace(&mut status(&self.sensor.status).failing, failing);
+        let sensor = &self.sensor.subscription;
+        let event = match state {
+            SensorState::Failing { error, next_try } if !before => {
+                notices::sensor_failing(&self.core, sensor, error, *next_try)
+            }
+            SensorState::Running if before => notices::sensor_recovered(&self.core, sensor),
+            _ => return,
+        };
+        let (core, driver) = (self.core.clone(), self.driver.clone());
+        self.core.tasks.spawn(async move {
+            let actor = Actor::engine();
+            if let Err(error) = intake::accept(&core, &driver, &actor, vec![event], None).await {
+                tracing::warn!(%error, "how a sensor stands could not be told as an event");
+            }
+        });
     }
 
     /// Waits for the delay to pass or the end.
@@ -402,12 +430,14 @@ impl Sink for Keeper {
             stored.map_err(|error| SinkError(error.to_string()))?;
             self.anew.store(false, Ordering::Relaxed);
             status(&self.sensor.status).events += count;
+            self.tell(&SensorState::Running);
             Ok(())
         }
         .boxed()
     }
 
     fn state(&self, state: SensorState) {
+        self.tell(&state);
         status(&self.sensor.status).state = state;
     }
 }

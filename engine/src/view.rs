@@ -153,6 +153,9 @@ fn recorded_value(record: &model::Record) -> Option<Value> {
         model::Record::Emit { kind, data } => {
             Some(serde_json::json!({ "type": kind.as_str(), "data": data }))
         }
+        model::Record::EmitRefused { kind, .. } => {
+            Some(serde_json::json!({ "type": kind.as_str() }))
+        }
         model::Record::Undo | model::Record::OnExit => None,
     }
 }

@@ -419,3 +419,32 @@ async fn a_loop_of_events_ends_after_sixteen_hops() {
     .await;
     assert_eq!(key(&engine, "p/hops").await, json!(17));
 }
+
+#[tokio::test]
+async fn an_emit_that_cannot_be_fails_its_step_and_the_journal_knows() {
+    let house = House::new();
+    house.write("triggers/done.yaml", "payload: { n: { type: integer, required: true } }\n");
+    house.chain(
+        "tell",
+        "kind: {}, data: {}",
+        r#"
+        let kind = "told";
+        try { emit(params.kind, params.data); } catch (e) { kind = e.kind; }
+        run("core.noop");
+        kind
+    "#,
+    );
+    let engine = house.start().await;
+    for (kind, data, told) in [
+        ("p.done", json!({ "n": 1 }), "told"),
+        ("p.done", json!({}), "invalid_parameters"),
+        ("p.done", json!({ "n": "1" }), "invalid_parameters"),
+        ("p.dome", json!({}), "rejected"),
+        ("git.push", json!({ "ref": "main" }), "invalid_parameters"),
+    ] {
+        let id = run(&engine, "p.tell", json!({ "kind": kind, "data": data })).await;
+        assert_eq!(result(&ended(&engine, &id).await), &json!(told), "{kind} {data}");
+    }
+    let filter = store::EventFilter { kind: "p.done".parse().ok(), limit: 9, ..Default::default() };
+    assert_eq!(engine.events(&filter).await.unwrap().len(), 1);
+}

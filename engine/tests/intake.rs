@@ -197,3 +197,123 @@ async fn a_chain_may_emit_an_event_that_many_rules_want() {
     assert_eq!(support::result(&ended(&engine, &id).await), &json!("told"));
     assert!(executions(&engine).await.len() > 1);
 }
+
+/// The executions that exist, children apart.
+async fn all_executions(engine: &Engine) -> Vec<store::ExecutionRow> {
+    engine.executions(&ExecutionFilter { limit: 5_000, ..Default::default() }).await.unwrap()
+}
+
+#[tokio::test]
+async fn an_event_that_more_rules_select_than_a_commit_holds_runs_all_of_them_once() {
+    let house = house();
+    for n in 0..950 {
+        rule(&house, &format!("r{n}"), "");
+    }
+    rule(&house, "strict", "when: trigger.size < 3");
+    let engine = house.start().await;
+    let accepted = emit(&engine, "ci", Some("1"), json!({ "version": "a" })).await;
+    let Accepted::New { key, executions: asked } = accepted else { panic!("{accepted:?}") };
+    assert_eq!(asked.len(), 950);
+    support::eventually("the last page", || async {
+        engine.store().deferred().await.unwrap().is_empty()
+    })
+    .await;
+    assert_eq!(all_executions(&engine).await.len(), 950);
+    for id in &asked {
+        assert_eq!(ended(&engine, id).await.row.state, ExecutionState::Succeeded);
+    }
+    let counts = engine.store().rule_counts().await.unwrap();
+    assert!((0..950).all(|n| counts[&format!("p.r{n}").parse().unwrap()].matched == 1));
+    assert_eq!(counts[&"p.strict".parse().unwrap()].failed, 1);
+    let told = engine.explain(&key, Some(&"p.r949".parse().unwrap()), false).await.unwrap();
+    assert!(format!("{:?}", told[0].recorded).contains("Selected"), "{told:?}");
+}
+
+#[tokio::test]
+async fn pages_are_what_the_rules_of_the_event_made_of_it_whatever_came_after() {
+    let house = house();
+    for n in 0..900 {
+        rule(&house, &format!("r{n}"), "");
+    }
+    let engine = house.start().await;
+    // An engine that is stopping begins no page: what it acknowledged is for the next one to do.
+    engine.shutdown(support::PATIENCE).await;
+    let accepted = emit(&engine, "ci", Some("1"), json!({ "version": "a" })).await;
+    let Accepted::New { executions: asked, .. } = accepted else { panic!("{accepted:?}") };
+    assert_eq!((asked.len(), all_executions(&engine).await.len()), (900, 400));
+    drop(engine);
+    std::fs::remove_dir_all(house.path("packs/p/rules")).unwrap();
+    let engine = house.start().await;
+    for id in &asked {
+        support::eventually("its page", || async { engine.execution(id).await.is_ok() }).await;
+        assert_eq!(ended(&engine, id).await.row.state, ExecutionState::Succeeded);
+    }
+    assert_eq!(all_executions(&engine).await.len(), 900);
+}
+
+#[tokio::test]
+async fn an_execution_that_exists_already_is_left_out_and_the_others_are_stored() {
+    let house = house();
+    for n in 0..900 {
+        rule(&house, &format!("r{n:03}"), "");
+    }
+    let engine = house.start().await;
+    let source = format!("tripline:{}/api/ci", engine.installation());
+    let key = model::EventKey::derive(&source, "1");
+    let twice = ["p.r000", "p.r899"]
+        .map(|rule| model::ExecutionId::for_rule(&key, &rule.parse().unwrap(), None));
+    for id in &twice {
+        let request = model::fact::ExecutionRequested {
+            action: "core.noop".parse().unwrap(),
+            parameters: json!({}),
+            origin: model::Origin::Manual,
+            pack: None,
+            depth: 0,
+            deadline: None,
+            at: engine.now(),
+        };
+        let facts = vec![model::Fact::ExecutionRequested(request)];
+        let write =
+            store::Write { stream: model::Stream::Execution(id.clone()), expected: None, facts };
+        let id = model::BatchId::new(format!("before/{id}"));
+        let batch = store::Batch {
+            id,
+            actor: model::Actor::engine(),
+            at: engine.now(),
+            writes: vec![write],
+        };
+        engine.store().append(batch).await.unwrap();
+    }
+    emit(&engine, "ci", Some("1"), json!({ "version": "a" })).await;
+    support::eventually("the last page", || async {
+        engine.store().deferred().await.unwrap().is_empty()
+    })
+    .await;
+    let rows = all_executions(&engine).await;
+    assert_eq!(rows.len(), 900);
+    let stands = |row: &&store::ExecutionRow| row.origin == model::Origin::Manual;
+    assert_eq!(rows.iter().filter(stands).count(), 2, "the first ones stand");
+}
+
+#[tokio::test]
+async fn the_bounds_of_an_events_data_are_half_a_mebibyte_inline_and_four_in_all() {
+    let house = house();
+    let engine = house.start().await;
+    // `{"version":"…"}` adds 14 bytes.
+    let of = |bytes: usize| json!({ "version": "x".repeat(bytes - 14) });
+    for (bytes, inline) in [
+        (model::value::INLINE_EVENT_BYTES, true),
+        (model::value::INLINE_EVENT_BYTES + 1, false),
+        (model::value::MAX_EVENT_BYTES, false),
+    ] {
+        let accepted = emit(&engine, "ci", None, of(bytes)).await;
+        let (row, data) = engine.event(accepted.key()).await.unwrap();
+        let found = matches!(row.data, Some(model::Body::Inline(_)));
+        assert_eq!((data.to_string().len(), found), (bytes, inline));
+    }
+    let kind = "p.built".parse().unwrap();
+    let data = of(model::value::MAX_EVENT_BYTES + 1);
+    let new = NewEvent { kind, id: Some("too-large".to_owned()), subject: None, data };
+    let refused = engine.emit("ci", new).await.unwrap_err().to_string();
+    assert!(refused.contains("4194305 bytes of JSON text"), "{refused}");
+}

@@ -24,7 +24,8 @@ fn schedule(house: &House, every: &str) {
 
 /// The times told so far, oldest first, each with whether it was late.
 async fn told(engine: &Engine) -> Vec<(String, bool)> {
-    let filter = EventFilter { limit: 100, ..Default::default() };
+    let kind = "timer.interval".parse().ok();
+    let filter = EventFilter { kind, limit: 100, ..Default::default() };
     let mut told = Vec::new();
     for row in engine.events(&filter).await.unwrap().into_iter().rev() {
         let (row, data) = engine.event(&row.key).await.unwrap();

@@ -61,6 +61,12 @@ pub enum Fact {
     EventRepeated { at: Timestamp },
     /// The same event was told again with other data; the first stands.
     DuplicateDiffers { payload: Hash, at: Timestamp },
+    /// More rules selected the event than fit its commit: these of them have been requested since.
+    MoreMatched { matched: Vec<(RuleRef, ExecutionId)>, at: Timestamp },
+    /// What else the rules made of the event is to be stored, page by page: each blob is one.
+    PagesDeferred { pages: Vec<Hash> },
+    /// So many pages are stored.
+    PageStored { page: u32, of: u32 },
     /// A rule's condition or template failed on the event.
     RuleFailed { rule: RuleRef, error: String },
     /// A sensor's cursor moved.
@@ -203,6 +209,9 @@ impl Fact {
             Self::EventAccepted(_) => "EventAccepted",
             Self::EventRepeated { .. } => "EventRepeated",
             Self::DuplicateDiffers { .. } => "DuplicateDiffers",
+            Self::MoreMatched { .. } => "MoreMatched",
+            Self::PagesDeferred { .. } => "PagesDeferred",
+            Self::PageStored { .. } => "PageStored",
             Self::RuleFailed { .. } => "RuleFailed",
             Self::CursorMoved { .. } => "CursorMoved",
             Self::ExecutionRequested(_) => "ExecutionRequested",

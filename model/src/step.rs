@@ -183,6 +183,13 @@ pub enum Record {
         /// Its data.
         data: Value,
     },
+    /// `emit(type, data)` of an event that cannot be: the chain gets the error.
+    EmitRefused {
+        /// The event's type.
+        kind: TriggerType,
+        /// Why.
+        error: StepError,
+    },
     /// `undo(|error| …)`.
     Undo,
     /// `on_exit(|outcome| …)`.
@@ -195,7 +202,7 @@ impl Record {
         match self {
             Self::Now(_) => "now",
             Self::Log(_) => "log",
-            Self::Emit { .. } => "emit",
+            Self::Emit { .. } | Self::EmitRefused { .. } => "emit",
             Self::Undo => "undo",
             Self::OnExit => "on_exit",
         }

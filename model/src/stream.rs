@@ -22,6 +22,8 @@ pub struct BadStream(String);
 pub enum Stream {
     /// One event: accepted, repeated, rules that failed on it.
     Event(EventKey),
+    /// What of one event's consequences is still to be stored.
+    Pages(EventKey),
     /// One execution: its request and its journal.
     Execution(ExecutionId),
     /// One sensor or subscription, by [`crate::EventSource`] without the installation: its cursor.
@@ -67,6 +69,7 @@ impl fmt::Display for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Event(key) => write!(f, "event/{key}"),
+            Self::Pages(key) => write!(f, "pages/{key}"),
             Self::Execution(id) => write!(f, "execution/{id}"),
             Self::Sensor(id) => write!(f, "sensor/{id}"),
             Self::Key(key) => write!(f, "key/{key}"),
@@ -90,6 +93,7 @@ impl FromStr for Stream {
         let (kind, rest) = text.split_once('/').ok_or_else(bad)?;
         match kind {
             "event" => rest.parse().map(Self::Event).map_err(|_| bad()),
+            "pages" => rest.parse().map(Self::Pages).map_err(|_| bad()),
             "execution" => rest.parse().map(Self::Execution).map_err(|_| bad()),
             "sensor" => Ok(Self::Sensor(rest.to_owned())),
             "key" => Ok(Self::Key(rest.to_owned())),
@@ -125,6 +129,7 @@ mod tests {
         let execution = ExecutionId::random(&[1; 32]).child(&"2.0.1".parse().unwrap());
         for stream in [
             Stream::Event(EventKey::derive("a", "b")),
+            Stream::Pages(EventKey::derive("a", "b")),
             Stream::Execution(execution),
             Stream::Sensor("app/push".to_owned()),
             Stream::Key("pack.app/last".to_owned()),

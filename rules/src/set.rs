@@ -112,6 +112,11 @@ impl RuleSet {
         &self.rules
     }
 
+    /// Whether a rule names this trigger type.
+    pub fn names(&self, kind: &TriggerType) -> bool {
+        self.types.contains_key(kind)
+    }
+
     /// The rule of this name.
     pub fn get(&self, reference: &RuleRef) -> Option<&ActiveRule> {
         let find = self.rules.binary_search_by(|active| active.rule.reference.cmp(reference));

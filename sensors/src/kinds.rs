@@ -163,22 +163,22 @@ fn which_sensor() -> Map {
 
 fn firing() -> Map {
     properties(json!({
-        "scheduled_at": { "type": "string", "description": "when it should have fired" },
-        "fired_at": { "type": "string", "description": "when it did" },
-        "misfired": { "type": "boolean", "description": "whether it is late" },
+        "scheduled_at": { "required": true, "type": "string", "description": "when it should have fired" },
+        "fired_at": { "required": true, "type": "string", "description": "when it did" },
+        "misfired": { "required": true, "type": "boolean", "description": "whether it is late" },
     }))
 }
 
 fn push() -> Map {
     let names = json!({ "type": "array", "items": { "type": "string" } });
     properties(json!({
-        "repository": { "type": "string", "description": "the repository's URL" },
-        "ref": { "type": "string", "description": "the full name of the ref" },
-        "before": { "type": ["string", "null"],
+        "repository": { "required": true, "type": "string", "description": "the repository's URL" },
+        "ref": { "required": true, "type": "string", "description": "the full name of the ref" },
+        "before": { "required": true, "type": ["string", "null"],
             "description": "the commit it stood at; null for a new or first-seen ref" },
-        "after": { "type": ["string", "null"],
+        "after": { "required": true, "type": ["string", "null"],
             "description": "the commit it stands at; null for a removed ref" },
-        "commits": { "type": "array",
+        "commits": { "required": true, "type": "array",
             "description": "the newest 250 commits that came, oldest first",
             "items": { "type": "object", "properties": {
                 "id": { "type": "string" },
@@ -188,23 +188,23 @@ fn push() -> Map {
                 "time": { "type": "string" },
                 "added": names, "modified": names, "removed": names,
             } } },
-        "commits_total": { "type": "integer", "description": "how many came in all" },
-        "truncated": { "type": "boolean",
+        "commits_total": { "required": true, "type": "integer", "description": "how many came in all" },
+        "truncated": { "required": true, "type": "boolean",
             "description": "whether commits or file names are left out" },
-        "forced": { "type": "boolean", "description": "whether history was rewritten" },
-        "created": { "type": "boolean", "description": "whether the ref was made" },
-        "deleted": { "type": "boolean", "description": "whether the ref was removed" },
+        "forced": { "required": true, "type": "boolean", "description": "whether history was rewritten" },
+        "created": { "required": true, "type": "boolean", "description": "whether the ref was made" },
+        "deleted": { "required": true, "type": "boolean", "description": "whether the ref was removed" },
     }))
 }
 
 fn request() -> Map {
     properties(json!({
-        "method": { "type": "string" },
-        "path": { "type": "string" },
-        "query": { "type": "object", "description": "a list where a name comes several times" },
-        "headers": { "type": "object",
+        "method": { "required": true, "type": "string" },
+        "path": { "required": true, "type": "string" },
+        "query": { "required": true, "type": "object", "description": "a list where a name comes several times" },
+        "headers": { "required": true, "type": "object",
             "description": "names in lower case, without the signature and credentials" },
-        "body": { "description": "the JSON that was sent" },
+        "body": { "required": true, "description": "the JSON that was sent" },
     }))
 }
 

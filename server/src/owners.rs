@@ -83,7 +83,7 @@ pub(crate) fn of_timer(timer: &TimerView) -> Vec<String> {
 /// The packs that the thing behind a stream belongs to; none: it concerns the installation.
 pub(crate) async fn of_stream(app: &App, stream: &Stream) -> Result<Vec<String>, Problem> {
     match stream {
-        Stream::Event(key) => event(app, key.as_str()).await,
+        Stream::Event(key) | Stream::Pages(key) => event(app, key.as_str()).await,
         Stream::Execution(id) => execution(app, id.as_str()).await,
         Stream::Sensor(id) | Stream::Key(id) => Ok(vec![pack(id).to_owned()]),
         Stream::Rule(rule) => Ok(vec![rule.pack.to_string()]),

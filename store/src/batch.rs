@@ -124,7 +124,9 @@ fn belongs(fact: &Fact, stream: &Stream) -> bool {
         Fact::EventAccepted(_)
         | Fact::EventRepeated { .. }
         | Fact::DuplicateDiffers { .. }
+        | Fact::MoreMatched { .. }
         | Fact::RuleFailed { .. } => matches!(stream, Stream::Event(_)),
+        Fact::PagesDeferred { .. } | Fact::PageStored { .. } => matches!(stream, Stream::Pages(_)),
         Fact::CursorMoved { .. } => matches!(stream, Stream::Sensor(_)),
         Fact::KeySet { .. } | Fact::KeyDeleted => matches!(stream, Stream::Key(_)),
         Fact::ExecutionRequested(_)

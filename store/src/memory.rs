@@ -18,8 +18,8 @@ use crate::port::{
     KeyRow, Position, Pruned, Recorded, RuleCount, Store, StoreError, TokenRow, Unfinished,
 };
 use crate::projection::{
-    Repeats, Standing, cursor, event_row, execution_row, generation, installation_name, key_row,
-    rule_counts, switch, token,
+    Repeats, Standing, cursor, deferred, event_row, execution_row, generation, installation_name,
+    key_row, rule_counts, switch, token,
 };
 use crate::retention::{MAX_DEPTH, Retention};
 
@@ -555,6 +555,13 @@ impl Store for Memory {
         limit: usize,
     ) -> Answer<'a, Vec<KeyRow>> {
         self.answer(move |state| state.keys(prefix, now, limit))
+    }
+
+    fn deferred(&self) -> Answer<'_, Vec<EventKey>> {
+        self.answer(|state| {
+            let latest = state.streams.keys().filter_map(|stream| state.latest(stream));
+            latest.filter_map(|recorded| deferred(recorded.clone())).collect()
+        })
     }
 
     fn rule_switches(&self) -> Answer<'_, BTreeMap<RuleRef, bool>> {

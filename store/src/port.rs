@@ -209,6 +209,8 @@ pub trait Store: Send + Sync {
     fn payload<'a>(&'a self, key: &'a EventKey) -> Answer<'a, Option<Hash>>;
     /// Events that fit `filter`, newest first.
     fn events<'a>(&'a self, filter: &'a EventFilter) -> Answer<'a, Vec<EventRow>>;
+    /// Events with consequences that are still to be stored, page by page.
+    fn deferred(&self) -> Answer<'_, Vec<EventKey>>;
     /// The latest cursor of the sensor with this id (see [`Stream::Sensor`]).
     fn cursor<'a>(&'a self, sensor: &'a str) -> Answer<'a, Option<Value>>;
     /// The datastore entry `<scope>/<name>`, if it has not expired at `now`.

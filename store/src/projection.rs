@@ -138,16 +138,27 @@ pub(crate) fn event_row(
 /// it asked for.
 pub(crate) fn rule_counts(fact: &Fact) -> Vec<(&RuleRef, RuleCount)> {
     match fact {
-        Fact::EventAccepted(accepted) => {
-            let rules: BTreeSet<_> = accepted.matched.iter().map(|(rule, _)| rule).collect();
-            let last_matched = Some(accepted.accepted_at);
-            let count = RuleCount { matched: 1, failed: 0, last_matched };
-            rules.into_iter().map(|rule| (rule, count)).collect()
-        }
+        Fact::EventAccepted(accepted) => matched_once(&accepted.matched, accepted.accepted_at),
+        Fact::MoreMatched { matched, at } => matched_once(matched, *at),
         Fact::RuleFailed { rule, .. } => {
             vec![(rule, RuleCount { matched: 0, failed: 1, last_matched: None })]
         }
         _ => Vec::new(),
+    }
+}
+
+fn matched_once(matched: &[(RuleRef, ExecutionId)], at: Timestamp) -> Vec<(&RuleRef, RuleCount)> {
+    let rules: BTreeSet<_> = matched.iter().map(|(rule, _)| rule).collect();
+    let count = RuleCount { matched: 1, failed: 0, last_matched: Some(at) };
+    rules.into_iter().map(|rule| (rule, count)).collect()
+}
+
+/// The event of a stream of pages whose last fact says that some are left.
+pub(crate) fn deferred(latest: Recorded) -> Option<EventKey> {
+    match (latest.stream, latest.fact) {
+        (Stream::Pages(_), Fact::PageStored { page, of }) if page >= of => None,
+        (Stream::Pages(key), _) => Some(key),
+        _ => None,
     }
 }
 

@@ -3,7 +3,6 @@
 
 use std::rc::Rc;
 
-use model::event::MAX_DEPTH;
 use model::value::brief;
 use model::{ErrorKind, Hash, Record, StepPath, TriggerType};
 use rhai::{Dynamic, Engine};
@@ -11,7 +10,7 @@ use rhai::{Dynamic, Engine};
 use super::{invalid, json, storable, text};
 use crate::host::{Found, Host, Stop};
 use crate::limits::LOG_BYTES;
-use crate::raise::{Answer, wrong};
+use crate::raise::{Answer, raise, wrong};
 use crate::replay;
 
 pub(super) fn register(engine: &mut Engine, host: &Rc<Host>) {
@@ -95,11 +94,9 @@ fn emit(host: &Host, kind: &Dynamic, data: &Dynamic) -> Answer {
         .parse()
         .map_err(|error: model::name::BadName| invalid(error.to_string()))?;
     let data = json("emit", "the event's data", data)?;
-    if host.with(|pass| pass.depth)? >= u64::from(MAX_DEPTH) {
-        let message = format!("`emit`: {MAX_DEPTH} executions have caused one another: a loop");
-        return Err(wrong(ErrorKind::Rejected, message));
+    if let Record::EmitRefused { error, .. } = recorded(host, &path, Record::Emit { kind, data })? {
+        return Err(raise(&error));
     }
-    recorded(host, &path, Record::Emit { kind, data })?;
     let key = host.with(|pass| pass.key(&path))?;
     Ok(key.to_string().into())
 }

@@ -62,7 +62,7 @@ impl Checker<'_> {
             "run" | "poll" => self.action(call, position),
             "sleep" => self.length(call).into_iter().collect(),
             "sleep_until" => self.time(call).into_iter().collect(),
-            "emit" => self.event(call).into_iter().collect(),
+            "emit" => self.event(call, position),
             "parallel_map" => {
                 self.options(call.args.get(2), |o| parse_max(o).map_err(|e| e.to_string()))
             }
@@ -105,14 +105,19 @@ impl Checker<'_> {
                 format!("`poll` repeats its action without end, and `{name}` does not only read");
             found.push(self.text.error(*at, message).with_hint("poll an action that only reads"));
         }
-        found.extend(self.parameters(call.args.get(1), &action, &signature.parameters, position));
+        found.extend(self.parameters(
+            call.args.get(1),
+            action.as_str(),
+            &signature.parameters,
+            position,
+        ));
         found
     }
 
     fn parameters(
         &self,
         given: Option<&Expr>,
-        action: &ActionRef,
+        action: &str,
         schema: &model::Schema,
         position: Position,
     ) -> Vec<Diagnostic> {
@@ -194,9 +199,20 @@ impl Checker<'_> {
         Some(finding.with_hint("write RFC 3339 with a zone, such as `2026-12-24T18:00:00Z`"))
     }
 
-    fn event(&self, call: &FnCallExpr) -> Option<Diagnostic> {
-        let argument = call.args.first()?;
-        let error = literal::text(argument)?.parse::<TriggerType>().err()?;
-        Some(self.text.error(argument.position(), error.to_string()))
+    fn event(&self, call: &FnCallExpr, position: Position) -> Vec<Diagnostic> {
+        let Some(Expr::StringConstant(name, at)) = call.args.first() else { return Vec::new() };
+        let kind: TriggerType = match name.parse() {
+            Ok(kind) => kind,
+            Err(error) => {
+                return vec![self.text.error(*at, model::name::BadName::to_string(&error))];
+            }
+        };
+        let Some(payload) = self.catalog.payload(&kind) else {
+            let names = self.catalog.trigger_types();
+            let hint = instead(name, names.iter().map(String::as_str));
+            let finding = self.text.error(*at, format!("there is no trigger type `{name}`"));
+            return vec![finding.with_hint(hint)];
+        };
+        self.parameters(call.args.get(1), name, &payload, position)
     }
 }

@@ -12,7 +12,7 @@ mod undo;
 
 use std::rc::Rc;
 
-use model::{ActionRef, Diagnostic, Effect, Location, Schema};
+use model::{ActionRef, Diagnostic, Effect, Location, Schema, TriggerType};
 use rhai::{AST, ASTNode, Engine, OptimizationLevel, Position};
 
 use crate::calls;
@@ -27,6 +27,12 @@ pub trait Catalog {
 
     /// Every action's name, for suggestions.
     fn names(&self) -> Vec<String>;
+
+    /// What the data of such an event must be; none where there is no such trigger type.
+    fn payload(&self, kind: &TriggerType) -> Option<Schema>;
+
+    /// Every trigger type's name, for suggestions.
+    fn trigger_types(&self) -> Vec<String>;
 }
 
 /// What a call of an action must fit.

@@ -90,7 +90,7 @@ impl Run {
     async fn say(&mut self, facts: Vec<Fact>, actor: Actor) -> Result<(), Trouble> {
         let mut page = Page::default();
         for fact in facts {
-            self.note(&mut page, fact);
+            self.note_telling(&mut page, fact).await?;
         }
         self.store(&mut page, actor).await
     }

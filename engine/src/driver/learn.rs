@@ -93,8 +93,7 @@ impl Run {
                 Fact::AttentionNeeded { path: Some(path), error, at }
             }
         };
-        self.note(page, fact);
-        Ok(())
+        self.note_telling(page, fact).await
     }
 
     /// The engine stopped before an attempt began: it is due at once at the next start.

@@ -33,6 +33,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::core::{Core, Trouble};
 use crate::fair::{FairQueue, Lane};
+use crate::pages::{Begun, store_pages};
 
 /// Executions that are advanced at the same time. Each holds its journal in memory, at most 16 MiB
 /// and usually some kilobytes; steps have bounds of their own.
@@ -165,6 +166,8 @@ impl Driver {
         for row in suspects {
             self.recover_one(row);
         }
+        let deferred = self.core.store.deferred().await?;
+        self.take_up(Begun { deferred, ..Begun::default() });
         Ok(count)
     }
 
@@ -179,6 +182,16 @@ impl Driver {
     /// Lets an execution begin or go on, when it is its rule's turn.
     pub fn submit(&self, id: ExecutionId, lane: Lane) {
         self.send(id, lane, Message::Wake);
+    }
+
+    /// Takes up what a commit brought into being.
+    pub(crate) fn take_up(&self, begun: Begun) {
+        for (id, lane) in begun.executions {
+            self.submit(id, lane);
+        }
+        for event in begun.deferred {
+            self.core.tasks.spawn(store_pages(self.core.clone(), self.clone(), event));
+        }
     }
 
     /// Wakes executions as their times come, until the engine stops.

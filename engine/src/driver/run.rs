@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use chains::{Input, Program, Step};
 use model::{
-    Actor, BatchId, ErrorKind, ExecutionId, Fact, Journal, PackName, StepError, StepPath, Stream,
-    Timestamp, Value, Version,
+    Actor, BatchId, ErrorKind, Event, ExecutionId, Fact, Journal, PackName, StepError, StepPath,
+    Stream, Timestamp, Value, Version,
 };
 use serde_json::json;
 use store::{Appended, Batch, MAX_BATCH_BYTES, MAX_BATCH_FACTS, StoreError, Write};
@@ -25,8 +25,11 @@ use super::perform::{Job, Report};
 use super::places::Places;
 use super::{Driver, Exit, Message};
 use crate::core::{Core, Trouble};
+use crate::decide::decide_under;
 use crate::fair::{Lane, Permit};
-use crate::packs::{ActionKind, Pack};
+use crate::notices;
+use crate::packs::{ActionKind, Generation, Pack};
+use crate::pages::{Begun, Room};
 use crate::permissions::Rights;
 
 /// What runs: a script, or one action by itself.
@@ -87,8 +90,8 @@ impl Place {
 #[derive(Default)]
 pub(super) struct Page {
     noted: VecDeque<Noted>,
-    /// Executions that the commit brings into being.
-    pub(super) started: Vec<(ExecutionId, Lane)>,
+    /// What the commit brings into being.
+    pub(super) begun: Begun,
     pub(super) jobs: Vec<(Job, Permit)>,
 }
 
@@ -261,6 +264,39 @@ impl Run {
         page.noted.push_back(Noted { fact, sides });
     }
 
+    /// The same, together with what the engine tells of the fact, if it does.
+    pub(super) async fn note_telling(
+        &mut self,
+        page: &mut Page,
+        fact: Fact,
+    ) -> Result<(), Trouble> {
+        let generation = self.core.generation.load_full();
+        let told = match &self.journal.request {
+            Some(request) => {
+                notices::of_execution(&self.core, &generation, &self.id, request, &fact)
+            }
+            None => Vec::new(),
+        };
+        let mut sides = Vec::new();
+        for event in told {
+            sides.extend(self.told(page, &generation, event).await?);
+        }
+        self.note_with(page, fact, sides);
+        Ok(())
+    }
+
+    /// A notice of the engine's own, with what rules make of it.
+    pub(super) async fn told(
+        &self,
+        page: &mut Page,
+        generation: &Arc<Generation>,
+        event: Event,
+    ) -> Result<Vec<Write>, Trouble> {
+        let decided = decide_under(&self.core, generation, event, None, Room::SHARE).await?;
+        page.begun.add(&decided.writes);
+        Ok(decided.writes)
+    }
+
     /// Stores what is on the page; its jobs stay on it.
     pub(super) async fn store(&mut self, page: &mut Page, actor: Actor) -> Result<(), Trouble> {
         while let Some((facts, sides)) = next_part(&mut page.noted) {
@@ -272,9 +308,7 @@ impl Run {
                 }
             }
         }
-        for (id, lane) in page.started.drain(..) {
-            self.driver.submit(id, lane);
-        }
+        self.driver.take_up(std::mem::take(&mut page.begun));
         Ok(())
     }
 

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use chains::{Advance, Next, Step};
-use model::event::MAX_DEPTH;
 use model::fact::{ExecutionRequested, StepResult};
 use model::{
-    Actor, Call, Cause, Envelope, ErrorKind, Event, EventSource, Fact, Origin, Outcome, Record,
-    StepError, StepPath, Stream, Timestamp, UndoReason, Version,
+    Actor, Call, ErrorKind, Fact, Origin, Outcome, Record, StepError, StepPath, Stream, Timestamp,
+    UndoReason, Version,
 };
 use store::{Appended, Write};
 
@@ -18,7 +17,9 @@ use super::run::{Page, Run, Runs};
 use super::schedule::relevant;
 use super::single;
 use crate::core::Trouble;
-use crate::intake;
+use crate::decide::decide;
+use crate::emitting;
+use crate::notices;
 use crate::suspects::{Mark, REFUSED_AT};
 
 /// How long steps under way may go on once the execution is to end.
@@ -103,7 +104,10 @@ impl Run {
         }
         let Advance { records, next } = self.advance(now).await;
         for (path, record) in records {
-            self.record(page, path, record, now).await?;
+            if !self.record(page, path, record, now).await? {
+                // What the chain made of the event's success is void: it is evaluated anew.
+                return Ok(None);
+            }
         }
         self.close_polls(page, &next, now);
         match next {
@@ -114,7 +118,8 @@ impl Run {
             }
             Next::Finished(outcome) => self.finish(page, outcome).await?,
             Next::Broken(error) => {
-                self.note(page, Fact::AttentionNeeded { path: None, error, at: now });
+                self.note_telling(page, Fact::AttentionNeeded { path: None, error, at: now })
+                    .await?;
             }
         }
         Ok(None)
@@ -143,8 +148,7 @@ impl Run {
             outcome.result = Some(self.core.bounded(result).await?);
         }
         let at = self.core.now();
-        self.note(page, Fact::ExecutionFinished { outcome, at });
-        Ok(())
+        self.note_telling(page, Fact::ExecutionFinished { outcome, at }).await
     }
 
     async fn advance(&mut self, now: Timestamp) -> Advance {
@@ -225,36 +229,41 @@ impl Run {
         self.flight.is_empty() && !unsettled
     }
 
-    /// Notes a record; an emitted event, and what rules make of it, go into the same commit.
+    /// Notes a record; an emitted event, and what rules make of it, go into the same commit. False
+    /// if the event is refused, which is noted in its place.
     async fn record(
         &mut self,
         page: &mut Page,
         path: StepPath,
         record: Record,
         at: Timestamp,
-    ) -> Result<(), Trouble> {
-        let mut sides = Vec::new();
-        if let Record::Emit { kind, data } = &record {
-            let source = EventSource {
-                installation: self.core.installation.clone(),
-                emitter: model::source::Emitter::Execution,
+    ) -> Result<bool, Trouble> {
+        let Record::Emit { kind, data } = &record else {
+            self.note(page, Fact::StepRecorded { path, record, at });
+            return Ok(true);
+        };
+        let Some(request) = self.journal.request.clone() else { return Ok(true) };
+        let generation = self.core.generation.load_full();
+        let pinned = self.pinned.as_deref();
+        if let Some(error) = emitting::refusal(&generation, pinned, &request, kind, data) {
+            let looped = notices::too_deep(&request);
+            let notice = looped.and_then(|_| {
+                notices::loop_detected(&self.core, &self.id, &request, kind.as_str())
+            });
+            let sides = match notice {
+                Some(notice) => self.told(page, &generation, notice).await?,
+                None => Vec::new(),
             };
-            let depth = self.journal.request.as_ref().map_or(0, |request| request.depth) + 1;
-            let envelope = Envelope {
-                id: format!("{}/{path}", self.id),
-                source: source.to_string(),
-                kind: kind.clone(),
-                time: at,
-                subject: None,
-                cause: Some(Cause { execution: self.id.clone(), depth: depth.min(MAX_DEPTH) }),
-            };
-            let event = Event { envelope, data: data.clone() };
-            let decided = intake::decide(&self.core, event, None).await?;
-            page.started.extend(decided.started());
-            sides = decided.writes();
+            let record = Record::EmitRefused { kind: kind.clone(), error };
+            self.note_with(page, Fact::StepRecorded { path, record, at }, sides);
+            return Ok(false);
         }
-        self.note_with(page, Fact::StepRecorded { path, record, at }, sides);
-        Ok(())
+        let told = (kind.clone(), data.clone());
+        let event = emitting::event(&self.core, &self.id, request.depth, &path, told, at);
+        let decided = decide(&self.core, event, None).await?;
+        page.begun.add(&decided.writes);
+        self.note_with(page, Fact::StepRecorded { path, record, at }, decided.writes);
+        Ok(true)
     }
 
     /// Notes the intents of new steps, as far as there is room for them. True if one of them is
@@ -318,7 +327,7 @@ impl Run {
                 expected: Some(Version::NONE),
                 facts: vec![Fact::ExecutionRequested(request)],
             });
-            page.started.push((child, self.lane.clone()));
+            page.begun.executions.push((child, self.lane.clone()));
         } else {
             self.fresh.insert(path.clone());
         }

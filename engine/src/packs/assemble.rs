@@ -7,6 +7,7 @@ use model::source::Emitter;
 use model::{Hash, Name, PackName, RuleRef, SensorRef, TriggerType, Value};
 use rules::{ActiveRule, Rule, RuleSet};
 
+use super::check::triggers;
 use super::{Generation, Pack, Subscription};
 
 impl Generation {
@@ -30,7 +31,13 @@ impl Generation {
                     .extend(default.map(|subscription| (subscription.id.clone(), subscription)));
             }
         }
-        Self { number, packs, rules: Arc::new(RuleSet::new(active)), subscriptions }
+        let triggers = triggers(packs.values());
+        Self { number, packs, rules: Arc::new(RuleSet::new(active)), subscriptions, triggers }
+    }
+
+    /// These packs, with none of their rules at work.
+    pub fn idle(packs: BTreeMap<PackName, Arc<Pack>>) -> Self {
+        Self { triggers: triggers(packs.values()), packs, ..Self::empty() }
     }
 
     /// The enabled rules that listen to the subscription `id`.

@@ -19,6 +19,7 @@ use super::{
     fits_pattern, offline,
 };
 use crate::environment::{Environment, check_pack};
+use crate::notices;
 
 /// A trigger type that rules can name.
 #[derive(Debug, Clone)]
@@ -34,14 +35,13 @@ pub struct TriggerInfo {
 }
 
 /// The trigger types that are built in and those of these packs.
-pub fn known_triggers(generation: &Generation) -> Vec<TriggerInfo> {
-    triggers(generation.packs.values())
-}
-
-fn triggers<'a>(packs: impl Iterator<Item = &'a Arc<Pack>>) -> Vec<TriggerInfo> {
+pub(super) fn triggers<'a>(
+    packs: impl Iterator<Item = &'a Arc<Pack>>,
+) -> BTreeMap<TriggerType, TriggerInfo> {
     let compiled =
         |properties: &Map| Schema::compile(properties).unwrap_or_else(|_| Schema::empty());
-    let builtin = sensors::trigger_types().into_iter().filter_map(|kind| {
+    let builtin = sensors::trigger_types().into_iter().chain(notices::trigger_types());
+    let builtin = builtin.filter_map(|kind| {
         Some(TriggerInfo {
             kind: kind.name.parse().ok()?,
             description: kind.description.to_owned(),
@@ -55,7 +55,7 @@ fn triggers<'a>(packs: impl Iterator<Item = &'a Arc<Pack>>) -> Vec<TriggerInfo> 
         parameters: Schema::empty(),
         payload: spec.payload.clone(),
     });
-    builtin.chain(own).collect()
+    builtin.chain(own).map(|info| (info.kind.clone(), info)).collect()
 }
 
 /// Everything that is wrong with the packs in `paths`, by themselves and together.
@@ -129,11 +129,11 @@ pub(super) fn cross_check(
     environment: Option<&Environment>,
 ) -> BTreeMap<PackName, Findings> {
     let by_name = packs.iter().map(|pack| (pack.name.clone(), pack.clone())).collect();
-    let generation = Generation { packs: by_name, ..Generation::empty() };
-    let triggers = triggers(packs.iter());
+    let generation = Generation::idle(by_name);
+    let triggers = &generation.triggers;
     let mut findings = BTreeMap::new();
     for pack in packs {
-        let check = Check { library, generation: &generation, triggers: &triggers, rejected, pack };
+        let check = Check { library, generation: &generation, triggers, rejected, pack };
         let mut found = check.all();
         found.extend(environment.map(|e| check_pack(pack, e)).unwrap_or_default());
         findings.insert(pack.name.clone(), found);
@@ -144,7 +144,7 @@ pub(super) fn cross_check(
 struct Check<'a> {
     library: &'a Library,
     generation: &'a Generation,
-    triggers: &'a [TriggerInfo],
+    triggers: &'a BTreeMap<TriggerType, TriggerInfo>,
     rejected: &'a BTreeSet<String>,
     pack: &'a Arc<Pack>,
 }
@@ -206,7 +206,7 @@ impl Check<'_> {
 
     fn trigger(&self, rule: &Rule) -> Findings {
         let trigger = &rule.trigger;
-        let Some(known) = self.triggers.iter().find(|info| info.kind == trigger.kind) else {
+        let Some(known) = self.triggers.get(&trigger.kind) else {
             return vec![self.unknown_trigger(trigger)];
         };
         let misfits = || trigger.check(&known.parameters);
@@ -234,7 +234,7 @@ impl Check<'_> {
 
     fn unknown_trigger(&self, trigger: &Trigger) -> Diagnostic {
         const LATER: [&str; 7] =
-            ["kubernetes.", "github.", "gitlab.", "tripline.", "aws.", "nats.", "argocd."];
+            ["kubernetes.", "github.", "gitlab.", "tripline.approval.", "aws.", "nats.", "argocd."];
         let kind = trigger.kind.as_str();
         let at = trigger.location.clone();
         if LATER.iter().any(|prefix| kind.starts_with(prefix)) {
@@ -245,7 +245,7 @@ impl Check<'_> {
             let hint = format!("known here: {}", known.join(", "));
             return self.shown(Diagnostic::error(at, message).with_hint(hint));
         }
-        let known = self.triggers.iter().map(|info| info.kind.as_str());
+        let known = self.triggers.keys().map(TriggerType::as_str);
         let hint = self.rejected(trigger.kind.pack()).unwrap_or_else(|| instead(kind, known));
         let finding = Diagnostic::error(at, format!("there is no trigger type `{kind}`"));
         self.shown(finding.with_hint(hint))
@@ -431,5 +431,13 @@ impl chains::Catalog for Check<'_> {
 
     fn names(&self) -> Vec<String> {
         self.library.names(self.generation)
+    }
+
+    fn payload(&self, kind: &TriggerType) -> Option<Schema> {
+        self.triggers.get(kind).map(|info| info.payload.clone())
+    }
+
+    fn trigger_types(&self) -> Vec<String> {
+        self.triggers.keys().map(ToString::to_string).collect()
     }
 }

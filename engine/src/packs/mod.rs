@@ -28,7 +28,7 @@ use rules::{Rule, RuleSet};
 pub(crate) use absent::absence;
 pub use assemble::{activate, default_subscription, is_enabled};
 pub(crate) use check::name_of;
-pub use check::{TriggerInfo, check_packs, check_packs_in, known_triggers, packs_in};
+pub use check::{TriggerInfo, check_packs, check_packs_in, packs_in};
 pub use library::{Library, Performer, Resolved};
 pub(crate) use load::load_pinned;
 pub use load::{LoadContext, load};
@@ -184,6 +184,8 @@ pub struct Generation {
     pub rules: Arc<RuleSet>,
     /// What must listen for events.
     pub subscriptions: BTreeMap<String, Subscription>,
+    /// The trigger types that rules can name: built in, and of these packs.
+    pub triggers: BTreeMap<TriggerType, TriggerInfo>,
 }
 
 impl Permissions {
@@ -209,6 +211,7 @@ impl Generation {
             packs: BTreeMap::new(),
             rules: Arc::new(RuleSet::new(Vec::new())),
             subscriptions: BTreeMap::new(),
+            triggers: BTreeMap::new(),
         }
     }
 

@@ -16,7 +16,10 @@ use super::load::load_snapshot;
 use super::pin::Snapshot;
 use super::{Findings, Generation, Pack};
 use crate::core::{Core, Trouble};
+use crate::decide::decide_under;
 use crate::environment::{Environment, EnvironmentStatus, Keeper};
+use crate::notices;
+use crate::pages::{Begun, Room};
 use crate::random;
 
 /// The configured folders and what became of them.
@@ -78,7 +81,7 @@ impl Packs {
     }
 
     /// Reads the folders and activates what has changed. True if anything did.
-    pub async fn reload(&self, core: &Core) -> Result<bool, Trouble> {
+    pub(crate) async fn reload(&self, core: &Core) -> Result<(bool, Begun), Trouble> {
         let mut slots = self.slots.lock().await;
         let first = slots.is_empty();
         // Its first content was read before; a broken one changes nothing.
@@ -99,16 +102,18 @@ impl Packs {
         *slots = next;
         core.connections.set(environment.connections.values().cloned());
         core.environment.store(environment);
-        if changed || !rejected.is_empty() {
-            let number = generation.number + u64::from(changed);
-            let switches = core.store.rule_switches().await?;
-            record(core, number, &packs, &generation, &rejected, changed).await?;
-            for pack in packs.values() {
-                core.library.hold(pack);
-            }
-            core.generation.store(Arc::new(Generation::assemble(number, packs, &switches)));
+        if !changed && rejected.is_empty() {
+            return Ok((moved, Begun::default()));
         }
-        Ok(changed || moved)
+        let number = generation.number + u64::from(changed);
+        let switches = core.store.rule_switches().await?;
+        for pack in packs.values() {
+            core.library.hold(pack);
+        }
+        let next = Arc::new(Generation::assemble(number, packs, &switches));
+        let begun = record(core, &next, &generation, &rejected, changed).await?;
+        core.generation.store(next);
+        Ok((changed || moved, begun))
     }
 
     /// The rules' enabled states have changed.
@@ -269,6 +274,10 @@ fn same_packs(a: &BTreeMap<PackName, Arc<Pack>>, b: &BTreeMap<PackName, Arc<Pack
         && a.iter().all(|(name, pack)| b.get(name).is_some_and(|p| p.hash == pack.hash))
 }
 
+/// Notices that no rule wants go into the commit of what they tell, as far as it has room; each of
+/// the others gets one of its own right after it.
+const TOLD_TOGETHER: usize = 400;
+
 /// Packs whose files are refused and were not, or for another reason.
 fn newly_rejected(
     before: &BTreeMap<PathBuf, PackStatus>,
@@ -297,34 +306,61 @@ fn newly_rejected(
 
 async fn record(
     core: &Core,
-    number: u64,
-    packs: &BTreeMap<PackName, Arc<Pack>>,
+    now: &Arc<Generation>,
     before: &Generation,
     rejected: &[(PackName, String)],
     changed: bool,
-) -> Result<(), Trouble> {
+) -> Result<Begun, Trouble> {
+    let recorded = core.store.generation().await?.map(|(_, packs)| packs).unwrap_or_default();
+    let mut told = Vec::new();
     let mut writes: BTreeMap<Stream, Vec<Fact>> = BTreeMap::new();
     let is_new =
         |pack: &Arc<Pack>| before.packs.get(&pack.name).is_none_or(|old| old.hash != pack.hash);
-    for pack in packs.values().filter(|pack| is_new(pack)) {
+    for pack in now.packs.values().filter(|pack| is_new(pack)) {
+        // At a start all packs are new to the process, but not to the store.
+        if recorded.get(&pack.name) != Some(&pack.hash) {
+            told.push(notices::pack_activated(core, now.number, pack));
+        }
         let fact = Fact::PackActivated { version: pack.version.clone(), hash: pack.hash };
         writes.entry(Stream::Pack(pack.name.clone())).or_default().push(fact);
     }
     for (name, error) in rejected {
+        told.push(notices::pack_rejected(core, name, error));
         let fact = Fact::PackRejected { error: error.clone() };
         writes.entry(Stream::Pack(name.clone())).or_default().push(fact);
     }
     if changed {
-        let hashes = packs.iter().map(|(name, pack)| (name.clone(), pack.hash)).collect();
-        let fact = Fact::GenerationActivated { generation: number, packs: hashes };
+        let fact = Fact::GenerationActivated { generation: now.number, packs: now.hashes() };
         writes.entry(Stream::Installation).or_default().push(fact);
     }
     let writes = writes.into_iter().map(|(stream, facts)| Write { stream, expected: None, facts });
+    let mut writes: Vec<Write> = writes.collect();
+    let mut begun = Begun::default();
+    let mut late = Vec::new();
+    for event in told {
+        let told = decide_under(core, now, event, None, Room::SHARE).await?.writes;
+        let wanted = Begun::of(&told);
+        let facts: usize = writes.iter().chain(&told).map(|write| write.facts.len()).sum();
+        match facts <= TOLD_TOGETHER && wanted.executions.is_empty() {
+            true => writes.extend(told),
+            false => late.push(told),
+        }
+        begun.executions.extend(wanted.executions);
+        begun.deferred.extend(wanted.deferred);
+    }
+    append(core, writes).await?;
+    for writes in late {
+        append(core, writes).await?;
+    }
+    Ok(begun)
+}
+
+async fn append(core: &Core, writes: Vec<Write>) -> Result<(), Trouble> {
     let batch = Batch {
         id: BatchId::new(format!("packs/{}", random::name())),
         actor: Actor::engine(),
         at: core.now(),
-        writes: writes.collect(),
+        writes,
     };
     core.append(batch).await?;
     Ok(())

@@ -12,7 +12,7 @@ use syntax::{Fields, Node};
 
 use super::case::{Case, Expect, Start};
 use super::{expects, mocks};
-use crate::packs::{Generation, Library, Pack, TriggerInfo, known_triggers};
+use crate::packs::{Generation, Library, Pack};
 
 /// When a test happens that says nothing: a fixed time, so that it goes the same every day.
 const DEFAULT_NOW: &str = "2026-01-01T00:00:00Z";
@@ -22,7 +22,6 @@ pub(super) struct Context<'a> {
     pub(super) pack: &'a Pack,
     pub(super) library: &'a Library,
     pub(super) generation: &'a Generation,
-    pub(super) triggers: Vec<TriggerInfo>,
     /// The pack's other files, for `data_file`, by their path in the pack.
     pub(super) files: &'a BTreeMap<String, Vec<u8>>,
     /// The pack's folder as the user knows it.
@@ -39,7 +38,7 @@ impl<'a> Context<'a> {
         files: &'a BTreeMap<String, Vec<u8>>,
         shown: &'a str,
     ) -> Self {
-        Self { pack, library, generation, triggers: known_triggers(generation), files, shown }
+        Self { pack, library, generation, files, shown }
     }
 
     /// The action that `text` names; the finding stands where `refuse` puts it.
@@ -166,9 +165,9 @@ const EVENT: [&str; 9] =
 fn event(node: &Node, context: &Context<'_>, now: Timestamp) -> Parsed<Event> {
     let fields = Fields::new(node, &EVENT, &[]);
     let kind = fields.required("type").parsed::<TriggerType>();
-    let known = kind.as_ref().and_then(|kind| context.triggers.iter().find(|t| t.kind == *kind));
+    let known = kind.as_ref().and_then(|kind| context.generation.triggers.get(kind));
     if let (Some(kind), None, Some(at)) = (&kind, known, node.get("type")) {
-        let names = context.triggers.iter().map(|trigger| trigger.kind.as_str());
+        let names = context.generation.triggers.keys().map(TriggerType::as_str);
         let finding = at.error(format!("there is no trigger type `{kind}`"));
         fields.report(finding.with_hint(instead(kind.as_str(), names)));
     }

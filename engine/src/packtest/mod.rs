@@ -73,7 +73,7 @@ impl Suite {
         let builtin = actions::builtin(&BuiltinContext::default());
         let library = Library::new(builtin.clone(), context.clone());
         let by_name = packs.iter().map(|pack| (pack.name.clone(), pack.clone())).collect();
-        let generation = Generation { packs: by_name, ..Generation::empty() };
+        let generation = Generation::idle(by_name);
         let (cases, findings) = read(folder, &pack, &library, &generation);
         let name = pack.name.clone();
         let stage = stage::Stage { pack: name.clone(), packs: lean(packs), builtin, context };

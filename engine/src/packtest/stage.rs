@@ -233,6 +233,7 @@ async fn begin(
         packs: generation.packs.clone(),
         rules: silent,
         subscriptions: BTreeMap::new(),
+        triggers: generation.triggers.clone(),
     }));
     let clockwork = driver.clone();
     core.tasks.spawn(async move { clockwork.keep_time().await });

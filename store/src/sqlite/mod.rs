@@ -440,6 +440,12 @@ impl Store for Sqlite {
         })
     }
 
+    fn deferred(&self) -> Answer<'_, Vec<EventKey>> {
+        self.query(|connection| {
+            log::latest_of(connection, "pages/", usize::MAX, projection::deferred)
+        })
+    }
+
     fn rule_switches(&self) -> Answer<'_, BTreeMap<RuleRef, bool>> {
         self.query(|connection| {
             let switches = log::latest_of(connection, "rule/", usize::MAX, projection::switch)?;

@@ -11,6 +11,7 @@ contract!(
     a_key_is_there_until_it_expires_or_is_deleted,
     keys_are_listed_by_prefix_in_order,
     a_cursor_is_the_latest_one,
+    an_event_is_deferred_until_its_last_page_is_stored,
     a_switch_stands_until_it_is_cleared,
     the_installation_keeps_its_name_and_its_latest_generation,
     a_blob_is_found_by_its_hash,
@@ -59,6 +60,17 @@ async fn a_cursor_is_the_latest_one(store: &dyn Store) {
     put(store, sensor("app/push"), vec![moved("1"), moved("2")]).await;
     put(store, sensor("app/push2"), vec![moved("9")]).await;
     assert_eq!(store.cursor("app/push").await.unwrap(), Some("2".into()));
+}
+
+async fn an_event_is_deferred_until_its_last_page_is_stored(store: &dyn Store) {
+    let pages = |id: &str| Stream::Pages(event_key(id));
+    let two = || vec![Fact::PagesDeferred { pages: vec![Hash::of(b"1"), Hash::of(b"2")] }];
+    put(store, pages("e1"), two()).await;
+    put(store, pages("e2"), two()).await;
+    put(store, pages("e1"), vec![Fact::PageStored { page: 1, of: 2 }]).await;
+    assert_eq!(store.deferred().await.unwrap().len(), 2);
+    put(store, pages("e1"), vec![Fact::PageStored { page: 2, of: 2 }]).await;
+    assert_eq!(store.deferred().await.unwrap(), [event_key("e2")]);
 }
 
 async fn a_switch_stands_until_it_is_cleared(store: &dyn Store) {

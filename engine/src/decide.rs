@@ -1,0 +1,247 @@
+//! What the rules make of an event, as it is stored: requests, failures, and the engine's own
+//! events about these.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use model::event::StoredEvent;
+use model::fact::{EventAccepted, ExecutionRequested};
+use model::value::{INLINE_EVENT_BYTES, INLINE_VALUE_BYTES, brief};
+use model::{
+    Body, ErrorKind, Event, EventKey, ExecutionId, Fact, Hash, Origin, RuleRef, Stream, Timestamp,
+    Value, Version,
+};
+use rules::{Decision, Selected};
+use store::Write;
+
+use crate::core::{Core, Trouble};
+use crate::notices;
+use crate::packs::Generation;
+use crate::pages::{Consequence, Room, defer, next_part};
+
+/// Parameters of all executions that one event asks for: beyond it, large ones become blobs.
+const INLINE_REQUESTS_BYTES: usize = 1024 * 1024;
+/// A parameter that is kept inline whatever its event asks for besides.
+const SMALL_PARAMETER_BYTES: usize = 1024;
+/// A rule's error is told up to so many characters.
+const ERROR_CHARS: usize = 4_000;
+
+/// An event with what the rules made of it, ready to be stored.
+pub(crate) struct Decided {
+    /// The event's key.
+    pub(crate) key: EventKey,
+    /// The hash of its data.
+    pub(crate) payload: Hash,
+    /// What is stored, in one commit: the event first.
+    pub(crate) writes: Vec<Write>,
+    /// The executions asked for, those of later commits too.
+    pub(crate) executions: Vec<ExecutionId>,
+}
+
+impl Decided {
+    /// Its facts, and their bytes: what it weighs in a batch.
+    pub(crate) fn weight(&self) -> (usize, usize) {
+        let facts = || self.writes.iter().flat_map(|write| &write.facts);
+        (facts().count(), facts().map(|fact| fact.encode().len()).sum())
+    }
+}
+
+/// Lets the active rules see `event`.
+pub(crate) async fn decide(
+    core: &Core,
+    event: Event,
+    reemit_of: Option<EventKey>,
+) -> Result<Decided, Trouble> {
+    let generation = core.generation.load_full();
+    decide_under(core, &generation, event, reemit_of, Room::COMMIT).await
+}
+
+/// Lets the rules of `generation` see `event`; at most `room` goes into its own commit.
+pub(crate) fn decide_under<'a>(
+    core: &'a Core,
+    generation: &'a Arc<Generation>,
+    event: Event,
+    reemit_of: Option<EventKey>,
+    room: Room,
+) -> BoxFuture<'a, Result<Decided, Trouble>> {
+    async move {
+        let accepted_at = core.now();
+        let event = Arc::new(event);
+        let (key, payload) = (event.key(), Hash::of_value(&event.data));
+        let made = consequences(core, generation, &event, accepted_at).await?;
+        let executions = made.iter().filter_map(|one| match one {
+            Consequence::Request(_, id, _) => Some(id.clone()),
+            Consequence::Failure(_) | Consequence::Told(_) => None,
+        });
+        let executions = executions.collect();
+        let mut left: VecDeque<Consequence> = made.into();
+        let part = next_part(&mut left, room);
+        let deferred = defer(core, &key, left, accepted_at).await?;
+        let envelope = event.envelope.clone();
+        let data = body(core, &event.data, &part.matched).await?;
+        let accepted = EventAccepted {
+            event: StoredEvent { envelope, data },
+            payload,
+            accepted_at,
+            generation: generation.number,
+            matched: part.matched,
+            reemit_of,
+        };
+        let facts = std::iter::once(Fact::EventAccepted(accepted)).chain(part.failures).collect();
+        let stream = Stream::Event(key.clone());
+        let own = Write { stream, expected: Some(Version::NONE), facts };
+        let writes = std::iter::once(own).chain(part.writes).chain(deferred).collect();
+        Ok(Decided { key, payload, writes, executions })
+    }
+    .boxed()
+}
+
+/// Everything that the rules make of the event, requests first.
+async fn consequences(
+    core: &Core,
+    generation: &Arc<Generation>,
+    event: &Arc<Event>,
+    at: Timestamp,
+) -> Result<Vec<Consequence>, Trouble> {
+    let decision = ask_rules(core, generation, event, at).await;
+    let mut made = Vec::new();
+    let mut failed: Vec<(RuleRef, String)> =
+        decision.failed.into_iter().map(|failure| (failure.rule, failure.error)).collect();
+    let mut inline = 0;
+    for selected in decision.selected {
+        let rule = selected.rule.clone();
+        let id = ExecutionId::for_rule(&event.key(), &rule, None);
+        match request(core, generation, event, selected, at, &mut inline).await? {
+            Ok(request) => {
+                made.push(Consequence::Request(rule, id, Fact::ExecutionRequested(request)));
+            }
+            Err(error) => failed.push((rule, error)),
+        }
+    }
+    for (rule, error) in failed {
+        let error = shortened(error);
+        if let Some(notice) = notices::rule_error(core, generation, event, &rule, &error) {
+            let told = decide_under(core, generation, notice, None, Room::SHARE).await?;
+            made.push(Consequence::Told(told.writes));
+        }
+        made.push(Consequence::Failure(Fact::RuleFailed { rule, error }));
+    }
+    Ok(made)
+}
+
+async fn ask_rules(
+    core: &Core,
+    generation: &Generation,
+    event: &Arc<Event>,
+    at: Timestamp,
+) -> Decision {
+    let (rules, seen) = (generation.rules.clone(), event.clone());
+    let asked = core.evaluators.call(move |bench| rules.decide(&mut bench.rules, &seen, at));
+    asked.await.unwrap_or_else(|panicked| Decision {
+        selected: Vec::new(),
+        failed: vec![rules::RuleFailure { rule: unknown_rule(), error: panicked.to_string() }],
+    })
+}
+
+/// The rule that a failure without a rule is told under.
+fn unknown_rule() -> RuleRef {
+    // A constant that has the form of a reference.
+    "engine.rules".parse().unwrap_or_else(|error| unreachable!("{error}"))
+}
+
+fn shortened(error: String) -> String {
+    match error.char_indices().nth(ERROR_CHARS) {
+        Some((end, _)) => format!("{}…", &error[..end]),
+        None => error,
+    }
+}
+
+/// The request that a rule makes, or what is wrong with it. `inline` adds up the bytes of the
+/// event's requests.
+async fn request(
+    core: &Core,
+    generation: &Generation,
+    event: &Event,
+    selected: Selected,
+    at: Timestamp,
+    inline: &mut usize,
+) -> Result<Result<ExecutionRequested, String>, Trouble> {
+    let resolved = match core.library.resolve(generation, None, &selected.action) {
+        Ok(resolved) => resolved,
+        Err(error) => return Ok(Err(error.message)),
+    };
+    let mut parameters = selected.parameters;
+    resolved.parameters().fill(&mut parameters);
+    let given = Value::Object(parameters);
+    if let Some(violation) = resolved.parameters().violations(&given).into_iter().next() {
+        let (action, why) = (&selected.action, violation.message);
+        return Ok(Err(format!("the parameters of `{action}` don't fit: {why}")));
+    }
+    let parameters = match stored(core, given, inline).await? {
+        Ok(parameters) => parameters,
+        Err(error) => return Ok(Err(error)),
+    };
+    Ok(Ok(ExecutionRequested {
+        parameters,
+        origin: Origin::Rule { rule: selected.rule, event: event.key() },
+        pack: resolved.version(),
+        depth: event.envelope.depth(),
+        deadline: resolved.deadline(),
+        action: selected.action,
+        at,
+    }))
+}
+
+/// Parameters as they are stored: large ones lie in blobs.
+async fn stored(
+    core: &Core,
+    parameters: Value,
+    inline: &mut usize,
+) -> Result<Result<Value, String>, Trouble> {
+    let Value::Object(mut parameters) = parameters else {
+        return Ok(Err(ErrorKind::Internal.to_string()));
+    };
+    for value in parameters.values_mut() {
+        *value = core.bounded(value.take()).await?;
+    }
+    let mut parameters = Value::Object(parameters);
+    let mut bytes = parameters.to_string().len();
+    if *inline + bytes > INLINE_REQUESTS_BYTES || bytes > INLINE_VALUE_BYTES {
+        lighten(core, &mut parameters).await?;
+        bytes = parameters.to_string().len();
+    }
+    *inline += bytes;
+    if bytes > INLINE_VALUE_BYTES {
+        let shown = brief(&parameters, 100);
+        return Ok(Err(format!(
+            "the parameters have {bytes} bytes of JSON text, more than {INLINE_VALUE_BYTES}: {shown}"
+        )));
+    }
+    Ok(Ok(parameters))
+}
+
+/// Puts each parameter that is not small into a blob.
+async fn lighten(core: &Core, parameters: &mut Value) -> Result<(), Trouble> {
+    let Value::Object(parameters) = parameters else { return Ok(()) };
+    for value in parameters.values_mut() {
+        if value.to_string().len() > SMALL_PARAMETER_BYTES {
+            *value = core.blob(value).await?.to_value();
+        }
+    }
+    Ok(())
+}
+
+/// The data, or where it lies if the fact that holds it would grow too large.
+async fn body(
+    core: &Core,
+    data: &Value,
+    matched: &[(RuleRef, ExecutionId)],
+) -> Result<Body, Trouble> {
+    let names = matched.iter().map(|(rule, id)| rule.to_string().len() + id.as_str().len() + 8);
+    if data.to_string().len() + names.sum::<usize>() > INLINE_EVENT_BYTES {
+        return Ok(Body::Blob(core.blob(data).await?));
+    }
+    Ok(Body::Inline(data.clone()))
+}

@@ -1,0 +1,144 @@
+//! The types of the engine's own events, with what rules see as `trigger`.
+
+use model::{Map, Value};
+use sensors::TriggerKind;
+use serde_json::json;
+
+pub(crate) const FINISHED: &str = "tripline.execution.finished";
+pub(crate) const FAILED: &str = "tripline.execution.failed";
+pub(crate) const NEEDS_ATTENTION: &str = "tripline.execution.needs_attention";
+pub(crate) const RULE_ERROR: &str = "tripline.rule.error";
+pub(crate) const LOOP_DETECTED: &str = "tripline.loop_detected";
+pub(crate) const SENSOR_FAILING: &str = "tripline.sensor.failing";
+pub(crate) const SENSOR_RECOVERED: &str = "tripline.sensor.recovered";
+pub(crate) const PACK_ACTIVATED: &str = "tripline.pack.activated";
+pub(crate) const PACK_REJECTED: &str = "tripline.pack.rejected";
+
+/// Every trigger type whose events the engine makes of itself.
+pub(crate) fn trigger_types() -> Vec<TriggerKind> {
+    let kind = |name, description, payload| TriggerKind {
+        name,
+        description,
+        parameters: Map::new(),
+        payload,
+        sensor: None,
+    };
+    vec![
+        kind(FINISHED, "An execution ended, however it did.", ended()),
+        kind(FAILED, "An execution failed or ran out of time.", ended()),
+        kind(
+            NEEDS_ATTENTION,
+            "A step's outcome is unknown and a person must say what happened.",
+            needs_attention(),
+        ),
+        kind(
+            RULE_ERROR,
+            "A rule's condition or a template failed on an event.",
+            properties(json!({
+                "rule": text("the rule"),
+                "error": text("what was wrong, and where in the rule's file"),
+                "event": text("the event's key"),
+                "type": text("the event's type"),
+            })),
+        ),
+        kind(
+            LOOP_DETECTED,
+            "Executions caused one another too many times: an event was refused.",
+            properties(json!({
+                "execution": text("the execution that would have caused it"),
+                "action": text("its action"),
+                "rule": optional("the rule that asked for it"),
+                "type": text("the type of the refused event"),
+                "depth": { "type": "integer", "required": true,
+                    "description": "how many executions caused one another" },
+            })),
+        ),
+        kind(
+            SENSOR_FAILING,
+            "A sensor failed and is tried again.",
+            properties(json!({
+                "sensor": text("`pack/name`, or `type/hash` of a subscription"),
+                "type": text("the sensor's type"),
+                "error": text("why"),
+                "next_try": text("when it tries again"),
+            })),
+        ),
+        kind(
+            SENSOR_RECOVERED,
+            "A sensor that failed works again.",
+            properties(json!({
+                "sensor": text("`pack/name`, or `type/hash` of a subscription"),
+                "type": text("the sensor's type"),
+            })),
+        ),
+        kind(
+            PACK_ACTIVATED,
+            "A pack's content became active.",
+            properties(json!({
+                "pack": text("the pack"),
+                "version": text("the version it claims"),
+                "hash": text("the hash of its content"),
+            })),
+        ),
+        kind(
+            PACK_REJECTED,
+            "A pack's files were refused; its last good content stays.",
+            properties(json!({
+                "pack": text("the pack"),
+                "error": text("the first error"),
+            })),
+        ),
+    ]
+}
+
+fn ended() -> Map {
+    let mut properties = execution();
+    properties.extend(self::properties(json!({
+        "outcome": { "enum": ["succeeded", "failed", "cancelled", "timed_out"], "required": true,
+            "description": "how it ended" },
+        "error": error(),
+        "requested_at": text("when it was asked for"),
+        "finished_at": text("when it ended"),
+    })));
+    properties
+}
+
+fn needs_attention() -> Map {
+    let mut properties = execution();
+    properties.extend(self::properties(json!({
+        "step": optional("the step; absent where it is the chain itself"),
+        "error": error(),
+    })));
+    properties
+}
+
+fn execution() -> Map {
+    properties(json!({
+        "execution": text("its id"),
+        "action": text("its action"),
+        "rule": optional("the rule that asked for it"),
+        "event": optional("the event that caused it"),
+        "parent": optional("the execution that runs it as a step"),
+    }))
+}
+
+fn error() -> Value {
+    json!({ "type": "object", "description": "why it did not succeed",
+        "properties": { "message": { "type": "string" }, "kind": { "type": "string" },
+            "action": { "type": "string" } } })
+}
+
+fn text(description: &str) -> Value {
+    json!({ "type": "string", "required": true, "description": description })
+}
+
+fn optional(description: &str) -> Value {
+    json!({ "type": "string", "description": description })
+}
+
+fn properties(value: Value) -> Map {
+    match value {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}

@@ -1,0 +1,231 @@
+//! The engine tells of itself: events on which rules can act.
+//!
+//! What happens often and is found elsewhere anyway (ends of executions, errors of rules) is told
+//! only where an active rule asks for it; the rest always. A notice carries the execution that
+//! caused it, and its depth: where executions have caused one another too often, the notice is
+//! refused and `tripline.loop_detected` told instead. That one's own consequences are deeper than
+//! the bound, and what is refused of those is told no more, so telling of loops cannot loop.
+
+mod kinds;
+
+use model::event::MAX_DEPTH;
+use model::fact::ExecutionRequested;
+use model::source::Emitter;
+use model::{
+    Cause, Envelope, ErrorKind, Event, EventSource, ExecutionId, ExecutionState, Fact, Hash, Map,
+    Outcome, PackName, RuleRef, StepError, TriggerType, Value,
+};
+use serde_json::json;
+
+pub(crate) use kinds::trigger_types;
+
+use crate::core::Core;
+use crate::packs::{Generation, Pack, Subscription};
+use crate::random;
+
+/// A longer message is cut.
+const MESSAGE_CHARS: usize = 1_000;
+
+/// What a fact of an execution makes the engine tell: to be stored with the fact.
+pub(crate) fn of_execution(
+    core: &Core,
+    generation: &Generation,
+    id: &ExecutionId,
+    request: &ExecutionRequested,
+    fact: &Fact,
+) -> Vec<Event> {
+    let (kinds, data) = match fact {
+        Fact::ExecutionFinished { outcome, at } => {
+            let failed = matches!(outcome.state, ExecutionState::Failed | ExecutionState::TimedOut);
+            let mut kinds = vec![kinds::FINISHED];
+            kinds.extend(failed.then_some(kinds::FAILED));
+            kinds.retain(|kind| is_heard(generation, kind));
+            if kinds.is_empty() {
+                return Vec::new();
+            }
+            (kinds, ended(id, request, outcome, *at))
+        }
+        Fact::AttentionNeeded { path, error, .. } => {
+            let mut data = about(id, request);
+            data.extend(path.as_ref().map(|path| ("step".to_owned(), path.to_string().into())));
+            data.insert("error".to_owned(), said(error));
+            (vec![kinds::NEEDS_ATTENTION], data)
+        }
+        _ => return Vec::new(),
+    };
+    if request.depth >= MAX_DEPTH {
+        return loop_detected(core, id, request, kinds[0]).into_iter().collect();
+    }
+    let cause = Some(Cause { execution: id.clone(), depth: request.depth + 1 });
+    let notices = kinds.into_iter().map(|kind| {
+        let event_id = match fact {
+            Fact::ExecutionFinished { .. } => id.to_string(),
+            // It may need a person several times.
+            _ => format!("{id}/{}", random::name()),
+        };
+        let data = Value::Object(data.clone());
+        notice(core, kind, event_id, id.to_string(), data, cause.clone())
+    });
+    notices.collect()
+}
+
+/// Told once where the depth reaches its bound: what is deeper is the consequence of telling it.
+pub(crate) fn loop_detected(
+    core: &Core,
+    id: &ExecutionId,
+    request: &ExecutionRequested,
+    refused: &str,
+) -> Option<Event> {
+    tracing::warn!(execution = %id, refused, depth = request.depth, "executions cause one another: a loop is cut");
+    if request.depth > MAX_DEPTH {
+        return None;
+    }
+    let mut data = about(id, request);
+    data.retain(|name, _| matches!(name.as_str(), "execution" | "action" | "rule"));
+    data.insert("type".to_owned(), refused.into());
+    data.insert("depth".to_owned(), request.depth.into());
+    let cause = Some(Cause { execution: id.clone(), depth: MAX_DEPTH + 1 });
+    let event_id = format!("{id}/{}", random::name());
+    let data = Value::Object(data);
+    Some(notice(core, kinds::LOOP_DETECTED, event_id, id.to_string(), data, cause))
+}
+
+/// That a rule failed on an event; none where nobody listens, or the event tells that itself.
+pub(crate) fn rule_error(
+    core: &Core,
+    generation: &Generation,
+    event: &Event,
+    rule: &RuleRef,
+    error: &str,
+) -> Option<Event> {
+    let kind = &event.envelope.kind;
+    if kind.as_str() == kinds::RULE_ERROR || !is_heard(generation, kinds::RULE_ERROR) {
+        return None;
+    }
+    let key = event.key();
+    let data = json!({
+        "rule": rule.to_string(), "error": error, "event": key.as_str(), "type": kind.as_str(),
+    });
+    let id = format!("{key}/{rule}");
+    let cause = event.envelope.cause.clone();
+    Some(notice(core, kinds::RULE_ERROR, id, rule.to_string(), data, cause))
+}
+
+/// That a sensor fails.
+pub(crate) fn sensor_failing(
+    core: &Core,
+    sensor: &Subscription,
+    error: &str,
+    next_try: model::Timestamp,
+) -> Event {
+    let data = json!({
+        "sensor": sensor.id, "type": sensor.kind, "error": brief_text(error),
+        "next_try": next_try.to_string(),
+    });
+    let id = format!("{}/{}", sensor.id, random::name());
+    notice(core, kinds::SENSOR_FAILING, id, sensor.id.clone(), data, None)
+}
+
+/// That a sensor works again.
+pub(crate) fn sensor_recovered(core: &Core, sensor: &Subscription) -> Event {
+    let data = json!({ "sensor": sensor.id, "type": sensor.kind });
+    let id = format!("{}/{}", sensor.id, random::name());
+    notice(core, kinds::SENSOR_RECOVERED, id, sensor.id.clone(), data, None)
+}
+
+/// That a pack's content became active in this generation.
+pub(crate) fn pack_activated(core: &Core, generation: u64, pack: &Pack) -> Event {
+    let hash: Hash = pack.hash;
+    let data = json!({
+        "pack": pack.name.as_str(), "version": pack.version, "hash": hash.to_string(),
+    });
+    let id = format!("{}/{generation}", pack.name);
+    notice(core, kinds::PACK_ACTIVATED, id, pack.name.to_string(), data, None)
+}
+
+/// That a pack's files were refused.
+pub(crate) fn pack_rejected(core: &Core, pack: &PackName, error: &str) -> Event {
+    let data = json!({ "pack": pack.as_str(), "error": brief_text(error) });
+    let id = format!("{pack}/{}", random::name());
+    notice(core, kinds::PACK_REJECTED, id, pack.to_string(), data, None)
+}
+
+/// Why a chain may not emit an event: the loop it is part of.
+pub(crate) fn too_deep(request: &ExecutionRequested) -> Option<StepError> {
+    let message = format!("`emit`: {MAX_DEPTH} executions have caused one another: a loop");
+    (request.depth >= MAX_DEPTH).then(|| StepError::new(ErrorKind::Rejected, message))
+}
+
+fn ended(
+    id: &ExecutionId,
+    request: &ExecutionRequested,
+    outcome: &Outcome,
+    at: model::Timestamp,
+) -> Map {
+    let mut data = about(id, request);
+    data.insert("outcome".to_owned(), outcome.state.as_str().into());
+    data.extend(outcome.error.as_ref().map(|error| ("error".to_owned(), said(error))));
+    data.insert("requested_at".to_owned(), request.at.to_string().into());
+    data.insert("finished_at".to_owned(), at.to_string().into());
+    data
+}
+
+/// What there is to say of an execution.
+fn about(id: &ExecutionId, request: &ExecutionRequested) -> Map {
+    let parent = id.parent().map(|(parent, _)| parent.to_string());
+    let some = [
+        ("execution", Some(id.to_string())),
+        ("action", Some(request.action.to_string())),
+        ("rule", request.origin.rule().map(ToString::to_string)),
+        ("event", request.origin.event().map(ToString::to_string)),
+        ("parent", parent),
+    ];
+    some.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text?.into()))).collect()
+}
+
+fn said(error: &StepError) -> Value {
+    let mut said = json!({ "message": brief_text(&error.message), "kind": error.kind.as_str() });
+    if let Some(action) = &error.action {
+        said["action"] = action.as_str().into();
+    }
+    said
+}
+
+fn brief_text(text: &str) -> String {
+    match text.char_indices().nth(MESSAGE_CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// Whether an active rule names this type.
+fn is_heard(generation: &Generation, kind: &str) -> bool {
+    generation.rules.names(&own(kind))
+}
+
+/// A type of the engine's own.
+fn own(kind: &str) -> TriggerType {
+    // Constants that have the form of a trigger type.
+    kind.parse().unwrap_or_else(|error| unreachable!("{error}"))
+}
+
+fn notice(
+    core: &Core,
+    kind: &str,
+    id: String,
+    subject: String,
+    data: Value,
+    cause: Option<Cause>,
+) -> Event {
+    let source = EventSource { installation: core.installation.clone(), emitter: Emitter::Engine };
+    let envelope = Envelope {
+        // Several types may tell of one thing.
+        id: format!("{kind}/{id}"),
+        source: source.to_string(),
+        kind: own(kind),
+        time: core.now(),
+        subject: Some(subject),
+        cause,
+    };
+    Event { envelope, data }
+}

@@ -1,0 +1,276 @@
+//! What a commit has no room for: stored in pages, from a durable cursor.
+//!
+//! An event may make rules ask for more than one commit holds. What comes next is put into blobs,
+//! ready as it will be appended, before the event's commit names them; so whatever happens to the
+//! rules or to the process meanwhile, the pages say what the rules of that moment made of it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use model::fact::VERSION;
+use model::{
+    Actor, BatchId, EventKey, ExecutionId, Fact, Hash, RuleRef, Stream, Timestamp, Value, Version,
+};
+use serde::{Deserialize, Serialize};
+use store::{Appended, Batch, StoreError, Write};
+
+use crate::core::{Core, Trouble};
+use crate::driver::Driver;
+use crate::fair::Lane;
+
+/// What fits into one part of an event's consequences.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Room {
+    requests: usize,
+    facts: usize,
+    bytes: usize,
+}
+
+impl Room {
+    /// A commit of its own. A batch holds 500 facts and 4 MiB: the event itself, with half a MiB of
+    /// data, its cursor and what a chain stores besides need some of it.
+    pub(crate) const COMMIT: Self = Self { requests: 400, facts: 480, bytes: 2 * 1024 * 1024 };
+    /// A share of one: an end of an execution tells up to two events in its own commit.
+    pub(crate) const SHARE: Self = Self { requests: 150, facts: 200, bytes: 1024 * 1024 };
+}
+
+/// One thing that the rules made of an event; it is stored whole.
+pub(crate) enum Consequence {
+    /// An execution is requested.
+    Request(RuleRef, ExecutionId, Fact),
+    /// A rule failed.
+    Failure(Fact),
+    /// An event of the engine's own, with what rules make of that.
+    Told(Vec<Write>),
+}
+
+impl Consequence {
+    fn facts(&self) -> usize {
+        match self {
+            Self::Request(..) | Self::Failure(_) => 1,
+            Self::Told(writes) => writes.iter().map(|write| write.facts.len()).sum(),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Request(_, _, fact) | Self::Failure(fact) => fact.encode().len(),
+            Self::Told(writes) => {
+                writes.iter().flat_map(|write| &write.facts).map(|fact| fact.encode().len()).sum()
+            }
+        }
+    }
+}
+
+/// Consequences that are stored together.
+#[derive(Default)]
+pub(crate) struct Part {
+    /// The rules that selected the event, and what they asked for.
+    pub(crate) matched: Vec<(RuleRef, ExecutionId)>,
+    /// Facts of the event's own stream.
+    pub(crate) failures: Vec<Fact>,
+    /// Facts of other streams.
+    pub(crate) writes: Vec<Write>,
+}
+
+impl Part {
+    fn push(&mut self, consequence: Consequence) {
+        match consequence {
+            Consequence::Request(rule, id, fact) => {
+                self.matched.push((rule, id.clone()));
+                let (stream, facts) = (Stream::Execution(id), vec![fact]);
+                self.writes.push(Write { stream, expected: Some(Version::NONE), facts });
+            }
+            Consequence::Failure(fact) => self.failures.push(fact),
+            Consequence::Told(writes) => self.writes.extend(writes),
+        }
+    }
+}
+
+/// As many consequences from the front as there is room for, at least one.
+pub(crate) fn next_part(left: &mut VecDeque<Consequence>, room: Room) -> Part {
+    let mut part = Part::default();
+    let (mut facts, mut bytes) = (0, 0);
+    while let Some(next) = left.front() {
+        facts += next.facts();
+        bytes += next.bytes();
+        let full = facts > room.facts || bytes > room.bytes || part.matched.len() >= room.requests;
+        if full && facts > next.facts() {
+            break;
+        }
+        let Some(next) = left.pop_front() else { break };
+        part.push(next);
+    }
+    part
+}
+
+/// A part as it lies in a blob until it is appended.
+#[derive(Serialize, Deserialize)]
+struct Page {
+    /// The version under which its facts are written.
+    version: u32,
+    writes: Vec<PageWrite>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PageWrite {
+    stream: Stream,
+    /// Whether the stream must have no fact yet.
+    new: bool,
+    facts: Vec<Value>,
+}
+
+/// Puts what is left into blobs: the write that names them, if there is any.
+pub(crate) async fn defer(
+    core: &Core,
+    event: &EventKey,
+    mut left: VecDeque<Consequence>,
+    at: Timestamp,
+) -> Result<Option<Write>, Trouble> {
+    let mut pages = Vec::new();
+    while !left.is_empty() {
+        let Part { matched, failures, mut writes } = next_part(&mut left, Room::COMMIT);
+        let mut own = failures;
+        if !matched.is_empty() {
+            own.push(Fact::MoreMatched { matched, at });
+        }
+        if !own.is_empty() {
+            let stream = Stream::Event(event.clone());
+            writes.push(Write { stream, expected: None, facts: own });
+        }
+        pages.push(core.blob(&Page::of(&writes)).await?.blob);
+    }
+    // A page holds 400 requests, and the hash of one has 67 bytes: a fact names those of three
+    // million rules.
+    let facts = vec![Fact::PagesDeferred { pages: pages.clone() }];
+    let stream = Stream::Pages(event.clone());
+    Ok((!pages.is_empty()).then_some(Write { stream, expected: Some(Version::NONE), facts }))
+}
+
+impl Page {
+    fn of(writes: &[Write]) -> Value {
+        // Facts and streams are plain values: nothing that JSON refuses.
+        let value = |fact: &Fact| serde_json::to_value(fact).unwrap_or_default();
+        let writes = writes.iter().map(|write| PageWrite {
+            stream: write.stream.clone(),
+            new: write.expected.is_some(),
+            facts: write.facts.iter().map(value).collect(),
+        });
+        let page = Self { version: VERSION, writes: writes.collect() };
+        serde_json::to_value(page).unwrap_or_default()
+    }
+
+    fn read(bytes: &[u8]) -> Result<Vec<Write>, String> {
+        let page: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        let writes = page.writes.into_iter().map(|write| {
+            let fact = |fact: &Value| Fact::decode(page.version, fact.to_string().as_bytes());
+            let facts: Result<Vec<Fact>, _> = write.facts.iter().map(fact).collect();
+            let facts = facts.map_err(|error| error.to_string())?;
+            let expected = write.new.then_some(Version::NONE);
+            Ok(Write { stream: write.stream, expected, facts })
+        });
+        writes.collect()
+    }
+}
+
+/// What a commit brought into being, to be taken up once it is durable.
+#[derive(Default)]
+pub(crate) struct Begun {
+    /// Executions.
+    pub(crate) executions: Vec<(ExecutionId, Lane)>,
+    /// Events with pages to store.
+    pub(crate) deferred: Vec<EventKey>,
+}
+
+impl Begun {
+    /// What these writes bring into being.
+    pub(crate) fn of(writes: &[Write]) -> Self {
+        let mut begun = Self::default();
+        begun.add(writes);
+        begun
+    }
+
+    /// And what these do.
+    pub(crate) fn add(&mut self, writes: &[Write]) {
+        for write in writes {
+            match (&write.stream, write.facts.first()) {
+                (Stream::Execution(id), Some(Fact::ExecutionRequested(request))) => {
+                    self.executions.push((id.clone(), request.origin.rule().cloned()));
+                }
+                (Stream::Pages(key), Some(Fact::PagesDeferred { .. })) => {
+                    self.deferred.push(key.clone());
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Stores the pages of an event that are left, one commit each, until the engine stops. The next
+/// start goes on.
+pub(crate) async fn store_pages(core: Arc<Core>, driver: Driver, event: EventKey) {
+    if let Err(error) = try_store_pages(&core, &driver, &event).await {
+        tracing::error!(%event, %error, "not all that rules made of the event could be stored; the next start tries again");
+    }
+}
+
+async fn try_store_pages(core: &Core, driver: &Driver, event: &EventKey) -> Result<(), Trouble> {
+    let stream = Stream::Pages(event.clone());
+    let (facts, mut version) = core.store.read(&stream, Version::NONE).await?;
+    let mut pages = Vec::new();
+    let mut stored = 0;
+    for recorded in facts {
+        match recorded.fact {
+            Fact::PagesDeferred { pages: all } => pages = all,
+            Fact::PageStored { page, .. } => stored = page,
+            _ => {}
+        }
+    }
+    let of = u32::try_from(pages.len()).unwrap_or(u32::MAX);
+    for (page, blob) in (stored + 1..).zip(pages.into_iter().skip(stored as usize)) {
+        if core.stopping.is_cancelled() {
+            return Ok(());
+        }
+        let cursor = Write {
+            stream: stream.clone(),
+            expected: Some(version),
+            facts: vec![Fact::PageStored { page, of }],
+        };
+        version = store_page(core, driver, read_page(core, blob).await?, cursor).await?;
+    }
+    Ok(())
+}
+
+async fn read_page(core: &Core, blob: Hash) -> Result<Vec<Write>, Trouble> {
+    let damaged = |why: String| StoreError::Corrupt(format!("the page {}: {why}", blob.short()));
+    let bytes = core.store.blob(blob).await?;
+    let bytes = bytes.ok_or_else(|| damaged("its blob is missing".to_owned()))?;
+    Ok(Page::read(&bytes).map_err(damaged)?)
+}
+
+/// Appends one page and moves the cursor; what is there already is left out.
+async fn store_page(
+    core: &Core,
+    driver: &Driver,
+    mut writes: Vec<Write>,
+    cursor: Write,
+) -> Result<Version, Trouble> {
+    // The cursor comes last, so that the batch's position is its new version.
+    let stream = cursor.stream.clone();
+    let id = BatchId::new(format!("{stream}@{}", cursor.expected.unwrap_or_default().0));
+    writes.push(cursor);
+    loop {
+        let (id, actor, at) = (id.clone(), Actor::engine(), core.now());
+        match core.append(Batch { id, actor, at, writes: writes.clone() }).await? {
+            Appended::Committed { position } => {
+                driver.take_up(Begun::of(&writes));
+                return Ok(Version(position.0));
+            }
+            Appended::Conflict { stream: own, .. } if own == stream => {
+                let why = format!("{stream} was written by somebody else");
+                return Err(StoreError::Refused(why).into());
+            }
+            Appended::Conflict { stream, .. } => writes.retain(|write| write.stream != stream),
+        }
+    }
+}
