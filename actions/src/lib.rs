@@ -16,6 +16,7 @@ mod git;
 mod http;
 pub mod port;
 pub mod program;
+pub mod secrets;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -49,6 +50,7 @@ pub fn declarations() -> Vec<Metadata> {
     let performed = builtin(&BuiltinContext::default());
     let mut all: Vec<Metadata> = performed.iter().map(|action| action.metadata().clone()).collect();
     all.extend(datastore::declarations());
+    all.extend(secrets::declarations());
     all.sort_by(|one, other| one.reference.cmp(&other.reference));
     all
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use host::guard::HostPattern;
+use host::redact::Redactor;
 use model::{ActionRef, Effect, IdempotencyKey, Performance, Schema, Value};
 use tokio_util::sync::CancellationToken;
 
@@ -39,6 +40,8 @@ pub struct Performing {
     pub hosts: Vec<HostPattern>,
     /// A folder that holds what this step logs; it may not exist yet.
     pub log: PathBuf,
+    /// Finds values of secrets in what is logged: nothing is written that did not pass it.
+    pub redactor: Arc<Redactor>,
     /// Fires when the performance should end: on cancel and at the end of a shutdown's grace.
     pub cancel: CancellationToken,
 }

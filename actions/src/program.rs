@@ -67,6 +67,7 @@ impl Program {
             environment: environment(folder.path(), performing),
             stdin: performing.parameters.to_string().into_bytes(),
             log: performing.log.join("stderr.log"),
+            redactor: performing.redactor.clone(),
             limits: self.spec.limits,
             key: performing.key.to_string(),
         };

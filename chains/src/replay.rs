@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use model::fact::StepResult;
 use model::value::brief;
-use model::{Call, Entry, ErrorKind, Journal, Map, Record, StepError, StepPath, Value};
+use model::{Call, Entry, ErrorKind, Journal, Map, Record, StepError, StepPath, Value, token};
 
 use crate::advance::Ask;
 use crate::host::{Found, Pass};
@@ -62,9 +62,9 @@ fn fits(ask: &Ask, call: &Call) -> bool {
 /// Whether `stored` holds all of `asked`: defaults may have been added when it was stored.
 fn contains(stored: &Value, asked: &Value) -> bool {
     match (stored, asked) {
-        (Value::Object(stored), Value::Object(asked)) => {
-            asked.iter().all(|(name, value)| stored.get(name) == Some(value))
-        }
+        (Value::Object(stored), Value::Object(asked)) => asked
+            .iter()
+            .all(|(name, value)| stored.get(name).is_some_and(|s| token::stands_for(s, value))),
         (stored, asked) => stored == asked,
     }
 }

@@ -4,7 +4,7 @@ use model::event::MAX_ID;
 use model::fact::ExecutionRequested;
 use model::{
     ActionRef, Actor, BatchId, Body, Envelope, Event, EventKey, ExecutionId, Fact, Map, Origin,
-    Resolution, RuleRef, StepPath, Stream, TriggerType, Value, Version, Violation,
+    Resolution, RuleRef, StepPath, Stream, TriggerType, Value, Version, Violation, token,
 };
 use store::{Appended, Batch, EventRow, StoreError, Write};
 
@@ -14,6 +14,7 @@ use crate::driver::Refused;
 use crate::engine::Engine;
 use crate::intake::{self, Accepted, IntakeError};
 use crate::random;
+use crate::secrets::{Opened, SecretError, too_short};
 use crate::sensing::api_source;
 
 /// Why something asked for is not done.
@@ -61,6 +62,12 @@ impl From<StoreError> for AskError {
             StoreError::Refused(_) => Self::TooLarge(error.to_string()),
             _ => Self::Unavailable(error.to_string()),
         }
+    }
+}
+
+impl From<SecretError> for AskError {
+    fn from(error: SecretError) -> Self {
+        Self::Unavailable(error.to_string())
     }
 }
 
@@ -190,10 +197,15 @@ impl Engine {
         let resolved = resolved.map_err(|error| AskError::NotFound(error.message))?;
         let mut parameters = parameters;
         resolved.parameters().fill(&mut parameters);
-        let parameters = Value::Object(parameters);
+        let mut parameters = Value::Object(parameters);
         let violations = resolved.parameters().violations(&parameters);
         if !violations.is_empty() {
             return Err(AskError::Invalid(violations));
+        }
+        let fresh = Opened::default().tokenise(&mut parameters, resolved.parameters());
+        if let Some(message) = too_short(&fresh) {
+            let path = "parameters".to_owned();
+            return Err(AskError::Invalid(vec![Violation { path, message, hint: None }]));
         }
         let named = name.map(|name| ExecutionId::for_request(&actor, name));
         let id = named.unwrap_or_else(random::execution);
@@ -207,6 +219,10 @@ impl Engine {
             action,
         };
         let asked = (request.action.clone(), request.parameters.clone());
+        let (tokens, sealing) = self.core.keep(&id, &fresh, request.at)?;
+        let granted = Fact::TokensGranted { tokens, at: request.at };
+        let mut facts = vec![Fact::ExecutionRequested(request)];
+        facts.extend((!fresh.is_empty()).then_some(granted));
         let batch = Batch {
             id: BatchId::new(format!("run/{}", random::name())),
             actor,
@@ -214,10 +230,10 @@ impl Engine {
             writes: vec![Write {
                 stream: Stream::Execution(id.clone()),
                 expected: Some(Version::NONE),
-                facts: vec![Fact::ExecutionRequested(request)],
+                facts,
             }],
         };
-        match self.core.impatient(self.core.append(batch)).await? {
+        match self.core.impatient(self.core.append_sealing(batch, sealing)).await? {
             Appended::Committed { .. } => self.driver.submit(id.clone(), None),
             Appended::Conflict { .. } => self.same_request(&id, &asked).await?,
         }
@@ -234,7 +250,7 @@ impl Engine {
         let (facts, _) = self.core.store.read(&stream, Version::NONE).await?;
         match facts.into_iter().next().map(|first| first.fact) {
             Some(Fact::ExecutionRequested(first))
-                if (&first.action, &first.parameters) == (action, parameters) =>
+                if first.action == *action && token::stands_for(&first.parameters, parameters) =>
             {
                 Ok(())
             }

@@ -35,7 +35,7 @@ pub struct Core {
     /// Who may use the API.
     pub(crate) tokens: Tokens,
     /// Secrets.
-    pub vault: Vault,
+    pub vault: Arc<Vault>,
     /// The active packs.
     pub generation: ArcSwap<Generation>,
     /// The environment they run in.

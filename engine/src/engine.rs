@@ -1,8 +1,8 @@
 //! The engine as its users see it: started, asked, told, stopped.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use actions::BuiltinContext;
@@ -76,15 +76,6 @@ pub enum StartError {
     Secrets(#[from] SecretError),
 }
 
-/// How connections look up secrets of the secret store, once there is a core.
-fn stored_secrets(core: Arc<OnceLock<Weak<Core>>>) -> host::secret::Lookup {
-    Arc::new(move |path| {
-        let core = core.get().and_then(Weak::upgrade).ok_or("the engine is not running")?;
-        let value = core.vault.value(path).map_err(|error| error.to_string())?;
-        Ok(value.expose().to_owned())
-    })
-}
-
 fn told(findings: &Findings) -> String {
     findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
@@ -113,8 +104,8 @@ impl Engine {
         let slot = |n| Slot::open(&evaluating, n);
         let evaluators = Evaluators::start(settings.evaluators.max(1), slot).map_err(failed)?;
         let (git, mirrors) = (Git::new(git_options(&settings)?), Mirrors::default());
-        let vault: Arc<OnceLock<Weak<Core>>> = Arc::default();
-        let connections = Connections::new(stored_secrets(vault.clone()));
+        let vault = Arc::new(Vault::open(settings.secrets.clone(), store.as_ref()).await?);
+        let connections = Connections::new(vault.lookup());
         let builtin = actions::builtin(&BuiltinContext {
             mirrors: mirrors.clone(),
             exports: settings.state.join("exports"),
@@ -124,7 +115,7 @@ impl Engine {
         let core = Arc::new(Core {
             installation: installation(store.as_ref(), &clock).await?,
             tokens: Tokens::load(store.as_ref()).await?,
-            vault: Vault::open(settings.secrets.clone(), store.as_ref()).await?,
+            vault,
             store,
             clock,
             evaluators,
@@ -142,8 +133,6 @@ impl Engine {
             tasks: TaskTracker::new(),
             store_failing: AtomicBool::new(false),
         });
-        // It was made just now: nobody has set it.
-        let _ = vault.set(Arc::downgrade(&core));
         let packs =
             Packs::new(settings.packs.clone(), settings.environment.clone(), &settings.state);
         packs.read_environment().map_err(StartError::Environment)?;
@@ -169,6 +158,8 @@ impl Engine {
         let taken_over = self.driver.recover().await?;
         tracing::info!(executions = taken_over, "took over what had not ended");
         self.sensing.follow(&self.core.generation.load());
+        let (sensing, secrets) = (self.sensing.clone(), self.core.vault.follow());
+        self.core.tasks.spawn(async move { sensing.follow_secrets(secrets).await });
         let driver = self.driver.clone();
         self.core.tasks.spawn(async move { driver.keep_time().await });
         let (keep, every) = (settings.retention.clone(), settings.forget_every.to_std());

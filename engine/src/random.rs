@@ -21,6 +21,19 @@ pub(crate) fn name() -> String {
     execution().as_str().trim_start_matches("ex_").to_owned()
 }
 
+/// A token for a secret's value.
+pub(crate) fn token() -> model::Token {
+    model::Token::random(&bytes())
+}
+
+/// Random numbers, without end.
+pub(crate) fn numbers() -> impl Iterator<Item = u32> {
+    std::iter::repeat_with(bytes).flat_map(|bytes| {
+        let (words, _) = bytes.as_chunks::<4>();
+        words.iter().copied().map(u32::from_ne_bytes).collect::<Vec<_>>()
+    })
+}
+
 /// A secret of 256 bits in hexadecimal.
 pub fn secret() -> String {
     model::Hash::from_bytes(bytes()).to_string()

@@ -16,6 +16,7 @@ use host::secret::SecretRef;
 use model::{Actor, BatchId, EventSource, Fact, Stream, Timestamp, Value};
 use sensors::{BuildContext, Built, Context, Emission, Sensor, SensorState, Sink, SinkError};
 use store::{Batch, Write};
+use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio_util::sync::CancellationToken;
 
 use crate::core::{Core, Trouble};
@@ -201,15 +202,32 @@ impl Sensing {
         })
     }
 
-    /// Makes sensors anew that asked for the secret `path`.
-    pub(crate) fn secret_changed(&self, path: &str, generation: &Generation) {
+    /// Lets sensors follow the secrets they asked for, until the engine stops.
+    pub(crate) async fn follow_secrets(&self, mut changes: Receiver<String>) {
+        loop {
+            let change = tokio::select! {
+                change = changes.recv() => change,
+                () = self.core.stopping.cancelled() => return,
+            };
+            match change {
+                Ok(path) => self.secret_changed(Some(&path)),
+                Err(RecvError::Lagged(_)) => self.secret_changed(None),
+                Err(RecvError::Closed) => return,
+            }
+        }
+    }
+
+    /// Makes sensors anew that asked for the secret `path`; without one, all that asked for any.
+    fn secret_changed(&self, path: Option<&str>) {
         let asked = |sensor: &Running| {
-            sensor.secrets.lock().unwrap_or_else(PoisonError::into_inner).contains(path)
+            let asked = sensor.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+            path.map_or(!asked.is_empty(), |path| asked.contains(path))
         };
+        let generation = self.core.generation.load();
         let mut running = self.lock();
         for sensor in running.values_mut().filter(|sensor| asked(sensor)) {
             sensor.cancel.cancel();
-            *sensor = self.start(generation, sensor.subscription.clone(), false);
+            *sensor = self.start(&generation, sensor.subscription.clone(), false);
         }
     }
 

@@ -10,6 +10,7 @@ pub mod guard;
 pub mod http;
 pub mod process;
 pub mod rate;
+pub mod redact;
 pub mod secret;
 pub mod tls;
 

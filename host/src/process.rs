@@ -13,6 +13,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use crate::exec_child::Limits;
 use crate::exec_child::NOT_STARTED;
+use crate::redact::Redactor;
 pub use children::{Child, Children};
 use group::Group;
 use pipes::Captured;
@@ -75,6 +77,8 @@ pub struct Job {
     pub stdin: Vec<u8>,
     /// The file that its stderr is appended to; at most [`MAX_LOG`] with what is there.
     pub log: PathBuf,
+    /// Finds values of secrets in what is logged.
+    pub redactor: Arc<Redactor>,
     /// Bounds that the kernel keeps.
     pub limits: Limits,
     /// For whom it runs: stands in its record.
@@ -184,7 +188,7 @@ impl Programs {
                 end
             },
             pipes::capture(stdout, bound, &flooded, exited.clone()),
-            pipes::log(stderr, &job.log, MAX_LOG, exited.clone()),
+            pipes::log(stderr, &job.log, MAX_LOG, &job.redactor, exited.clone()),
             pipes::feed(stdin, &input, &exited),
         );
         drop(running);

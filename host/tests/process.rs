@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use host::process::{
@@ -39,6 +40,7 @@ impl Place {
             environment: vec![("PATH".to_owned(), std::env::var_os("PATH").unwrap())],
             stdin: Vec::new(),
             log: self.path("log/stderr.log"),
+            redactor: Arc::default(),
             limits: Limits::default(),
             key: "ex_1/3".to_owned(),
         }

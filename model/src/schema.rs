@@ -4,7 +4,7 @@ use jsonschema::error::ValidationErrorKind;
 
 use crate::diagnostic::suggest;
 use crate::value::{brief, kind_of};
-use crate::{Map, Value};
+use crate::{Map, Value, token};
 
 /// A map of named values and what each must be.
 ///
@@ -123,12 +123,25 @@ impl Schema {
     fn mistyped(&self, value: &Value) -> Vec<Violation> {
         let errors = self.validator.iter_errors(value).filter_map(|error| {
             let path = error.instance_path().to_string().trim_start_matches('/').replace('/', ".");
+            if path.is_empty() {
+                return None;
+            }
+            if self.is_secret(&path) && token::is_within(error.instance()) {
+                // Only what the token stands for could be measured, by whoever gets it.
+                return None;
+            }
+            if self.hides(&path, error.instance()) {
+                let message =
+                    format!("`{path}`: the value does not fit; it is secret, and not shown");
+                let hint = path.split('.').next().and_then(|name| self.describe(name));
+                return Some(Violation { path, message, hint });
+            }
             let found = brief(error.instance(), 60);
             let message = format!("`{path}`: {}", shorten(&error.to_string(), &found));
             let says = message.contains("expected");
             let described = || self.describe(path.split('.').next()?).filter(|_| !says);
             let hint = slip(&error).map(ToOwned::to_owned).or_else(described);
-            (!path.is_empty()).then_some(Violation { path, message, hint })
+            Some(Violation { path, message, hint })
         });
         errors.collect()
     }
@@ -283,7 +296,7 @@ mod tests {
             json!({"name": 5, "tags": ["x", 1]}),
             expect![[r#"
                 `name`: expected type "string", found 5 -- quote it
-                `tags.1`: expected type "string", found 1 -- quote it"#]],
+                `tags.1`: the value does not fit; it is secret, and not shown -- `tags` is a value of type array"#]],
         );
         check(
             json!({"name": "a", "size": 0}),

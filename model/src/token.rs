@@ -120,6 +120,23 @@ pub fn is_within(value: &Value) -> bool {
     }
 }
 
+/// Whether `stored` is `asked`, secret places of which may have got tokens before it was stored.
+pub fn stands_for(stored: &Value, asked: &Value) -> bool {
+    match (stored, asked) {
+        (Value::Object(stored), Value::Object(asked)) => {
+            let same = |(name, value)| stored.get(name).is_some_and(|s| stands_for(s, value));
+            stored.len() == asked.len() && asked.iter().all(same)
+        }
+        (Value::Array(stored), Value::Array(asked)) => {
+            stored.len() == asked.len() && stored.iter().zip(asked).all(|(s, a)| stands_for(s, a))
+        }
+        (Value::String(text), Value::String(_) | Value::Number(_)) => {
+            stored == asked || text.parse::<Token>().is_ok()
+        }
+        (stored, asked) => stored == asked,
+    }
+}
+
 /// Every token in `value`, also as an argument of what is derived.
 pub fn within(value: &Value) -> BTreeSet<Token> {
     let mut found = BTreeSet::new();

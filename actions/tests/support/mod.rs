@@ -5,6 +5,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use actions::{Action, Metadata, Performing, Program, ProgramSpec};
 use host::process::{Launcher, Limits, Programs};
@@ -81,6 +82,7 @@ pub(crate) fn performing(parameters: Value) -> Performing {
         pack: None,
         hosts: ["*", "127.0.0.1:*"].map(|host| host.parse().unwrap()).into(),
         log: PathBuf::from("/nonexistent"),
+        redactor: Arc::default(),
         cancel: CancellationToken::new(),
     }
 }

@@ -5,6 +5,7 @@ mod handler;
 mod poll;
 mod record;
 mod run;
+mod secret;
 mod sleep;
 mod unsupported;
 
@@ -24,7 +25,7 @@ use crate::replay::{self, Said};
 pub(crate) use unsupported::{WORDS as UNSUPPORTED, instead};
 
 /// The names of all functions of this crate: a script cannot define them anew.
-const FUNCTIONS: [&str; 14] = [
+const FUNCTIONS: [&str; 18] = [
     "run",
     "parallel",
     "parallel_map",
@@ -39,6 +40,10 @@ const FUNCTIONS: [&str; 14] = [
     "log",
     "fail",
     "get",
+    "secret",
+    "base64",
+    "url_encode",
+    "hmac",
 ];
 
 /// Variables that every chain finds, in its functions too.
@@ -61,6 +66,7 @@ pub(crate) fn engine(host: &Rc<Host>) -> Engine {
     sleep::register(&mut engine, host);
     poll::register(&mut engine, host);
     record::register(&mut engine, host);
+    secret::register(&mut engine, host);
     branches::register(&mut engine, host);
     handler::register(&mut engine, host);
     unsupported::register(&mut engine);

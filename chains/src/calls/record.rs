@@ -94,6 +94,10 @@ fn emit(host: &Host, kind: &Dynamic, data: &Dynamic) -> Answer {
         .parse()
         .map_err(|error: model::name::BadName| invalid(error.to_string()))?;
     let data = json("emit", "the event's data", data)?;
+    if model::token::is_within(&data) {
+        let message = "`emit`: the event's data holds a secret's token: events are for everybody to see, so leave it out";
+        return Err(wrong(ErrorKind::Rejected, message));
+    }
     if let Record::EmitRefused { error, .. } = recorded(host, &path, Record::Emit { kind, data })? {
         return Err(raise(&error));
     }

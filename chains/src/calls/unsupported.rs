@@ -7,8 +7,7 @@ use rhai::{Dynamic, Engine};
 use crate::raise::{Answer, wrong};
 
 /// Their names.
-pub(crate) const WORDS: [&str; 6] =
-    ["race", "wait_for", "approve", "lock", "continue_as", "secret"];
+pub(crate) const WORDS: [&str; 5] = ["race", "wait_for", "approve", "lock", "continue_as"];
 
 /// What is said of them.
 pub(crate) fn message(word: &str) -> String {
@@ -21,7 +20,6 @@ pub(crate) fn instead(word: &str) -> &'static str {
         "race" => "use `parallel`, which waits for every branch",
         "wait_for" => "use `poll`, or a rule that starts what comes next",
         "approve" => "end the chain here, and start what comes next by hand",
-        "secret" => "let the program that needs the secret read it",
         _ => "remove it",
     }
 }

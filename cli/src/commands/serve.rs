@@ -51,10 +51,25 @@ impl Args {
 
 fn log(config: &Config) {
     let filter = EnvFilter::try_new(&config.log).unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Clean(std::io::stderr()));
     match config.log_format {
         LogFormat::Text => log.with_ansi(output::colours_on_stderr()).init(),
         LogFormat::Json => log.json().init(),
+    }
+}
+
+/// Writes the log without values of secrets: each line comes in one piece.
+struct Clean<W>(W);
+
+impl<W: std::io::Write> std::io::Write for Clean<W> {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        self.0.write_all(&host::redact::known().bytes(line))?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
     }
 }
 

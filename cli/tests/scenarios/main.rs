@@ -10,6 +10,7 @@ mod support;
 mod files;
 
 mod broken_packs;
+mod canaries;
 mod crash_in_chain;
 mod crash_in_program;
 mod full_disk;

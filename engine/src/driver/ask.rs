@@ -1,16 +1,19 @@
 //! From what a chain asks to what is stored: resolves the action, checks its parameters, fixes the
 //! effect class, the attempts and the time limits.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use chains::{Ask, PollOptions, StepOptions};
 use model::{
     ActionRef, Backoff, Call, Effect, ErrorKind, Map, Policy, Schema, StepError, Timestamp, Value,
+    token,
 };
 
 use crate::packs::{Generation, Library, OnUnknown, Pack, Resolved};
 use crate::permissions::Rights;
 use crate::retry::default_attempts;
+use crate::secrets::{Fresh, Opened, too_short};
 
 /// A call that can be stored.
 pub(super) enum Intention {
@@ -20,6 +23,8 @@ pub(super) enum Intention {
     Refused(Call, StepError),
     /// Performed by the engine, in the commit that stores it.
     Datastore(Call),
+    /// The same, of secrets.
+    Secrets(Call),
 }
 
 /// Where actions are looked up: the pinned pack's own first, then the active packs'.
@@ -33,23 +38,43 @@ pub(super) struct Lookup<'a> {
     pub(super) now: Timestamp,
     /// No step may take longer than this: a handler's own limit.
     pub(super) bound: Option<Timestamp>,
+    /// What is known of secrets.
+    pub(super) opened: &'a Opened,
 }
 
 impl Lookup<'_> {
-    pub(super) fn intention(&self, ask: Ask) -> Intention {
+    /// What becomes of `ask`, and the values in its parameters that are secret by the schema: the
+    /// call holds tokens in their places.
+    pub(super) fn intention(&self, ask: Ask) -> (Intention, Vec<Fresh>) {
+        let fresh = RefCell::default();
+        let intention = self.intended(ask, &fresh);
+        (intention, fresh.into_inner())
+    }
+
+    fn intended(&self, ask: Ask, fresh: &RefCell<Vec<Fresh>>) -> Intention {
         match ask {
             Ask::Sleep { until } => Intention::Call(Call::Sleep { until }),
-            Ask::Run { action, parameters, options } => self.run(action, parameters, &options),
-            Ask::Poll { action, parameters, options } => self.poll(action, parameters, &options),
+            Ask::Run { action, parameters, options } => {
+                self.run(action, parameters, &options, fresh)
+            }
+            Ask::Poll { action, parameters, options } => {
+                self.poll(action, parameters, &options, fresh)
+            }
         }
     }
 
-    fn run(&self, action: ActionRef, mut parameters: Value, options: &StepOptions) -> Intention {
+    fn run(
+        &self,
+        action: ActionRef,
+        mut parameters: Value,
+        options: &StepOptions,
+        fresh: &RefCell<Vec<Fresh>>,
+    ) -> Intention {
         let resolved = match self.library.resolve(self.generation, self.pinned, &action) {
             Ok(resolved) => resolved,
             Err(error) => return refused(action, parameters, error),
         };
-        if let Err(error) = self.permitted(&action, &mut parameters, &resolved) {
+        if let Err(error) = self.permitted(&action, &mut parameters, &resolved, fresh) {
             return refused(action, parameters, error);
         }
         if let Resolved::Chain { pack, deadline, .. } = &resolved {
@@ -65,17 +90,31 @@ impl Lookup<'_> {
         let effect = resolved.effect(&parameters);
         let policy = self.policy(options, &resolved, effect);
         let version = resolved.version();
-        let datastore = matches!(resolved, Resolved::Datastore(_));
+        if let Resolved::Datastore(_) = resolved
+            && token::is_within(&parameters)
+        {
+            return refused(action, parameters, in_the_open());
+        }
         let call = Call::Run { action, parameters, effect, version, policy };
-        if datastore { Intention::Datastore(call) } else { Intention::Call(call) }
+        match resolved {
+            Resolved::Datastore(_) => Intention::Datastore(call),
+            Resolved::Secrets(_) => Intention::Secrets(call),
+            _ => Intention::Call(call),
+        }
     }
 
-    fn poll(&self, action: ActionRef, mut parameters: Value, options: &PollOptions) -> Intention {
+    fn poll(
+        &self,
+        action: ActionRef,
+        mut parameters: Value,
+        options: &PollOptions,
+        fresh: &RefCell<Vec<Fresh>>,
+    ) -> Intention {
         let resolved = match self.library.resolve(self.generation, self.pinned, &action) {
             Ok(resolved) => resolved,
             Err(error) => return refused(action, parameters, error),
         };
-        if let Err(error) = self.permitted(&action, &mut parameters, &resolved) {
+        if let Err(error) = self.permitted(&action, &mut parameters, &resolved, fresh) {
             return refused(action, parameters, error);
         }
         let effect = resolved.effect(&parameters);
@@ -104,9 +143,35 @@ impl Lookup<'_> {
         action: &ActionRef,
         parameters: &mut Value,
         resolved: &Resolved,
+        fresh: &RefCell<Vec<Fresh>>,
     ) -> Result<(), StepError> {
+        // First, also for a call that is denied: it is stored as it was asked.
+        let fits = self.fit(action, parameters, resolved.parameters(), fresh);
         self.rights.check(action, resolved, parameters)?;
-        fit(action, parameters, resolved.parameters())
+        fits
+    }
+
+    /// Fills in defaults, checks the parameters, and puts tokens where they are secret.
+    fn fit(
+        &self,
+        action: &ActionRef,
+        parameters: &mut Value,
+        schema: &Schema,
+        fresh: &RefCell<Vec<Fresh>>,
+    ) -> Result<(), StepError> {
+        let fits = fit(action, parameters, schema);
+        // Also in the parameters of a call that is refused: it is stored as it was asked.
+        let new = self.opened.tokenise(parameters, schema);
+        let short = too_short(&new);
+        fresh.borrow_mut().extend(new);
+        fits?;
+        match short {
+            Some(why) => {
+                let message = format!("the parameters of `{action}` don't fit: {why}");
+                Err(StepError::new(ErrorKind::InvalidParameters, message))
+            }
+            None => Ok(()),
+        }
     }
 
     fn policy(&self, options: &StepOptions, resolved: &Resolved, effect: Effect) -> Policy {
@@ -141,6 +206,12 @@ fn fit(action: &ActionRef, parameters: &mut Value, schema: &Schema) -> Result<()
     let all: Vec<Value> = violations.into_iter().map(|v| Value::from(v.message)).collect();
     let details = serde_json::json!({ "violations": all });
     Err(StepError::new(ErrorKind::InvalidParameters, message).with_details(details))
+}
+
+/// Why a secret cannot go into the datastore.
+fn in_the_open() -> StepError {
+    let message = "the parameters hold a secret's token: the datastore is for everybody to see; `secrets.store` keeps secrets";
+    StepError::new(ErrorKind::Rejected, message)
 }
 
 /// A call that is journaled as it was asked, with the reason why it cannot be performed.

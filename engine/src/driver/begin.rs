@@ -1,5 +1,7 @@
 //! Steps are begun: new ones, those whose time has come, those that a former process left open.
 
+use std::sync::Arc;
+
 use actions::Performing;
 use model::fact::StepResult;
 use model::journal::Progress;
@@ -12,6 +14,7 @@ use crate::core::Trouble;
 use crate::fair::Permit;
 use crate::packs::OnUnknown;
 use crate::retry::{Verdict, after_death};
+use crate::secrets::Opened;
 
 impl Run {
     /// Begins what can be begun. True if a step is over, so that the chain can be advanced; and
@@ -53,7 +56,7 @@ impl Run {
                 Due::At(at) => next = Some(next.map_or(at, |next| next.min(at))),
                 Due::Attempt(attempt) => {
                     let cut_off = entry.progress.cut_off;
-                    again |= self.begin(page, path, &entry, attempt, cut_off).await;
+                    again |= self.begin(page, path, &entry, attempt, cut_off).await?;
                 }
             }
         }
@@ -82,7 +85,8 @@ impl Run {
         let Call::Run { effect, .. } = &entry.call else { return Ok(false) };
         let verdict = after_death(*effect, entry.progress.attempt, entry.progress.cut_off, now);
         if let Verdict::Ask(error) = &verdict
-            && let Some(mut job) = self.job(&path, entry, entry.progress.attempt).await
+            && let opened = self.opened().await?
+            && let Some(mut job) = self.job(&path, entry, entry.progress.attempt, opened).await
             && (job.verify.is_some() || job.on_unknown != OnUnknown::Ask)
         {
             job.only_verify = Some(error.clone());
@@ -102,7 +106,7 @@ impl Run {
         }
         let Progress { attempt, cut_off, .. } = entry.progress;
         match verdict {
-            Verdict::Retry(..) => Ok(self.begin(page, path, entry, attempt + 1, cut_off + 1).await),
+            Verdict::Retry(..) => self.begin(page, path, entry, attempt + 1, cut_off + 1).await,
             verdict => {
                 self.ruled(page, path, verdict, attempt, now).await?;
                 Ok(true)
@@ -119,22 +123,23 @@ impl Run {
         entry: &Entry,
         attempt: u32,
         cut_off: u32,
-    ) -> bool {
+    ) -> Result<bool, Trouble> {
         if self.places.waits(&path) {
-            return false;
+            return Ok(false);
         }
         let at = self.core.now();
-        let Some(job) = self.job(&path, entry, attempt).await else {
+        let opened = self.opened().await?;
+        let Some(job) = self.job(&path, entry, attempt, opened).await else {
             let result = StepResult::Failed(content_is_gone(entry));
             self.note(page, Fact::StepFinished { path, result, attempts: attempt, at });
-            return true;
+            return Ok(true);
         };
-        let Some(place) = self.place(&job) else { return false };
+        let Some(place) = self.place(&job) else { return Ok(false) };
         if attempt > entry.progress.attempt {
             self.note(page, Fact::AttemptStarted { path, attempt, cut_off, at });
         }
         page.jobs.push((job, place));
-        false
+        Ok(false)
     }
 
     /// The place of an attempt, once it has one.
@@ -149,7 +154,13 @@ impl Run {
     }
 
     /// The performance of `entry`'s call, by the content it was resolved to.
-    async fn job(&self, path: &StepPath, entry: &Entry, attempt: u32) -> Option<Job> {
+    async fn job(
+        &self,
+        path: &StepPath,
+        entry: &Entry,
+        attempt: u32,
+        opened: Arc<Opened>,
+    ) -> Option<Job> {
         let (action, parameters, version, timeout, limit, effect) = match &entry.call {
             Call::Run { action, parameters, version, policy, effect } => {
                 (action, parameters, version, policy.timeout, policy.deadline, *effect)
@@ -173,6 +184,7 @@ impl Run {
             pack: self.owner(),
             hosts: self.rights().hosts(),
             log: self.core.folders.log(&self.id, path),
+            redactor: opened.redactor().clone(),
             cancel: self.core.killing.child_token(),
         };
         Some(Job {
@@ -185,6 +197,9 @@ impl Run {
             verify: performed.verify,
             program: performed.program,
             only_verify: None,
+            opened,
+            // They touch nothing outside, and show what they get.
+            plain: matches!(action.pack(), "core" | "datastore"),
         })
     }
 }

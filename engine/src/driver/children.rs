@@ -1,9 +1,11 @@
 //! Executions that run as steps of this one, and the one that this runs as a step of.
 
-use model::fact::StepResult;
+use std::collections::BTreeMap;
+
+use model::fact::{Grant, StepResult};
 use model::{
     Actor, Call, ErrorKind, ExecutionId, ExecutionState, Fact, Outcome, StepError, StepPath,
-    Stream, Timestamp, Version,
+    Stream, Timestamp, Token, Version,
 };
 use serde_json::json;
 use tokio::sync::oneshot;
@@ -11,6 +13,7 @@ use tokio::sync::oneshot;
 use super::run::{Page, Run};
 use super::{Message, Refused};
 use crate::core::Trouble;
+use crate::secrets::passed_on;
 
 impl Run {
     /// Looks after a child: ends it when its time is over, takes its end in. True if it has ended.
@@ -24,8 +27,10 @@ impl Run {
         let child = self.id.child(path);
         let late = deadline.is_some_and(|at| at <= self.core.now());
         if self.asked_children.remove(path)
-            && let Some(outcome) = self.child_outcome(&child).await?
+            && let Some((outcome, tokens)) = self.child_outcome(&child).await?
         {
+            let given = json!([&outcome.result, &outcome.error]);
+            self.grant(page, passed_on(&given, &tokens), self.core.now());
             let result = child_result(&child, outcome, late);
             let at = self.core.now();
             self.note(page, Fact::StepFinished { path: path.clone(), result, attempts: 1, at });
@@ -41,17 +46,26 @@ impl Run {
         Ok(false)
     }
 
-    async fn child_outcome(&self, child: &ExecutionId) -> Result<Option<Outcome>, Trouble> {
+    /// How a child ended, and the tokens it could use.
+    async fn child_outcome(
+        &self,
+        child: &ExecutionId,
+    ) -> Result<Option<(Outcome, BTreeMap<Token, Grant>)>, Trouble> {
         let ended = self.core.store.execution(child).await?.is_some_and(|row| row.state.is_end());
         if !ended {
             return Ok(None);
         }
         let (facts, _) =
             self.core.store.read(&Stream::Execution(child.clone()), Version::NONE).await?;
-        Ok(facts.into_iter().rev().find_map(|recorded| match recorded.fact {
-            Fact::ExecutionFinished { outcome, .. } => Some(outcome),
-            _ => None,
-        }))
+        let (mut ended, mut tokens) = (None, BTreeMap::new());
+        for recorded in facts {
+            match recorded.fact {
+                Fact::ExecutionFinished { outcome, .. } => ended = Some(outcome),
+                Fact::TokensGranted { tokens: more, .. } => tokens.extend(more),
+                _ => {}
+            }
+        }
+        Ok(ended.map(|outcome| (outcome, tokens)))
     }
 
     /// Says the same to every child that runs.

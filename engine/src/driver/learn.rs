@@ -16,7 +16,10 @@ impl Run {
     pub(super) async fn learn(&mut self, report: Report, page: &mut Page) -> Result<(), Trouble> {
         let now = self.core.now();
         let (path, performance, on_unknown) = match report {
-            Report::Performed(path, performance, on_unknown) => (path, performance, on_unknown),
+            Report::Performed(path, performance, on_unknown, fresh) => {
+                self.grant_fresh(page, &fresh, now)?;
+                (path, performance, on_unknown)
+            }
             Report::NotBegun(path) => {
                 self.not_begun(path, page, now);
                 return Ok(());

@@ -21,6 +21,7 @@ mod perform;
 mod places;
 pub(crate) mod run;
 mod schedule;
+mod secrets;
 mod single;
 mod turn;
 

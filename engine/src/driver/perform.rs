@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::core::Core;
 use crate::fair::Permit;
 use crate::packs::OnUnknown;
+use crate::secrets::{Fresh, Opened};
 
 /// How long an action may take to come back once it was told to end: a program gets 5 s between
 /// SIGTERM and SIGKILL.
@@ -30,12 +31,17 @@ pub(super) struct Job {
     pub(super) program: bool,
     /// Only ask: the attempt itself was made before the engine's death.
     pub(super) only_verify: Option<StepError>,
+    /// What tokens stand for.
+    pub(super) opened: Arc<Opened>,
+    /// Whether tokens in its parameters stay text.
+    pub(super) plain: bool,
 }
 
 /// How it went.
 pub(super) enum Report {
-    /// It was attempted.
-    Performed(StepPath, Performance, OnUnknown),
+    /// It was attempted. What it answered holds no values of secrets; these are new ones, with the
+    /// tokens that stand for them now.
+    Performed(StepPath, Performance, OnUnknown, Vec<Fresh>),
     /// The engine stopped before it could begin: certainly no effect.
     NotBegun(StepPath),
 }
@@ -55,14 +61,25 @@ pub(super) async fn perform(core: Arc<Core>, job: Job, _place: Permit) -> Report
     }
     if job.performing.cancel.is_cancelled() {
         let error = StepError::new(ErrorKind::Cancelled, "cancelled before it began");
-        return Report::Performed(job.path, Performance::Failed(error), job.on_unknown);
+        let failed = Performance::Failed(error);
+        return Report::Performed(job.path, failed, job.on_unknown, Vec::new());
     }
     let (path, on_unknown) = (job.path.clone(), job.on_unknown);
-    Report::Performed(path, attempt(&core.clock, job).await, on_unknown)
+    let (opened, action) = (job.opened.clone(), job.action.clone());
+    let performance = attempt(&core.clock, job).await;
+    let (performance, fresh) = opened.receive(performance, &action.metadata().result);
+    Report::Performed(path, performance, on_unknown, fresh)
 }
 
 async fn attempt(clock: &Clock, job: Job) -> Performance {
-    let Job { action, performing, timeout, effect, verify, only_verify, .. } = job;
+    let Job { action, mut performing, timeout, effect, verify, only_verify, opened, plain, .. } =
+        job;
+    if !plain {
+        performing.parameters = match opened.reveal(performing.parameters) {
+            Ok(parameters) => parameters,
+            Err(error) => return Performance::Failed(error),
+        };
+    }
     let question = json!({ "parameters": &performing.parameters, "key": performing.key.as_str() });
     let asking = Performing {
         parameters: question,
@@ -71,6 +88,7 @@ async fn attempt(clock: &Clock, job: Job) -> Performance {
         pack: performing.pack.clone(),
         hosts: performing.hosts.clone(),
         log: performing.log.clone(),
+        redactor: performing.redactor.clone(),
         cancel: performing.cancel.clone(),
     };
     let performance = match only_verify {

@@ -16,7 +16,10 @@ use model::{
     Stream, Timestamp, Value, Version,
 };
 use serde_json::json;
-use store::{Appended, Batch, MAX_BATCH_BYTES, MAX_BATCH_FACTS, StoreError, Write};
+use store::{
+    Appended, Batch, MAX_BATCH_BYTES, MAX_BATCH_FACTS, MAX_SEALED_CHANGES, Sealing, StoreError,
+    Write,
+};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::bounds;
@@ -31,6 +34,7 @@ use crate::notices;
 use crate::packs::{ActionKind, Generation, Pack};
 use crate::pages::{Begun, Room};
 use crate::permissions::Rights;
+use crate::secrets::Opened;
 
 /// What runs: a script, or one action by itself.
 pub(super) enum Runs {
@@ -50,6 +54,8 @@ pub(super) struct Run {
     pub(super) pinned: Option<Arc<Pack>>,
     pub(super) input: Arc<Input>,
     pub(super) flight: Flight,
+    /// What its tokens stand for, as far as that was asked for.
+    pub(super) opened: Arc<Opened>,
     /// Where steps wait for room.
     pub(super) places: Places,
     /// What the chain asked for when it was last evaluated, until there is an answer it can see.
@@ -99,6 +105,7 @@ pub(super) struct Page {
 struct Noted {
     fact: Fact,
     sides: Vec<Write>,
+    sealing: Vec<Sealing>,
 }
 
 impl Noted {
@@ -144,6 +151,7 @@ impl Run {
             runs,
             pinned,
             input,
+            opened: Arc::default(),
             flight: Flight::default(),
             places: Places::default(),
             asked: None,
@@ -256,12 +264,28 @@ impl Run {
 
     /// The same, together with facts of other streams.
     pub(super) fn note_with(&mut self, page: &mut Page, fact: Fact, sides: Vec<Write>) {
+        self.note_all(page, fact, sides, Vec::new());
+    }
+
+    /// The same, together with changes of encrypted records.
+    pub(super) fn note_sealing(&mut self, page: &mut Page, fact: Fact, sealing: Vec<Sealing>) {
+        self.note_all(page, fact, Vec::new(), sealing);
+    }
+
+    fn note_all(&mut self, page: &mut Page, fact: Fact, sides: Vec<Write>, sealing: Vec<Sealing>) {
         let fact = bounds::fitted(fact);
         if chain_sees(&fact) {
             self.asked = None;
         }
         Arc::make_mut(&mut self.journal).apply(&fact);
-        page.noted.push_back(Noted { fact, sides });
+        page.noted.push_back(Noted { fact, sides, sealing });
+    }
+
+    /// Takes in facts that are stored already.
+    pub(super) fn take_in(&mut self, facts: &[Fact]) {
+        self.asked = None;
+        let journal = Arc::make_mut(&mut self.journal);
+        facts.iter().for_each(|fact| journal.apply(fact));
     }
 
     /// The same, together with what the engine tells of the fact, if it does.
@@ -299,9 +323,9 @@ impl Run {
 
     /// Stores what is on the page; its jobs stay on it.
     pub(super) async fn store(&mut self, page: &mut Page, actor: Actor) -> Result<(), Trouble> {
-        while let Some((facts, sides)) = next_part(&mut page.noted) {
+        while let Some((facts, sides, sealing)) = next_part(&mut page.noted) {
             let place = Place::after(facts.last());
-            match self.append(sides, facts, actor.clone()).await? {
+            match self.append_sealing(sides, facts, actor.clone(), sealing).await? {
                 Appended::Committed { .. } => self.place = place,
                 Appended::Conflict { stream, actual } => {
                     return Err(Trouble::Overtaken { stream, actual });
@@ -316,16 +340,27 @@ impl Run {
     /// the batch's position is its new version.
     pub(super) async fn append(
         &mut self,
+        writes: Vec<Write>,
+        facts: Vec<Fact>,
+        actor: Actor,
+    ) -> Result<Appended, Trouble> {
+        self.append_sealing(writes, facts, actor, Vec::new()).await
+    }
+
+    /// The same, together with changes of encrypted records.
+    pub(super) async fn append_sealing(
+        &mut self,
         mut writes: Vec<Write>,
         facts: Vec<Fact>,
         actor: Actor,
+        sealing: Vec<Sealing>,
     ) -> Result<Appended, Trouble> {
         let stream = Stream::Execution(self.id.clone());
         let id = BatchId::new(format!("{stream}@{}", self.version.0));
         self.bytes += facts.iter().map(|fact| fact.encode().len()).sum::<usize>();
         writes.push(Write { stream, expected: Some(self.version), facts });
         let batch = Batch { id, actor, at: self.core.now(), writes };
-        let appended = self.core.append(batch).await?;
+        let appended = self.core.append_sealing(batch, sealing).await?;
         if let Appended::Committed { position } = &appended {
             self.version = Version(position.0);
         }
@@ -405,21 +440,23 @@ const fn chain_sees(fact: &Fact) -> bool {
 }
 
 /// As much from the front as fits into one batch, at least one fact with its sides.
-fn next_part(noted: &mut VecDeque<Noted>) -> Option<(Vec<Fact>, Vec<Write>)> {
+fn next_part(noted: &mut VecDeque<Noted>) -> Option<(Vec<Fact>, Vec<Write>, Vec<Sealing>)> {
     let first = noted.pop_front()?;
     let (mut count, mut bytes) = (first.facts(), first.bytes());
-    let (mut facts, mut sides) = (vec![first.fact], first.sides);
+    let (mut facts, mut sides, mut sealing) = (vec![first.fact], first.sides, first.sealing);
     while let Some(next) = noted.front() {
         count += next.facts();
         bytes += next.bytes();
-        if count > MAX_BATCH_FACTS || bytes > MAX_BATCH_BYTES / 2 {
+        let records = sealing.len() + next.sealing.len();
+        if count > MAX_BATCH_FACTS || bytes > MAX_BATCH_BYTES / 2 || records > MAX_SEALED_CHANGES {
             break;
         }
         let next = noted.pop_front()?;
         facts.push(next.fact);
         sides.extend(next.sides);
+        sealing.extend(next.sealing);
     }
-    Some((facts, sides))
+    Some((facts, sides, sealing))
 }
 
 async fn what_runs(core: &Core, journal: &Journal) -> (Runs, Option<Arc<Pack>>) {

@@ -278,7 +278,9 @@ impl Run {
             let core = self.core.clone();
             let generation = core.generation.load();
             let now = core.now();
+            let opened = self.opened().await?;
             let lookup = Lookup {
+                opened: &opened,
                 library: &core.library,
                 generation: &generation,
                 pinned: self.pinned.as_ref(),
@@ -286,14 +288,17 @@ impl Run {
                 now,
                 bound: self.handler_limit(&path, now),
             };
-            match lookup.intention(ask.clone()) {
+            let (intention, fresh) = lookup.intention(ask.clone());
+            match intention {
                 Intention::Call(call) => {
                     let program = is_program(&call);
                     if program.is_none_or(|program| self.has_place(&path, program)) {
+                        self.grant_fresh(page, &fresh, now)?;
                         self.intend_one(page, path, call, now);
                     }
                 }
                 Intention::Refused(call, error) => {
+                    self.grant_fresh(page, &fresh, now)?;
                     self.note(page, Fact::StepIntended { path: path.clone(), call, at: now });
                     let result = StepResult::Failed(error);
                     self.note(page, Fact::StepFinished { path, result, attempts: 0, at: now });
@@ -302,6 +307,12 @@ impl Run {
                 Intention::Datastore(call) => {
                     self.store(page, Actor::engine()).await?;
                     self.datastore(&path, &call).await?;
+                    over = true;
+                }
+                Intention::Secrets(call) => {
+                    self.grant_fresh(page, &fresh, now)?;
+                    self.store(page, Actor::engine()).await?;
+                    self.secret_step(&path, &call).await?;
                     over = true;
                 }
             }
@@ -322,10 +333,13 @@ impl Run {
                 deadline: None,
                 at,
             };
+            let tokens = self.granted_to(&request);
+            let mut facts = vec![Fact::ExecutionRequested(request)];
+            facts.extend((!tokens.is_empty()).then_some(Fact::TokensGranted { tokens, at }));
             sides.push(Write {
                 stream: Stream::Execution(child.clone()),
                 expected: Some(Version::NONE),
-                facts: vec![Fact::ExecutionRequested(request)],
+                facts,
             });
             page.begun.executions.push((child, self.lane.clone()));
         } else {

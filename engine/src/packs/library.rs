@@ -15,6 +15,7 @@ use crate::folders::Folders;
 pub struct Library {
     builtin: BTreeMap<ActionRef, SharedAction>,
     datastore: BTreeMap<ActionRef, Arc<Metadata>>,
+    secrets: BTreeMap<ActionRef, Arc<Metadata>>,
     context: LoadContext,
     /// Contents in use; one that no active pack and no running execution holds is read again.
     contents: Mutex<HashMap<Hash, Weak<Pack>>>,
@@ -26,6 +27,8 @@ pub enum Resolved {
     Builtin(SharedAction),
     /// Performed by the engine itself.
     Datastore(Arc<Metadata>),
+    /// Performed by the engine itself, which alone may see secrets.
+    Secrets(Arc<Metadata>),
     /// A pack's program.
     Program {
         /// The pack.
@@ -65,7 +68,9 @@ impl Resolved {
     pub fn metadata(&self) -> &Metadata {
         match self {
             Self::Builtin(action) | Self::Program { action, .. } => action.metadata(),
-            Self::Datastore(metadata) | Self::Chain { metadata, .. } => metadata,
+            Self::Datastore(metadata) | Self::Secrets(metadata) | Self::Chain { metadata, .. } => {
+                metadata
+            }
         }
     }
 
@@ -84,7 +89,9 @@ impl Resolved {
         match self {
             Self::Builtin(action) | Self::Program { action, .. } => action.effect(parameters),
             // Its change commits with its result: repeated or not at all.
-            Self::Datastore(metadata) => metadata.effect.unwrap_or(Effect::Idempotent),
+            Self::Datastore(metadata) | Self::Secrets(metadata) => {
+                metadata.effect.unwrap_or(Effect::Idempotent)
+            }
             Self::Chain { .. } => Effect::Unsafe,
         }
     }
@@ -97,7 +104,7 @@ impl Resolved {
     /// The content it was resolved to; none for what is built in.
     pub fn version(&self) -> Option<Hash> {
         match self {
-            Self::Builtin(_) | Self::Datastore(_) => None,
+            Self::Builtin(_) | Self::Datastore(_) | Self::Secrets(_) => None,
             Self::Program { pack, .. } | Self::Chain { pack, .. } => Some(pack.hash),
         }
     }
@@ -110,7 +117,7 @@ impl Resolved {
     /// Longest time in all.
     pub const fn deadline(&self) -> Option<Duration> {
         match self {
-            Self::Builtin(_) | Self::Datastore(_) => None,
+            Self::Builtin(_) | Self::Datastore(_) | Self::Secrets(_) => None,
             Self::Program { deadline, .. } | Self::Chain { deadline, .. } => *deadline,
         }
     }
@@ -119,7 +126,9 @@ impl Resolved {
     pub const fn on_unknown(&self) -> OnUnknown {
         match self {
             Self::Program { on_unknown, .. } => *on_unknown,
-            Self::Builtin(_) | Self::Datastore(_) | Self::Chain { .. } => OnUnknown::Ask,
+            Self::Builtin(_) | Self::Datastore(_) | Self::Secrets(_) | Self::Chain { .. } => {
+                OnUnknown::Ask
+            }
         }
     }
 }
@@ -131,11 +140,10 @@ impl Library {
             .into_iter()
             .map(|action| (action.metadata().reference.clone(), action))
             .collect();
-        let datastore = actions::datastore::declarations()
-            .into_iter()
-            .map(|metadata| (metadata.reference.clone(), Arc::new(metadata)))
-            .collect();
-        Self { builtin, datastore, context, contents: Mutex::default() }
+        let known = |metadata: Metadata| (metadata.reference.clone(), Arc::new(metadata));
+        let datastore = actions::datastore::declarations().into_iter().map(known).collect();
+        let secrets = actions::secrets::declarations().into_iter().map(known).collect();
+        Self { builtin, datastore, secrets, context, contents: Mutex::default() }
     }
 
     /// How packs are read.
@@ -145,8 +153,8 @@ impl Library {
 
     /// What there is to know of every built-in action.
     pub fn builtin(&self) -> impl Iterator<Item = &Metadata> {
-        let datastore = self.datastore.values().map(AsRef::as_ref);
-        self.builtin.values().map(|action| action.metadata()).chain(datastore)
+        let engines = self.datastore.values().chain(self.secrets.values()).map(AsRef::as_ref);
+        self.builtin.values().map(|action| action.metadata()).chain(engines)
     }
 
     /// What `reference` stands for: in the pinned pack if it is that pack's own, else among what
@@ -162,6 +170,9 @@ impl Library {
         }
         if let Some(metadata) = self.datastore.get(reference) {
             return Ok(Resolved::Datastore(metadata.clone()));
+        }
+        if let Some(metadata) = self.secrets.get(reference) {
+            return Ok(Resolved::Secrets(metadata.clone()));
         }
         let own = pinned.filter(|pack| pack.name.as_str() == reference.pack());
         let pack =
@@ -210,7 +221,7 @@ impl Library {
             let generation = core.generation.load();
             match self.resolve(&generation, Some(&pack), verify).ok()? {
                 Resolved::Builtin(action) | Resolved::Program { action, .. } => Some(action),
-                Resolved::Datastore(_) | Resolved::Chain { .. } => None,
+                Resolved::Datastore(_) | Resolved::Secrets(_) | Resolved::Chain { .. } => None,
             }
         });
         Some(Performer {

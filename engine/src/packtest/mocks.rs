@@ -9,7 +9,9 @@ use expr::template::Template;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use host::Clock;
-use model::{ActionRef, Diagnostic, Effect, ErrorKind, Map, Performance, StepError, Value};
+use model::{
+    ActionRef, Diagnostic, Effect, ErrorKind, Hash, Map, Performance, StepError, Token, Value,
+};
 use syntax::{Entry, Fields, Kind, Node};
 
 use super::case::{Fault, Mock, Says};
@@ -27,6 +29,9 @@ thread_local! {
 fn interpreting<T>(work: impl FnOnce(&Interpreter) -> T) -> T {
     INTERPRETER.with(|cell| work(cell.get_or_init(|| Interpreter::new(&NAMES))))
 }
+
+/// What stands for a secret's token in a mock's result.
+const TOKEN: &str = "${token()}";
 
 /// The mocks of a test, in the order in which they are asked.
 pub(super) fn parse(node: &Node, context: &Context<'_>) -> Result<Vec<Mock>, Vec<Diagnostic>> {
@@ -151,6 +156,8 @@ fn holds_template(value: &Value) -> bool {
 fn check_templates(node: &Node, wrong: &mut Vec<Diagnostic>) {
     match node.kind() {
         Kind::String(text) => {
+            // Of the same length, so that columns stay.
+            let text = &text.replace(TOKEN, "${\"token\"}");
             if let Err(error) = interpreting(|interpreter| Template::parse(text, interpreter)) {
                 let finding = node.error_within(error.line, error.column, error.message);
                 wrong.push(match error.hint {
@@ -341,6 +348,7 @@ fn render(value: &Value, performing: &Performing) -> Result<Value, String> {
     if !holds_template(value) {
         return Ok(value.clone());
     }
+    let value = &with_token(value, performing);
     let attempt = Value::from(performing.attempt);
     interpreting(|interpreter| {
         let mut frame = Frame::new();
@@ -348,6 +356,20 @@ fn render(value: &Value, performing: &Performing) -> Result<Value, String> {
         frame.set("attempt", &attempt);
         rendered(value, interpreter, &mut frame)
     })
+}
+
+/// `value` with a token for `${token()}`: the same one for the same step.
+fn with_token(value: &Value, performing: &Performing) -> Value {
+    let token = || Token::random(Hash::of(performing.key.as_str().as_bytes()).as_bytes());
+    match value {
+        Value::String(text) => Value::from(text.replace(TOKEN, token().as_str())),
+        Value::Array(items) => items.iter().map(|item| with_token(item, performing)).collect(),
+        Value::Object(map) => {
+            let item = |(name, item): (&String, _)| (name.clone(), with_token(item, performing));
+            Value::Object(map.iter().map(item).collect())
+        }
+        other => other.clone(),
+    }
 }
 
 fn rendered(

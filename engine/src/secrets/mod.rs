@@ -23,8 +23,10 @@
 //!   values, what its request brought, what its children's results gave back. A token that is
 //!   merely known (from an event, a log, another execution) is text like any other.
 
+mod access;
 mod keys;
 mod named;
+mod opened;
 mod vault;
 
 use std::fmt;
@@ -36,7 +38,9 @@ use store::StoreError;
 use zeroize::Zeroizing;
 
 pub use keys::{KeyError, KeySource};
-pub use vault::{Summary, Vault};
+pub(crate) use named::Setting;
+pub(crate) use opened::{Fresh, Opened, passed_on, too_short};
+pub use vault::Vault;
 
 /// What is shorter can be guessed, and cannot be hidden without hiding ordinary words.
 pub const MIN_BYTES: usize = 8;

@@ -17,6 +17,13 @@ pub(crate) struct Setting {
     latest: Latest,
 }
 
+impl Setting {
+    /// Its new version.
+    pub(crate) fn version(&self) -> u64 {
+        self.latest.version
+    }
+}
+
 impl From<Trouble> for SecretError {
     fn from(trouble: Trouble) -> Self {
         Self::Store(trouble.to_string())
@@ -51,9 +58,7 @@ impl Engine {
             writes: vec![setting.write.clone()],
         };
         core.impatient(core.change_secret(batch, setting.sealing.clone())).await?;
-        let version = core.was_set(setting);
-        self.sensing.secret_changed(path, &core.generation.load());
-        Ok(version)
+        Ok(core.was_set(setting))
     }
 
     /// Deletes every version of the secret `path`, for good.
@@ -73,8 +78,7 @@ impl Engine {
         };
         let all = Sealing::DeleteAll(format!("{NAMED}{path}@"));
         core.impatient(core.change_secret(batch, vec![all])).await?;
-        core.vault.set_latest(path, None);
-        self.sensing.secret_changed(path, &core.generation.load());
+        core.vault.change(path, None);
         Ok(())
     }
 
@@ -160,7 +164,7 @@ impl Core {
     /// Takes note that a setting is stored; answers the version.
     pub(crate) fn was_set(&self, setting: Setting) -> u64 {
         let version = setting.latest.version;
-        self.vault.set_latest(&setting.path, Some(setting.latest));
+        self.vault.change(&setting.path, Some(setting.latest));
         version
     }
 

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use age::x25519::Identity;
+use host::redact::{Redactor, known};
 use model::Timestamp;
 use store::{Sealed, Store};
+use tokio::sync::broadcast;
 use zeroize::Zeroizing;
 
 use super::keys::{KeyError, Keys};
@@ -14,6 +16,8 @@ use super::{Plain, SecretError, SecretRow, SecretSettings};
 
 /// Named secrets' records begin so.
 pub(super) const NAMED: &str = "secret/";
+/// Changes that wait to be followed: more at once count as a change of everything.
+const CHANGES: usize = 256;
 /// Records read at a time.
 pub(super) const PAGE: usize = 200;
 
@@ -24,8 +28,19 @@ pub struct Vault {
     keys: RwLock<Keys>,
     /// The latest version of each named secret, by path: sensors look them up without waiting.
     latest: RwLock<BTreeMap<String, Latest>>,
+    /// Named secrets whose values were handed to sensors or connections.
+    used: Mutex<Used>,
+    /// Paths of named secrets that have changed.
+    changes: broadcast::Sender<String>,
     /// Held by who changes named secrets or encrypts anew: one at a time.
-    pub(super) changing: tokio::sync::Mutex<()>,
+    pub(crate) changing: tokio::sync::Mutex<()>,
+}
+
+/// Values that this process has in use, and what finds them.
+#[derive(Default)]
+struct Used {
+    values: BTreeMap<String, Plain>,
+    redactor: Arc<Redactor>,
 }
 
 /// The latest version of a named secret.
@@ -33,13 +48,6 @@ pub struct Vault {
 pub(super) struct Latest {
     pub(super) version: u64,
     pub(super) sealed: Sealed,
-}
-
-/// What the vault holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Summary {
-    /// Named secrets.
-    pub named: usize,
 }
 
 /// The record of one version of a named secret.
@@ -79,6 +87,8 @@ impl Vault {
             fallback,
             keys: RwLock::new(keys),
             latest: RwLock::default(),
+            used: Mutex::default(),
+            changes: broadcast::Sender::new(CHANGES),
             changing: tokio::sync::Mutex::new(()),
         }
     }
@@ -97,15 +107,36 @@ impl Vault {
         }
     }
 
-    /// Tells what there is.
-    pub fn summary(&self) -> Summary {
-        Summary { named: self.latest().len() }
+    /// Looks values up for those outside of the engine.
+    pub fn lookup(self: &Arc<Self>) -> host::secret::Lookup {
+        let vault = self.clone();
+        Arc::new(move |path| match vault.value(path) {
+            Ok(value) => Ok(value.expose().to_owned()),
+            Err(error) => Err(error.to_string()),
+        })
     }
 
     /// The latest value of the secret `path`.
     pub fn value(&self, path: &str) -> Result<Plain, SecretError> {
         let latest = self.find(path)?;
-        self.unseal(&record(path, latest.version), &latest.sealed)
+        let value = self.unseal(&record(path, latest.version), &latest.sealed)?;
+        self.remember(path, &value);
+        Ok(value)
+    }
+
+    /// From here on the log of this process does not show the value.
+    fn remember(&self, path: &str, value: &Plain) {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        if used.values.get(path) == Some(value) {
+            return;
+        }
+        used.values.insert(path.to_owned(), value.clone());
+        let label = |path: &String| format!("[secret {path}]");
+        let labels: Vec<String> = used.values.keys().map(label).collect();
+        let values = used.values.values().zip(&labels);
+        used.redactor =
+            Arc::new(Redactor::new(values.map(|(value, label)| (value.expose(), label.as_str()))));
+        known().hold(&used.redactor);
     }
 
     /// The latest version of the secret `path`.
@@ -132,6 +163,18 @@ impl Vault {
             key: latest.sealed.key.clone(),
         };
         self.latest().iter().map(row).collect()
+    }
+
+    /// Takes note of a change, and tells of it.
+    pub(super) fn change(&self, path: &str, latest: Option<Latest>) {
+        self.set_latest(path, latest);
+        // Nobody may be listening.
+        let _ = self.changes.send(path.to_owned());
+    }
+
+    /// Tells the paths of named secrets that change from now on.
+    pub(crate) fn follow(&self) -> broadcast::Receiver<String> {
+        self.changes.subscribe()
     }
 
     pub(super) fn set_latest(&self, path: &str, latest: Option<Latest>) {

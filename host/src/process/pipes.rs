@@ -10,6 +10,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::ChildStdin;
 use tokio_util::sync::CancellationToken;
 
+use crate::redact::Redactor;
+
 /// How long pipes that somebody else holds open are read after the program's exit.
 const AFTER_EXIT: Duration = Duration::from_secs(1);
 /// How much of the end of stderr an error shows.
@@ -73,6 +75,7 @@ pub(super) async fn capture(
 }
 
 /// Appends what comes to `file` until that holds `bound` bytes; returns the end of all of it.
+/// Both without the values that `redactor` knows, also where one comes in pieces.
 ///
 /// A log that cannot be written is no reason to end a program: it is said once, and the end of
 /// what the program prints is kept all the same.
@@ -80,16 +83,17 @@ pub(super) async fn log(
     pipe: impl AsyncRead + Unpin,
     file: &Path,
     bound: u64,
+    redactor: &Redactor,
     exited: CancellationToken,
 ) -> String {
     let mut reader = Reader::new(pipe, exited);
     let mut log = Log::open(file, bound).await;
     let mut tail = Vec::new();
+    let mut clean = redactor.stream();
     while let Some(chunk) = reader.next().await {
-        tail.extend_from_slice(chunk);
-        tail.drain(..tail.len().saturating_sub(TAIL));
-        log.append(chunk).await;
+        log.keep(&mut tail, &clean.push(chunk)).await;
     }
+    log.keep(&mut tail, &clean.finish()).await;
     text_from(&tail)
 }
 
@@ -131,6 +135,13 @@ impl Log {
         let file = OpenOptions::new().create(true).append(true).open(path).await?;
         let length = file.metadata().await?.len();
         Ok((file, length))
+    }
+
+    /// Appends `chunk`, and keeps the end of what came so far.
+    async fn keep(&mut self, tail: &mut Vec<u8>, chunk: &[u8]) {
+        tail.extend_from_slice(chunk);
+        tail.drain(..tail.len().saturating_sub(TAIL));
+        self.append(chunk).await;
     }
 
     async fn append(&mut self, chunk: &[u8]) {

@@ -1,0 +1,235 @@
+//! The values of the tokens that an execution may use: held while it is active, in memory only.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use host::redact::{Redactor, known};
+use model::fact::Grant;
+use model::token::{self, Token};
+use model::{ErrorKind, ExecutionId, Map, Performance, Schema, StepError, Timestamp, Value};
+use store::Sealing;
+
+use super::vault::record;
+use super::{MIN_BYTES, Plain, SecretError};
+use crate::core::{Core, Trouble};
+use crate::random;
+
+/// A value that got a token just now, and is not stored yet.
+#[derive(Debug, Clone)]
+pub(crate) struct Fresh {
+    pub(crate) token: Token,
+    pub(crate) value: Plain,
+}
+
+/// The values of an execution's tokens.
+pub(crate) struct Opened {
+    /// What each token stands for, or why that cannot be had.
+    values: BTreeMap<Token, Result<Plain, String>>,
+    redactor: Arc<Redactor>,
+}
+
+impl Default for Opened {
+    fn default() -> Self {
+        Self { values: BTreeMap::new(), redactor: Arc::default() }
+    }
+}
+
+/// The execution that nobody runs as a step, above `id`: what it keeps goes with it.
+pub(crate) fn root(id: &ExecutionId) -> ExecutionId {
+    let mut root = id.clone();
+    while let Some((parent, _)) = root.parent() {
+        root = parent;
+    }
+    root
+}
+
+/// The record of a token's own value.
+fn kept(by: &ExecutionId, token: &Token) -> String {
+    format!("token/{by}/{token}")
+}
+
+impl Core {
+    /// Opens what `tokens` stand for. What cannot be opened is an error where it is used, not here.
+    pub(crate) async fn open(&self, tokens: &BTreeMap<Token, Grant>) -> Result<Opened, Trouble> {
+        let mut values = BTreeMap::new();
+        for (token, grant) in tokens {
+            let name = match grant {
+                Grant::Named { path, version } => record(path, *version),
+                Grant::Kept { by } => kept(by, token),
+            };
+            let value = match self.store.sealed(&name).await? {
+                Some(sealed) => {
+                    self.vault.unseal(&name, &sealed).map_err(|error| error.to_string())
+                }
+                None => Err(gone(grant)),
+            };
+            values.insert(token.clone(), value);
+        }
+        Ok(Opened::of(values))
+    }
+
+    /// What it takes to keep `fresh` values for the execution `id` and those above it.
+    pub(crate) fn keep(
+        &self,
+        id: &ExecutionId,
+        fresh: &[Fresh],
+        at: Timestamp,
+    ) -> Result<(BTreeMap<Token, Grant>, Vec<Sealing>), SecretError> {
+        let by = root(id);
+        let (mut grants, mut sealing) = (BTreeMap::new(), Vec::new());
+        for Fresh { token, value } in fresh {
+            let name = kept(&by, token);
+            let sealed = self.vault.seal(&name, value, at)?;
+            sealing.push(Sealing::Put(name, sealed));
+            grants.insert(token.clone(), Grant::Kept { by: by.clone() });
+        }
+        Ok((grants, sealing))
+    }
+}
+
+fn gone(grant: &Grant) -> String {
+    match grant {
+        Grant::Named { path, version } => {
+            format!("version {version} of the secret `{path}` was deleted")
+        }
+        Grant::Kept { .. } => "the value of a token is gone with its execution".to_owned(),
+    }
+}
+
+impl Opened {
+    fn of(values: BTreeMap<Token, Result<Plain, String>>) -> Self {
+        let opened = values.iter().filter_map(|(token, value)| {
+            value.as_ref().ok().map(|value| (value.expose(), token.as_str()))
+        });
+        let redactor = Arc::new(Redactor::new(opened));
+        known().hold(&redactor);
+        Self { values, redactor }
+    }
+
+    /// The same with values that are not stored yet.
+    pub(crate) fn with(&self, fresh: &[Fresh]) -> Self {
+        let mut values = self.values.clone();
+        values.extend(fresh.iter().map(|one| (one.token.clone(), Ok(one.value.clone()))));
+        Self::of(values)
+    }
+
+    /// Finds the values in what others print.
+    pub(crate) fn redactor(&self) -> &Arc<Redactor> {
+        &self.redactor
+    }
+
+    /// How many tokens there are.
+    pub(crate) fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// `value` with the tokens that are granted replaced by what they stand for; others stay text.
+    pub(crate) fn reveal(&self, value: Value) -> Result<Value, StepError> {
+        let used = token::within(&value);
+        let lost = used.iter().find_map(|token| self.values.get(token)?.as_ref().err());
+        if let Some(why) = lost {
+            return Err(StepError::new(ErrorKind::NotFound, why.clone()));
+        }
+        Ok(match used.is_empty() {
+            true => value,
+            false => self.revealed(value),
+        })
+    }
+
+    fn revealed(&self, value: Value) -> Value {
+        let plain = |token: &Token| {
+            let value = self.values.get(token)?.as_ref().ok()?;
+            Some(value.expose().to_owned())
+        };
+        let text = |text: String| token::substitute(&text, &plain).unwrap_or(text);
+        match value {
+            Value::String(plain) => Value::String(text(plain)),
+            Value::Array(items) => items.into_iter().map(|item| self.revealed(item)).collect(),
+            Value::Object(map) => {
+                let item = |(name, item)| (text(name), self.revealed(item));
+                Value::Object(map.into_iter().map(item).collect::<Map>())
+            }
+            other => other,
+        }
+    }
+
+    /// The token of a value that is known already.
+    fn token_of(&self, plain: &str) -> Option<&Token> {
+        let same =
+            |value: &Result<Plain, String>| value.as_ref().is_ok_and(|v| v.expose() == plain);
+        self.values.iter().find(|(_, value)| same(value)).map(|(token, _)| token)
+    }
+
+    /// What an action answered, without values: those that its result's schema marks get tokens,
+    /// and all others are looked for wherever they may stand.
+    pub(crate) fn receive(
+        &self,
+        performance: Performance,
+        schema: &Schema,
+    ) -> (Performance, Vec<Fresh>) {
+        match performance {
+            Performance::Done(mut result) => {
+                let fresh = self.tokenise(&mut result, schema);
+                let clean = match fresh.is_empty() {
+                    true => self.redactor.value(result),
+                    false => self.with(&fresh).redactor.value(result),
+                };
+                (Performance::Done(clean), fresh)
+            }
+            Performance::Failed(error) => (Performance::Failed(self.clean(error)), Vec::new()),
+            Performance::Unknown(error) => (Performance::Unknown(self.clean(error)), Vec::new()),
+        }
+    }
+
+    fn clean(&self, error: StepError) -> StepError {
+        StepError {
+            message: self.redactor.text(&error.message).into_owned(),
+            details: self.redactor.value(error.details),
+            ..error
+        }
+    }
+
+    /// Puts tokens where `schema` says `secret: true`. What is shorter than a secret may be is
+    /// hidden as well, but cannot be looked for elsewhere.
+    pub(crate) fn tokenise(&self, value: &mut Value, schema: &Schema) -> Vec<Fresh> {
+        let mut fresh: Vec<Fresh> = Vec::new();
+        schema.secrets(value, &mut |place| {
+            let text = match &*place {
+                Value::String(text) => text.clone(),
+                other => other.to_string(),
+            };
+            if text.is_empty() || token::is_in(&text) {
+                return;
+            }
+            let again = fresh.iter().find(|one| one.value.expose() == text).map(|one| &one.token);
+            let token = match again.or_else(|| self.token_of(&text)) {
+                Some(token) => token.clone(),
+                None => {
+                    let token = random::token();
+                    fresh.push(Fresh { token: token.clone(), value: Plain::new(text) });
+                    token
+                }
+            };
+            *place = Value::String(token.into());
+        });
+        fresh
+    }
+}
+
+/// Why parameters cannot be taken: a value that stands where a secret belongs and is too short.
+pub(crate) fn too_short(fresh: &[Fresh]) -> Option<String> {
+    let short = fresh.iter().map(|one| one.value.expose().len()).find(|n| *n < MIN_BYTES)?;
+    Some(SecretError::Short(short).to_string())
+}
+
+/// Those of `granted` that stand in `value`.
+pub(crate) fn passed_on(value: &Value, granted: &BTreeMap<Token, Grant>) -> BTreeMap<Token, Grant> {
+    if granted.is_empty() {
+        return BTreeMap::new();
+    }
+    let used: BTreeSet<Token> = token::within(value);
+    used.into_iter()
+        .filter_map(|token| granted.get_key_value(&token))
+        .map(|(t, g)| (t.clone(), g.clone()))
+        .collect()
+}

@@ -1,0 +1,425 @@
+//! The redactor: finds secrets' values in what others print, and puts what stands for them there.
+//!
+//! A value is found as it is, escaped for JSON (once and twice), for URLs, in base64 at any offset
+//! of either alphabet, and in hexadecimal; of a value of several lines, each long line too. Nothing
+//! finds a value that a program took apart or encrypted: what must not be printed must not be given
+//! to a program that would.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use model::token::{Derivation, percent_encode};
+use model::{Map, Token, Value};
+use zeroize::Zeroizing;
+
+/// Values shorter than this are not looked for: they would be found in ordinary words.
+pub const MIN_BYTES: usize = 8;
+/// A line of a longer value is looked for by itself if it has so many bytes.
+const MIN_LINE: usize = 16;
+
+/// What is looked for, and what is put in its place.
+struct Needle {
+    bytes: Zeroizing<Vec<u8>>,
+    label: String,
+}
+
+/// Finds values in text.
+#[derive(Default)]
+pub struct Redactor {
+    needles: Vec<Needle>,
+    /// Needles by their first eight bytes, the longest first.
+    by_start: HashMap<[u8; MIN_BYTES], Vec<usize>>,
+    /// Which first bytes there are.
+    first: [u64; 4],
+}
+
+impl fmt::Debug for Redactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Redactor({} needles)", self.needles.len())
+    }
+}
+
+impl Redactor {
+    /// One that looks for these values; each with what stands for it, such as its token.
+    pub fn new<'a>(values: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let mut forms = BTreeMap::new();
+        for (value, label) in values {
+            if value.len() >= MIN_BYTES {
+                collect(value, label, &mut forms);
+            }
+        }
+        let mut redactor = Self::default();
+        for (bytes, label) in forms {
+            redactor.add(Zeroizing::new(bytes), label);
+        }
+        let Self { needles, by_start, .. } = &mut redactor;
+        for same in by_start.values_mut() {
+            same.sort_by_key(|index| std::cmp::Reverse(needles[*index].bytes.len()));
+        }
+        redactor
+    }
+
+    fn add(&mut self, bytes: Zeroizing<Vec<u8>>, label: String) {
+        let Some(start) = start(&bytes) else { return };
+        self.first[usize::from(bytes[0]) / 64] |= 1 << (bytes[0] % 64);
+        self.by_start.entry(start).or_default().push(self.needles.len());
+        self.needles.push(Needle { bytes, label });
+    }
+
+    /// Whether it looks for nothing.
+    pub fn is_empty(&self) -> bool {
+        self.needles.is_empty()
+    }
+
+    fn may_begin(&self, byte: u8) -> bool {
+        self.first[usize::from(byte) / 64] & (1 << (byte % 64)) != 0
+    }
+
+    /// The longest needle that `text` begins with.
+    fn at(&self, text: &[u8]) -> Option<&Needle> {
+        if !self.may_begin(*text.first()?) {
+            return None;
+        }
+        let same = self.by_start.get(&start(text)?)?;
+        same.iter().map(|index| &self.needles[*index]).find(|n| text.starts_with(&n.bytes))
+    }
+
+    /// Whether `text`, which ends here for now, may be the beginning of a needle.
+    fn may_go_on(&self, text: &[u8]) -> bool {
+        let longer =
+            |needle: &Needle| needle.bytes.len() > text.len() && needle.bytes.starts_with(text);
+        match (text.first(), start(text)) {
+            (Some(first), _) if !self.may_begin(*first) => false,
+            (None, _) => false,
+            (_, Some(start)) => {
+                let same = self.by_start.get(&start).into_iter().flatten();
+                same.map(|index| &self.needles[*index]).any(longer)
+            }
+            (_, None) => self.needles.iter().any(longer),
+        }
+    }
+
+    /// `text` with what stands for the values in their places.
+    pub fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        match self.bytes(text.as_bytes()) {
+            Cow::Borrowed(_) => Cow::Borrowed(text),
+            // Needles are whole characters, so what is left of a text is text.
+            Cow::Owned(bytes) => Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()),
+        }
+    }
+
+    /// The same of bytes that need not be text.
+    pub fn bytes<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
+        let (mut out, mut done, mut at) = (None::<Vec<u8>>, 0, 0);
+        while at < bytes.len() && !self.is_empty() {
+            let Some(needle) = self.at(&bytes[at..]) else {
+                at += 1;
+                continue;
+            };
+            let out = out.get_or_insert_with(|| Vec::with_capacity(bytes.len()));
+            out.extend_from_slice(&bytes[done..at]);
+            out.extend_from_slice(needle.label.as_bytes());
+            at += needle.bytes.len();
+            done = at;
+        }
+        match out {
+            None => Cow::Borrowed(bytes),
+            Some(mut out) => {
+                out.extend_from_slice(&bytes[done..]);
+                Cow::Owned(out)
+            }
+        }
+    }
+
+    /// Every text in `value`, names of maps and numbers included.
+    pub fn value(&self, value: Value) -> Value {
+        if self.is_empty() {
+            return value;
+        }
+        match value {
+            Value::String(text) => match self.text(&text) {
+                Cow::Borrowed(_) => Value::String(text),
+                Cow::Owned(clean) => Value::String(clean),
+            },
+            Value::Number(number) => match self.text(&number.to_string()) {
+                Cow::Borrowed(_) => Value::Number(number),
+                Cow::Owned(clean) => Value::String(clean),
+            },
+            Value::Array(items) => items.into_iter().map(|item| self.value(item)).collect(),
+            Value::Object(map) => {
+                let clean = |(name, item): (String, Value)| {
+                    (self.text(&name).into_owned(), self.value(item))
+                };
+                Value::Object(map.into_iter().map(clean).collect::<Map>())
+            }
+            Value::Null | Value::Bool(_) => value,
+        }
+    }
+
+    /// Redacts what comes in pieces.
+    pub fn stream(&self) -> Stream<'_> {
+        Stream { redactor: self, held: Vec::new() }
+    }
+}
+
+/// Redacts what comes in pieces: what may be the beginning of a value is held back.
+pub struct Stream<'a> {
+    redactor: &'a Redactor,
+    held: Vec<u8>,
+}
+
+impl Stream<'_> {
+    /// What can be passed on once `piece` has come.
+    pub fn push(&mut self, piece: &[u8]) -> Vec<u8> {
+        self.held.extend_from_slice(piece);
+        let (mut out, mut at) = (Vec::with_capacity(self.held.len()), 0);
+        while at < self.held.len() && !self.redactor.may_go_on(&self.held[at..]) {
+            match self.redactor.at(&self.held[at..]) {
+                Some(needle) => {
+                    out.extend_from_slice(needle.label.as_bytes());
+                    at += needle.bytes.len();
+                }
+                None => {
+                    out.push(self.held[at]);
+                    at += 1;
+                }
+            }
+        }
+        self.held.drain(..at);
+        out
+    }
+
+    /// The rest, once nothing more comes.
+    pub fn finish(self) -> Vec<u8> {
+        self.redactor.bytes(&self.held).into_owned()
+    }
+}
+
+fn start(bytes: &[u8]) -> Option<[u8; MIN_BYTES]> {
+    bytes.first_chunk().copied()
+}
+
+type Forms = BTreeMap<Vec<u8>, String>;
+
+/// Every form in which `value` is looked for. Where two have the same form, the first stands.
+fn collect(value: &str, label: &str, forms: &mut Forms) {
+    let mut put = |form: String, label: String| {
+        let form = form.into_bytes();
+        if form.len() >= MIN_BYTES {
+            forms.entry(form).or_insert(label);
+        }
+    };
+    let same = || label.to_owned();
+    // What an exact encoding of a token's value stands for can be said exactly.
+    let derived = |derivation: fn(String) -> Derivation| match label.parse::<Token>() {
+        Ok(_) => derivation(same()).text(),
+        Err(_) => same(),
+    };
+    put(value.to_owned(), same());
+    let escaped = escape(value);
+    put(escape(&escaped), same());
+    put(ascii(value), same());
+    let encoded = percent_encode(value);
+    put(encoded.replace("%20", "+"), same());
+    put(lower_escapes(&encoded), same());
+    put(encoded, derived(Derivation::UrlEncode));
+    put(STANDARD.encode(value), derived(Derivation::Base64));
+    for plain in [value, &escaped] {
+        for offset in 0..3 {
+            put(within_base64(&STANDARD_NO_PAD, plain, offset), same());
+            put(within_base64(&URL_SAFE_NO_PAD, plain, offset), same());
+        }
+    }
+    put(escaped, same());
+    let hex: String = value.bytes().map(|byte| format!("{byte:02x}")).collect();
+    put(hex.to_uppercase(), same());
+    put(hex, same());
+    if value.contains('\n') {
+        let lines = value.lines().map(str::trim);
+        for line in lines.filter(|line| line.len() >= MIN_LINE && !line.starts_with("-----")) {
+            put(line.to_owned(), same());
+        }
+    }
+}
+
+/// The characters of base64 text that depend on nothing but `value`, if `offset` bytes stand before
+/// it within a group of three.
+fn within_base64(engine: &impl Engine, value: &str, offset: usize) -> String {
+    let padded = Zeroizing::new([&[0_u8; 2][..offset], value.as_bytes()].concat());
+    let text = engine.encode(padded.as_slice());
+    let (from, to) = ((8 * offset).div_ceil(6), 8 * padded.len() / 6);
+    text[from..to].to_owned()
+}
+
+fn escape(text: &str) -> String {
+    let quoted = Value::from(text).to_string();
+    quoted[1..quoted.len() - 1].to_owned()
+}
+
+/// Escaped for JSON as by those who write ASCII only.
+fn ascii(text: &str) -> String {
+    let mut units = [0; 2];
+    let mut out = String::new();
+    for character in escape(text).chars() {
+        match character.is_ascii() {
+            true => out.push(character),
+            false => {
+                character.encode_utf16(&mut units).iter().for_each(|unit| {
+                    out.push_str(&format!("\\u{unit:04x}"));
+                });
+            }
+        }
+    }
+    out
+}
+
+/// `%C3` as `%c3`.
+fn lower_escapes(encoded: &str) -> String {
+    let mut parts = encoded.split('%');
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        // Two digits follow each `%`.
+        let (digits, rest) = part.split_at(2.min(part.len()));
+        out = out + "%" + &digits.to_ascii_lowercase() + rest;
+    }
+    out
+}
+
+/// Redactors of everything that this process has opened, for its own log.
+#[derive(Default)]
+pub struct Known(Mutex<Vec<Weak<Redactor>>>);
+
+impl Known {
+    /// `redactor` counts for as long as somebody holds it.
+    pub fn hold(&self, redactor: &Arc<Redactor>) {
+        let mut held = self.lock();
+        held.retain(|redactor| redactor.strong_count() > 0);
+        held.push(Arc::downgrade(redactor));
+    }
+
+    /// `bytes` without any value that is known now.
+    pub fn bytes<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
+        let held: Vec<_> = self.lock().iter().filter_map(Weak::upgrade).collect();
+        held.iter().fold(Cow::Borrowed(bytes), |bytes, redactor| match redactor.bytes(&bytes) {
+            Cow::Borrowed(_) => bytes,
+            Cow::Owned(clean) => Cow::Owned(clean),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Weak<Redactor>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What this process knows. One for all, because the log is.
+pub fn known() -> &'static Known {
+    static KNOWN: Known = Known(Mutex::new(Vec::new()));
+    &KNOWN
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const VALUE: &str = "p4ss \"wörd\"/+?";
+
+    fn redactor() -> Redactor {
+        Redactor::new([(VALUE, "[it]"), ("short", "[short]"), ("another value", "[other]")])
+    }
+
+    fn forms() -> Vec<String> {
+        let escaped = escape(VALUE);
+        let base64 = |before: &str, after: &str| STANDARD.encode(format!("{before}{VALUE}{after}"));
+        let mut forms = vec![
+            VALUE.to_owned(),
+            json!({ "nested": json!({ "value": VALUE }).to_string() }).to_string(),
+            escaped.replace('ö', "\\u00f6"),
+            percent_encode(VALUE),
+            percent_encode(VALUE).replace("%20", "+"),
+            "p4ss%20%22w%c3%b6rd%22%2f%2b%3f".to_owned(),
+            VALUE.bytes().map(|byte| format!("{byte:02x}")).collect(),
+        ];
+        forms.extend(["", "u", "us", "use"].map(|before| base64(before, "")));
+        forms.extend(["", "u", "us"].map(|before| base64(before, ":rest")));
+        forms.push(URL_SAFE_NO_PAD.encode(format!("x{VALUE}")));
+        forms
+    }
+
+    #[test]
+    fn every_form_is_found_and_nothing_else() {
+        let redactor = redactor();
+        for form in forms() {
+            let clean = redactor.text(&form).into_owned();
+            assert!(clean.contains("[it]"), "{form}");
+            assert!(!clean.contains(VALUE), "{clean}");
+        }
+        for text in ["", "short", "p4ss", "p4ss \"wörd\"", "nothing to see here, at all"] {
+            assert_eq!(redactor.text(text), text);
+        }
+    }
+
+    #[test]
+    fn what_comes_in_pieces_is_found_across_their_boundaries() {
+        let redactor = redactor();
+        let text = format!("a {VALUE} b {} c p4ss another valu{VALUE}", STANDARD.encode(VALUE));
+        let whole = redactor.text(&text).into_owned();
+        for size in 1..text.len() {
+            let mut stream = redactor.stream();
+            let pieces = text.as_bytes().chunks(size);
+            let mut out: Vec<u8> = pieces.flat_map(|piece| stream.push(piece)).collect();
+            out.extend(stream.finish());
+            assert_eq!(String::from_utf8(out).unwrap(), whole, "in pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn only_what_may_become_a_value_is_held_back() {
+        let redactor = redactor();
+        let mut stream = redactor.stream();
+        assert_eq!(stream.push(b"a line\nanother val"), b"a line\n");
+        assert_eq!(stream.push(b"ley\n"), b"another valley\n");
+    }
+
+    #[test]
+    fn values_are_found_in_names_and_numbers_too() {
+        let redactor = Redactor::new([("1234567890", "[n]"), (VALUE, "[it]")]);
+        let value = json!({ VALUE: [1_234_567_890, 12, null, { "a": format!("<{VALUE}>") }] });
+        let clean = json!({ "[it]": ["[n]", 12, null, { "a": "<[it]>" }] });
+        assert_eq!(redactor.value(value), clean);
+    }
+
+    #[test]
+    fn what_a_token_stands_for_can_be_worked_out_again() {
+        let token = Token::random(&[3; 32]);
+        let redactor = Redactor::new([(VALUE, token.as_str())]);
+        let encoded = format!("{} {}", STANDARD.encode(VALUE), percent_encode(VALUE));
+        let clean = redactor.text(&encoded).into_owned();
+        let again = model::token::substitute(&clean, &|_| Some(VALUE.to_owned()));
+        assert_eq!(again.as_deref(), Some(encoded.as_str()));
+    }
+
+    #[test]
+    fn lines_of_a_long_value_are_found_alone_but_not_what_every_key_has() {
+        let key = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIDcN\nshort\n-----END PRIVATE KEY-----\n";
+        let redactor = Redactor::new([(key, "[key]")]);
+        assert_eq!(redactor.text("x MC4CAQAwBQYDK2VwBCIEIDcN y"), "x [key] y");
+        let ordinary = "-----BEGIN PRIVATE KEY-----";
+        assert_eq!(redactor.text(ordinary), ordinary);
+        assert_eq!(redactor.text(&escape(key)), "[key]");
+    }
+
+    #[test]
+    fn the_log_forgets_what_nobody_holds_any_more() {
+        let known = Known::default();
+        let one = Arc::new(redactor());
+        known.hold(&one);
+        assert_eq!(known.bytes(b"another value").as_ref(), b"[other]");
+        drop(one);
+        assert_eq!(known.bytes(b"another value").as_ref(), b"another value");
+    }
+}

@@ -1,0 +1,162 @@
+//! Where a value is secret by its schema: `secret: true`, at any depth.
+
+use crate::{Map, Schema, Value};
+
+impl Schema {
+    /// Calls `visit` with everything in `value` that stands where the schema says `secret: true`:
+    /// of lists and maps there, each text and number within.
+    pub fn secrets<'a>(&self, value: &'a mut Value, visit: &mut dyn FnMut(&'a mut Value)) {
+        in_map(self.properties(), value, visit);
+    }
+
+    /// Whether what stands at this dotted path is secret.
+    pub fn is_secret(&self, path: &str) -> bool {
+        let mut parts = path.split('.');
+        let first = parts.next().and_then(|name| self.properties().get(name));
+        let Some(mut property) = first else { return false };
+        loop {
+            if says_so(property) {
+                return true;
+            }
+            let Some(part) = parts.next() else { return false };
+            let inner = property.pointer(&format!("/properties/{part}"));
+            let Some(next) = inner.or_else(|| property.get("items")).or_else(|| others(property))
+            else {
+                return false;
+            };
+            property = next;
+        }
+    }
+
+    /// Whether a message must not show `value`, which stands at `path`: it is secret, or something
+    /// within may be.
+    pub(crate) fn hides(&self, path: &str, value: &Value) -> bool {
+        let within = || self.properties().values().any(any_secret);
+        self.is_secret(path) || ((value.is_object() || value.is_array()) && within())
+    }
+}
+
+fn any_secret(property: &Value) -> bool {
+    match property {
+        Value::Object(map) => says_so(property) || map.values().any(any_secret),
+        Value::Array(items) => items.iter().any(any_secret),
+        _ => false,
+    }
+}
+
+fn says_so(property: &Value) -> bool {
+    property.get("secret") == Some(&Value::Bool(true))
+}
+
+/// The schema of what the properties don't name.
+fn others(property: &Value) -> Option<&Value> {
+    property.get("additionalProperties").filter(|others| others.is_object())
+}
+
+fn in_map<'a>(properties: &Map, value: &'a mut Value, visit: &mut dyn FnMut(&'a mut Value)) {
+    let Value::Object(map) = value else { return };
+    for (name, item) in map {
+        if let Some(property) = properties.get(name) {
+            within(property, item, visit);
+        }
+    }
+}
+
+fn within<'a>(property: &Value, value: &'a mut Value, visit: &mut dyn FnMut(&'a mut Value)) {
+    if says_so(property) {
+        return leaves(value, visit);
+    }
+    match value {
+        Value::Object(map) => {
+            let named = property.get("properties").and_then(Value::as_object);
+            for (name, item) in map {
+                let inner = named.and_then(|named| named.get(name)).or_else(|| others(property));
+                if let Some(inner) = inner {
+                    within(inner, item, visit);
+                }
+            }
+        }
+        Value::Array(items) => {
+            if let Some(inner) = property.get("items") {
+                items.iter_mut().for_each(|item| within(inner, item, visit));
+            }
+        }
+        _ => {}
+    }
+}
+
+fn leaves<'a>(value: &'a mut Value, visit: &mut dyn FnMut(&'a mut Value)) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(|item| leaves(item, visit)),
+        Value::Object(map) => map.values_mut().for_each(|item| leaves(item, visit)),
+        Value::String(_) | Value::Number(_) => visit(value),
+        Value::Null | Value::Bool(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn schema() -> Schema {
+        let properties = json!({
+            "name": { "type": "string" },
+            "password": { "type": "string", "secret": true },
+            "data": { "type": "object", "additionalProperties": { "secret": true } },
+            "users": { "type": "array", "items": {
+                "type": "object", "properties": { "name": {}, "key": { "secret": true } } } },
+            "all": { "secret": true },
+        });
+        Schema::compile(properties.as_object().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn every_secret_place_is_visited_at_any_depth() {
+        let mut value = json!({
+            "name": "a", "password": "b", "unknown": "c",
+            "data": { "x": "d", "y": 5, "z": null },
+            "users": [{ "name": "e", "key": "f" }, "g"],
+            "all": [{ "h": ["i", true] }],
+        });
+        let mut seen = Vec::new();
+        schema().secrets(&mut value, &mut |place| {
+            seen.push(place.to_string());
+            *place = Value::from("•");
+        });
+        seen.sort();
+        assert_eq!(seen, ["\"b\"", "\"d\"", "\"f\"", "\"i\"", "5"]);
+        assert_eq!(value["users"], json!([{ "name": "e", "key": "•" }, "g"]));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_told_without_showing_what_is_secret() {
+        let value = json!({ "password": 12_345_678, "users": [{ "name": 1, "key": "hidden" }, 5] });
+        let token = crate::Token::random(&[1; 32]);
+        for violation in schema().violations(&value) {
+            let shown = format!("{violation:?}");
+            assert!(!shown.contains("12345678") && !shown.contains("hidden"), "{shown}");
+        }
+        let long = json!({ "password": { "type": "string", "secret": true, "minLength": 100 } });
+        let schema = Schema::compile(long.as_object().unwrap()).unwrap();
+        assert_eq!(schema.violations(&json!({ "password": token.as_str() })), []);
+        assert_eq!(schema.violations(&json!({ "password": "short one" })).len(), 1);
+    }
+
+    #[test]
+    fn a_path_tells_whether_what_stands_there_is_secret() {
+        for (path, secret) in [
+            ("name", false),
+            ("password", true),
+            ("data", false),
+            ("data.x", true),
+            ("users.0.key", true),
+            ("users.0.name", false),
+            ("all.0.h.1", true),
+            ("nothing", false),
+            ("", false),
+        ] {
+            assert_eq!(schema().is_secret(path), secret, "{path}");
+        }
+    }
+}
