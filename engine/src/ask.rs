@@ -339,6 +339,17 @@ impl Engine {
         Err(AskError::unknown("sensor", name, known.iter().map(String::as_str)))
     }
 
+    /// The newest part of what the program of a sensor printed to stderr; nothing for others.
+    pub fn sensor_log(&self, id: &str) -> Result<String, AskError> {
+        if !self.core.generation.load().subscriptions.contains_key(id) {
+            return Err(AskError::NotFound(format!("there is no sensor `{id}`")));
+        }
+        let file = self.core.folders.sensor_log(id);
+        host::process::service_log(&file).map_err(|error| {
+            AskError::Unavailable(format!("{} cannot be read: {error}", file.display()))
+        })
+    }
+
     /// Sets or deletes (`None`) the datastore entry `<scope>/<name>`.
     pub async fn set_key(
         &self,

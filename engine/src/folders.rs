@@ -46,6 +46,11 @@ impl Folders {
         self.logs(execution).join(path.to_string())
     }
 
+    /// What the program of a sensor (`pack/sensor`) prints to stderr.
+    pub fn sensor_log(&self, sensor: &str) -> PathBuf {
+        self.root.join("sensors").join(format!("{sensor}.log"))
+    }
+
     /// Records of running child programs.
     pub fn children(&self) -> PathBuf {
         self.root.join("children")

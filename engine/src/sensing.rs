@@ -13,8 +13,10 @@ use futures::future::BoxFuture;
 use host::connection::Connection;
 use host::git::{Git, Mirrors};
 use host::secret::SecretRef;
-use model::{Actor, BatchId, EventSource, Fact, Stream, Timestamp, Value};
-use sensors::{BuildContext, Built, Context, Emission, Sensor, SensorState, Sink, SinkError};
+use model::{Actor, BatchId, EventSource, Fact, Name, Schema, Stream, Timestamp, Value};
+use sensors::{
+    BuildContext, Built, Context, Emission, PackContext, Sensor, SensorState, Sink, SinkError,
+};
 use store::{Batch, Write};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio_util::sync::CancellationToken;
@@ -23,11 +25,14 @@ use crate::core::{Core, Trouble};
 use crate::driver::Driver;
 use crate::intake;
 use crate::notices;
-use crate::packs::{Generation, Subscription};
+use crate::packs::{Generation, Pack, Subscription};
 use crate::random;
 
 /// The first and the longest delay before a failed sensor is started again.
 const RESTART_DELAYS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+
+/// A sensor that ran for so long failed for another reason than the last time.
+const HEALTHY: Duration = Duration::from_secs(60);
 
 /// Runs the sensors that the active packs need.
 pub(crate) struct Sensing {
@@ -166,6 +171,13 @@ impl Sensing {
             pack.map_or_else(|| self.core.folders.root().to_owned(), |pack| pack.folder.clone());
         let mut context = BuildContext::new(self.source(subscription), folder);
         context.sensor = sensor;
+        context.pack = pack.map(|pack| PackContext {
+            name: pack.name.clone(),
+            types: own_types(pack),
+            exec: pack.permissions.exec,
+            programs: self.core.library.context().programs.clone(),
+            log: self.core.folders.sensor_log(&subscription.id),
+        });
         context.mirrors_folder = self.core.folders.git();
         context.mirrors = self.mirrors.clone();
         context.git = self.git.clone();
@@ -305,11 +317,17 @@ fn misses_nothing(subscription: &Subscription) -> bool {
 }
 
 fn made_from(generation: &Generation, subscription: &Subscription) -> Option<model::Hash> {
-    // Relative paths in its parameters lie in the pack's folder, which is named by its content.
-    let relative =
-        subscription.parameters.values().any(|value| value.to_string().contains("\"file\""));
-    let sensor = subscription.sensor.as_ref().filter(|_| relative)?;
+    // Programs, and relative paths in parameters, lie in the pack's folder, which is named by its
+    // content.
+    let within = subscription.kind == "process"
+        || subscription.parameters.values().any(|value| value.to_string().contains("\"file\""));
+    let sensor = subscription.sensor.as_ref().filter(|_| within)?;
     generation.packs.get(&sensor.pack).map(|pack| pack.hash)
+}
+
+/// The event types that the pack's files in `triggers/` make.
+fn own_types(pack: &Pack) -> BTreeMap<Name, Schema> {
+    pack.triggers.iter().map(|(name, spec)| (name.clone(), spec.payload.clone())).collect()
 }
 
 fn status(status: &Mutex<Status>) -> MutexGuard<'_, Status> {
@@ -356,7 +374,7 @@ impl Keeper {
     async fn run(&self, task: Arc<dyn Sensor>) {
         let mut delay = RESTART_DELAYS.0;
         while !self.sensor.cancel.is_cancelled() {
-            let before = status(&self.sensor.status).events;
+            let begun = self.core.now();
             match self.run_once(task.as_ref()).await {
                 Ok(()) if self.sensor.cancel.is_cancelled() => return,
                 Ok(()) => {
@@ -364,10 +382,12 @@ impl Keeper {
                     self.wait(None).await;
                 }
                 Err(error) => {
-                    if status(&self.sensor.status).events > before {
+                    let now = self.core.now();
+                    // Events alone are no sign of health: it may tell one and fail each time.
+                    if now.duration_since(begun).unsigned_abs() > HEALTHY {
                         delay = RESTART_DELAYS.0;
                     }
-                    let next_try = self.core.now().saturating_add(delay).unwrap_or(Timestamp::MAX);
+                    let next_try = now.saturating_add(delay).unwrap_or(Timestamp::MAX);
                     tracing::warn!(sensor = %self.sensor.subscription.address(), %error, "the sensor failed");
                     self.state(SensorState::Failing { error, next_try });
                     self.wait(Some(delay)).await;

@@ -8,6 +8,7 @@
 mod children;
 mod group;
 mod pipes;
+mod service;
 
 use std::ffi::OsString;
 use std::io;
@@ -27,6 +28,7 @@ use crate::redact::Redactor;
 pub use children::{Child, Children};
 use group::Group;
 use pipes::Captured;
+pub use service::{MAX_SERVICE_LOG, Service, service_log};
 
 /// Most bytes of a program's stdout.
 pub const MAX_STDOUT: usize = 4 * 1024 * 1024;

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use host::process::{
-    Children, End, Job, Launcher, Limits, MAX_LOG, MAX_STDOUT, NotStarted, Output, Programs,
+    Children, End, Job, Launcher, Limits, MAX_LOG, MAX_SERVICE_LOG, MAX_STDOUT, NotStarted, Output,
+    Programs, service_log,
 };
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
@@ -413,4 +414,72 @@ async fn stand_in_for_an_engine() {
     let programs = Programs::new(&folder.join("state"), launcher());
     let job = Job { folder, ..place.job("echo $$ >pid; exec sleep 60") };
     let _ = programs.run(&job, &CancellationToken::new()).await;
+}
+
+#[tokio::test]
+async fn a_service_s_output_is_read_as_it_comes_and_it_waits_for_its_reader() {
+    let place = Place::new();
+    let script = "read x; echo got $x; i=0; while :; do echo line $i; i=$((i+1)); echo $i >n; done";
+    let job = Job { stdin: b"this\n".to_vec(), ..place.job(script) };
+    let mut service = place.programs.start(&job).await.unwrap();
+    let mut text = String::new();
+    while !text.contains("line 0\n") {
+        text.push_str(std::str::from_utf8(&service.read().await.unwrap()).unwrap());
+    }
+    assert!(text.starts_with("got this\n"), "{text}");
+    // Nobody reads: it is stopped by the full pipe.
+    let printed = || fs::read_to_string(place.path("n")).ok()?.trim().parse::<u64>().ok();
+    let mut before = None;
+    loop {
+        sleep(Duration::from_millis(200)).await;
+        let now = printed();
+        if now.is_some() && now == before {
+            break;
+        }
+        before = now;
+    }
+    assert!(before.unwrap() < 100_000);
+    let (end, _) = service.end().await;
+    assert_eq!(end.unwrap(), End::Cancelled);
+    assert_eq!(place.records(), 0);
+}
+
+#[tokio::test]
+async fn a_service_that_ends_by_itself_is_told_with_its_last_words() {
+    let place = Place::new();
+    let mut service =
+        place.programs.start(&place.job("echo out; echo why >&2; exit 3")).await.unwrap();
+    let mut text = Vec::new();
+    while let Some(chunk) = service.read().await {
+        text.extend_from_slice(&chunk);
+    }
+    assert_eq!(text, b"out\n");
+    let (end, stderr) = service.end().await;
+    assert_eq!((end.unwrap(), stderr.as_str()), (End::Exited(3), "why"));
+}
+
+#[tokio::test]
+async fn a_service_that_cannot_be_run_is_refused() {
+    let place = Place::new();
+    let job = Job { program: place.path("nothing"), ..place.job("") };
+    let mut service = place.programs.start(&job).await.unwrap();
+    assert_eq!(service.read().await, None);
+    let error = service.end().await.0.unwrap_err();
+    assert!(matches!(error, NotStarted::Refused { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn of_a_service_s_log_the_newest_part_is_kept() {
+    let place = Place::new();
+    let script = "i=0; while [ $i -lt 30000 ]; do \
+                  echo \"$i ....................................................\" >&2; i=$((i+1)); done";
+    let job = place.job(script);
+    let mut service = place.programs.start(&job).await.unwrap();
+    while service.read().await.is_some() {}
+    let (end, last) = service.end().await;
+    assert_eq!(end.unwrap(), End::Exited(0));
+    assert!(last.contains("29999"), "{last}");
+    let log = service_log(&job.log).unwrap();
+    assert!(log.contains("29999") && !log.contains("\n17 "));
+    assert!(log.len() as u64 <= 2 * MAX_SERVICE_LOG + 64 * 1024, "{}", log.len());
 }

@@ -1,17 +1,20 @@
 //! From what a user wrote to a sensor, with every error at its place.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use host::connection::Connections;
 use host::git::{Git, Mirrors};
+use host::process::Programs;
 use model::diagnostic::suggest;
-use model::{Map, Schema, SensorRef, Value, Violation};
+use model::{Map, Name, PackName, Schema, SensorRef, Value, Violation};
 
 use crate::Sensor;
 use crate::fields::find;
 use crate::git::GitConfig;
 use crate::kinds::schema_of;
+use crate::process::ProcessConfig;
 use crate::secret::SecretRef;
 use crate::timer::{self, Timer};
 use crate::webhook::{Webhook, WebhookConfig};
@@ -39,6 +42,8 @@ pub struct BuildContext {
     pub source: String,
     /// The named sensor it is, where it is one; it is registered in `mirrors` under this name.
     pub sensor: Option<SensorRef>,
+    /// The pack whose sensor it is, where it is one's: what its programs are run with.
+    pub pack: Option<PackContext>,
     /// What relative paths (of secrets, of local repositories) start from.
     pub folder: PathBuf,
     /// Where mirrors of repositories are kept.
@@ -57,6 +62,21 @@ pub struct BuildContext {
     pub random: fn() -> Option<[u8; 16]>,
 }
 
+/// What a sensor that is a program is made with.
+#[derive(Clone)]
+pub struct PackContext {
+    /// The pack.
+    pub name: PackName,
+    /// Its own event types: what the data of each must be.
+    pub types: BTreeMap<Name, Schema>,
+    /// Whether it may run programs.
+    pub exec: bool,
+    /// Runs them.
+    pub programs: Programs,
+    /// The file for what this one prints to stderr.
+    pub log: PathBuf,
+}
+
 impl BuildContext {
     /// A context for events of `source`, with relative paths from `folder`, mirrors in the folder
     /// `mirrors` below it, the system's environment and randomness.
@@ -65,6 +85,7 @@ impl BuildContext {
         Self {
             source: source.into(),
             sensor: None,
+            pack: None,
             mirrors_folder: folder.join("mirrors"),
             folder,
             mirrors: Mirrors::default(),
@@ -115,12 +136,13 @@ impl BuildError {
 }
 
 /// What can be built.
-const KINDS: [&str; 5] = ["git", "webhook", "timer.cron", "timer.interval", "timer.at"];
+const KINDS: [&str; 6] = ["git", "webhook", "process", "timer.cron", "timer.interval", "timer.at"];
 
 /// What a user wrote, read and checked, with no secret looked up yet.
 enum Config {
     Git(GitConfig),
     Webhook(WebhookConfig),
+    Process(ProcessConfig),
     Timer(Timer),
 }
 
@@ -135,6 +157,10 @@ pub fn build(
         Config::Timer(timer) => Ok(Built::Task(Arc::new(timer))),
         Config::Webhook(config) => {
             Webhook::new(config, context).map(|webhook| Built::Webhook(Arc::new(webhook)))
+        }
+        Config::Process(config) => {
+            let process = config.build(context).map_err(|error| vec![error])?;
+            Ok(Built::Task(Arc::new(process)))
         }
         Config::Git(config) => {
             config.build(context).map(|git| Built::Task(Arc::new(git))).map_err(|error| vec![error])
@@ -159,6 +185,10 @@ fn read(kind: &str, parameters: &Map) -> Result<Config, Vec<BuildError>> {
     let config = match kind {
         "git" => return GitConfig::read(&parameters).map(Config::Git),
         "webhook" => return WebhookConfig::read(&parameters).map(Config::Webhook),
+        "process" => {
+            let config = ProcessConfig::read(&parameters).map_err(|error| vec![error])?;
+            return Ok(Config::Process(config));
+        }
         "timer.cron" => timer::cron(&parameters),
         "timer.interval" => timer::interval(&parameters),
         _ => timer::at(&parameters),

@@ -76,6 +76,12 @@ pub fn sensor_types() -> Vec<SensorKind> {
             parameters: schema_of("webhook"),
             triggers: &["webhook.received"],
         },
+        SensorKind {
+            name: "process",
+            description: "Runs a program of the pack that prints events of the pack's own types.",
+            parameters: schema_of("process"),
+            triggers: &[],
+        },
     ]
 }
 
@@ -84,6 +90,7 @@ pub(crate) fn schema_of(kind: &str) -> Map {
     match kind {
         "git" => git(),
         "webhook" => webhook(),
+        "process" => process(),
         "timer.cron" => cron(),
         "timer.interval" => properties(json!({
             "every": { "type": "string", "required": true,
@@ -151,6 +158,21 @@ fn webhook() -> Map {
             "properties": { "header": { "type": "string" }, "content": { "const": true } } },
         "body_limit": { "type": ["string", "integer"], "default": "256KiB",
             "description": "the largest body, in bytes or as 256KiB or 4MiB; at most 4MiB" },
+    }))
+}
+
+fn process() -> Map {
+    properties(json!({
+        "entry_point": { "type": "string", "required": true,
+            "description": "the program: an executable file in the pack's folder `sensors`" },
+        "parameters": { "type": "object",
+            "description": "values that the program is given on stdin" },
+        "limits": { "type": "object", "additionalProperties": false,
+            "description": "bounds that the kernel keeps",
+            "properties": {
+                "memory": { "type": "string", "description": "most address space, such as 512MiB" },
+                "files": { "type": "integer", "minimum": 16, "description": "most open files" },
+            } },
     }))
 }
 

@@ -1,6 +1,7 @@
 //! Sensors: the outside world → events.
 //!
-//! This crate owns the port [`Sensor`] and the sensors for timers, git repositories and webhooks.
+//! This crate owns the port [`Sensor`] and the sensors: timers, git repositories, webhooks, and
+//! programs of packs.
 //! It never knows what a rule is, nor where events go: it hands them to a [`Sink`] and goes on
 //! when they are durable. A webhook is no task: the server asks it whether a request is an event.
 //!
@@ -22,10 +23,11 @@ mod fields;
 pub mod git;
 mod kinds;
 pub mod port;
+pub mod process;
 mod secret;
 pub mod timer;
 pub mod webhook;
 
-pub use build::{BuildContext, BuildError, Built, SecretLookup, build, check};
+pub use build::{BuildContext, BuildError, Built, PackContext, SecretLookup, build, check};
 pub use kinds::{SensorKind, TriggerKind, sensor_types, trigger_types};
 pub use port::*;

@@ -1,12 +1,13 @@
-//! `tripline sensor`: what watches for events, and how it stands.
+//! `tripline sensor`: what watches for events, how it stands, what its program says.
 
 use clap::{Args, Subcommand};
+use model::Value;
 use serde_json::json;
 
 use super::noun::{Get, List};
 use crate::client::{Connection, segment};
 use crate::failure::{Exit, Outcome};
-use crate::output::{self, Column};
+use crate::output::{self, Column, Format, Output};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -14,8 +15,21 @@ pub(crate) enum Command {
     List(List),
     /// Show one: its parameters, its cursor, why it waits or fails
     Get(Get<String>),
+    /// Print what the program of a sensor wrote to stderr
+    Logs(Logs),
     /// Start one again at once
     Restart(Restart),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Logs {
+    /// Its name, as the listing shows it
+    #[arg(value_name = "NAME")]
+    name: String,
+    #[command(flatten)]
+    output: Output,
+    #[command(flatten)]
+    connection: Connection,
 }
 
 #[derive(Debug, Args)]
@@ -41,6 +55,7 @@ impl Command {
         match self {
             Self::List(list) => list.run("/sensors", &COLUMNS).await,
             Self::Get(get) => get.run("/sensors").await,
+            Self::Logs(logs) => logs.run().await,
             Self::Restart(Restart { name, connection }) => {
                 let path = format!("/sensors/{}/restart", segment(&name));
                 connection.client()?.post(&path, &json!({})).await?;
@@ -48,5 +63,18 @@ impl Command {
                 Ok(Exit::Done)
             }
         }
+    }
+}
+
+impl Logs {
+    async fn run(self) -> Outcome {
+        let path = format!("/sensors/{}/logs", segment(&self.name));
+        let log: Value = self.connection.client()?.get(&path, &[]).await?;
+        match (self.output.format, log["text"].as_str().unwrap_or_default()) {
+            (Format::Table, "") => output::say("nothing was printed to stderr")?,
+            (Format::Table, text) => output::say(text.trim_end())?,
+            (format, _) => output::value(format, &log)?,
+        }
+        Ok(Exit::Done)
     }
 }

@@ -16,6 +16,7 @@ mod crash_in_program;
 mod full_disk;
 mod git_pushes;
 mod orderly_stop;
+mod process_sensors;
 mod rules_on_events;
 mod secret_store;
 mod secrets_missing;

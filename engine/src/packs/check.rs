@@ -151,10 +151,11 @@ struct Check<'a> {
 
 impl Check<'_> {
     fn all(&self) -> Findings {
-        let sensors =
-            self.pack.sensors.values().filter_map(|sensor| self.sensor_connection(sensor));
         let rules = self.pack.rules.values().flat_map(|rule| self.rule(rule));
         let actions = self.pack.actions.values().flat_map(|action| self.action(action));
+        let sensors = self.pack.sensors.values();
+        let sensors =
+            sensors.flat_map(|spec| self.sensor_connection(spec).into_iter().chain(self.program(spec)));
         let mut findings: Findings = self.required();
         for finding in rules.chain(actions).chain(sensors) {
             // A library is checked with every chain, and wrong only once.
@@ -326,6 +327,22 @@ impl Check<'_> {
             findings.push(self.denied(&action.at, message, "add `exec: true` to its permissions"));
         }
         findings
+    }
+
+    /// What keeps a sensor that is a program from telling anything.
+    fn program(&self, spec: &SensorSpec) -> Option<Diagnostic> {
+        let (message, hint) = match spec.kind == "process" {
+            true if !self.pack.permissions.exec => (
+                "the pack runs programs but does not ask for `permissions.exec`",
+                "add `exec: true` to its permissions: the sensor is not started without it",
+            ),
+            true if self.pack.triggers.is_empty() => (
+                "the pack has no event type for what the sensor's program prints",
+                "add one to its folder `triggers`",
+            ),
+            _ => return None,
+        };
+        Some(self.warning(&spec.at, message, hint))
     }
 
     fn verify(&self, action: &PackAction) -> Option<Diagnostic> {

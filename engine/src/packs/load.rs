@@ -93,7 +93,7 @@ impl Reader<'_> {
         Pack {
             rules: self.rules(&name),
             actions: self.actions(&name, folder, context),
-            sensors: self.each("sensors", |_, node| sensors_file::parse(node, &context.git)),
+            sensors: self.sensors(context),
             triggers: self.each("triggers", |file, node| trigger(&name, file, node)),
             name,
             at: manifest.at,
@@ -154,6 +154,11 @@ impl Reader<'_> {
             actions_file::parse(node, &around)
         });
         read.into_iter().map(|(name, action)| (name.to_string(), action)).collect()
+    }
+
+    fn sensors(&mut self, context: &LoadContext) -> BTreeMap<Name, super::SensorSpec> {
+        let (snapshot, shown) = (self.snapshot, self.shown.clone());
+        self.each("sensors", |_, node| sensors_file::parse(node, &context.git, &shown, snapshot))
     }
 
     /// `lib/naming.rhai` is imported as `lib/naming`.

@@ -1,7 +1,7 @@
 //! A running program's three pipes: parameters in, result and log out, each within its bound.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -102,6 +102,32 @@ pub(super) async fn note(line: &str, file: &Path, bound: u64) {
     Log::open(file, bound).await.append(line.as_bytes()).await;
 }
 
+/// The same without an end: what is full becomes the file's older part, in place of the one before.
+pub(super) async fn rolling_log(
+    pipe: impl AsyncRead + Unpin,
+    file: &Path,
+    bound: u64,
+    exited: CancellationToken,
+) -> String {
+    let mut reader = Reader::new(pipe, exited);
+    let mut log = Log::open(file, u64::MAX).await;
+    let mut tail = Vec::new();
+    while let Some(chunk) = reader.next().await {
+        tail.extend_from_slice(chunk);
+        tail.drain(..tail.len().saturating_sub(TAIL));
+        log.append(chunk).await;
+        if log.length() >= bound {
+            log = log.roll(file).await;
+        }
+    }
+    text_from(&tail)
+}
+
+/// Where the older part of a rolling log lies.
+pub(super) fn older(file: &Path) -> PathBuf {
+    file.with_extension("older.log")
+}
+
 /// `bytes` as text, without the rest of a character whose beginning was cut off.
 fn text_from(bytes: &[u8]) -> String {
     let start = bytes.iter().take(4).position(|byte| byte & 0xC0 != 0x80).unwrap_or(0);
@@ -126,6 +152,20 @@ impl Log {
                 Self { file: None, room: 0 }
             }
         }
+    }
+
+    /// Bytes in the file, where there is no bound.
+    fn length(&self) -> u64 {
+        u64::MAX - self.room
+    }
+
+    /// A new one in place of this, which is kept beside it.
+    async fn roll(self, path: &Path) -> Self {
+        drop(self.file);
+        if let Err(error) = tokio::fs::rename(path, older(path)).await {
+            tracing::warn!(file = %path.display(), %error, "a full log cannot be put aside");
+        }
+        Self::open(path, u64::MAX).await
     }
 
     async fn open_file(path: &Path) -> io::Result<(File, u64)> {

@@ -36,6 +36,13 @@ pub(super) fn routes(table: Table) -> Table {
             one,
         )
         .on(
+            Method::GET,
+            "/sensors/{id}/logs",
+            Access::viewer(About::Thing(Thing::Sensor)),
+            "What the program of a sensor printed to stderr.",
+            logs,
+        )
+        .on(
             Method::POST,
             "/sensors/{name}/restart",
             Access::operator(About::Thing(Thing::Sensor)),
@@ -68,6 +75,21 @@ async fn list(State(app): State<App>, who: Authenticated) -> Result<Json<List<Se
 
 async fn one(State(app): State<App>, Named(name): Named<String>) -> Result<Json<Sensor>, Problem> {
     Ok(Json(Sensor::of(&app, app.engine.sensor(&name).await?)))
+}
+
+/// The newest part of a log.
+#[derive(Serialize, JsonSchema)]
+struct Log {
+    text: String,
+}
+
+async fn logs(
+    State(engine): State<Engine>,
+    Named(id): Named<String>,
+) -> Result<Json<Log>, Problem> {
+    let text = tokio::task::spawn_blocking(move || engine.sensor_log(&id)).await;
+    let text = text.map_err(|error| Problem::new(ErrorKind::Internal, error.to_string()))??;
+    Ok(Json(Log { text }))
 }
 
 async fn restart(

@@ -1,0 +1,87 @@
+//! A sensor that is a program: over a kill of the server, broken and repaired.
+
+use std::fs;
+
+use crate::files::{PATIENCE, events_of, has_lines, lines, pack, sensor_is, text, world};
+use crate::support::{World, eventually};
+
+/// Counts from its cursor on, and notes its own process.
+const COUNTER: &str = r#"
+    echo $$ >>"$W/pids"
+    echo "counting" >&2
+    n=$(sed -n 's/.*"cursor":\([0-9]*\).*/\1/p'); n=${n:-0}
+    while [ -d "$W" ]; do
+        n=$((n+1))
+        echo "{\"type\": \"tick\", \"id\": \"$n\", \"data\": {\"n\": $n}}"
+        echo "{\"cursor\": $n}"
+        sleep 0.05
+    done"#;
+
+fn watching(world: &World, script: &str) {
+    let folder = world.folder().display();
+    pack(world, "sensors/watch.sh", &format!("#!/bin/sh\nW='{folder}'\n{script}\n"));
+}
+
+fn counting() -> World {
+    let world = world();
+    watching(&world, COUNTER);
+    pack(&world, "sensors/watch.yaml", "type: process\nparameters: { entry_point: watch.sh }\n");
+    pack(&world, "triggers/tick.yaml", "payload: { n: { type: integer, required: true } }\n");
+    pack(&world, "rules/tick.yaml", "trigger: { type: p.tick }\naction: { ref: core.noop }\n");
+    world
+}
+
+/// Waits for so many events; their numbers.
+fn ticks(world: &World, least: usize) -> Vec<u64> {
+    let events = eventually(PATIENCE, || {
+        let events = events_of(world, "p.tick");
+        (events.len() >= least).then_some(events)
+    });
+    events.iter().map(|data| data["n"].as_u64().unwrap()).collect()
+}
+
+fn runs(pid: &str) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    !stat.is_empty() && !stat.contains(") Z ")
+}
+
+#[test]
+fn a_program_goes_on_from_its_cursor_after_a_kill_and_its_survivor_is_ended() {
+    let world = counting();
+    let server = world.serve();
+    let before = ticks(&world, 5).len();
+    server.kill();
+    let survivor = lines(&world, "pids").remove(0);
+    let _server = world.serve();
+    has_lines(&world, "pids", 2);
+    assert!(!runs(&survivor), "the old program has ended before the new one began");
+    let numbers = ticks(&world, before + 3);
+    let expected: Vec<u64> = (1..=numbers.len() as u64).collect();
+    assert_eq!(numbers, expected, "none is lost, none told twice");
+}
+
+#[test]
+fn a_program_that_prints_rubbish_fails_visibly_until_it_is_repaired() {
+    let world = counting();
+    watching(&world, "echo 'no such queue' >&2; echo hello; sleep 1000");
+    let _server = world.serve();
+    let sensor = sensor_is(&world, "p/watch", "failing");
+    let message = text(&sensor["message"]);
+    assert!(message.starts_with("line 1 of the program's output is not JSON"), "{message}");
+    assert!(!sensor["next_try"].is_null());
+    let log = world.run(&["sensor", "logs", "p/watch"]).succeeded();
+    assert!(log.stdout.starts_with("no such queue\n"), "{}", log.stdout);
+    watching(&world, COUNTER);
+    assert_eq!(ticks(&world, 2)[..2], [1, 2]);
+    sensor_is(&world, "p/watch", "running");
+}
+
+#[test]
+fn a_pack_that_does_not_ask_to_run_programs_runs_none() {
+    let world = counting();
+    pack(&world, "pack.yaml", "name: p\nversion: 1.0.0\n");
+    let _server = world.serve();
+    let sensor = sensor_is(&world, "p/watch", "waiting");
+    assert!(text(&sensor["message"]).contains("permissions.exec"), "{sensor}");
+    assert_eq!(lines(&world, "pids"), Vec::<String>::new());
+}

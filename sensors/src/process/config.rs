@@ -1,0 +1,71 @@
+//! What the file of a sensor that is a program says.
+
+use std::path::{Component, Path, PathBuf};
+
+use host::process::Limits;
+use model::{Map, Size, Value};
+
+use super::Process;
+use crate::fields::{find, text};
+use crate::{BuildContext, BuildError};
+
+/// Less is not enough to start anything.
+const LEAST_MEMORY: u64 = 16 << 20;
+
+/// A process sensor's parameters.
+#[derive(Debug, Clone)]
+pub struct ProcessConfig {
+    entry_point: String,
+    parameters: Value,
+    limits: Limits,
+}
+
+impl ProcessConfig {
+    /// Reads parameters that fit their schema.
+    pub(crate) fn read(parameters: &Map) -> Result<Self, BuildError> {
+        let entry_point = text(parameters, "entry_point")?.to_owned();
+        let inside = |part: Component<'_>| matches!(part, Component::Normal(_));
+        if entry_point.is_empty() || !Path::new(&entry_point).components().all(inside) {
+            let message = format!("`entry_point: {entry_point}` leads out of the pack");
+            let error = BuildError::at("entry_point", message);
+            return Err(error.with_hint("name a file of the pack's folder `sensors`"));
+        }
+        let given = parameters.get("parameters").cloned();
+        let files = find(parameters, "limits.files").and_then(Value::as_u64);
+        let limits = Limits { memory: memory(parameters)?, files, ..Limits::default() };
+        let parameters = given.unwrap_or_else(|| Value::Object(Map::new()));
+        Ok(Self { entry_point, parameters, limits })
+    }
+
+    pub(crate) fn build(self, context: &BuildContext) -> Result<Process, BuildError> {
+        let Some(pack) = &context.pack else {
+            return Err(BuildError::at("", "only a pack's own sensor can be a program"));
+        };
+        if !pack.exec {
+            let message = "the pack may not run programs: it does not ask for `permissions.exec`";
+            let error = BuildError::at("entry_point", message);
+            return Err(error.with_hint("add `exec: true` to its permissions"));
+        }
+        let program: PathBuf = context.folder.join("sensors").join(&self.entry_point);
+        Ok(Process {
+            program: std::path::absolute(&program).unwrap_or(program),
+            parameters: self.parameters,
+            limits: self.limits,
+            programs: pack.programs.clone(),
+            pack: pack.name.clone(),
+            types: pack.types.clone(),
+            log: pack.log.clone(),
+            random: context.random,
+        })
+    }
+}
+
+fn memory(parameters: &Map) -> Result<Option<u64>, BuildError> {
+    let Some(value) = find(parameters, "limits.memory") else { return Ok(None) };
+    let size = value.as_str().and_then(|text| text.parse::<Size>().ok()).map(Size::bytes);
+    if let Some(size) = size.filter(|size| *size >= LEAST_MEMORY) {
+        return Ok(Some(size));
+    }
+    let message = format!("`limits.memory: {value}` is not a size from 16MiB");
+    Err(BuildError::at("limits.memory", message).with_hint("write it as 512MiB"))
+}

@@ -1,0 +1,71 @@
+//! What a line means.
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use expect_test::{Expect, expect};
+
+use super::line::Line;
+
+fn check(line: &[u8], expected: Expect) {
+    expected.assert_eq(&match Line::read(line) {
+        Ok(line) => format!("{line:?}"),
+        Err(error) => format!("line 3 {error}"),
+    });
+}
+
+#[test]
+fn a_line_is_an_event_or_a_cursor() {
+    check(
+        br#"{"type": "ready", "data": {"name": "a"}}"#,
+        expect![[
+            r#"Event(Told { kind: "ready", data: Object {"name": String("a")}, id: None, subject: None, time: None })"#
+        ]],
+    );
+    check(
+        br#"{"type": "p.ready", "data": {}, "id": "1", "subject": "a", "time": "2026-01-01T01:00:00+01:00"}"#,
+        expect![[r#"Event(Told { kind: "p.ready", data: Object {}, id: Some("1"), subject: Some("a"), time: Some(2026-01-01T00:00:00Z) })"#]],
+    );
+    check(br#"{"cursor": {"at": 7}}"#, expect![[r#"Cursor(Object {"at": Number(7)})"#]]);
+    check(br#"{"cursor": null}"#, expect!["Cursor(Null)"]);
+    check(b" \r", expect!["Blank"]);
+}
+
+#[test]
+fn anything_else_is_told_with_what_is_wrong() {
+    check(
+        b"Listening on port 80",
+        expect!["line 3 is not JSON (expected value): `Listening on port 80`"],
+    );
+    check(b"[1, 2]", expect!["line 3 is no JSON object: `[1, 2]`"]);
+    check(
+        br#"{"type": "ready"#,
+        expect![[r#"line 3 is not JSON (EOF while parsing a string): `{"type": "ready`"#]],
+    );
+    check(b"{\"type\": \"\xff\"}", expect!["line 3 is not UTF-8"]);
+    check(b"{}", expect!["line 3 has neither `type` and `data` nor `cursor`: `{}`"]);
+    check(br#"{"type": "ready"}"#, expect!["line 3 does not fit: missing field `data`"]);
+    check(
+        br#"{"type": 7, "data": {}}"#,
+        expect!["line 3 does not fit: invalid type: integer `7`, expected a string"],
+    );
+    check(
+        br#"{"type": "ready", "data": {}, "severity": 1}"#,
+        expect![
+            "line 3 does not fit: unknown field `severity`, expected one of `type`, `data`, `id`, `subject`, `time`"
+        ],
+    );
+    check(br#"{"type": "ready", "data": {}, "id": ""}"#, expect!["line 3 has an empty `id`"]);
+    check(
+        br#"{"type": "ready", "data": {}, "time": "yesterday"}"#,
+        expect![
+            "line 3 does not fit: `time: yesterday` is no point in time such as 2026-01-01T00:00:00Z"
+        ],
+    );
+    check(
+        br#"{"cursor": 1, "events": []}"#,
+        expect!["line 3 does not fit: unknown field `events`, expected `cursor`"],
+    );
+    let long = format!(r#"{{"type": "ready", "data": {{}}, "id": "{}"}}"#, "x".repeat(300));
+    check(long.as_bytes(), expect!["line 3 has a `id` of more than 256 bytes"]);
+    let large = format!(r#"{{"cursor": "{}"}}"#, "x".repeat(300_000));
+    check(large.as_bytes(), expect!["line 3 holds a cursor of 300002 bytes, more than 262144"]);
+}
