@@ -1,4 +1,7 @@
-//! `git.export`: the files of a commit that a git sensor has seen, in a folder.
+//! `git.export`: the files of a commit that a git sensor has seen, in a folder. What is written
+//! to repositories is in [`push`].
+
+pub(crate) mod push;
 
 use std::path::{Component, Path, PathBuf};
 
@@ -91,15 +94,22 @@ fn sensor(text: &str, performing: &Performing) -> Result<SensorRef, StepError> {
 
 fn failure(error: &GitError) -> StepError {
     let kind = match error {
-        GitError::Unreachable { .. } | GitError::Io { .. } | GitError::NotStarted(_) => {
-            ErrorKind::Unavailable
+        GitError::Unreachable { .. }
+        | GitError::Contended { .. }
+        | GitError::Io { .. }
+        | GitError::NotStarted(_) => ErrorKind::Unavailable,
+        GitError::Refused { .. } | GitError::Untrusted { .. } | GitError::Declined { .. } => {
+            ErrorKind::Denied
         }
-        GitError::Refused { .. } | GitError::Untrusted { .. } => ErrorKind::Denied,
-        GitError::UnknownCommit { .. } => ErrorKind::NotFound,
+        GitError::UnknownCommit { .. } | GitError::NoBranch(_) => ErrorKind::NotFound,
         GitError::TooLarge { .. } => ErrorKind::TooLarge,
         GitError::Timeout { .. } => ErrorKind::Timeout,
-        GitError::TargetExists(_) => ErrorKind::Conflict,
-        GitError::BadTarget(_) => ErrorKind::InvalidParameters,
+        GitError::TargetExists(_) | GitError::Touched { .. } | GitError::TagExists { .. } => {
+            ErrorKind::Conflict
+        }
+        GitError::BadTarget(_) | GitError::BadName(_) | GitError::BadPath(_) => {
+            ErrorKind::InvalidParameters
+        }
         GitError::UnsafeName(_) | GitError::Failed { .. } => ErrorKind::Rejected,
     };
     StepError::new(kind, error.to_string())

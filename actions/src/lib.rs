@@ -41,6 +41,8 @@ pub fn builtin(context: &BuiltinContext) -> Vec<SharedAction> {
     let mut actions: Vec<SharedAction> = Vec::new();
     actions.extend(core::Core::all().map(|action| Arc::new(action) as SharedAction));
     actions.push(Arc::new(git::Export::new(context.mirrors.clone(), context.exports.clone())));
+    actions.push(Arc::new(git::push::Push::commit(context.mirrors.clone())));
+    actions.push(Arc::new(git::push::Push::tag(context.mirrors.clone())));
     actions.push(Arc::new(http::HttpRequest::new(context.connections.clone())));
     actions
 }

@@ -54,7 +54,9 @@ fn every_action_declares_what_it_takes_and_returns() {
         datastore.increment (by?, key, scope?) -> value [idempotent]
         datastore.list (limit?, prefix?, scope?) -> keys, more [read]
         datastore.set (key, scope?, ttl?, value) ->  [idempotent]
+        git.commit_and_push (author?, base?, branch, files, message, sensor) -> branch, commit, existed [idempotent]
         git.export (commit, sensor, to) -> commit, existed, path [idempotent]
+        git.tag (author?, commit, message?, name, sensor) -> commit, existed, tag [idempotent]
         http.request (body?, connection?, expect?, follow_redirects?, form?, headers?, idempotency_header?, json?, method?, query?, timeout?, url) -> body, body_base64, headers, json, status, url [depends]
     "#]].assert_eq(&listing);
 }

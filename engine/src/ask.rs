@@ -340,14 +340,20 @@ impl Engine {
     }
 
     /// The newest part of what the program of a sensor printed to stderr; nothing for others.
-    pub fn sensor_log(&self, id: &str) -> Result<String, AskError> {
-        if !self.core.generation.load().subscriptions.contains_key(id) {
-            return Err(AskError::NotFound(format!("there is no sensor `{id}`")));
-        }
-        let file = self.core.folders.sensor_log(id);
-        host::process::service_log(&file).map_err(|error| {
-            AskError::Unavailable(format!("{} cannot be read: {error}", file.display()))
-        })
+    pub async fn sensor_log(&self, name: &str) -> Result<String, AskError> {
+        let all = self.sensing.list();
+        let found = all.iter().find(|(subscription, _)| subscription.is_called(name));
+        let known = || all.iter().map(|(subscription, _)| subscription.address());
+        let Some((subscription, _)) = found else {
+            let known: Vec<String> = known().collect();
+            return Err(AskError::unknown("sensor", name, known.iter().map(String::as_str)));
+        };
+        let file = self.core.folders.sensor_log(&subscription.id);
+        let shown = file.display().to_string();
+        let unread =
+            |error: String| AskError::Unavailable(format!("{shown} cannot be read: {error}"));
+        let read = tokio::task::spawn_blocking(move || host::process::service_log(&file)).await;
+        read.map_err(|error| unread(error.to_string()))?.map_err(|error| unread(error.to_string()))
     }
 
     /// Sets or deletes (`None`) the datastore entry `<scope>/<name>`.

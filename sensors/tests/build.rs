@@ -42,7 +42,8 @@ fn a_check_needs_no_secret_and_finds_the_rest() {
             "signature: `signature`: \"header\" is a required property",
         ]
     );
-    assert_eq!(found("process", &json!({})), [": unknown sensor type `process`"]);
+    assert_eq!(found("process", &json!({})), ["entry_point: missing parameter `entry_point`"]);
+    assert_eq!(found("proces", &json!({})), [": unknown sensor type `proces`"]);
 }
 
 #[test]

@@ -403,7 +403,8 @@ fn parameters_are_checked_at_load() {
             json!({ "url": url, "every": "100ms" }),
             "every: `every: 100ms` is too often: at least 1s is expected",
         ),
-        (json!({ "ur": url }), "ur: unknown parameter `ur`\nurl: missing parameter `url`"),
+        (json!({ "ur": url }), "ur: unknown parameter `ur`"),
+        (json!({}), "url: missing parameter `url`"),
     ] {
         assert_eq!(errors(parameters.clone()), expected, "{parameters}");
     }

@@ -65,15 +65,15 @@ fn a_program_that_prints_rubbish_fails_visibly_until_it_is_repaired() {
     let world = counting();
     watching(&world, "echo 'no such queue' >&2; echo hello; sleep 1000");
     let _server = world.serve();
-    let sensor = sensor_is(&world, "p/watch", "failing");
+    let sensor = sensor_is(&world, "p.watch", "failing");
     let message = text(&sensor["message"]);
     assert!(message.starts_with("line 1 of the program's output is not JSON"), "{message}");
     assert!(!sensor["next_try"].is_null());
-    let log = world.run(&["sensor", "logs", "p/watch"]).succeeded();
+    let log = world.run(&["sensor", "logs", "p.watch"]).succeeded();
     assert!(log.stdout.starts_with("no such queue\n"), "{}", log.stdout);
     watching(&world, COUNTER);
     assert_eq!(ticks(&world, 2)[..2], [1, 2]);
-    sensor_is(&world, "p/watch", "running");
+    sensor_is(&world, "p.watch", "running");
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn a_pack_that_does_not_ask_to_run_programs_runs_none() {
     let world = counting();
     pack(&world, "pack.yaml", "name: p\nversion: 1.0.0\n");
     let _server = world.serve();
-    let sensor = sensor_is(&world, "p/watch", "waiting");
+    let sensor = sensor_is(&world, "p.watch", "waiting");
     assert!(text(&sensor["message"]).contains("permissions.exec"), "{sensor}");
     assert_eq!(lines(&world, "pids"), Vec::<String>::new());
 }

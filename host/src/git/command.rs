@@ -2,6 +2,7 @@
 //! when it is over or nobody waits any more.
 
 use std::ffi::OsStr;
+use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -110,6 +111,21 @@ impl Run {
     pub(super) fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
         self.command.args(args);
         self
+    }
+
+    /// Sets a variable of its environment.
+    pub(super) fn variable(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// What it reads on stdin: a file, so that nothing has to be written while it is read from.
+    pub(super) fn input(mut self, bytes: &[u8]) -> Result<Self, GitError> {
+        let failed = |error| GitError::io("write", &std::env::temp_dir())(error);
+        let mut file = tempfile::tempfile().map_err(failed)?;
+        file.write_all(bytes).and_then(|()| file.rewind()).map_err(failed)?;
+        self.command.stdin(file);
+        Ok(self)
     }
 
     pub(super) fn timeout(mut self, timeout: model::Duration) -> Self {

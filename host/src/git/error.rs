@@ -60,6 +60,47 @@ pub enum GitError {
         /// The bound.
         limit: model::Duration,
     },
+    /// There is nothing to commit on.
+    #[error("there is no branch `{0}` at the remote: push its first commit by hand")]
+    NoBranch(String),
+    /// No name of a branch or tag.
+    #[error("`{0}` is no name of a branch or tag: write it as `main` or `v1.2.0`")]
+    BadName(String),
+    /// No file that a commit may hold.
+    #[error("`{0}` is no file of a repository: write it as `folder/file`, without `..` and `.git`")]
+    BadPath(String),
+    /// Somebody else changed what is to be changed.
+    #[error("on `{branch}` others have changed {files} meanwhile: read them again, then commit")]
+    Touched {
+        /// The branch.
+        branch: String,
+        /// What they changed.
+        files: String,
+    },
+    /// Others were quicker each time.
+    #[error("others pushed to `{branch}` {tries} times meanwhile")]
+    Contended {
+        /// The branch.
+        branch: String,
+        /// How often it was tried.
+        tries: usize,
+    },
+    /// The tag stands elsewhere.
+    #[error("the tag `{tag}` is there already, at {commit}: a tag is not moved")]
+    TagExists {
+        /// The tag.
+        tag: String,
+        /// Where it stands.
+        commit: String,
+    },
+    /// The other side does not take the push: a hook, a protected branch.
+    #[error("{repository} does not take the push: {message}")]
+    Declined {
+        /// The repository.
+        repository: String,
+        /// What it said.
+        message: String,
+    },
     /// The target of an export holds something else.
     #[error("{} exists and is not an export of this commit: remove it or choose another folder", .0.display())]
     TargetExists(PathBuf),

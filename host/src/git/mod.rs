@@ -24,6 +24,7 @@ mod error;
 mod export;
 mod mirrors;
 mod pattern;
+mod push;
 mod remote;
 mod repository;
 
@@ -36,6 +37,7 @@ pub use error::GitError;
 pub use export::Exported;
 pub use mirrors::Mirrors;
 pub use pattern::{BadPattern, RefPattern};
+pub use push::{Author, NewCommit, NewTag, Pushed};
 pub use remote::{BadUrl, Credentials, Remote};
 pub use repository::Repository;
 

@@ -14,7 +14,7 @@ pub struct Repository {
     folder: PathBuf,
     remote: Remote,
     /// One writer at a time.
-    lock: Arc<tokio::sync::Mutex<()>>,
+    pub(super) lock: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Repository {
@@ -44,7 +44,7 @@ impl Repository {
         }
     }
 
-    async fn fetch_once(&self, patterns: &[RefPattern]) -> Result<(), GitError> {
+    pub(super) async fn fetch_once(&self, patterns: &[RefPattern]) -> Result<(), GitError> {
         let options = self.git.options();
         let flags = ["--quiet", "--prune", "--no-tags", "--no-write-fetch-head"];
         let output = self
@@ -152,7 +152,7 @@ impl Repository {
         Run::new(&self.git, &self.folder, command)
     }
 
-    async fn prepare(&self) -> Result<(), GitError> {
+    pub(super) async fn prepare(&self) -> Result<(), GitError> {
         if self.has_form() {
             return self.unlock();
         }

@@ -37,7 +37,7 @@ pub(super) fn routes(table: Table) -> Table {
         )
         .on(
             Method::GET,
-            "/sensors/{id}/logs",
+            "/sensors/{name}/logs",
             Access::viewer(About::Thing(Thing::Sensor)),
             "What the program of a sensor printed to stderr.",
             logs,
@@ -85,11 +85,9 @@ struct Log {
 
 async fn logs(
     State(engine): State<Engine>,
-    Named(id): Named<String>,
+    Named(name): Named<String>,
 ) -> Result<Json<Log>, Problem> {
-    let text = tokio::task::spawn_blocking(move || engine.sensor_log(&id)).await;
-    let text = text.map_err(|error| Problem::new(ErrorKind::Internal, error.to_string()))??;
-    Ok(Json(Log { text }))
+    Ok(Json(Log { text: engine.sensor_log(&name).await? }))
 }
 
 async fn restart(
