@@ -4,6 +4,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
 
 use actions::{BuiltinContext, Performing, SharedAction};
 use host::git::{Credentials, Git, Mirrors, Options};
@@ -102,7 +103,9 @@ impl Lab {
             key: IdempotencyKey::new(&ExecutionId::random(&[7; 32]), &StepPath::top(step)),
             attempt: 1,
             pack: pack.map(|pack| pack.parse().unwrap()),
+            hosts: Vec::new(),
             log: self.path("log"),
+            redactor: Arc::default(),
             cancel: CancellationToken::new(),
         };
         match action.perform(performing).await {

@@ -154,8 +154,8 @@ impl Check<'_> {
         let rules = self.pack.rules.values().flat_map(|rule| self.rule(rule));
         let actions = self.pack.actions.values().flat_map(|action| self.action(action));
         let sensors = self.pack.sensors.values();
-        let sensors =
-            sensors.flat_map(|spec| self.sensor_connection(spec).into_iter().chain(self.program(spec)));
+        let sensors = sensors
+            .flat_map(|spec| self.sensor_connection(spec).into_iter().chain(self.program(spec)));
         let mut findings: Findings = self.required();
         for finding in rules.chain(actions).chain(sensors) {
             // A library is checked with every chain, and wrong only once.
@@ -331,18 +331,18 @@ impl Check<'_> {
 
     /// What keeps a sensor that is a program from telling anything.
     fn program(&self, spec: &SensorSpec) -> Option<Diagnostic> {
-        let (message, hint) = match spec.kind == "process" {
-            true if !self.pack.permissions.exec => (
-                "the pack runs programs but does not ask for `permissions.exec`",
-                "add `exec: true` to its permissions: the sensor is not started without it",
-            ),
-            true if self.pack.triggers.is_empty() => (
-                "the pack has no event type for what the sensor's program prints",
-                "add one to its folder `triggers`",
-            ),
-            _ => return None,
-        };
-        Some(self.warning(&spec.at, message, hint))
+        if spec.kind != "process" {
+            return None;
+        }
+        if !self.pack.permissions.exec {
+            let message = "the pack runs programs but does not ask for `permissions.exec`";
+            return Some(self.denied(&spec.at, message, "add `exec: true` to its permissions"));
+        }
+        self.pack.triggers.is_empty().then(|| {
+            let message = "the pack has no event type for what the sensor's program prints";
+            Diagnostic::warning(spec.at.clone(), message)
+                .with_hint("add one to its folder `triggers`")
+        })
     }
 
     fn verify(&self, action: &PackAction) -> Option<Diagnostic> {

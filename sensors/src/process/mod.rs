@@ -19,6 +19,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use bytes::{Buf, BytesMut};
 use futures::FutureExt;
@@ -86,6 +87,8 @@ impl Process {
             ],
             stdin: format!("{given}\n").into_bytes(),
             log: self.log.clone(),
+            // No secret is handed to a sensor's program.
+            redactor: Arc::default(),
             limits: self.limits,
             key: context.source.clone(),
         };
