@@ -136,7 +136,7 @@ fn examples_in_rhai_are_chains() {
     let world = World::new();
     world.write(
         "packs/web/pack.yaml",
-        "name: web\nversion: 1.0.0\npermissions: { actions: ['*'] }\n",
+        "name: web\nversion: 1.0.0\npermissions: { actions: ['*'], hosts: ['*.example.com'] }\n",
     );
     let all = examples();
     let chains: Vec<&Example> =
