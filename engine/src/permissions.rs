@@ -69,6 +69,8 @@ impl Rights {
         let pack = match &self.caller {
             Caller::Person => return Ok(()),
             Caller::Gone(name) => return Err(denied(name, "actions", asked)),
+            // `secret(path)`: the path decides.
+            Caller::Pack(_) if asked == "secrets.get" => return Ok(()),
             Caller::Pack(pack) if action.pack() == pack.name.as_str() => return Ok(()),
             Caller::Pack(pack) => pack,
         };
@@ -80,6 +82,23 @@ impl Rights {
             Some(granted) if !granted.iter().any(|pattern| fits_pattern(pattern, asked)) => {
                 Err(self.not_granted(&pack.name, "actions", asked))
             }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the secret at this path may be used.
+    pub(crate) fn secret(&self, path: &str) -> Result<(), StepError> {
+        let pack = match &self.caller {
+            Caller::Person => return Ok(()),
+            Caller::Gone(name) => return Err(denied(name, "secrets", path)),
+            Caller::Pack(pack) => pack,
+        };
+        let fits = |patterns: &[String]| patterns.iter().any(|pattern| fits_pattern(pattern, path));
+        if !fits(&pack.permissions.secrets) {
+            return Err(denied(&pack.name, "secrets", path));
+        }
+        match self.granted(&pack.name).and_then(|env| env.grants.secrets.as_ref()) {
+            Some(granted) if !fits(granted) => Err(self.not_granted(&pack.name, "secrets", path)),
             _ => Ok(()),
         }
     }

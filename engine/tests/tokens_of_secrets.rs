@@ -19,7 +19,7 @@ async fn house() -> (House, Engine) {
     let house = House::new();
     house.write(
         "pack.yaml",
-        "name: p\nversion: 1.0.0\npermissions: { actions: ['*'], exec: true, secrets: ['p/*'] }\n",
+        "name: p\nversion: 1.0.0\npermissions: { actions: [core.*, datastore.*, secrets.generate, secrets.store], exec: true, secrets: ['p/*'] }\n",
     );
     let kept = house.path("kept");
     house.program("keep", "idempotent", &format!("tee -a {} | tee /dev/stderr", kept.display()));

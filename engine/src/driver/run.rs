@@ -392,7 +392,7 @@ impl Run {
         self.rights_of(self.caller().as_ref())
     }
 
-    fn rights_of(&self, caller: Option<&PackName>) -> Rights {
+    pub(super) fn rights_of(&self, caller: Option<&PackName>) -> Rights {
         let (generation, environment) =
             (self.core.generation.load_full(), self.core.environment.load_full());
         Rights::of(generation, environment, caller, self.pinned.as_ref())

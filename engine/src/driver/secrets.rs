@@ -74,8 +74,9 @@ impl Run {
             return tokens;
         }
         let pack = child.action.pack().parse::<PackName>().ok();
+        let rights = self.rights_of(pack.as_ref());
         tokens.retain(|_, grant| match grant {
-            Grant::Named { path, .. } => self.core.may_use_secret(pack.as_ref(), path).is_ok(),
+            Grant::Named { path, .. } => rights.secret(path).is_ok(),
             Grant::Kept { .. } => true,
         });
         tokens
@@ -196,7 +197,7 @@ impl Run {
 
     /// Whether the pack on whose behalf the execution runs may use the secret `path`.
     fn may_use(&self, path: &str) -> Result<(), StepError> {
-        self.core.may_use_secret(self.owner().as_ref(), path)
+        self.rights().secret(path)
     }
 }
 

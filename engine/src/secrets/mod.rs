@@ -23,7 +23,6 @@
 //!   values, what its request brought, what its children's results gave back. A token that is
 //!   merely known (from an event, a log, another execution) is text like any other.
 
-mod access;
 mod keys;
 mod named;
 mod opened;
