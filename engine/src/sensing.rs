@@ -13,7 +13,7 @@ use futures::future::BoxFuture;
 use host::connection::Connection;
 use host::git::{Git, Mirrors};
 use host::secret::SecretRef;
-use model::{Actor, BatchId, EventSource, Fact, Name, Schema, Stream, Timestamp, Value};
+use model::{Actor, BatchId, EventSource, Fact, Name, PackName, Schema, Stream, Timestamp, Value};
 use sensors::{
     BuildContext, Built, Context, Emission, PackContext, Sensor, SensorState, Sink, SinkError,
 };
@@ -174,7 +174,7 @@ impl Sensing {
         context.pack = pack.map(|pack| PackContext {
             name: pack.name.clone(),
             types: own_types(pack),
-            exec: pack.permissions.exec,
+            exec: pack.permissions.exec && self.grants_exec(&pack.name),
             programs: self.core.library.context().programs.clone(),
             log: self.core.folders.sensor_log(&subscription.id),
         });
@@ -241,6 +241,12 @@ impl Sensing {
             sensor.cancel.cancel();
             *sensor = self.start(&generation, sensor.subscription.clone(), false);
         }
+    }
+
+    /// Whether the environment leaves it to the pack to run programs.
+    fn grants_exec(&self, pack: &PackName) -> bool {
+        let environment = self.core.environment.load();
+        environment.packs.get(pack).and_then(|pack| pack.grants.exec) != Some(false)
     }
 
     /// Starts a sensor again at once. False if none is called so.

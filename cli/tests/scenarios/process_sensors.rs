@@ -79,9 +79,10 @@ fn a_program_that_prints_rubbish_fails_visibly_until_it_is_repaired() {
 #[test]
 fn a_pack_that_does_not_ask_to_run_programs_runs_none() {
     let world = counting();
-    pack(&world, "pack.yaml", "name: p\nversion: 1.0.0\n");
+    pack(&world, "pack.yaml", "name: p\nversion: 1.0.0\npermissions: { actions: [core.*] }\n");
+    let check = world.run(&["check", "packs"]).ended(1);
+    assert!(format!("{}{}", check.stdout, check.stderr).contains("permissions.exec"), "{check:?}");
     let _server = world.serve();
-    let sensor = sensor_is(&world, "p.watch", "waiting");
-    assert!(text(&sensor["message"]).contains("permissions.exec"), "{sensor}");
+    assert_eq!(world.json(&["sensor", "list"]), serde_json::json!([]));
     assert_eq!(lines(&world, "pids"), Vec::<String>::new());
 }

@@ -65,7 +65,7 @@ fn anything_else_is_told_with_what_is_wrong() {
         expect!["line 3 does not fit: unknown field `events`, expected `cursor`"],
     );
     let long = format!(r#"{{"type": "ready", "data": {{}}, "id": "{}"}}"#, "x".repeat(300));
-    check(long.as_bytes(), expect!["line 3 has a `id` of more than 256 bytes"]);
+    check(long.as_bytes(), expect!["line 3 has more than 256 bytes in `id`"]);
     let large = format!(r#"{{"cursor": "{}"}}"#, "x".repeat(300_000));
     check(large.as_bytes(), expect!["line 3 holds a cursor of 300002 bytes, more than 262144"]);
 }
