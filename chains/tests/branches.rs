@@ -86,7 +86,7 @@ fn the_failed_branch_of_lowest_index_is_raised_once_all_are_over() {
     chain.failed("1.1.1", ErrorKind::Conflict, "taken").advance();
     expect!["1.0.1: run core.a {}"].assert_eq(&chain.shown());
     chain.done("1.0.1", json!(1)).advance();
-    expect![[r#"succeeded {"action":"core.b","attempts":1,"details":{"details":null,"errors":[{"action":"core.b","attempts":1,"branch":1,"kind":"conflict","message":"taken"},{"action":null,"attempts":0,"branch":2,"kind":"failed","message":"own (chain.rhai:3:64)"},{"action":"core.d","attempts":1,"branch":3,"kind":"timeout","message":"late"}]},"kind":"conflict","message":"taken"}"#]]
+    expect![[r#"succeeded {"action":"core.b","attempts":1,"details":{"details":{"at":"chain.rhai:3:46"},"errors":[{"action":"core.b","attempts":1,"branch":1,"kind":"conflict","message":"taken"},{"action":null,"attempts":0,"branch":2,"kind":"failed","message":"own (chain.rhai:3:64)"},{"action":"core.d","attempts":1,"branch":3,"kind":"timeout","message":"late"}]},"kind":"conflict","message":"taken"}"#]]
     .assert_eq(&chain.shown());
 }
 

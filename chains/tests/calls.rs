@@ -61,15 +61,18 @@ fn an_uncaught_step_error_is_the_chains_error() {
 
 #[test]
 fn a_scripts_own_errors_name_their_place() {
-    ends("let m = #{};\n m.x", expect!["failed: Property not found: x (chain.rhai:2:4) (failed)"]);
+    ends(
+        "let m = #{};\n m.x",
+        expect![[
+            r#"failed: missing property `x`: use get(…, "x", default) where it may be absent (chain.rhai:2:4) (failed)"#
+        ]],
+    );
     ends("throw \"no\"", expect!["failed: no (chain.rhai:1:1) (failed)"]);
     ends("throw #{ message: \"m\", code: 3 }", expect!["failed: m (chain.rhai:1:1) (failed)"]);
     ends("fail(\"stop here\")", expect!["failed: stop here (failed)"]);
     ends(
         "let f = |x| x.y; f.call(1)",
-        expect![[
-            r#"failed: Unknown property 'y' - a getter is not registered for type 'i64' (chain.rhai:1:15) (failed)"#
-        ]],
+        expect!["failed: `y` of a whole number, which has no properties (chain.rhai:1:15) (failed)"],
     );
     ends(
         "[1].map(|x| nope(x))",

@@ -320,7 +320,7 @@ mod tests {
                 trigger.sise <= 5 => failed 1:9 missing property `sise`: use get(…, "sise", default) where it may be absent
                 trigger.sise => failed 1:9 missing property `sise`: use get(…, "sise", default) where it may be absent
                 trigger.none.a => failed 1:14 `a` of null: use `??` where it may be null
-                trigger.kind.a.b => failed 1:14 `a` of a value of type string
+                trigger.kind.a.b => failed 1:14 `a` of a string, which has no properties
                 trigger.kind <= 5 => failed 1:14 `<=` cannot compare a string with a whole number: convert one of them, or test the type first
                 trigger.list[7] => failed 1:14 Array index 7 out of bounds: only 3 elements in array
                 trigger.items.some(|x| x.b == 1) => failed 1:26 missing property `b`: use get(…, "b", default) where it may be absent

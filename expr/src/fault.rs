@@ -71,7 +71,9 @@ pub fn spoken(error: &EvalAltResult) -> String {
         }
         EvalAltResult::ErrorDotExpr(text, _) => match text.split('\'').collect::<Vec<_>>()[..] {
             [_, name, _, "()", ..] => format!("`{name}` of null: use `??` where it may be null"),
-            [_, name, _, kind, ..] => format!("`{name}` of a value of type {kind}"),
+            [_, name, _, kind, ..] => {
+                format!("`{name}` of {}, which has no properties", kind_of(kind))
+            }
             _ => text.clone(),
         },
         EvalAltResult::ErrorRuntime(text, _) if text.is_string() => text.to_string(),
@@ -82,6 +84,18 @@ pub fn spoken(error: &EvalAltResult) -> String {
             "the expression takes too long: it is for small decisions".to_owned()
         }
         other => other.to_string(),
+    }
+}
+
+/// rhai's name of a type in our words.
+fn kind_of(name: &str) -> &str {
+    match name {
+        "i64" => "a whole number",
+        "f64" => "a number",
+        "bool" => "true or false",
+        "string" => "a string",
+        "array" => "a list",
+        _ => "a value",
     }
 }
 

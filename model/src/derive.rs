@@ -30,7 +30,7 @@ pub enum Derivation {
 impl Derivation {
     /// The value, if no argument holds a token; else text that stands for it.
     pub fn value(self) -> String {
-        match self.arguments().any(|argument| is_in(argument)) {
+        match self.arguments().any(is_in) {
             true => self.text(),
             false => self.apply(),
         }

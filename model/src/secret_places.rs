@@ -78,7 +78,9 @@ fn within<'a>(property: &Value, value: &'a mut Value, visit: &mut dyn FnMut(&'a 
         }
         Value::Array(items) => {
             if let Some(inner) = property.get("items") {
-                items.iter_mut().for_each(|item| within(inner, item, visit));
+                for item in items.iter_mut() {
+                    within(inner, item, visit);
+                }
             }
         }
         _ => {}
