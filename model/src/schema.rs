@@ -304,7 +304,7 @@ mod tests {
         );
         check(
             json!({"name": "a", "box": {}}),
-            expect!["`box`: the value does not fit; it is secret, and not shown -- `box` is a value of type object"],
+            expect![[r#"`box`: "w" is a required property -- `box` is a value of type object"#]],
         );
         check(json!([1]), expect!["expected a map, found a list"]);
     }

@@ -31,7 +31,8 @@ impl Schema {
     /// Whether a message must not show `value`, which stands at `path`: it is secret, or something
     /// within may be.
     pub(crate) fn hides(&self, path: &str, value: &Value) -> bool {
-        let within = || self.properties().values().any(any_secret);
+        let first = path.split('.').next().unwrap_or_default();
+        let within = || self.properties().get(first).is_some_and(any_secret);
         self.is_secret(path) || ((value.is_object() || value.is_array()) && within())
     }
 }
