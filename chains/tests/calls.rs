@@ -72,7 +72,9 @@ fn a_scripts_own_errors_name_their_place() {
     ends("fail(\"stop here\")", expect!["failed: stop here (failed)"]);
     ends(
         "let f = |x| x.y; f.call(1)",
-        expect!["failed: `y` of a whole number, which has no properties (chain.rhai:1:15) (failed)"],
+        expect![
+            "failed: `y` of a whole number, which has no properties (chain.rhai:1:15) (failed)"
+        ],
     );
     ends(
         "[1].map(|x| nope(x))",

@@ -115,13 +115,13 @@ async fn without_a_configured_key_one_is_made_beside_the_state_for_its_owner_alo
 async fn rekey_lets_an_old_key_go_and_not_before() {
     let house = House::new();
     let (old, new) = (key_file(&house, "old"), key_file(&house, "new"));
-    let engine = start(&house, &[old.clone()]).await.unwrap();
+    let engine = start(&house, std::slice::from_ref(&old)).await.unwrap();
     for n in 0..250 {
         set(&engine, &format!("many/{n}"), &format!("value number {n}")).await.unwrap();
     }
     let before = key_of(&engine, "many/1");
     engine.shutdown(std::time::Duration::from_secs(5)).await;
-    let told = refused(&house, &[new.clone()]).await;
+    let told = refused(&house, std::slice::from_ref(&new)).await;
     assert!(told.contains("250 encrypted secrets") && told.contains(&before), "{told}");
 
     let engine = start(&house, &[new.clone(), old.clone()]).await.unwrap();

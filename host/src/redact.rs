@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
+use std::fmt::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use base64::Engine;
@@ -178,15 +178,12 @@ impl Stream<'_> {
         self.held.extend_from_slice(piece);
         let (mut out, mut at) = (Vec::with_capacity(self.held.len()), 0);
         while at < self.held.len() && !self.redactor.may_go_on(&self.held[at..]) {
-            match self.redactor.at(&self.held[at..]) {
-                Some(needle) => {
-                    out.extend_from_slice(needle.label.as_bytes());
-                    at += needle.bytes.len();
-                }
-                None => {
-                    out.push(self.held[at]);
-                    at += 1;
-                }
+            if let Some(needle) = self.redactor.at(&self.held[at..]) {
+                out.extend_from_slice(needle.label.as_bytes());
+                at += needle.bytes.len();
+            } else {
+                out.push(self.held[at]);
+                at += 1;
             }
         }
         self.held.drain(..at);
@@ -269,7 +266,8 @@ fn ascii(text: &str) -> String {
             true => out.push(character),
             false => {
                 character.encode_utf16(&mut units).iter().for_each(|unit| {
-                    out.push_str(&format!("\\u{unit:04x}"));
+                    // Writing to a string does not fail.
+                    let _ = write!(out, "\\u{unit:04x}");
                 });
             }
         }

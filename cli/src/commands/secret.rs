@@ -96,19 +96,16 @@ impl Command {
 
 /// The value, from whoever is on the other end of standard input.
 fn value(path: &str) -> Result<String, Failure> {
-    let mut text = match std::io::stdin().is_terminal() {
-        true => prompted(path)?,
-        false => {
-            let mut bytes = Vec::new();
-            let read = std::io::stdin().read_to_end(&mut bytes);
-            read.map_err(|error| Failure::file("standard input", &error))?;
-            String::from_utf8(bytes).map_err(|_| {
-                Failure::usage("the value on standard input is not text (UTF-8)".to_owned())
-                    .with_hint(
-                        "encode it, for instance with base64, and decode it where it is used",
-                    )
-            })?
-        }
+    let mut text = if std::io::stdin().is_terminal() {
+        prompted(path)?
+    } else {
+        let mut bytes = Vec::new();
+        let read = std::io::stdin().read_to_end(&mut bytes);
+        read.map_err(|error| Failure::file("standard input", &error))?;
+        String::from_utf8(bytes).map_err(|_| {
+            Failure::usage("the value on standard input is not text (UTF-8)".to_owned())
+                .with_hint("encode it, for instance with base64, and decode it where it is used")
+        })?
     };
     if text.ends_with('\n') {
         text.pop();

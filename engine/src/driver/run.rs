@@ -285,7 +285,9 @@ impl Run {
     pub(super) fn take_in(&mut self, facts: &[Fact]) {
         self.asked = None;
         let journal = Arc::make_mut(&mut self.journal);
-        facts.iter().for_each(|fact| journal.apply(fact));
+        for fact in facts {
+            journal.apply(fact);
+        }
     }
 
     /// The same, together with what the engine tells of the fact, if it does.

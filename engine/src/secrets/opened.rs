@@ -22,16 +22,11 @@ pub(crate) struct Fresh {
 }
 
 /// The values of an execution's tokens.
+#[derive(Default)]
 pub(crate) struct Opened {
     /// What each token stands for, or why that cannot be had.
     values: BTreeMap<Token, Result<Plain, String>>,
     redactor: Arc<Redactor>,
-}
-
-impl Default for Opened {
-    fn default() -> Self {
-        Self { values: BTreeMap::new(), redactor: Arc::default() }
-    }
 }
 
 /// The execution that nobody runs as a step, above `id`: what it keeps goes with it.
@@ -202,14 +197,12 @@ impl Opened {
                 return;
             }
             let again = fresh.iter().find(|one| one.value.expose() == text).map(|one| &one.token);
-            let token = match again.or_else(|| self.token_of(&text)) {
-                Some(token) => token.clone(),
-                None => {
-                    let token = random::token();
-                    fresh.push(Fresh { token: token.clone(), value: Plain::new(text) });
-                    token
-                }
-            };
+            let known = again.or_else(|| self.token_of(&text)).cloned();
+            let token = known.unwrap_or_else(|| {
+                let token = random::token();
+                fresh.push(Fresh { token: token.clone(), value: Plain::new(text) });
+                token
+            });
             *place = Value::String(token.into());
         });
         fresh
