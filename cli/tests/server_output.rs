@@ -95,7 +95,12 @@ impl<'a> Transcript<'a> {
     }
 
     fn end(self) -> String {
-        steady(&self.text)
+        // Where the log stands depends on what else was stored meanwhile.
+        let lines = self.text.lines().map(|line| match line.split_once("position: ") {
+            Some((before, _)) => format!("{before}position: 1\n"),
+            None => format!("{line}\n"),
+        });
+        steady(&lines.collect::<String>())
     }
 }
 
@@ -160,7 +165,9 @@ fn every_noun_is_listed_and_shown() {
     for noun in
         ["rule", "trigger", "action", "sensor", "timer", "pack", "event", "execution", "key"]
     {
-        told.run(&format!("{noun} list"));
+        // The engine tells of itself when it gets to it.
+        let only = if noun == "event" { " --type shop.ordered" } else { "" };
+        told.run(&format!("{noun} list{only}"));
     }
     for one in [
         "rule get shop.ship",
@@ -230,7 +237,7 @@ fn an_order_is_followed_from_its_event_to_its_end() {
     let mut told = Transcript::new(&world);
     told.run("execution list");
     told.run("execution list --states failed");
-    told.run("event list");
+    told.run("event list --type shop.ordered");
     told.run(&format!("event get {event}"));
     for id in &ids {
         told.run(&format!("execution get {id}"));
