@@ -127,17 +127,13 @@ impl Told {
     /// `one`, which counts once even if it is told twice in one go.
     fn after(earlier: &[Self], one: Decided) -> Self {
         let Decided { key, payload, writes, executions } = one;
-        match earlier.iter().find(|told| told.key == key) {
-            Some(first) => {
-                let differs = first.payload != payload;
-                let answer = Accepted::Duplicate { key: key.clone(), differs };
-                Self { key, payload, writes: Vec::new(), answer }
-            }
-            None => {
-                let answer = Accepted::New { key: key.clone(), executions };
-                Self { key, payload, writes, answer }
-            }
+        if let Some(first) = earlier.iter().find(|told| told.key == key) {
+            let differs = first.payload != payload;
+            let answer = Accepted::Duplicate { key: key.clone(), differs };
+            return Self { key, payload, writes: Vec::new(), answer };
         }
+        let answer = Accepted::New { key: key.clone(), executions };
+        Self { key, payload, writes, answer }
     }
 }
 

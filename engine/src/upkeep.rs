@@ -35,6 +35,11 @@ pub(crate) async fn run(core: Arc<Core>, packs: Arc<Packs>, keep: Retention, eve
 
 /// Everything that can be forgotten now; how many facts that were.
 async fn once(core: &Core, packs: &Packs, keep: &Retention) -> Result<u64, StoreError> {
+    // A page that is still to be stored may be all that names a blob or a pack's content.
+    if !core.store.deferred().await?.is_empty() {
+        tracing::info!("nothing is forgotten before all is stored that rules made of events");
+        return Ok(0);
+    }
     let (mut facts, mut after) = (0, Position(0));
     let now = core.now();
     while !core.stopping.is_cancelled() {

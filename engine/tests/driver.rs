@@ -448,3 +448,75 @@ async fn an_emit_that_cannot_be_fails_its_step_and_the_journal_knows() {
     let filter = store::EventFilter { kind: "p.done".parse().ok(), limit: 9, ..Default::default() };
     assert_eq!(engine.events(&filter).await.unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn an_action_may_say_what_becomes_of_an_outcome_that_nobody_knows() {
+    let house = House::new();
+    let ledger = house.path("ledger").display().to_string();
+    // The first attempt dies without an answer.
+    let dies =
+        format!("echo $TRIPLINE_KEY >>{ledger}; [ $TRIPLINE_ATTEMPT = 1 ] && kill -9 $$; exit 0");
+    for (name, more) in [("again", "on_unknown: retry"), ("fails", "on_unknown: fail")] {
+        house.program(name, "unsafe", &dies);
+        house.write(
+            &format!("actions/{name}.yaml"),
+            &format!("entry_point: {name}.sh\neffect: unsafe\n{more}\n"),
+        );
+    }
+    house.chain(
+        "retried",
+        "",
+        r#"run("p.again", #{}, #{ retry: #{ attempts: 2, delay: "1ms" } }); "done""#,
+    );
+    house.chain(
+        "failed",
+        "",
+        r#"let n = 0; try { run("p.fails"); } catch (e) { n = e.attempts; } n"#,
+    );
+    let engine = house.start().await;
+    let retried = run(&engine, "p.retried", json!({})).await;
+    assert_eq!(result(&ended(&engine, &retried).await), &json!("done"));
+    let failed = run(&engine, "p.failed", json!({})).await;
+    assert_eq!(result(&ended(&engine, &failed).await), &json!(1));
+    let told = std::fs::read_to_string(house.path("ledger")).unwrap();
+    assert_eq!(told, format!("{retried}/1\n{retried}/1\n{failed}/1\n"));
+}
+
+#[tokio::test]
+async fn a_rule_with_much_to_do_does_not_hold_up_another() {
+    let house = House::new();
+    let (ledger, gate) = (house.path("ledger"), house.path("gate"));
+    let (ledger, gate) = (ledger.display(), gate.display());
+    house.program(
+        "work",
+        "idempotent",
+        &format!(
+            "read x; until [ -e {gate} ]; do sleep 0.02; done; echo \"$x\" >>{ledger}; sleep 0.05"
+        ),
+    );
+    house.write("triggers/asked.yaml", "payload: { by: { type: string } }\n");
+    for name in ["flood", "quiet"] {
+        let text = format!(
+            "trigger: {{ type: p.asked }}\ncriteria: {{ trigger.by: {name} }}\naction: {{ ref: p.work, parameters: {{ a: {name} }} }}\n"
+        );
+        house.write(&format!("rules/{name}.yaml"), &text);
+    }
+    let settings = engine::Settings { programs: 1, ..house.settings() };
+    let engine = engine::Engine::start(settings, house.store.clone(), house.clock.clone());
+    let engine = engine.await.unwrap();
+    let ask = async |by: &str| {
+        let data = json!({ "by": by });
+        let new =
+            engine::NewEvent { kind: "p.asked".parse().unwrap(), id: None, subject: None, data };
+        engine.emit("test", new).await.unwrap();
+    };
+    for _ in 0..30 {
+        ask("flood").await;
+    }
+    ask("quiet").await;
+    std::fs::write(house.path("gate"), "").unwrap();
+    let told = || std::fs::read_to_string(house.path("ledger")).unwrap_or_default();
+    support::eventually("the quiet rule's program", || async { told().contains("quiet") }).await;
+    let before = told().lines().position(|line| line.contains("quiet")).unwrap();
+    assert!(before < 10, "{before} of the 30 came first");
+}

@@ -172,6 +172,7 @@ async fn a_sensor_that_fails_and_recovers_is_told_each_once() {
 #[tokio::test]
 async fn packs_that_are_activated_or_rejected_are_told_once() {
     let house = House::new();
+    rule(&house, "packs", "tripline.pack.activated", "");
     let engine = house.start().await;
     let activated = told(&engine, "tripline.pack.activated").await;
     assert_eq!(activated.len(), 1);

@@ -66,7 +66,7 @@ async fn all_of_it_is_a_new_execution_of_what_is_active_now() {
 #[tokio::test]
 async fn from_a_step_on_what_came_before_is_taken_over_and_the_rest_has_keys_of_its_own() {
     let house = house();
-    house.write("triggers/told.yaml", "description: told by the chain\n");
+    house.write("triggers/told.yaml", "payload: { id: {} }\n");
     house.chain(
         "three",
         "",

@@ -26,6 +26,11 @@ async fn in_state(engine: &Engine, state: ExecutionState) -> usize {
     engine.executions(&filter).await.unwrap().len()
 }
 
+/// Whether the program has written into the ledger; the file alone is there before.
+fn told(house: &House) -> bool {
+    std::fs::read(house.path("ledger")).is_ok_and(|told| !told.is_empty())
+}
+
 #[test]
 fn a_sleeping_chain_wakes_up_after_a_restart() {
     let house = House::new();
@@ -52,7 +57,7 @@ fn a_step_that_was_cut_off_runs_again_with_the_same_key_if_it_may() {
     let id = die_after(async {
         let engine = house.start().await;
         let id = run(&engine, "p.one", json!({})).await;
-        eventually("the program", || async { house.path("ledger").exists() }).await;
+        eventually("the program", || async { told(&house) }).await;
         (engine, id)
     });
     std::fs::write(house.path("gate"), "").unwrap();
@@ -73,7 +78,7 @@ fn an_unsafe_step_that_was_cut_off_is_not_repeated_but_asked_about() {
     let id = die_after(async {
         let engine = house.start().await;
         let id = run(&engine, "p.one", json!({})).await;
-        eventually("the program", || async { house.path("ledger").exists() }).await;
+        eventually("the program", || async { told(&house) }).await;
         (engine, id)
     });
     Runtime::new().unwrap().block_on(async {
@@ -98,7 +103,7 @@ fn a_verify_action_is_asked_before_a_person_is() {
     let id = die_after(async {
         let engine = house.start().await;
         let id = run(&engine, "p.one", json!({})).await;
-        eventually("the program", || async { house.path("ledger").exists() }).await;
+        eventually("the program", || async { told(&house) }).await;
         (engine, id)
     });
     Runtime::new().unwrap().block_on(async {
@@ -201,7 +206,7 @@ async fn an_orderly_shutdown_lets_steps_under_way_end_and_begins_no_new_ones() {
     house.chain("two", "", r#"run("p.work"); run("p.work"); "done""#);
     let engine = house.start().await;
     let id = run(&engine, "p.two", json!({})).await;
-    eventually("the program", || async { house.path("ledger").exists() }).await;
+    eventually("the program", || async { told(&house) }).await;
     let stopping = tokio::spawn(async move { engine.shutdown(Duration::from_secs(20)).await });
     std::fs::write(house.path("gate"), "").unwrap();
     assert!(stopping.await.unwrap(), "all ended within the grace");
@@ -293,4 +298,33 @@ fn a_chain_whose_evaluation_ends_the_engine_three_times_is_handed_to_a_person() 
         engine.resolve(model::Actor::token("test"), &other, None, retry).await.unwrap();
         assert_eq!(ended(&engine, &other).await.row.state, ExecutionState::Succeeded);
     });
+}
+
+#[test]
+fn a_step_that_the_engines_death_cuts_off_eleven_times_is_given_up() {
+    let house = House::new();
+    let ledger = house.path("ledger").display().to_string();
+    house.program("work", "idempotent", &format!("echo $TRIPLINE_ATTEMPT >>{ledger}; sleep 60"));
+    house.chain("one", "", r#"run("p.work", #{}, #{ retry: #{ attempts: 1 } })"#);
+    let attempts = || std::fs::read_to_string(house.path("ledger")).unwrap_or_default();
+    let id = die_after(async {
+        let engine = house.start().await;
+        let id = run(&engine, "p.one", json!({})).await;
+        eventually("attempt 1", || async { attempts().lines().count() == 1 }).await;
+        (engine, id)
+    });
+    for attempt in 2..=11 {
+        die_after(async {
+            let engine = house.start().await;
+            eventually("an attempt", || async { attempts().lines().count() == attempt }).await;
+            (engine, ())
+        });
+    }
+    Runtime::new().unwrap().block_on(async {
+        let engine = house.start().await;
+        let view = ended(&engine, &id).await;
+        assert_eq!(support::error_kind(&view), "internal");
+        assert!(view.row.message.unwrap().contains("ended 10 times"));
+    });
+    assert_eq!(attempts().lines().count(), 11);
 }

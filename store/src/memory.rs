@@ -296,6 +296,9 @@ impl State {
             };
             return no_more || fact.position.0 < self.version(stream).0;
         }
+        if let Stream::Pages(_) = stream {
+            return self.latest(stream).cloned().and_then(deferred).is_none();
+        }
         let later = self.streams.get(stream).into_iter().flatten();
         let mut later = later.filter_map(|position| self.at(*position));
         later.any(|it| it.position > fact.position && it.fact.name() == fact.fact.name())

@@ -49,6 +49,8 @@ impl Flight {
                     self.cancels.remove(report.path());
                     reports.push(report);
                 }
+                // Nobody ends a task: the runtime is ending, so nothing is learnt here any more.
+                Err(error) if error.is_cancelled() => std::future::pending().await,
                 Err(error) => tracing::error!(%error, "a step's task panicked"),
             }
         }

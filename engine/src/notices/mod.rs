@@ -1,10 +1,11 @@
 //! The engine tells of itself: events on which rules can act.
 //!
-//! What happens often and is found elsewhere anyway (ends of executions, errors of rules) is told
-//! only where an active rule asks for it; the rest always. A notice carries the execution that
-//! caused it, and its depth: where executions have caused one another too often, the notice is
-//! refused and `tripline.loop_detected` told instead. That one's own consequences are deeper than
-//! the bound, and what is refused of those is told no more, so telling of loops cannot loop.
+//! What goes well, or happens often and is found elsewhere anyway (ends of executions, errors of
+//! rules, packs that became active), is told only where an active rule asks for it; the rest
+//! always. A notice carries the execution that caused it, and its depth: where executions have
+//! caused one another too often, the notice is refused and `tripline.loop_detected` told instead.
+//! That one's own consequences are deeper than the bound, and what is refused of those is told no
+//! more, so telling of loops cannot loop.
 
 mod kinds;
 
@@ -133,14 +134,17 @@ pub(crate) fn sensor_recovered(core: &Core, sensor: &Subscription) -> Event {
     notice(core, kinds::SENSOR_RECOVERED, id, sensor.id.clone(), data, None)
 }
 
-/// That a pack's content became active in this generation.
-pub(crate) fn pack_activated(core: &Core, generation: u64, pack: &Pack) -> Event {
+/// That a pack's content became active in this generation; none where nobody listens.
+pub(crate) fn pack_activated(core: &Core, generation: &Generation, pack: &Pack) -> Option<Event> {
+    if !is_heard(generation, kinds::PACK_ACTIVATED) {
+        return None;
+    }
     let hash: Hash = pack.hash;
     let data = json!({
         "pack": pack.name.as_str(), "version": pack.version, "hash": hash.to_string(),
     });
-    let id = format!("{}/{generation}", pack.name);
-    notice(core, kinds::PACK_ACTIVATED, id, pack.name.to_string(), data, None)
+    let id = format!("{}/{}", pack.name, generation.number);
+    Some(notice(core, kinds::PACK_ACTIVATED, id, pack.name.to_string(), data, None))
 }
 
 /// That a pack's files were refused.

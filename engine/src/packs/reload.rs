@@ -319,7 +319,7 @@ async fn record(
     for pack in now.packs.values().filter(|pack| is_new(pack)) {
         // At a start all packs are new to the process, but not to the store.
         if recorded.get(&pack.name) != Some(&pack.hash) {
-            told.push(notices::pack_activated(core, now.number, pack));
+            told.extend(notices::pack_activated(core, now, pack));
         }
         let fact = Fact::PackActivated { version: pack.version.clone(), hash: pack.hash };
         writes.entry(Stream::Pack(pack.name.clone())).or_default().push(fact);

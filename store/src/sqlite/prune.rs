@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::log;
 use super::values::{self, number};
 use crate::port::{Position, StoreError};
+use crate::projection::deferred;
 use crate::retention::{MAX_DEPTH, Retention};
 
 /// Facts looked at in one step: some milliseconds.
@@ -118,6 +119,9 @@ impl Look<'_> {
         if let Stream::Key(_) = stream {
             let last = values::position(row, "last")?;
             return Ok(position < last || self.is_no_more(&log::fact(row)?));
+        }
+        if let Stream::Pages(_) = stream {
+            return Ok(log::latest(self.connection, stream)?.and_then(deferred).is_none());
         }
         // Of the installation, or of a pack, the latest of each kind.
         let mut later = self.connection.prepare_cached(

@@ -16,6 +16,7 @@ contract!(
     an_event_is_new_again_once_nothing_of_it_is_kept,
     the_latest_word_of_every_other_stream_outlives_all,
     what_is_no_more_is_forgotten,
+    pages_are_kept_until_the_last_of_them_is_stored,
     counts_of_rules_outlive_what_they_counted,
     what_is_kept_names_its_contents,
 );
@@ -44,6 +45,18 @@ async fn prune(store: &dyn Store, keep: &Retention, now: Timestamp) -> u64 {
 
 async fn journal(store: &dyn Store, n: u8) -> usize {
     store.read(&execution(n), Version::NONE).await.unwrap().0.len()
+}
+
+async fn pages_are_kept_until_the_last_of_them_is_stored(store: &dyn Store) {
+    let pages = || Stream::Pages(event_key("e1"));
+    let stored = |page| vec![Fact::PageStored { page, of: 2 }];
+    let two = vec![Fact::PagesDeferred { pages: vec![Hash::of(b"1"), Hash::of(b"2")] }];
+    put(store, pages(), two).await;
+    put(store, pages(), stored(1)).await;
+    assert_eq!(prune(store, &Retention::default(), days(365)).await, 0);
+    put(store, pages(), stored(2)).await;
+    assert_eq!(prune(store, &Retention::default(), days(365)).await, 3);
+    assert_eq!(store.deferred().await.unwrap(), []);
 }
 
 async fn an_execution_goes_with_its_journal_when_it_ended_long_ago(store: &dyn Store) {
