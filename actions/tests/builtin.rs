@@ -58,6 +58,9 @@ fn every_action_declares_what_it_takes_and_returns() {
         git.export (commit, sensor, to) -> commit, existed, path [idempotent]
         git.tag (author?, commit, message?, name, sensor) -> commit, existed, tag [idempotent]
         http.request (body?, connection?, expect?, follow_redirects?, form?, headers?, idempotency_header?, json?, method?, query?, timeout?, url) -> body, body_base64, headers, json, status, url [depends]
+        secrets.generate (alphabet?, length?) ->  [idempotent]
+        secrets.get (path) ->  [read]
+        secrets.store (path, value) -> path, token, version [idempotent]
     "#]].assert_eq(&listing);
 }
 

@@ -33,7 +33,7 @@ fn a_token_does_what_its_role_allows_and_the_audit_tells() {
     world.run(&["token", "revoke", "eve"]).succeeded();
     let revoked = by(&world, &viewer, &["rule", "list"]).ended(5);
     assert!(revoked.stderr.contains("revoked"), "{}", revoked.stderr);
-    let again = world.run(&["token", "revoke", "eve"]).ended(1);
+    let again = world.run(&["token", "revoke", "eve"]).ended(2);
     assert!(again.stderr.contains("there is no token `eve`"), "{}", again.stderr);
 }
 

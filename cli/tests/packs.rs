@@ -141,7 +141,7 @@ fn there_being_nothing_to_test_is_wrong_use() {
 #[test]
 fn an_unmet_requirement_is_told_with_what_is_there() {
     let folder = TempDir::new().unwrap();
-    let uses = "name: web\nversion: 1.0.0\nrequires: { packs: { base: '>=2' } }\npermissions: { actions: [base.greet] }\n";
+    let uses = "name: web\nversion: 1.0.0\nrequires: { packs: { base: '>=2' } }\npermissions: { actions: [base.go] }\n";
     write(folder.path(), "packs/web/pack.yaml", uses);
     write(folder.path(), "packs/web/actions/go.yaml", "entry_point: go.rhai\n");
     write(folder.path(), "packs/web/actions/go.rhai", "run(\"base.go\")\n");
@@ -155,11 +155,19 @@ fn an_unmet_requirement_is_told_with_what_is_there() {
     );
     write(folder.path(), "packs/base/actions/go.yaml", "entry_point: go.rhai\n");
     write(folder.path(), "packs/base/actions/go.rhai", "run(\"core.noop\")\n");
-    write(folder.path(), "packs/base/pack.yaml", "name: base\nversion: 1.9.0\n");
+    write(
+        folder.path(),
+        "packs/base/pack.yaml",
+        "name: base\nversion: 1.9.0\npermissions: { actions: [core.*] }\n",
+    );
     let old = tripline(folder.path(), &["check", "packs"]).ended(1);
     assert!(old.stdout.contains("the pack needs `base` >=2, this is 1.9.0"), "{}", old.stdout);
     // One that is beside it need not be named.
-    write(folder.path(), "packs/base/pack.yaml", "name: base\nversion: 2.1.0\n");
+    write(
+        folder.path(),
+        "packs/base/pack.yaml",
+        "name: base\nversion: 2.1.0\npermissions: { actions: [core.*] }\n",
+    );
     tripline(folder.path(), &["check", "packs/web"]).ended(0);
     tripline(folder.path(), &["pack", "test", "packs/web"]).ended(0);
 }
