@@ -84,12 +84,15 @@ impl Packs {
             used.extend(packs.into_values());
         }
         let unused: BTreeSet<Hash> = copies.into_iter().filter(|it| !used.contains(it)).collect();
-        unused.iter().for_each(|hash| remove(&core.folders.pack(hash)));
+        for hash in unused {
+            remove(&core.folders.pack(&hash));
+        }
         Ok(())
     }
 }
 
 /// Names of the folders in `parent` that have not changed for a while.
+#[expect(clippy::disallowed_methods, reason = "compared with times that the file system keeps")]
 fn old_folders(parent: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();
     let old = entries.filter(|entry| {

@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
 use engine::Engine;
@@ -38,7 +39,6 @@ fn neighbour(house: &House, permissions: &str) {
     write("actions/work.rhai", "run(\"core.echo\", #{ value: 7 })");
     write("actions/tool.yaml", "entry_point: tool.sh\neffect: read\n");
     write("actions/tool.sh", "#!/bin/sh\necho '{\"done\": true}'\n");
-    use std::os::unix::fs::PermissionsExt;
     let program = house.path("packs/q/actions/tool.sh");
     std::fs::set_permissions(program, std::fs::Permissions::from_mode(0o755)).unwrap();
 }

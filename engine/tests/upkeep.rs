@@ -13,6 +13,7 @@ use serde_json::json;
 use support::{House, ended, eventually, run, until};
 
 /// Makes a file or folder look as if it was there for two days.
+#[expect(clippy::disallowed_methods, reason = "compared with times that the file system keeps")]
 fn age(path: &Path) {
     let file = File::open(path).unwrap();
     file.set_modified(SystemTime::now() - Duration::from_secs(48 * 60 * 60)).unwrap();
@@ -41,7 +42,9 @@ async fn what_ended_long_ago_goes_with_its_logs_and_pack_copies_and_what_sleeps_
     let (logs, copies) = (house.path("state/logs"), house.path("state/packs"));
     assert_eq!((names(&logs), names(&copies)), (1, 2));
     for folder in [&logs, &copies] {
-        fs::read_dir(folder).unwrap().for_each(|entry| age(&entry.unwrap().path()));
+        for entry in fs::read_dir(folder).unwrap() {
+            age(&entry.unwrap().path());
+        }
     }
     house.advance(model::Duration::from_secs(31 * 24 * 60 * 60));
     let mut settings = house.settings();

@@ -1,5 +1,6 @@
 //! A pruned log: still whole to the doctor, smaller on the disk, and no less guarded.
 #![allow(clippy::unwrap_used)]
+#![expect(clippy::disallowed_methods, reason = "compared with times that the file system keeps")]
 
 mod common;
 

@@ -45,12 +45,11 @@ impl GitConfig {
             _ => Initial::Skip,
         };
         let connection = optional(parameters, "connection")?;
-        let url = match &connection {
-            Some(_) => optional(parameters, "url")?,
-            None => {
-                let hint = "name the repository, or a `connection` that does";
-                Some(text(parameters, "url").map_err(|error| error.with_hint(hint))?.to_owned())
-            }
+        let url = if connection.is_some() {
+            optional(parameters, "url")?
+        } else {
+            let hint = "name the repository, or a `connection` that does";
+            Some(text(parameters, "url").map_err(|error| error.with_hint(hint))?.to_owned())
         };
         if connection.is_some() && credentials.is_some() {
             let message = "a connection brings its own credentials";

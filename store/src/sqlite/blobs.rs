@@ -72,6 +72,7 @@ impl Blobs {
     }
 
     /// Whether the file is there and whole; it is then as young as if it was written now.
+    #[expect(clippy::disallowed_methods, reason = "compared with times that the file system keeps")]
     fn renew(&self, path: &Path, bytes: &[u8]) -> io::Result<bool> {
         let _deciding = self.deciding.lock().unwrap_or_else(PoisonError::into_inner);
         let whole = fs::read(path).is_ok_and(|kept| kept == bytes);
