@@ -1,7 +1,7 @@
-//! Where a connection's secret is found. Its value is read when it is used, and never shown.
+//! Where a secret is found. Its value is read when it is used, and never shown.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use model::Value;
@@ -65,28 +65,53 @@ impl SecretRef {
 
     /// The value now, without the line break at a file's end.
     pub fn resolve(&self, lookup: &Lookup) -> Result<Secret, String> {
+        self.resolve_from(Path::new(""), |name| std::env::var(name).ok(), |path| lookup(path))
+    }
+
+    /// The same, where files are found from `folder`, variables and stored secrets by these.
+    pub fn resolve_from(
+        &self,
+        folder: &Path,
+        variable: impl FnOnce(&str) -> Option<String>,
+        stored: impl FnOnce(&str) -> Result<String, String>,
+    ) -> Result<Secret, String> {
         let value = match self {
-            Self::Env(name) => std::env::var(name).map_err(|_| {
-                format!("the variable {name} is not set where the server was started")
-            })?,
-            Self::File(file) => std::fs::read_to_string(file)
-                .map_err(|error| format!("{} cannot be read: {error}", file.display()))?,
-            Self::Stored(path) => lookup(path)?,
+            Self::Env(name) => variable(name)
+                .ok_or_else(|| format!("{self} is not set where the server was started"))?,
+            Self::File(file) => {
+                let file = folder.join(file);
+                std::fs::read_to_string(&file)
+                    .map_err(|error| format!("{} cannot be read: {error}", file.display()))?
+            }
+            Self::Stored(path) => stored(path)?,
         };
         let value = value.trim_end_matches(['\r', '\n']);
-        if value.len() < MIN_BYTES {
-            return Err(format!("{self} has {} characters, fewer than {MIN_BYTES}", value.len()));
+        match value.len() {
+            0..MIN_BYTES => Err(format!(
+                "the secret in {self} has {} characters, fewer than {MIN_BYTES}",
+                value.len()
+            )),
+            _ => Ok(Secret(value.to_owned())),
         }
-        Ok(Secret(value.to_owned()))
     }
 }
 
 impl fmt::Display for SecretRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Env(name) => write!(f, "the variable {name}"),
+            Self::Env(name) => write!(f, "the environment variable {name}"),
             Self::File(path) => write!(f, "the file {}", path.display()),
-            Self::Stored(path) => write!(f, "the secret {path}"),
+            Self::Stored(path) => write!(f, "the secret store at {path}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_never_shown() {
+        assert_eq!(format!("{:?}", Secret("visible".to_owned())), "Secret(…)");
     }
 }

@@ -35,6 +35,7 @@ pub mod step;
 pub mod stream;
 pub mod token;
 pub mod value;
+pub mod wildcard;
 
 pub use access::{Grant, PackPattern, Role};
 pub use blob::{BlobRef, Body, Hash};

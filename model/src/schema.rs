@@ -130,7 +130,7 @@ impl Schema {
                 // Only what the token stands for could be measured, by whoever gets it.
                 return None;
             }
-            if self.hides(&path, error.instance()) {
+            if self.hides(&path) {
                 let message =
                     format!("`{path}`: the value does not fit; it is secret, and not shown");
                 let hint = path.split('.').next().and_then(|name| self.describe(name));

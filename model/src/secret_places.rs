@@ -11,29 +11,23 @@ impl Schema {
 
     /// Whether what stands at this dotted path is secret.
     pub fn is_secret(&self, path: &str) -> bool {
-        let mut parts = path.split('.');
-        let first = parts.next().and_then(|name| self.properties().get(name));
-        let Some(mut property) = first else { return false };
-        loop {
-            if says_so(property) {
-                return true;
-            }
-            let Some(part) = parts.next() else { return false };
-            let inner = property.pointer(&format!("/properties/{part}"));
-            let Some(next) = inner.or_else(|| property.get("items")).or_else(|| others(property))
-            else {
-                return false;
-            };
-            property = next;
-        }
+        self.towards(path).any(says_so)
     }
 
-    /// Whether a message must not show `value`, which stands at `path`: it is secret, or something
-    /// within may be.
-    pub(crate) fn hides(&self, path: &str, value: &Value) -> bool {
-        let first = path.split('.').next().unwrap_or_default();
-        let within = || self.properties().get(first).is_some_and(any_secret);
-        self.is_secret(path) || ((value.is_object() || value.is_array()) && within())
+    /// Whether a message must not show what stands at `path`: it is secret, or by its schema
+    /// something within may be.
+    pub(crate) fn hides(&self, path: &str) -> bool {
+        self.is_secret(path) || self.towards(path).last().is_some_and(any_secret)
+    }
+
+    /// The schemas on the way to this dotted path, as far as they are known.
+    fn towards<'a>(&'a self, path: &'a str) -> impl Iterator<Item = &'a Value> {
+        let mut parts = path.split('.');
+        let first = parts.next().and_then(|name| self.properties().get(name));
+        std::iter::successors(first, move |property| {
+            let inner = property.pointer(&format!("/properties/{}", parts.next()?));
+            inner.or_else(|| property.get("items")).or_else(|| others(property))
+        })
     }
 }
 
@@ -134,7 +128,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_told_without_showing_what_is_secret() {
-        let value = json!({ "password": 12_345_678, "users": [{ "name": 1, "key": "hidden" }, 5] });
+        let value = json!({ "password": 12_345_678, "users": [{ "name": 1, "key": "hidden" }, "hidden too"] });
         let token = crate::Token::random(&[1; 32]);
         for violation in schema().violations(&value) {
             let shown = format!("{violation:?}");

@@ -15,7 +15,7 @@ use crate::fields::find;
 use crate::git::GitConfig;
 use crate::kinds::schema_of;
 use crate::process::ProcessConfig;
-use crate::secret::SecretRef;
+use crate::secret;
 use crate::timer::{self, Timer};
 use crate::webhook::{Webhook, WebhookConfig};
 
@@ -223,7 +223,7 @@ fn told(violation: Violation, parameters: &Map) -> BuildError {
     match value {
         // The message would quote what may be a secret.
         Some(value) if path == "credentials" || path.starts_with("secrets.") => {
-            SecretRef::misfit(&path, value)
+            secret::misfit(&path, value)
         }
         Some(Value::Number(number)) if ["every", "jitter", "tolerance"].contains(&name) => {
             BuildError::at(&path, message).with_hint(format!("say its unit: {number}s"))

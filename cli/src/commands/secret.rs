@@ -7,9 +7,10 @@ use clap::{Args, Subcommand};
 use nix::sys::termios::{LocalFlags, SetArg, tcgetattr, tcsetattr};
 use serde_json::{Value, json};
 
+use super::noun::List;
 use crate::client::{Connection, segment};
 use crate::failure::{Exit, Failure, Outcome};
-use crate::output::{self, Column, Output};
+use crate::output::{self, Column};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -27,14 +28,6 @@ pub(crate) enum Command {
     Delete(Delete),
     /// Encrypt every secret with the first configured key
     Rekey(Rekey),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct List {
-    #[command(flatten)]
-    output: Output,
-    #[command(flatten)]
-    connection: Connection,
 }
 
 #[derive(Debug, Args)]
@@ -72,10 +65,7 @@ const COLUMNS: [Column; 4] = [
 impl Command {
     pub(super) async fn run(self) -> Outcome {
         match self {
-            Self::List(List { output, connection }) => {
-                let rows = connection.client()?.list("/secrets", &[]).await?;
-                output::list(output.format, &rows, &COLUMNS)?;
-            }
+            Self::List(asked) => return asked.run("/secrets", &COLUMNS).await,
             Self::Set(Set { path, connection }) => {
                 let client = connection.client()?;
                 let body = json!({ "value": value(&path)? });

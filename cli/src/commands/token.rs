@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use model::{Duration, PackPattern, Role, Value};
 use serde_json::json;
 
+use super::noun::List;
 use crate::client::{Connection, segment};
 use crate::failure::{Exit, Outcome};
 use crate::output::{self, Column, Format, Output};
@@ -48,14 +49,6 @@ pub(crate) struct Create {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct List {
-    #[command(flatten)]
-    output: Output,
-    #[command(flatten)]
-    connection: Connection,
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct Revoke {
     /// Its name
     #[arg(value_name = "NAME")]
@@ -77,10 +70,7 @@ impl Command {
     pub(super) async fn run(self) -> Outcome {
         match self {
             Self::Create(asked) => return asked.run().await,
-            Self::List(List { output, connection }) => {
-                let rows = connection.client()?.list("/tokens", &[]).await?;
-                output::list(output.format, &rows, &COLUMNS)?;
-            }
+            Self::List(asked) => return asked.run("/tokens", &COLUMNS).await,
             Self::Revoke(Revoke { name, connection }) => {
                 connection.client()?.delete(&format!("/tokens/{}", segment(&name))).await?;
             }

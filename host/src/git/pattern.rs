@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use model::wildcard;
+
 /// A text that names no refs.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -17,15 +19,7 @@ pub struct RefPattern(String);
 impl RefPattern {
     /// Whether the ref `name` is meant.
     pub fn matches(&self, name: &str) -> bool {
-        let Some((prefix, rest)) = self.0.split_once('*') else { return self.0 == name };
-        let Some(name) = name.strip_prefix(prefix) else { return false };
-        let (middle, suffix) = rest.rsplit_once('*').unwrap_or(("", rest));
-        let Some(mut name) = name.strip_suffix(suffix) else { return false };
-        for part in middle.split('*') {
-            let Some(at) = name.find(part) else { return false };
-            name = &name[at + part.len()..];
-        }
-        true
+        wildcard::matches(&self.0, name)
     }
 
     /// A refspec that brings at least these refs. It always has a `*`, because a fetch of an exact
@@ -82,11 +76,6 @@ mod tests {
             ("refs/heads/*", "refs/tags/v1", false),
             ("refs/heads/main", "refs/heads/main", true),
             ("refs/heads/main", "refs/heads/main2", false),
-            ("refs/tags/v*-rc*", "refs/tags/v1.2-rc3", true),
-            ("refs/tags/v*-rc*", "refs/tags/v1.2", false),
-            ("refs/heads/*/a*b", "refs/heads/x/aab", true),
-            ("refs/heads/*/a*b", "refs/heads/x/ac", false),
-            ("refs/heads/a*a", "refs/heads/a", false),
         ] {
             assert_eq!(pattern.parse::<RefPattern>().unwrap().matches(name), fits, "{pattern}");
         }

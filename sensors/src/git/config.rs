@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use super::{GitSensor, Initial};
 use crate::build::fit;
 use crate::fields::{optional, parsed, text};
-use crate::secret::SecretRef;
+use crate::secret::{self, SecretRef};
 use crate::{BuildContext, BuildError};
 
 /// A git sensor's parameters.
@@ -39,7 +39,7 @@ impl GitConfig {
             return Err(BuildError::at("every", message));
         }
         let credentials = parameters.get("credentials");
-        let credentials = credentials.map(|value| SecretRef::read("credentials", value));
+        let credentials = credentials.map(|value| secret::read("credentials", value));
         let initial = match text(parameters, "initial")? {
             "emit" => Initial::Emit,
             _ => Initial::Skip,
@@ -105,7 +105,7 @@ impl GitConfig {
         let credentials = match &connection.spec.credentials {
             None => Credentials::None,
             // ssh reads its key from the file itself.
-            Some(host::secret::SecretRef::File(key)) if !url.starts_with("https:") => {
+            Some(SecretRef::File(key)) if !url.starts_with("https:") => {
                 Credentials::Key(key.clone())
             }
             Some(_) => {
@@ -135,7 +135,7 @@ impl GitConfig {
                 );
             }
             Some(reference) => {
-                let secret = reference.resolve("credentials", context)?;
+                let secret = secret::resolve(reference, "credentials", context)?;
                 Credentials::Password(secret.expose().to_owned())
             }
         };

@@ -5,7 +5,7 @@ use model::{Duration, Map, Size, Value};
 use super::template::Template;
 use crate::BuildError;
 use crate::fields::{find, optional, text};
-use crate::secret::SecretRef;
+use crate::secret::{self, SecretRef};
 
 /// An event's data has no more.
 const MAX_BODY: u64 = 4 << 20;
@@ -88,7 +88,7 @@ fn read_secrets(parameters: &Map) -> Result<Vec<SecretRef>, Vec<BuildError>> {
     let list = parameters.get("secrets").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let (mut good, mut bad) = (Vec::new(), Vec::new());
     for (i, value) in list.iter().enumerate() {
-        match SecretRef::read(&format!("secrets.{i}"), value) {
+        match secret::read(&format!("secrets.{i}"), value) {
             Ok(reference) => good.push(reference),
             Err(error) => bad.push(error),
         }

@@ -22,7 +22,7 @@ pub use config::WebhookConfig;
 
 use config::{Encoding, Id};
 
-use crate::secret::SecretRef;
+use crate::secret::{self, SecretRef};
 use crate::{BuildContext, BuildError};
 
 /// A header may list several signatures; no honest sender lists more.
@@ -284,7 +284,7 @@ fn key(
     reference: &SecretRef,
     context: &BuildContext,
 ) -> Result<Hmac<Sha256>, BuildError> {
-    let secret = reference.resolve(path, context)?;
+    let secret = secret::resolve(reference, path, context)?;
     let bytes = match secret.expose().strip_prefix("whsec_") {
         Some(text) => STANDARD.decode(text).map_err(|_| {
             BuildError::at(path, format!("the secret in {reference} is not `whsec_` and base64"))

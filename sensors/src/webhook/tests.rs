@@ -401,7 +401,7 @@ fn a_configuration_that_would_not_protect_is_an_error_at_load() {
     check(
         with("/secrets", json!([{ "env": "NONE" }, { "env": "BROKEN" }])),
         expect![[r#"
-            secrets.0: the environment variable NONE is not set
+            secrets.0: the environment variable NONE is not set where the server was started
             secrets.1: the secret in the environment variable BROKEN is not `whsec_` and base64"#]],
     );
     check(
