@@ -21,6 +21,8 @@ use tell::{Teller, eventually};
 
 /// What the demo's git host and the server share.
 const SECRET: &str = "demo-webhook-secret";
+/// What the application asks for before it tells of its health.
+const APP_KEY: &str = "demo-application-key";
 
 /// Runs the demonstration, or with `demo-app` the application that it releases.
 pub(crate) fn run() -> Result<ExitCode> {
@@ -75,6 +77,10 @@ impl Stage {
         ));
         let server = Server::start(root, folder)?;
         tell.did(&format!("started `tripline serve` on a fresh state folder: {}", server.url()?));
+        for (path, value) in [("demo/webhook", SECRET), ("demo/app", APP_KEY)] {
+            server.keep_secret(path, value)?;
+            tell.did(&format!("`tripline secret set {path}`: stored, encrypted"));
+        }
         let releases = folder.join("state/exports").join(server::RELEASES);
         Ok(Self { server, repository, releases, kept: false })
     }
@@ -86,6 +92,7 @@ impl Stage {
         self.explain_an_unwanted_push(tell)?;
         self.take_webhooks(tell)?;
         self.watch_the_timer(tell)?;
+        self.show_no_secret(tell, &first)?;
         self.show(tell, &first)
     }
 
@@ -193,6 +200,27 @@ impl Stage {
         Ok(())
     }
 
+    /// The application's key went to a program and into a request's header, and is nowhere to be
+    /// found.
+    fn show_no_secret(&self, tell: &Teller, execution: &str) -> Result<()> {
+        tell.title("Secrets were used, and are shown nowhere");
+        let exported = self.server.tripline(&["execution", "export", execution])?;
+        let told = self.server.tripline(&["execution", "get", execution])? + &exported;
+        ensure!(told.contains("tlsec_"), "no token stands in the execution: {told}");
+        let mut searched = 0;
+        for file in self.server.files()? {
+            let bytes = std::fs::read(&file)?;
+            ensure!(!shows_a_secret(&bytes), "a secret stands in {}", file.display());
+            searched += 1;
+        }
+        ensure!(!shows_a_secret(told.as_bytes()), "a secret stands in {told}");
+        tell.saw(&format!(
+            "the release used secret(\"demo/app\"): a token stands in its journal, and neither of the \
+             secrets in any of the {searched} files of the state folder and the log"
+        ));
+        Ok(())
+    }
+
     fn show(&self, tell: &Teller, execution: &str) -> Result<()> {
         tell.title("What the server tells of it");
         tell.shell("tripline execution list", &self.server.tripline(&["execution", "list"])?);
@@ -289,6 +317,12 @@ impl Stage {
         ));
         self.server.forget();
     }
+}
+
+fn shows_a_secret(bytes: &[u8]) -> bool {
+    [SECRET, APP_KEY]
+        .iter()
+        .any(|secret| bytes.windows(secret.len()).any(|part| part == secret.as_bytes()))
 }
 
 fn items(listed: &Value) -> &[Value] {

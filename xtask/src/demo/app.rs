@@ -63,8 +63,7 @@ pub(super) fn serve(arguments: &[String]) -> Result<()> {
         let mut stream = stream?;
         let mut request = [0; 1024];
         let length = stream.read(&mut request).unwrap_or(0);
-        let health = request[..length].starts_with(b"GET /health");
-        let (status, body) = answer(health);
+        let (status, body) = answer(&String::from_utf8_lossy(&request[..length]));
         let head = format!(
             "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
             body.len()
@@ -75,11 +74,17 @@ pub(super) fn serve(arguments: &[String]) -> Result<()> {
     Ok(())
 }
 
-fn answer(health: bool) -> (&'static str, String) {
+/// The version for everybody; its health for who has the key that the release was started with.
+fn answer(request: &str) -> (&'static str, String) {
     let read = |name: &str| fs::read_to_string(name).unwrap_or_default();
-    match (health, read("health").trim()) {
+    if !request.starts_with("GET /health") {
+        return ("200 OK", read("version"));
+    }
+    let key = std::env::var("APP_KEY").unwrap_or_default();
+    let bearer = format!("authorization: Bearer {key}");
+    match (request.lines().any(|line| line.eq_ignore_ascii_case(&bearer)), read("health").trim()) {
+        (false, _) => ("401 Unauthorized", "the key is wrong".to_owned()),
         (true, "ok") => ("200 OK", "ok".to_owned()),
         (true, why) => ("503 Service Unavailable", why.to_owned()),
-        (false, _) => ("200 OK", read("version")),
     }
 }

@@ -1,6 +1,7 @@
 //! The server under demonstration: a child process that can be killed, and its command line.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -8,8 +9,8 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use super::app::Repository;
+use super::eventually_some;
 use super::tell::eventually;
-use super::{SECRET, eventually_some};
 
 /// Where releases go, below the server's exports: the environment says so.
 pub(super) const RELEASES: &str = "demo-releases";
@@ -48,7 +49,6 @@ impl Server {
         let child = Command::new(&self.program)
             .args(["serve", "--config"])
             .arg(self.folder.join("tripline.yaml"))
-            .env("DEMO_WEBHOOK_SECRET", SECRET)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -123,9 +123,41 @@ impl Server {
         Ok(String::from_utf8(output.stdout)?)
     }
 
+    /// Keeps a secret under `path`; its value goes through standard input, as a person's would.
+    pub(super) fn keep_secret(&self, path: &str, value: &str) -> Result<()> {
+        let mut asked = Command::new(&self.program)
+            .args(["secret", "set", path, "--state"])
+            .arg(self.folder.join("state"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()?;
+        let mut input = asked.stdin.take().context("no standard input")?;
+        input.write_all(value.as_bytes())?;
+        drop(input);
+        ensure!(asked.wait()?.success(), "`tripline secret set {path}` failed");
+        Ok(())
+    }
+
     pub(super) fn json(&self, arguments: &[&str]) -> Result<Value> {
         let arguments: Vec<&str> = arguments.iter().copied().chain(["-o", "json"]).collect();
         Ok(serde_json::from_str(&self.tripline(&arguments)?)?)
+    }
+
+    /// Every file of the state folder, and the log.
+    pub(super) fn files(&self) -> Result<Vec<PathBuf>> {
+        let mut files = vec![self.log.clone()];
+        let mut folders = vec![self.folder.join("state")];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder)? {
+                let entry = entry?;
+                match entry.file_type()? {
+                    kind if kind.is_dir() => folders.push(entry.path()),
+                    kind if kind.is_file() => files.push(entry.path()),
+                    _ => {}
+                }
+            }
+        }
+        Ok(files)
     }
 
     pub(super) fn command_line(&self) -> String {
