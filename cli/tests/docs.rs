@@ -35,7 +35,7 @@ fn generated_pages_are_what_the_code_says() {
     let made = |part: &str| world.run(&["reference", part]).succeeded().stdout;
     let page = docs().join("reference/cli.md");
     check_page("reference/cli.md", &fs::read_to_string(page).unwrap_or_default(), &made("cli"));
-    for part in ["actions", "triggers"] {
+    for part in ["actions", "metrics", "triggers"] {
         let page = format!("reference/{part}.md");
         let text = fs::read_to_string(docs().join(&page)).unwrap();
         let (before, rest) = text.split_once(BEGIN).unwrap();

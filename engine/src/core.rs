@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use host::Clock;
@@ -17,6 +17,7 @@ use crate::environment::Environment;
 use crate::evaluators::Evaluators;
 use crate::fair::Permits;
 use crate::folders::Folders;
+use crate::metrics::Metrics;
 use crate::packs::{Generation, Library};
 use crate::secrets::Vault;
 use crate::suspects::Suspects;
@@ -62,6 +63,8 @@ pub struct Core {
     pub tasks: TaskTracker,
     /// Whether the store refuses to append at the moment.
     pub store_failing: AtomicBool,
+    /// What is counted and measured.
+    pub metrics: Metrics,
 }
 
 /// The store could not take what it must, and the engine is ending.
@@ -101,7 +104,13 @@ impl Core {
         batch: Batch,
         sealing: Vec<Sealing>,
     ) -> Result<Appended, Trouble> {
-        self.wait_out(|| self.store.append_sealing(batch.clone(), sealing.clone())).await
+        let begun = Instant::now();
+        let append = || self.store.append_sealing(batch.clone(), sealing.clone());
+        let appended = self.wait_out(append).await?;
+        if let Appended::Committed { .. } = appended {
+            self.metrics.committed(&batch, begun.elapsed());
+        }
+        Ok(appended)
     }
 
     /// `value` as a chain can see it: itself, or `{ blob, size, head }` once it lies in a blob.

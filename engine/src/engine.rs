@@ -24,6 +24,7 @@ use crate::environment::EnvironmentStatus;
 use crate::evaluators::Evaluators;
 use crate::fair::Permits;
 use crate::folders::Folders;
+use crate::metrics::Metrics;
 use crate::packs::{Findings, Generation, Library, LoadContext, Packs};
 use crate::random;
 use crate::secrets::{SecretError, Vault};
@@ -111,6 +112,7 @@ impl Engine {
             exports: settings.state.join("exports"),
             connections: connections.clone(),
         });
+        let begun = clock.now();
         let context = LoadContext { programs, git: git.clone() };
         let core = Arc::new(Core {
             installation: installation(store.as_ref(), &clock).await?,
@@ -132,6 +134,7 @@ impl Engine {
             killing: CancellationToken::new(),
             tasks: TaskTracker::new(),
             store_failing: AtomicBool::new(false),
+            metrics: Metrics::new(begun),
         });
         let packs =
             Packs::new(settings.packs.clone(), settings.environment.clone(), &settings.state);
@@ -162,6 +165,8 @@ impl Engine {
         self.core.tasks.spawn(async move { sensing.follow_secrets(secrets).await });
         let driver = self.driver.clone();
         self.core.tasks.spawn(async move { driver.keep_time().await });
+        let core = self.core.clone();
+        self.core.tasks.spawn(async move { core.metrics.keep(&core.stopping).await });
         let (keep, every) = (settings.retention.clone(), settings.forget_every.to_std());
         self.core.tasks.spawn(upkeep::run(self.core.clone(), self.packs.clone(), keep, every));
         self.core.tasks.spawn(changes.follow(self.clone(), settings.reload_after));

@@ -59,6 +59,7 @@ pub struct Permits(Arc<Mutex<Shared>>);
 
 #[derive(Debug)]
 struct Shared {
+    all: usize,
     free: usize,
     waiting: FairQueue<oneshot::Sender<Permit>>,
 }
@@ -70,7 +71,8 @@ pub struct Permit(Option<Permits>);
 impl Permits {
     /// So many permits.
     pub fn new(count: usize) -> Self {
-        Self(Arc::new(Mutex::new(Shared { free: count, waiting: FairQueue::default() })))
+        let waiting = FairQueue::default();
+        Self(Arc::new(Mutex::new(Shared { all: count, free: count, waiting })))
     }
 
     /// Asks for a permit: it comes at once if one is free, else when it is this lane's turn.
@@ -86,6 +88,12 @@ impl Permits {
             shared.waiting.push(lane.clone(), give);
         }
         turn
+    }
+
+    /// How many are in use, and how many are waited for.
+    pub(crate) fn load(&self) -> (usize, usize) {
+        let shared = self.lock();
+        (shared.all - shared.free, shared.waiting.len())
     }
 
     fn give_back(&self) {

@@ -81,10 +81,11 @@ impl Engine {
             retry_after: None,
         })?;
         let actor = Actor::engine();
+        let happened = event.envelope.time;
         let accepted = intake::accept(&self.core, &self.driver, &actor, vec![event], None);
         match self.core.impatient(accepted).await {
             Ok(accepted) => {
-                self.sensing.count(&id);
+                self.sensing.count(&id, happened);
                 let accepted = accepted.into_iter().next();
                 accepted.ok_or_else(|| WebhookRefused::busy("the event was not stored"))
             }

@@ -21,6 +21,7 @@ mod fair;
 mod folders;
 mod hooks;
 pub mod intake;
+pub mod metrics;
 mod notices;
 pub mod packs;
 pub mod packtest;

@@ -3,6 +3,8 @@
 //! A sensor that fails is started again from its stored cursor, after a delay that grows; it never
 //! takes another with it, and it always says how it stands.
 
+mod status;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,6 +23,7 @@ use store::{Batch, Write};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio_util::sync::CancellationToken;
 
+use self::status::{Status, status};
 use crate::core::{Core, Trouble};
 use crate::driver::Driver;
 use crate::intake;
@@ -65,17 +68,6 @@ struct Running {
     cancel: CancellationToken,
     /// Fires when no rule needs it any more.
     unwanted: CancellationToken,
-}
-
-/// How a sensor stands.
-#[derive(Debug, Clone)]
-pub(crate) struct Status {
-    /// Its state.
-    pub state: SensorState,
-    /// Events since the engine started.
-    pub events: u64,
-    /// Whether it was told to be failing, and not yet to have recovered.
-    failing: bool,
 }
 
 impl Sensing {
@@ -132,7 +124,7 @@ impl Sensing {
             subscription,
             built,
             secrets,
-            status: Arc::new(Mutex::new(Status { state, events: 0, failing: false })),
+            status: Arc::new(Mutex::new(Status::new(state))),
             cancel: self.core.stopping.child_token(),
             unwanted: CancellationToken::new(),
         };
@@ -305,9 +297,9 @@ impl Sensing {
     }
 
     /// Counts an event of a sensor that is no task.
-    pub(crate) fn count(&self, id: &str) {
+    pub(crate) fn count(&self, id: &str, happened: Timestamp) {
         if let Some(sensor) = self.lock().get(id) {
-            status(&sensor.status).events += 1;
+            status(&sensor.status).count(1, Some(happened), self.core.now());
         }
     }
 
@@ -334,10 +326,6 @@ fn made_from(generation: &Generation, subscription: &Subscription) -> Option<mod
 /// The event types that the pack's files in `triggers/` make.
 fn own_types(pack: &Pack) -> BTreeMap<Name, Schema> {
     pack.triggers.iter().map(|(name, spec)| (name.clone(), spec.payload.clone())).collect()
-}
-
-fn status(status: &Mutex<Status>) -> MutexGuard<'_, Status> {
-    status.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Keeps one sensor's task running.
@@ -466,6 +454,7 @@ impl Sink for Keeper {
     fn emit(&self, emission: Emission) -> BoxFuture<'_, Result<(), SinkError>> {
         async move {
             let count = emission.events.len() as u64;
+            let happened = emission.events.last().map(|event| event.envelope.time);
             let cursor =
                 emission.cursor.map(|cursor| (self.sensor.subscription.id.clone(), cursor));
             let actor = Actor::engine();
@@ -473,7 +462,7 @@ impl Sink for Keeper {
                 intake::accept(&self.core, &self.driver, &actor, emission.events, cursor).await;
             stored.map_err(|error| SinkError(error.to_string()))?;
             self.anew.store(false, Ordering::Relaxed);
-            status(&self.sensor.status).events += count;
+            status(&self.sensor.status).count(count, happened, self.core.now());
             self.tell(&SensorState::Running);
             Ok(())
         }

@@ -10,6 +10,7 @@
 //! | `/api/v1/stream` | every fact as it is stored (SSE), resumable by position |
 //! | `/openapi.json` | the API's description, made of its routes |
 //! | `/healthz`, `/readyz` | whether the process lives, and whether it takes work |
+//! | `/metrics` | what the engine counts and measures, for Prometheus; a bearer token is required |
 //! | `/webhooks/<pack>/<sensor>` | on a listener of its own, there while webhook sensors are |
 //!
 //! An id that holds slashes (`ex_…/3.1`, `timer.cron/0a1b`) is one segment of a path: `ex_…%2F3.1`.

@@ -70,6 +70,7 @@ async fn receive(
                 refused.message
             );
             app.refusals.count(&id, refused.kind);
+            app.engine.metrics().webhook_refused(&id, refused.kind);
             Err(problem(refused))
         }
     }

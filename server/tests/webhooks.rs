@@ -5,23 +5,14 @@ mod support;
 
 use std::time::Duration;
 
-use hmac::{Hmac, KeyInit, Mac};
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
-use sha2::Sha256;
-use support::{SECRET, Served, send};
+use support::{Served, send, signature};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 const HOOK: &str = "/webhooks/shop/hook";
 const BODY: &str = r#"{"item": "bike"}"#;
-
-fn signature(body: &str) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
-    mac.update(body.as_bytes());
-    let bytes = mac.finalize().into_bytes();
-    bytes.iter().fold("sha256=".to_owned(), |text, byte| format!("{text}{byte:02x}"))
-}
 
 fn signed(served: &Served, body: &str) -> RequestBuilder {
     served.hook(HOOK, body).header("x-signature", signature(body))

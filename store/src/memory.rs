@@ -15,7 +15,8 @@ use tokio::sync::watch;
 use crate::batch::{Prepared, PreparedWrite};
 use crate::port::{
     Answer, Appended, AuditFilter, Batch, EventFilter, EventRow, ExecutionFilter, ExecutionRow,
-    KeyRow, Position, Pruned, Recorded, RuleCount, Store, StoreError, TokenRow, Unfinished,
+    Figures, KeyRow, Position, Pruned, Recorded, RuleCount, Store, StoreError, TokenRow,
+    Unfinished,
 };
 use crate::projection::{
     Repeats, Standing, cursor, deferred, event_row, execution_row, generation, installation_name,
@@ -512,6 +513,14 @@ impl Store for Memory {
                 wake_at: execution.standing.wake_at,
             };
             open.map(row).take(limit).collect()
+        })
+    }
+
+    fn figures(&self) -> Answer<'_, Figures> {
+        self.answer(move |state| {
+            let queued =
+                state.executions.values().filter(|it| it.standing.state == ExecutionState::Queued);
+            Figures { bytes: 0, oldest_queued: queued.map(|it| it.request.at).min() }
         })
     }
 

@@ -89,6 +89,15 @@ pub struct Pruned {
     pub next: Option<Position>,
 }
 
+/// How a store stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Figures {
+    /// Bytes that log and projection take on the disk; 0 where there is none.
+    pub bytes: u64,
+    /// When the oldest execution was asked for that has not begun.
+    pub oldest_queued: Option<Timestamp>,
+}
+
 /// A fact with its header.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recorded {
@@ -201,6 +210,8 @@ pub trait Store: Send + Sync {
         after: Option<&'a ExecutionId>,
         limit: usize,
     ) -> Answer<'a, Vec<Unfinished>>;
+    /// How the store stands, as metrics tell it.
+    fn figures(&self) -> Answer<'_, Figures>;
     /// How many executions are in each state.
     fn counts(&self) -> Answer<'_, BTreeMap<ExecutionState, u64>>;
     /// The event with this key, until it is pruned.

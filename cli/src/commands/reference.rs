@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use actions::{BuiltinContext, Metadata};
 use clap::{CommandFactory, ValueEnum};
+use engine::metrics::METRICS;
 use model::{Map, Value};
 
 use super::CommandLine;
@@ -25,6 +26,8 @@ enum Part {
     Actions,
     /// The built-in trigger types with their schemas
     Triggers,
+    /// The metrics with their labels
+    Metrics,
 }
 
 impl Args {
@@ -33,6 +36,7 @@ impl Args {
             Part::Cli => cli(),
             Part::Actions => actions(),
             Part::Triggers => triggers(),
+            Part::Metrics => metrics(),
         })?;
         Ok(Exit::Done)
     }
@@ -113,6 +117,16 @@ fn triggers() -> String {
         )
     });
     told.map(|text| text.trim_end().to_owned()).collect::<Vec<_>>().join("\n\n")
+}
+
+fn metrics() -> String {
+    let mut table = "| Metric | Kind | Labels | Meaning |\n|---|---|---|---|\n".to_owned();
+    for engine::metrics::Metric { name, kind, labels, help } in METRICS {
+        let labels: Vec<_> = labels.iter().map(|label| format!("`{label}`")).collect();
+        let (kind, labels) = (kind.name(), labels.join(", "));
+        let _ = writeln!(table, "| `{name}` | {kind} | {labels} | {help} |");
+    }
+    table.trim_end().to_owned()
 }
 
 /// Properties with their types and what is said of them.

@@ -17,6 +17,7 @@ mod datastore;
 mod flight;
 mod hear;
 mod learn;
+mod observe;
 mod perform;
 mod places;
 pub(crate) mod run;

@@ -1,6 +1,7 @@
 //! One attempt at a step, outside of the execution's own task.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use actions::{Performing, SharedAction};
 use host::Clock;
@@ -66,7 +67,9 @@ pub(super) async fn perform(core: Arc<Core>, job: Job, _place: Permit) -> Report
     }
     let (path, on_unknown) = (job.path.clone(), job.on_unknown);
     let (opened, action) = (job.opened.clone(), job.action.clone());
+    let begun = Instant::now();
     let performance = attempt(&core.clock, job).await;
+    core.metrics.performed(&action.metadata().reference, &performance, begun.elapsed());
     let (performance, fresh) = opened.receive(performance, &action.metadata().result);
     Report::Performed(path, performance, on_unknown, fresh)
 }

@@ -24,6 +24,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::bounds;
 use super::flight::Flight;
+use super::observe::end;
 use super::perform::{Job, Report};
 use super::places::Places;
 use super::{Driver, Exit, Message};
@@ -360,11 +361,13 @@ impl Run {
         let stream = Stream::Execution(self.id.clone());
         let id = BatchId::new(format!("{stream}@{}", self.version.0));
         self.bytes += facts.iter().map(|fact| fact.encode().len()).sum::<usize>();
+        let end = end(&facts);
         writes.push(Write { stream, expected: Some(self.version), facts });
         let batch = Batch { id, actor, at: self.core.now(), writes };
         let appended = self.core.append_sealing(batch, sealing).await?;
         if let Appended::Committed { position } = &appended {
             self.version = Version(position.0);
+            self.observe_end(end);
         }
         Ok(appended)
     }

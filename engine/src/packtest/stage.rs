@@ -34,6 +34,7 @@ use crate::evaluators::Evaluators;
 use crate::fair::Permits;
 use crate::folders::Folders;
 use crate::intake::{self, IntakeError};
+use crate::metrics::Metrics;
 use crate::packs::{ActionKind, Generation, Library, LoadContext, Pack};
 use crate::secrets::Vault;
 use crate::suspects::Suspects;
@@ -134,6 +135,7 @@ impl Stage {
             killing: CancellationToken::new(),
             tasks: TaskTracker::new(),
             store_failing: AtomicBool::new(false),
+            metrics: Metrics::new(case.now),
         }
     }
 

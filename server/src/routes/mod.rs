@@ -6,6 +6,7 @@ mod events;
 mod executions;
 mod health;
 mod keys;
+mod metrics;
 mod packs;
 mod rules;
 mod secrets;
@@ -96,6 +97,7 @@ impl TryFrom<usize> for Rows {
 /// Everything that is reached at the API's address.
 pub(crate) fn router(app: App, tokens: Tokens) -> Router {
     let (nouns, operations, schemas) = table(app.clone()).finish();
+    let metrics = metrics::route(app.clone(), tokens.clone());
     let nouns = nouns
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
@@ -106,6 +108,7 @@ pub(crate) fn router(app: App, tokens: Tokens) -> Router {
         .nest("/api/v1", nouns)
         .route("/openapi.json", get(async || Json(description)))
         .merge(health::probes())
+        .merge(metrics)
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
         .layer(DefaultBodyLimit::max(MAX_BODY))

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use engine::Engine;
+use hmac::{Hmac, KeyInit, Mac};
 use host::Clock;
 use host::process::Launcher;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use server::Running;
+use sha2::Sha256;
 use store::Sqlite;
 use tempfile::TempDir;
 
@@ -221,4 +223,12 @@ impl Stream {
         }
         panic!("the stream ended before {kind}: {read:?}");
     }
+}
+
+/// What the pack's webhook takes for signed.
+pub(crate) fn signature(body: &str) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
+    mac.update(body.as_bytes());
+    let bytes = mac.finalize().into_bytes();
+    bytes.iter().fold("sha256=".to_owned(), |text, byte| format!("{text}{byte:02x}"))
 }

@@ -7,7 +7,7 @@ use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, Row, params, params_from_iter};
 
 use super::values::{self, corrupt, nanos, number};
-use crate::port::{ExecutionFilter, ExecutionRow, StoreError, Unfinished};
+use crate::port::{ExecutionFilter, ExecutionRow, Figures, StoreError, Unfinished};
 use crate::projection::Standing;
 
 /// The execution with this id.
@@ -105,6 +105,25 @@ pub(super) fn unfinished(
     Ok(found)
 }
 
+const OLDEST_QUEUED: &str =
+    "SELECT min(requested_at) AS oldest FROM executions WHERE state = 'queued'";
+const BYTES: &str =
+    "SELECT page_count * page_size AS bytes FROM pragma_page_count(), pragma_page_size()";
+
+/// How the store stands.
+pub(super) fn figures(connection: &Connection) -> Result<Figures, StoreError> {
+    let mut figures = Figures::default();
+    let mut query = connection.prepare_cached(OLDEST_QUEUED)?;
+    if let Some(row) = query.query([])?.next()? {
+        figures.oldest_queued = values::maybe_time(row, "oldest")?;
+    }
+    let mut query = connection.prepare_cached(BYTES)?;
+    if let Some(row) = query.query([])?.next()? {
+        figures.bytes = values::count(row, "bytes")?;
+    }
+    Ok(figures)
+}
+
 /// How many executions are in each state.
 pub(super) fn counts(connection: &Connection) -> Result<BTreeMap<ExecutionState, u64>, StoreError> {
     let query = "SELECT state, count(*) AS count FROM executions GROUP BY state";
@@ -181,6 +200,12 @@ mod tests {
         let values = vec![Sql::Text(String::new()), Sql::Integer(100)];
         let expected = "SEARCH executions USING INDEX executions_unfinished (id>?)";
         assert_eq!(plan(UNFINISHED, values), expected);
+    }
+
+    #[test]
+    fn the_oldest_that_is_queued_is_found_among_the_queued() {
+        let plan = plan(OLDEST_QUEUED, Vec::new());
+        assert_eq!(plan, "SEARCH executions USING INDEX executions_by_state (state=?)");
     }
 
     #[test]

@@ -58,7 +58,8 @@ use self::writer::{Request, Work, Writer};
 use crate::batch::Prepared;
 use crate::port::{
     Answer, Appended, AuditFilter, Batch, EventFilter, EventRow, ExecutionFilter, ExecutionRow,
-    KeyRow, Position, Pruned, Recorded, RuleCount, Store, StoreError, TokenRow, Unfinished,
+    Figures, KeyRow, Position, Pruned, Recorded, RuleCount, Store, StoreError, TokenRow,
+    Unfinished,
 };
 use crate::projection;
 use crate::retention::Retention;
@@ -392,6 +393,10 @@ impl Store for Sqlite {
     ) -> Answer<'a, Vec<Unfinished>> {
         let after = after.cloned();
         self.query(move |connection| executions::unfinished(connection, after.as_ref(), limit))
+    }
+
+    fn figures(&self) -> Answer<'_, Figures> {
+        self.query(executions::figures)
     }
 
     fn counts(&self) -> Answer<'_, BTreeMap<ExecutionState, u64>> {

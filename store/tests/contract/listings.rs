@@ -12,6 +12,7 @@ contract!(
     executions_are_listed_in_pages,
     unfinished_executions_come_in_pages_in_order_of_id,
     executions_are_counted_by_state,
+    the_oldest_execution_that_has_not_begun_is_told,
 );
 
 async fn executions_are_listed_by_what_the_filter_names(store: &dyn Store) {
@@ -108,4 +109,16 @@ async fn executions_are_counted_by_state(store: &dyn Store) {
         (ExecutionState::TimedOut, 1),
     ]);
     assert_eq!(store.counts().await.unwrap(), expected);
+}
+
+async fn the_oldest_execution_that_has_not_begun_is_told(store: &dyn Store) {
+    assert_eq!(store.figures().await.unwrap().oldest_queued, None);
+    for (n, second) in [(1, 40), (2, 20), (3, 30)] {
+        let mut asked = requested(Origin::Manual);
+        asked.at = at(second);
+        put(store, execution(n), vec![Fact::ExecutionRequested(asked)]).await;
+    }
+    assert_eq!(store.figures().await.unwrap().oldest_queued, Some(at(20)));
+    put(store, execution(2), vec![intended("1", 50)]).await;
+    assert_eq!(store.figures().await.unwrap().oldest_queued, Some(at(30)));
 }
