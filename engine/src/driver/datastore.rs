@@ -2,8 +2,8 @@
 
 use actions::datastore::{Change, Entry, Plan, entry_key, plan};
 use model::fact::StepResult;
-use model::{Call, Fact, StepError, StepPath, Stream};
-use store::Write;
+use model::{Call, Fact, StepError, StepPath, Stream, Timestamp, Version};
+use store::{KeyRow, Write};
 
 use crate::core::{Core, Trouble};
 
@@ -27,22 +27,15 @@ pub(super) async fn planned(
     let (result, change) = match (call.action(), call.parameters()) {
         (Some(action), Some(parameters)) => match entry_key(action, pack, parameters) {
             Ok(key) => {
-                let row = core.store.key(&key, now).await?;
+                let (row, version) = current(core, &key, now).await?;
                 let list = match action.name() == "list" {
                     true => core.store.keys(&key, now, actions::datastore::MAX_LISTED).await?,
                     false => Vec::new(),
                 };
                 let listed = list.into_iter().map(entry).collect();
                 let Plan { result, change } =
-                    plan(action, parameters, row.clone().map(entry).as_ref(), listed, now);
-                let expected = match row {
-                    Some(row) => Some(row.version),
-                    // Absent, or expired: its stream may still have facts.
-                    None => Some(
-                        core.store.read(&Stream::Key(key.clone()), model::Version::NONE).await?.1,
-                    ),
-                };
-                (result, change.map(|change| write(key, expected, change)))
+                    plan(action, parameters, row.map(entry).as_ref(), listed, now);
+                (result, change.map(|change| write(key, version, change)))
             }
             Err(error) => (Err(error), None),
         },
@@ -61,14 +54,32 @@ pub(super) async fn planned(
     Ok(Planned { facts: vec![intended, finished], change })
 }
 
-fn entry(row: store::KeyRow) -> Entry {
+/// The entry, and a version of its stream at which it was so.
+async fn current(
+    core: &Core,
+    key: &str,
+    now: Timestamp,
+) -> Result<(Option<KeyRow>, Version), Trouble> {
+    if let Some(row) = core.store.key(key, now).await? {
+        let version = row.version;
+        return Ok((Some(row), version));
+    }
+    // Absent, or expired: its stream may have facts. It may also have come to be since: so the
+    // version first, and what is seen at it or later afterwards.
+    let (_, version) = core.store.read(&Stream::Key(key.to_owned()), Version::NONE).await?;
+    let row = core.store.key(key, now).await?;
+    let version = row.as_ref().map_or(version, |row| row.version);
+    Ok((row, version))
+}
+
+fn entry(row: KeyRow) -> Entry {
     Entry { key: row.key, value: row.value, expires_at: row.expires_at }
 }
 
-fn write(key: String, expected: Option<model::Version>, change: Change) -> Write {
+fn write(key: String, version: Version, change: Change) -> Write {
     let fact = match change {
         Change::Set { value, expires_at } => Fact::KeySet { value, expires_at },
         Change::Delete => Fact::KeyDeleted,
     };
-    Write { stream: Stream::Key(key), expected, facts: vec![fact] }
+    Write { stream: Stream::Key(key), expected: Some(version), facts: vec![fact] }
 }
