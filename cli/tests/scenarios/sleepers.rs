@@ -1,6 +1,8 @@
 //! Many executions that sleep while the server is killed.
 
 use futures::StreamExt;
+use host::Clock;
+use model::Duration;
 use serde_json::{Value, json};
 
 use crate::files::{PATIENCE, chain, world};
@@ -47,4 +49,27 @@ fn a_thousand_sleepers_wait_through_a_kill_and_wake_in_time() {
     let health = health(&server);
     assert_eq!(health["executions"], json!({ "waiting": COUNT, "succeeded": 1 }));
     assert_eq!(health["active"], 0, "who sleeps takes no memory: {health}");
+}
+
+#[test]
+fn a_thousand_sleepers_whose_time_came_while_nobody_was_there_all_wake_once() {
+    let world = world();
+    let text = "sleep_until(params.a); run(\"datastore.increment\", #{ key: \"woken\" }).value";
+    chain(&world, "sleeps", text);
+    let server = world.serve();
+    let wakes = Duration::from_secs(20).after(Clock::System.now());
+    start_many(&server, COUNT, &json!({ "a": wakes.to_string() }));
+    // On a machine so slow that some of them wake before the kill, these count too.
+    eventually(PATIENCE, || {
+        let states = &health(&server)["executions"];
+        let count = |state: &str| states[state].as_u64().unwrap_or(0);
+        (count("waiting") + count("succeeded") == COUNT).then_some(())
+    });
+    server.kill();
+    eventually(PATIENCE, || (Clock::System.now() > wakes).then_some(()));
+    let server = world.serve();
+    let all = json!({ "succeeded": COUNT });
+    eventually(PATIENCE, || (health(&server)["executions"] == all).then_some(()));
+    let woken = world.json(&["key", "get", "p/woken"]);
+    assert_eq!(woken["value"], COUNT, "{woken:#}");
 }

@@ -1,7 +1,7 @@
 //! What was registered is undone, newest first, once each: in loops, in branches, through kills.
 
-use crate::files::{chain, has_lines, lines, note, open_gate, open_gates, start, world};
-use crate::support::World;
+use crate::files::{PATIENCE, chain, has_lines, lines, note, open_gate, open_gates, start, world};
+use crate::support::{Server, World, eventually};
 
 fn notes(text: &str) -> World {
     let world = world();
@@ -11,8 +11,14 @@ fn notes(text: &str) -> World {
 }
 
 fn ledger_of_failed(world: &World, id: &str) -> Vec<String> {
-    let execution = world.reaches(id, &["failed", "needs_attention", "succeeded"]);
-    assert_eq!(execution["state"], "failed", "{execution:#}");
+    ledger_once(world, id, "failed")
+}
+
+/// The steps whose effects were made, once the execution has ended so.
+fn ledger_once(world: &World, id: &str, end: &str) -> Vec<String> {
+    let ends = ["failed", "needs_attention", "succeeded", "cancelled"];
+    let execution = world.reaches(id, &ends);
+    assert_eq!(execution["state"], end, "{execution:#}");
     let key = |line: &String| line.strip_prefix(&format!("{id}/")).unwrap().to_owned();
     lines(world, "ledger").iter().map(key).collect()
 }
@@ -70,4 +76,61 @@ fn a_kill_in_every_handler_repeats_none_and_skips_none() {
         server = world.serve();
     }
     assert_eq!(ledger_of_failed(&world, &id), newest_first);
+}
+
+/// A chain with two things to undo that waits at the gate of its third step, and is cancelled.
+fn cancelled_at_work() -> (World, Server, String) {
+    let world = notes(
+        r#"undo(|error| run("p.note", #{ a: error.kind }));
+        run("core.noop");
+        undo(|error| run("p.note", #{ a: error.kind }));
+        run("p.note", #{ a: "work" });
+        run("p.note", #{ a: "never" })"#,
+    );
+    let server = world.serve();
+    let id = start(&world, "p.falls");
+    eventually(PATIENCE, || {
+        let execution = world.execution(&id);
+        let begun = execution["steps"].as_array().unwrap().last()?["path"] == "4";
+        begun.then_some(())
+    });
+    let told = world.run(&["execution", "cancel", &id, "--reason", "not today"]).succeeded();
+    assert!(told.stdout.contains("undo handlers run"), "{told:?}");
+    (world, server, id)
+}
+
+#[test]
+fn what_is_cancelled_lets_its_step_settle_and_is_undone_newest_first() {
+    let (world, _server, id) = cancelled_at_work();
+    open_gate(&world, "4");
+    world.reaches(&id, &["undoing"]);
+    open_gates(&world);
+    assert_eq!(ledger_once(&world, &id, "cancelled"), ["4", "undo.3.1", "undo.1.1"]);
+    let execution = world.execution(&id);
+    assert_eq!(execution["outcome"]["error"]["kind"], "cancelled", "{execution:#}");
+    let audit = world.json(&["audit", "list"]);
+    assert!(audit.to_string().contains("not today"), "who cancelled it says why: {audit:#}");
+    let steps = execution["steps"].as_array().unwrap();
+    let handed: Vec<&str> = steps
+        .iter()
+        .filter(|step| step["path"].as_str().unwrap().starts_with("undo."))
+        .filter_map(|step| step["parameters"]["a"].as_str())
+        .collect();
+    assert_eq!(handed, ["cancelled"; 2], "{execution:#}");
+    world.run(&["execution", "cancel", &id]).ended(1);
+}
+
+#[test]
+fn what_is_cancelled_stays_so_through_a_kill_before_and_while_it_is_undone() {
+    let (world, server, id) = cancelled_at_work();
+    server.kill();
+    open_gate(&world, "4");
+    let server = world.serve();
+    world.reaches(&id, &["undoing"]);
+    open_gate(&world, "undo.3.1");
+    has_lines(&world, "ledger", 2);
+    server.kill();
+    let _server = world.serve();
+    open_gates(&world);
+    assert_eq!(ledger_once(&world, &id, "cancelled"), ["4", "undo.3.1", "undo.1.1"]);
 }

@@ -1,15 +1,16 @@
-//! Webhooks as a git host sends them: signed, repeated, forged, too large; and a kill after 202.
+//! Webhooks as a git host sends them: signed, repeated, forged, too large, no text; and a kill after
+//! 202.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use crate::files::{chain, events_of, executions_of, lines, note, open_gates, pack, world};
-use crate::support::{Server, World, client, send};
+use crate::support::{Answer, Server, World, client, send};
 
 const SECRETS: [(&str, &str); 2] = [("hooks", "0123456789abcdef"), ("others", "fedcba9876543210")];
 
 /// Two senders, each with a sensor; what either sends is noted.
-fn receiver() -> World {
+pub(crate) fn receiver() -> World {
     let world = world();
     note(&world);
     open_gates(&world);
@@ -33,33 +34,39 @@ fn receiver() -> World {
     world
 }
 
-fn signature(secret: &str, body: &str) -> String {
+fn signature(secret: &str, body: &[u8]) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
-    mac.update(body.as_bytes());
+    mac.update(body);
     let bytes = mac.finalize().into_bytes();
     bytes.iter().fold("sha256=".to_owned(), |text, byte| format!("{text}{byte:02x}"))
 }
 
-struct Delivery<'a> {
+/// A request of a sender to its sensor.
+pub(crate) struct Delivery<'a> {
     sensor: &'a str,
     id: &'a str,
-    body: &'a str,
-    signed: &'a str,
+    body: &'a [u8],
+    signed: &'a [u8],
     content_type: &'a str,
 }
 
 impl<'a> Delivery<'a> {
-    fn of(id: &'a str, body: &'a str) -> Self {
+    /// As it should be.
+    pub(crate) fn of(id: &'a str, body: &'a [u8]) -> Self {
         Self { sensor: "hooks", id, body, signed: body, content_type: "application/json" }
     }
 
     fn status(&self, server: &Server) -> u16 {
+        self.send(server).status
+    }
+
+    pub(crate) fn send(&self, server: &Server) -> Answer {
         let secret = SECRETS.iter().find(|(name, _)| *name == self.sensor).map_or("", |s| s.1);
         let url = format!("{}/webhooks/p/{}", server.webhooks(), self.sensor);
         let request = client().post(url).header("content-type", self.content_type);
         let request = request.header("x-delivery", self.id);
         let request = request.header("x-signature", signature(secret, self.signed));
-        send(request.body(self.body.to_owned())).status
+        send(request.body(self.body.to_owned()))
     }
 }
 
@@ -67,16 +74,16 @@ impl<'a> Delivery<'a> {
 fn a_delivery_counts_once_and_only_with_its_senders_signature() {
     let world = receiver();
     let server = world.serve();
-    let (body, large) = (r#"{"n": 1}"#, format!("\"{}\"", "x".repeat(1024)));
+    let (body, large) = (br#"{"n": 1}"#, format!("\"{}\"", "x".repeat(1024)));
     let good = || Delivery::of("d-1", body);
     assert_eq!(good().status(&server), 202);
     assert_eq!(good().status(&server), 200, "redelivered");
     assert_eq!(Delivery { sensor: "others", ..good() }.status(&server), 202, "another sender");
     let refused = [
-        (401, Delivery { signed: r#"{"n": 2}"#, ..Delivery::of("d-2", body) }),
+        (401, Delivery { signed: br#"{"n": 2}"#, ..Delivery::of("d-2", body) }),
         (415, Delivery { content_type: "text/plain", ..Delivery::of("d-3", body) }),
-        (400, Delivery::of("d-4", "{\"n\": ")),
-        (413, Delivery::of("d-5", &large)),
+        (400, Delivery::of("d-4", b"{\"n\": ")),
+        (413, Delivery::of("d-5", large.as_bytes())),
         (404, Delivery { sensor: "nobody", ..Delivery::of("d-6", body) }),
     ];
     for (status, delivery) in refused {
@@ -96,10 +103,14 @@ fn what_was_answered_with_202_is_there_after_a_kill_and_runs_once() {
     let mut server = world.serve();
     for n in 1..=3 {
         let (id, body) = (format!("d-{n}"), format!("{{\"n\": {n}}}"));
-        assert_eq!(Delivery::of(&id, &body).status(&server), 202);
+        assert_eq!(Delivery::of(&id, body.as_bytes()).status(&server), 202);
         server.kill();
         server = world.serve();
-        assert_eq!(Delivery::of(&id, &body).status(&server), 200, "the sender tells it again");
+        assert_eq!(
+            Delivery::of(&id, body.as_bytes()).status(&server),
+            200,
+            "the sender tells it again"
+        );
     }
     let told: Vec<_> = events_of(&world, "webhook.received");
     let told: Vec<_> = told.iter().map(|data| data["body"]["n"].clone()).collect();
