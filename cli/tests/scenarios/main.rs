@@ -10,6 +10,7 @@ mod support;
 mod files;
 
 mod broken_packs;
+mod by_hand;
 mod canaries;
 mod crash_in_chain;
 mod crash_in_program;

@@ -1,0 +1,115 @@
+//! What people do to executions from the command line: pause, resume, repeat, export.
+
+use crate::files::{
+    chain, has_lines, lines, note, open_gate, open_gates, program, start, text, world,
+};
+use crate::support::World;
+
+/// A world whose chain `p.two` makes two notes, one after the other.
+fn two_notes() -> World {
+    let world = world();
+    note(&world);
+    chain(&world, "two", r#"run("p.note"); run("p.note")"#);
+    world
+}
+
+/// A world whose chain `p.pick` fails until the file `mended` is there.
+fn pick() -> World {
+    let world = two_notes();
+    program(&world, "count", "read", r#"[ -e "$W/mended" ] || { echo "not yet" >&2; exit 1; }"#);
+    chain(
+        &world,
+        "pick",
+        r#"run("p.note"); run("p.count", #{}, #{ retry: #{ attempts: 1 } }); run("p.note")"#,
+    );
+    open_gates(&world);
+    world
+}
+
+#[test]
+fn a_paused_chain_begins_nothing_until_it_is_resumed_kill_or_no_kill() {
+    let world = two_notes();
+    let server = world.serve();
+    let id = start(&world, "p.two");
+    let said = world.run(&["execution", "pause", &id, "--reason", "a look first"]).succeeded();
+    assert!(said.stdout.contains(&format!("tripline execution resume {id}")), "{said:?}");
+    open_gates(&world);
+    has_lines(&world, "ledger", 1);
+    server.kill();
+    let _server = world.serve();
+    let paused = world.reaches(&id, &["paused", "succeeded"]);
+    assert_eq!(paused["state"], "paused");
+    assert_eq!(lines(&world, "ledger").len(), 1);
+    world.run(&["execution", "resume", &id]).succeeded();
+    world.reaches(&id, &["succeeded"]);
+    assert_eq!(lines(&world, "ledger"), [format!("{id}/1"), format!("{id}/2")]);
+}
+
+#[test]
+fn what_is_not_paused_cannot_be_resumed_and_what_ended_not_paused() {
+    let world = two_notes();
+    open_gates(&world);
+    let _server = world.serve();
+    let id = start(&world, "p.two");
+    world.reaches(&id, &["succeeded"]);
+    for verb in ["pause", "resume"] {
+        let refused = world.run(&["execution", verb, &id]).ended(1);
+        assert!(refused.stderr.contains("succeeded"), "{refused:?}");
+    }
+}
+
+#[test]
+fn a_failed_execution_is_repeated_whole_or_from_a_step_on() {
+    let world = pick();
+    let _server = world.serve();
+    let failed = start(&world, "p.pick");
+    world.reaches(&failed, &["failed"]);
+    world.write("mended", "");
+    let again = world.json(&["execution", "rerun", &failed]);
+    world.reaches(&text(&again["id"]), &["succeeded"]);
+    assert_eq!(lines(&world, "ledger").len(), 3, "both notes were made anew");
+    let from = world.json(&["execution", "rerun", &failed, "--from", "2"]);
+    assert_eq!(from["assumed"][0]["path"], "1");
+    let ended = world.reaches(&text(&from["id"]), &["succeeded"]);
+    assert_eq!(ended["origin"]["rerun"]["of"], failed.as_str(), "{ended:#}");
+    assert_eq!(lines(&world, "ledger").len(), 4, "the first note was taken over");
+}
+
+#[test]
+fn many_are_repeated_only_after_somebody_agreed() {
+    let world = pick();
+    let _server = world.serve();
+    let failed: Vec<String> = (0..3).map(|_| start(&world, "p.pick")).collect();
+    failed.iter().for_each(|id| drop(world.reaches(id, &["failed"])));
+    world.write("mended", "");
+    let asked = world.run(&["execution", "rerun", "--failed", "--action", "p.pick"]).ended(2);
+    assert!(asked.stdout.contains(&failed[0]) && asked.stderr.contains("add --yes"), "{asked:?}");
+    assert_eq!(lines(&world, "ledger").len(), 3, "nothing was repeated");
+    let repeated = world.json(&["execution", "rerun", "--failed", "--action", "p.pick", "--yes"]);
+    let of: Vec<&str> =
+        repeated.as_array().unwrap().iter().map(|one| one["of"].as_str().unwrap()).collect();
+    assert_eq!(of, failed, "oldest first");
+    for one in repeated.as_array().unwrap() {
+        world.reaches(&text(&one["id"]), &["succeeded"]);
+    }
+    let none = world.run(&["execution", "rerun", "--failed", "--action", "p.two", "--yes"]);
+    assert_eq!(none.succeeded().stdout, "no execution is like that\n");
+}
+
+#[test]
+fn an_exported_run_is_a_test_that_needs_no_server() {
+    let world = two_notes();
+    open_gate(&world, "1");
+    open_gate(&world, "2");
+    let server = world.serve();
+    let id = start(&world, "p.two");
+    world.reaches(&id, &["succeeded"]);
+    world.run(&["execution", "export", &id, "run.json"]).succeeded();
+    server.kill();
+    let test = ["pack", "test", "packs/p", "--from-execution", "run.json"];
+    world.run(&test).succeeded();
+    chain(&world, "two", r#"run("p.note"); run("core.echo", #{ value: 2 })"#);
+    let differs = world.run(&test).ended(1);
+    assert!(differs.stdout.contains("p.note"), "{differs:?}");
+    assert_eq!(lines(&world, "ledger").len(), 2, "the test ran no program");
+}
