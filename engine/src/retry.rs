@@ -6,6 +6,7 @@
 //! | failed | tried again while attempts are left | tried again while attempts are left |
 //! | unknown | tried again while attempts are left | a person decides |
 
+use model::journal::Progress;
 use model::{Effect, ErrorKind, Performance, Policy, StepError, Timestamp, Value};
 
 /// How often the engine's own death may cut off one step before it gives up.
@@ -30,18 +31,25 @@ pub const fn default_attempts(effect: Effect) -> u32 {
     }
 }
 
-/// What to do after attempt number `attempt` (from 1), `cut_off` of which don't count, went so.
+/// What to do after the latest attempt of a step that came as far as `progress` went so.
 pub fn verdict(
     performance: Performance,
     effect: Effect,
     policy: &Policy,
-    attempt: u32,
-    cut_off: u32,
+    progress: &Progress,
     now: Timestamp,
 ) -> Verdict {
+    let &Progress { attempt, cut_off, lost, .. } = progress;
     match performance {
         Performance::Done(value) => Verdict::Finish(Ok(value)),
-        Performance::Unknown(error) if effect == Effect::Unsafe => Verdict::Ask(error),
+        Performance::Unknown(mut error) if effect == Effect::Unsafe => {
+            error.attempts = attempt;
+            Verdict::Ask(error)
+        }
+        // It was cut off, and something was found out about it since.
+        Performance::Failed(error) | Performance::Unknown(error) if lost => {
+            after_death(error, Effect::Idempotent, attempt, cut_off, now)
+        }
         Performance::Failed(error) | Performance::Unknown(error) => {
             again(error, policy, attempt, attempt.saturating_sub(cut_off), now)
         }
@@ -67,16 +75,26 @@ fn again(
     }
 }
 
-/// What becomes of a step whose attempt was cut off by the engine's own death.
-pub fn after_death(effect: Effect, attempt: u32, cut_off: u32, now: Timestamp) -> Verdict {
-    let mut error = StepError::new(
-        ErrorKind::Unavailable,
-        format!("Tripline ended while attempt {attempt} was under way: its outcome is unknown"),
-    );
+/// What is known of an attempt that the engine's own death cut off.
+pub fn death(attempt: u32) -> StepError {
+    let message =
+        format!("Tripline ended while attempt {attempt} was under way: its outcome is unknown");
+    StepError::new(ErrorKind::Unavailable, message)
+}
+
+/// What becomes of a step whose latest attempt, number `attempt`, the engine's own death cut off,
+/// as it did `cut_off` attempts in all.
+pub fn after_death(
+    mut error: StepError,
+    effect: Effect,
+    attempt: u32,
+    cut_off: u32,
+    now: Timestamp,
+) -> Verdict {
     error.attempts = attempt;
     match effect {
         Effect::Unsafe => Verdict::Ask(error),
-        Effect::Read | Effect::Idempotent if cut_off >= CUT_OFF_BUDGET => {
+        Effect::Read | Effect::Idempotent if cut_off > CUT_OFF_BUDGET => {
             error.message =
                 format!("Tripline ended {CUT_OFF_BUDGET} times while this step was under way");
             error.kind = ErrorKind::Internal;
@@ -121,18 +139,23 @@ mod tests {
         StepError::new(kind, "no")
     }
 
+    fn attempt(attempt: u32, cut_off: u32) -> Progress {
+        Progress { attempt, cut_off, lost: false, failed: None }
+    }
+
     #[test]
     fn an_unsafe_step_is_never_repeated_on_an_unknown_outcome() {
         let unknown = Performance::Unknown(error(ErrorKind::Timeout));
-        let verdict = verdict(unknown, Effect::Unsafe, &policy(9), 1, 0, now());
-        assert_eq!(verdict, Verdict::Ask(error(ErrorKind::Timeout)));
-        assert!(matches!(after_death(Effect::Unsafe, 1, 0, now()), Verdict::Ask(_)));
+        let verdict = verdict(unknown, Effect::Unsafe, &policy(9), &attempt(1, 0), now());
+        let asked = StepError { attempts: 1, ..error(ErrorKind::Timeout) };
+        assert_eq!(verdict, Verdict::Ask(asked));
+        assert!(matches!(after_death(death(1), Effect::Unsafe, 1, 1, now()), Verdict::Ask(_)));
     }
 
     #[test]
     fn attempts_are_counted_and_delays_grow() {
         let failed = || Performance::Failed(error(ErrorKind::Unavailable));
-        let after = |attempt| verdict(failed(), Effect::Idempotent, &policy(3), attempt, 0, now());
+        let after = |n| verdict(failed(), Effect::Idempotent, &policy(3), &attempt(n, 0), now());
         let delay = |verdict| match verdict {
             Verdict::Retry(_, at) => at.as_second() - now().as_second(),
             other => panic!("{other:?}"),
@@ -143,14 +166,23 @@ mod tests {
 
     #[test]
     fn attempts_cut_off_by_death_have_a_budget_of_their_own() {
-        let failed = Performance::Failed(error(ErrorKind::Unavailable));
-        let fifth = verdict(failed, Effect::Read, &policy(3), 5, 3, now());
+        let failed = || Performance::Failed(error(ErrorKind::Unavailable));
+        let fifth = verdict(failed(), Effect::Read, &policy(3), &attempt(5, 3), now());
         assert!(matches!(fifth, Verdict::Retry(..)), "only two of the five count");
-        assert!(matches!(after_death(Effect::Read, 9, 9, now()), Verdict::Retry(..)));
-        assert!(matches!(
-            after_death(Effect::Read, 11, CUT_OFF_BUDGET, now()),
-            Verdict::Finish(Err(_))
-        ));
+        let died = |n| after_death(death(n), Effect::Read, n, n, now());
+        assert!(matches!(died(CUT_OFF_BUDGET), Verdict::Retry(..)));
+        assert!(matches!(died(CUT_OFF_BUDGET + 1), Verdict::Finish(Err(_))));
+    }
+
+    #[test]
+    fn an_attempt_that_was_cut_off_and_found_to_have_failed_does_not_count() {
+        let failed = || Performance::Failed(error(ErrorKind::Unavailable));
+        let found = |n| {
+            let progress = Progress { lost: true, ..attempt(n, n) };
+            verdict(failed(), Effect::Unsafe, &policy(1), &progress, now())
+        };
+        assert!(matches!(found(1), Verdict::Retry(_, at) if at == now()));
+        assert!(matches!(found(CUT_OFF_BUDGET + 1), Verdict::Finish(Err(_))));
     }
 
     #[test]
@@ -158,7 +190,7 @@ mod tests {
         let policy = Policy { only: vec![ErrorKind::Unavailable], ..policy(3) };
         let failed = Performance::Failed(error(ErrorKind::Denied));
         assert!(matches!(
-            verdict(failed, Effect::Read, &policy, 1, 0, now()),
+            verdict(failed, Effect::Read, &policy, &attempt(1, 0), now()),
             Verdict::Finish(Err(_))
         ));
     }
@@ -167,7 +199,8 @@ mod tests {
     fn no_attempt_begins_after_the_deadline() {
         let policy = Policy { deadline: Some(now()), ..policy(3) };
         let failed = Performance::Failed(error(ErrorKind::Unavailable));
-        let Verdict::Finish(Err(error)) = verdict(failed, Effect::Read, &policy, 1, 0, now())
+        let Verdict::Finish(Err(error)) =
+            verdict(failed, Effect::Read, &policy, &attempt(1, 0), now())
         else {
             panic!("tried again after the deadline");
         };

@@ -9,17 +9,8 @@ use engine::Engine;
 use model::{ExecutionId, ExecutionState};
 use serde_json::json;
 use store::ExecutionFilter;
-use support::{House, ended, eventually, result, run, until};
+use support::{House, die_after, ended, eventually, result, run, until};
 use tokio::runtime::Runtime;
-
-/// Runs `scene` on a runtime of its own, then lets all its tasks vanish where they stand.
-fn die_after<T>(scene: impl Future<Output = (Engine, T)>) -> T {
-    let runtime = Runtime::new().unwrap();
-    let (engine, told) = runtime.block_on(scene);
-    runtime.shutdown_timeout(support::PATIENCE);
-    drop(engine);
-    told
-}
 
 async fn in_state(engine: &Engine, state: ExecutionState) -> usize {
     let filter = ExecutionFilter { states: vec![state], limit: 10_000, ..Default::default() };

@@ -78,6 +78,7 @@ impl ExecutionState {
             | Fact::StepRecorded { .. }
             | Fact::AttemptFailed { .. }
             | Fact::AttemptStarted { .. }
+            | Fact::AttemptCutOff { .. }
             | Fact::PollAnswered { .. }
             | Fact::StepFinished { .. } => Self::Running,
             _ => self,

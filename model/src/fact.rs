@@ -89,6 +89,9 @@ pub enum Fact {
     },
     /// A later attempt begins; `cut_off` of the earlier ones ended with the engine's own death.
     AttemptStarted { path: StepPath, attempt: u32, cut_off: u32, at: Timestamp },
+    /// The engine's own death ended the latest attempt, as it did `cut_off` attempts in all; what
+    /// became of it is to be found out.
+    AttemptCutOff { path: StepPath, cut_off: u32, at: Timestamp },
     /// A poll got an answer, which replaces the one before; the next is due at `next_at`.
     PollAnswered { path: StepPath, answer: u32, value: Value, next_at: Timestamp, at: Timestamp },
     /// A call is over.
@@ -219,6 +222,7 @@ impl Fact {
             Self::StepRecorded { .. } => "StepRecorded",
             Self::AttemptFailed { .. } => "AttemptFailed",
             Self::AttemptStarted { .. } => "AttemptStarted",
+            Self::AttemptCutOff { .. } => "AttemptCutOff",
             Self::PollAnswered { .. } => "PollAnswered",
             Self::StepFinished { .. } => "StepFinished",
             Self::AttentionNeeded { .. } => "AttentionNeeded",

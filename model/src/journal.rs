@@ -92,6 +92,8 @@ pub struct Progress {
     pub attempt: u32,
     /// How many attempts the engine's own death cut off; these don't count against the policy.
     pub cut_off: u32,
+    /// Whether the latest attempt is one of these.
+    pub lost: bool,
     /// Why the latest attempt failed, and when the next is due: set between two attempts.
     pub failed: Option<(StepError, Timestamp)>,
 }
@@ -131,7 +133,7 @@ impl Entry {
 
 impl Progress {
     const fn first() -> Self {
-        Self { attempt: 1, cut_off: 0, failed: None }
+        Self { attempt: 1, cut_off: 0, lost: false, failed: None }
     }
 }
 
@@ -165,7 +167,14 @@ impl Journal {
             }
             Fact::AttemptStarted { path, attempt, cut_off, .. } => {
                 self.progress(path, |progress| {
-                    *progress = Progress { attempt: *attempt, cut_off: *cut_off, failed: None };
+                    let (attempt, cut_off) = (*attempt, *cut_off);
+                    *progress = Progress { attempt, cut_off, lost: false, failed: None };
+                });
+            }
+            Fact::AttemptCutOff { path, cut_off, .. } => {
+                self.progress(path, |progress| {
+                    progress.cut_off = *cut_off;
+                    progress.lost = true;
                 });
             }
             Fact::PollAnswered { path, answer, value, next_at, .. } => {

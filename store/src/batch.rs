@@ -134,6 +134,7 @@ fn belongs(fact: &Fact, stream: &Stream) -> bool {
         | Fact::StepRecorded { .. }
         | Fact::AttemptFailed { .. }
         | Fact::AttemptStarted { .. }
+        | Fact::AttemptCutOff { .. }
         | Fact::PollAnswered { .. }
         | Fact::StepFinished { .. }
         | Fact::AttentionNeeded { .. }

@@ -10,7 +10,7 @@ use model::{
     token,
 };
 
-use crate::packs::{Generation, Library, OnUnknown, Pack, Resolved};
+use crate::packs::{Generation, Library, Pack, Resolved};
 use crate::permissions::Rights;
 use crate::retry::default_attempts;
 use crate::secrets::{Fresh, Opened, too_short};
@@ -175,10 +175,7 @@ impl Lookup<'_> {
     }
 
     fn policy(&self, options: &StepOptions, resolved: &Resolved, effect: Effect) -> Policy {
-        let repeats = match resolved.on_unknown() {
-            OnUnknown::Retry => Effect::Idempotent,
-            OnUnknown::Ask | OnUnknown::Fail => effect,
-        };
+        let repeats = resolved.on_unknown().ruled(effect);
         let retry = options.retry.as_ref();
         let limit = options.deadline.or(resolved.deadline()).map(|length| length.after(self.now));
         Policy {

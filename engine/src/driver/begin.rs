@@ -13,7 +13,7 @@ use super::schedule::{Due, due, relevant};
 use crate::core::Trouble;
 use crate::fair::Permit;
 use crate::packs::OnUnknown;
-use crate::retry::{Verdict, after_death};
+use crate::retry::{Verdict, after_death, death};
 use crate::secrets::Opened;
 
 impl Run {
@@ -81,36 +81,48 @@ impl Run {
         entry: &Entry,
         ending: bool,
     ) -> Result<bool, Trouble> {
-        let now = self.core.now();
-        let Call::Run { effect, .. } = &entry.call else { return Ok(false) };
-        let verdict = after_death(*effect, entry.progress.attempt, entry.progress.cut_off, now);
-        if let Verdict::Ask(error) = &verdict
-            && let opened = self.opened().await?
-            && let Some(mut job) = self.job(&path, entry, entry.progress.attempt, opened).await
-            && (job.verify.is_some() || job.on_unknown != OnUnknown::Ask)
-        {
-            job.only_verify = Some(error.clone());
+        let at = self.core.now();
+        let Call::Run { effect, .. } = entry.call else { return Ok(false) };
+        let Progress { attempt, cut_off, lost, .. } = entry.progress;
+        let cut_off = if lost { cut_off } else { cut_off + 1 };
+        let opened = self.opened().await?;
+        let job = match effect {
+            Effect::Unsafe => self.job(&path, entry, attempt, opened).await,
+            Effect::Read | Effect::Idempotent => None,
+        };
+        let on_unknown = job.as_ref().map_or(OnUnknown::Ask, |job| job.on_unknown);
+        let mut error = death(attempt);
+        error.action = entry.call.action().cloned();
+        if let Some(mut job) = job.filter(|job| job.verify.is_some()) {
+            self.note_cut_off(page, &path, entry, cut_off);
+            job.only_verify = Some(error);
             if let Some(place) = self.place(&job) {
                 page.jobs.push((job, place));
             }
             return Ok(false);
         }
-        if ending && !matches!(verdict, Verdict::Ask(_)) {
-            let result =
-                StepResult::Failed(StepError::new(ErrorKind::Cancelled, "cut off, then cancelled"));
-            self.note(
-                page,
-                Fact::StepFinished { path, result, attempts: entry.progress.attempt, at: now },
-            );
-            return Ok(true);
-        }
-        let Progress { attempt, cut_off, .. } = entry.progress;
-        match verdict {
-            Verdict::Retry(..) => self.begin(page, path, entry, attempt + 1, cut_off + 1).await,
-            verdict => {
-                self.ruled(page, path, verdict, attempt, now).await?;
+        let verdict = after_death(error, on_unknown.ruled(effect), attempt, cut_off, at);
+        match on_unknown.answered(verdict) {
+            Verdict::Retry(..) if ending => {
+                let error = StepError::new(ErrorKind::Cancelled, "cut off, then cancelled");
+                let result = StepResult::Failed(error);
+                self.note(page, Fact::StepFinished { path, result, attempts: attempt, at });
                 Ok(true)
             }
+            Verdict::Retry(..) => self.begin(page, path, entry, attempt + 1, cut_off).await,
+            verdict => {
+                self.note_cut_off(page, &path, entry, cut_off);
+                self.ruled(page, path, verdict, attempt, at).await?;
+                Ok(true)
+            }
+        }
+    }
+
+    /// Notes that the latest attempt was cut off, unless that is known.
+    fn note_cut_off(&mut self, page: &mut Page, path: &StepPath, entry: &Entry, cut_off: u32) {
+        if !entry.progress.lost {
+            let at = self.core.now();
+            self.note(page, Fact::AttemptCutOff { path: path.clone(), cut_off, at });
         }
     }
 

@@ -1,6 +1,7 @@
 //! Reports of steps become facts.
 
 use model::fact::StepResult;
+use model::journal::Progress;
 use model::{
     ActionRef, Call, Effect, ErrorKind, Fact, Performance, Policy, StepError, StepPath, Timestamp,
 };
@@ -8,7 +9,6 @@ use model::{
 use super::perform::Report;
 use super::run::{Page, Run};
 use crate::core::Trouble;
-use crate::packs::OnUnknown;
 use crate::retry::{Verdict, default_attempts, verdict};
 
 impl Run {
@@ -24,22 +24,17 @@ impl Run {
                 self.not_begun(path, page, now);
                 return Ok(());
             }
+            // The next start asks.
+            Report::NotAsked(_) => return Ok(()),
         };
         let Some(entry) = self.journal.entries.get(&path).cloned() else { return Ok(()) };
-        let (attempt, cut_off) = (entry.progress.attempt, entry.progress.cut_off);
+        let attempt = entry.progress.attempt;
         let performance = with_action(performance, entry.call.action().cloned());
         match entry.call {
             Call::Run { effect, policy, .. } => {
-                let ruled = match (&performance, on_unknown) {
-                    (Performance::Unknown(_), OnUnknown::Retry) => Effect::Idempotent,
-                    _ => effect,
-                };
-                let performance = match (performance, on_unknown) {
-                    (Performance::Unknown(error), OnUnknown::Fail) => Performance::Failed(error),
-                    (performance, _) => performance,
-                };
-                let verdict = verdict(performance, ruled, &policy, attempt, cut_off, now);
-                self.ruled(page, path, verdict, attempt, now).await
+                let effect = on_unknown.ruled(effect);
+                let verdict = verdict(performance, effect, &policy, &entry.progress, now);
+                self.ruled(page, path, on_unknown.answered(verdict), attempt, now).await
             }
             Call::Poll { every, .. } => {
                 let number = entry.answer.as_ref().map_or(0, |answer| answer.number) + 1;
@@ -63,7 +58,8 @@ impl Run {
                         };
                         let attempt = attempt + u32::from(entry.progress.failed.is_some());
                         let failed = Performance::Failed(error);
-                        let verdict = verdict(failed, Effect::Read, &policy, attempt, 0, now);
+                        let progress = Progress { attempt, ..entry.progress };
+                        let verdict = verdict(failed, Effect::Read, &policy, &progress, now);
                         self.ruled(page, path, verdict, attempt, now).await
                     }
                 }
@@ -91,10 +87,7 @@ impl Run {
             Verdict::Retry(error, next_at) => {
                 Fact::AttemptFailed { path, attempt: attempts, error, next_at, at }
             }
-            Verdict::Ask(mut error) => {
-                error.attempts = attempts;
-                Fact::AttentionNeeded { path: Some(path), error, at }
-            }
+            Verdict::Ask(error) => Fact::AttentionNeeded { path: Some(path), error, at },
         };
         self.note_telling(page, fact).await
     }

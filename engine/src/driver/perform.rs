@@ -45,12 +45,14 @@ pub(super) enum Report {
     Performed(StepPath, Performance, OnUnknown, Vec<Fresh>),
     /// The engine stopped before it could begin: certainly no effect.
     NotBegun(StepPath),
+    /// The engine stopped before it could ask how an earlier attempt went.
+    NotAsked(StepPath),
 }
 
 impl Report {
     pub(super) fn path(&self) -> &StepPath {
         match self {
-            Self::Performed(path, ..) | Self::NotBegun(path) => path,
+            Self::Performed(path, ..) | Self::NotBegun(path) | Self::NotAsked(path) => path,
         }
     }
 }
@@ -58,12 +60,20 @@ impl Report {
 /// Performs in its place, which is free again afterwards.
 pub(super) async fn perform(core: Arc<Core>, job: Job, _place: Permit) -> Report {
     if core.stopping.is_cancelled() {
-        return Report::NotBegun(job.path);
+        return match job.only_verify {
+            None => Report::NotBegun(job.path),
+            Some(_) => Report::NotAsked(job.path),
+        };
     }
     if job.performing.cancel.is_cancelled() {
-        let error = StepError::new(ErrorKind::Cancelled, "cancelled before it began");
-        let failed = Performance::Failed(error);
-        return Report::Performed(job.path, failed, job.on_unknown, Vec::new());
+        let performance = match job.only_verify {
+            None => {
+                let message = "cancelled before it began";
+                Performance::Failed(StepError::new(ErrorKind::Cancelled, message))
+            }
+            Some(error) => Performance::Unknown(error),
+        };
+        return Report::Performed(job.path, performance, job.on_unknown, Vec::new());
     }
     let (path, on_unknown) = (job.path.clone(), job.on_unknown);
     let (opened, action) = (job.opened.clone(), job.action.clone());

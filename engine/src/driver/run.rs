@@ -439,6 +439,7 @@ const fn chain_sees(fact: &Fact) -> bool {
         fact,
         Fact::StepIntended { .. }
             | Fact::AttemptStarted { .. }
+            | Fact::AttemptCutOff { .. }
             | Fact::AttemptFailed { .. }
             | Fact::ExecutionParked { .. }
     )

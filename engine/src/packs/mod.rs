@@ -25,6 +25,8 @@ use model::{
 };
 use rules::{Rule, RuleSet};
 
+use crate::retry::Verdict;
+
 pub(crate) use absent::absence;
 pub use assemble::{activate, default_subscription, is_enabled};
 pub(crate) use check::name_of;
@@ -110,6 +112,24 @@ pub enum OnUnknown {
     Retry,
     /// It counts as failed.
     Fail,
+}
+
+impl OnUnknown {
+    /// The effect class by which such an action's performances are judged.
+    pub(crate) const fn ruled(self, effect: Effect) -> Effect {
+        match (self, effect) {
+            (Self::Retry, Effect::Unsafe) => Effect::Idempotent,
+            _ => effect,
+        }
+    }
+
+    /// The verdict once nobody has to be asked whom the action's file answers for.
+    pub(crate) fn answered(self, verdict: Verdict) -> Verdict {
+        match (self, verdict) {
+            (Self::Fail, Verdict::Ask(error)) => Verdict::Finish(Err(error)),
+            (_, verdict) => verdict,
+        }
+    }
 }
 
 /// A sensor file.

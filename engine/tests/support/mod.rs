@@ -14,6 +14,7 @@ use host::process::Launcher;
 use model::{Actor, ExecutionId, ExecutionState, Map, Value};
 use store::{Memory, Store};
 use tempfile::TempDir;
+use tokio::runtime::Runtime;
 
 /// How long a test waits for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -98,6 +99,20 @@ fn launcher() -> Launcher {
     let test = std::env::current_exe().unwrap();
     let built = test.parent().and_then(|deps| deps.parent()).unwrap();
     Launcher { program: built.join("examples/engine-exec-child"), args: Vec::new() }
+}
+
+/// Runs `scene` on a runtime of its own, then lets all its tasks vanish where they stand.
+pub(crate) fn die_after<T>(scene: impl Future<Output = (Engine, T)>) -> T {
+    let runtime = Runtime::new().unwrap();
+    let (engine, told) = runtime.block_on(scene);
+    runtime.shutdown_timeout(PATIENCE);
+    drop(engine);
+    told
+}
+
+/// Runs `scene` on a runtime of its own, to its end.
+pub(crate) fn live<T>(scene: impl Future<Output = T>) -> T {
+    Runtime::new().unwrap().block_on(scene)
 }
 
 /// Runs an action by hand.

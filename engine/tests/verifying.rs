@@ -1,0 +1,170 @@
+//! Unsafe steps whose outcome nobody knows: what `verify` and `on_unknown` make of them.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use engine::Engine;
+use model::{Actor, ExecutionId, ExecutionState, Resolution};
+use serde_json::json;
+use support::{House, die_after, ended, error_kind, eventually, live, result, run, until};
+
+use ExecutionState::{NeedsAttention, Succeeded};
+
+/// A house whose program `p.pay` notes each attempt in the ledger and pays once the file `gate` is
+/// there, or fails if the file `busy` is; `declared` says more of it. `p.look` is there to verify it, and answers with `answer`.
+fn house(declared: &str, answer: &str) -> House {
+    let house = House::new();
+    let [ledger, gate, asked, busy] =
+        ["ledger", "gate", "asked", "busy"].map(|name| house.path(name).display().to_string());
+    house.program("look", "read", &format!("cat >>{asked}; {answer}"));
+    house.write(
+        "actions/look.yaml",
+        "entry_point: look.sh\neffect: read\nparameters: { parameters: {}, key: {} }\n",
+    );
+    house.program(
+        "pay",
+        "unsafe",
+        &format!(
+            "echo $TRIPLINE_ATTEMPT >>{ledger}; until [ -e {gate} ]; do sleep 0.02; done; rm {busy} 2>/dev/null && exit 75; echo '{{\"paid\": 7}}'"
+        ),
+    );
+    let declared =
+        format!("entry_point: pay.sh\neffect: unsafe\nparameters: {{ a: {{}} }}\n{declared}\n");
+    house.write("actions/pay.yaml", &declared);
+    house.chain("one", "options: {}", r#"run("p.pay", #{ a: 1 }, params.options ?? #{}).paid"#);
+    house
+}
+
+const VERIFIED: &str = "verify: p.look";
+const SAYS_FAILED: &str = r#"echo '{ "outcome": "failed" }'"#;
+const SAYS_UNKNOWN: &str = r#"echo '{ "outcome": "unknown" }'"#;
+
+fn open_gate(house: &House) {
+    std::fs::write(house.path("gate"), "").unwrap();
+}
+
+fn attempts(house: &House) -> Vec<String> {
+    let told = std::fs::read_to_string(house.path("ledger")).unwrap_or_default();
+    told.lines().map(str::to_owned).collect()
+}
+
+async fn attempted(house: &House, times: usize) {
+    eventually("an attempt", || async { attempts(house).len() == times }).await;
+}
+
+/// Runs the chain until its step is being performed, and ends the engine there, `deaths` times.
+fn killed_over_the_step(house: &House, options: serde_json::Value, deaths: usize) -> ExecutionId {
+    let id = die_after(async {
+        let engine = house.start().await;
+        let id = run(&engine, "p.one", json!({ "options": options })).await;
+        attempted(house, 1).await;
+        (engine, id)
+    });
+    for death in 2..=deaths {
+        die_after(async {
+            let engine = house.start().await;
+            attempted(house, death).await;
+            (engine, ())
+        });
+    }
+    id
+}
+
+async fn resolve(engine: &Engine, id: &ExecutionId, resolution: Resolution) {
+    engine.resolve(Actor::token("test"), id, None, resolution).await.unwrap();
+}
+
+#[test]
+fn what_a_kill_cut_off_and_verify_finds_not_done_is_performed_again_however_often() {
+    let house = house(VERIFIED, SAYS_FAILED);
+    let id = killed_over_the_step(&house, json!({ "retry": { "attempts": 1 } }), 4);
+    open_gate(&house);
+    live(async {
+        let engine = house.start().await;
+        assert_eq!(result(&ended(&engine, &id).await), &json!(7));
+    });
+    assert_eq!(attempts(&house), ["1", "2", "3", "4", "5"]);
+    let asked = std::fs::read_to_string(house.path("asked")).unwrap();
+    let question = json!({ "key": format!("{id}/1"), "parameters": { "a": 1 } });
+    assert_eq!(asked, question.to_string().repeat(4));
+}
+
+#[test]
+fn kills_dont_use_up_the_attempts_of_an_action_that_is_tried_again_on_unknown_outcomes() {
+    let house = house("on_unknown: retry", "");
+    let id = killed_over_the_step(&house, json!({ "retry": { "attempts": 1 } }), 4);
+    open_gate(&house);
+    live(async {
+        let engine = house.start().await;
+        assert_eq!(result(&ended(&engine, &id).await), &json!(7));
+    });
+    assert_eq!(attempts(&house), ["1", "2", "3", "4", "5"]);
+}
+
+#[test]
+fn a_kill_fails_a_step_whose_action_says_so_and_verify_is_asked_before() {
+    for (declared, answer, paid) in [
+        ("on_unknown: fail", SAYS_FAILED, false),
+        ("on_unknown: fail\nverify: p.look", SAYS_UNKNOWN, false),
+        ("on_unknown: fail\nverify: p.look", SAYS_FAILED, true),
+    ] {
+        let house = house(declared, answer);
+        let id = killed_over_the_step(&house, json!({ "retry": { "attempts": 3 } }), 1);
+        open_gate(&house);
+        live(async {
+            let engine = house.start().await;
+            let view = ended(&engine, &id).await;
+            assert_eq!(view.row.state == Succeeded, paid, "{declared} {answer}: {view:#?}");
+            assert_eq!(attempts(&house).len(), 1 + usize::from(paid));
+        });
+    }
+}
+
+#[test]
+fn a_person_is_asked_where_verify_cannot_tell_and_the_kill_is_no_attempt_then_either() {
+    for answer in [SAYS_UNKNOWN, "exit 3", "echo nonsense", "kill -9 $$"] {
+        let house = house(VERIFIED, answer);
+        let options = json!({ "retry": { "attempts": 2, "delay": "1ms" } });
+        let id = killed_over_the_step(&house, options, 1);
+        // The next start asks, and leaves it to a person; so does the one after, without asking.
+        for _ in 0..2 {
+            live(async {
+                let engine = house.start().await;
+                let view = until(&engine, &id, &[NeedsAttention]).await;
+                assert_eq!(view.attention.unwrap().path.unwrap().to_string(), "1", "{answer}");
+            });
+        }
+        // Tried again on request it fails certainly, which is its first failure that counts.
+        std::fs::write(house.path("busy"), "").unwrap();
+        open_gate(&house);
+        live(async {
+            let engine = house.start().await;
+            resolve(&engine, &id, Resolution::Retry).await;
+            assert_eq!(result(&ended(&engine, &id).await), &json!(7), "{answer}");
+        });
+        assert_eq!(attempts(&house), ["1", "2", "3"], "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn verify_is_asked_after_a_timeout_too_and_that_counts_as_an_attempt() {
+    for (answer, attempts_left, end) in [
+        (r#"echo '{ "outcome": "done", "result": { "paid": 5 } }'"#, 1, "none"),
+        (SAYS_FAILED, 2, "timeout"),
+        (SAYS_UNKNOWN, 2, "asked"),
+    ] {
+        let house = house(VERIFIED, answer);
+        let options =
+            json!({ "timeout": "100ms", "retry": { "attempts": attempts_left, "delay": "1ms" } });
+        let engine = house.start().await;
+        let id = run(&engine, "p.one", json!({ "options": options })).await;
+        if end == "asked" {
+            until(&engine, &id, &[NeedsAttention]).await;
+            assert_eq!(attempts(&house).len(), 1, "never repeated on a guess");
+            continue;
+        }
+        let view = ended(&engine, &id).await;
+        assert_eq!(error_kind(&view), end);
+        assert_eq!(attempts(&house).len(), attempts_left, "{answer}");
+    }
+}
