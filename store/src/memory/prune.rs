@@ -1,0 +1,98 @@
+//! What is forgotten.
+
+use std::collections::BTreeSet;
+
+use model::{ExecutionId, Fact, Hash, Origin, Stream, Timestamp};
+
+use super::state::State;
+use crate::port::{Position, Pruned, Recorded};
+use crate::projection::deferred;
+use crate::retention::{MAX_DEPTH, Retention};
+
+impl State {
+    pub(super) fn prune(&mut self, keep: &Retention, after: Position, now: Timestamp) -> Pruned {
+        let old = self.log.iter().flatten().filter(|fact| fact.position > after);
+        let old = old.take_while(|fact| fact.at < keep.youngest(now));
+        let goes: Vec<Recorded> = old.filter(|fact| self.goes(fact, keep, now)).cloned().collect();
+        for fact in &goes {
+            self.log[fact.position.0 as usize - 1] = None;
+            if let (Stream::Execution(id), Fact::ExecutionRequested(_)) = (&fact.stream, &fact.fact)
+            {
+                self.executions.remove(id);
+            }
+        }
+        Pruned { facts: goes.len() as u64, next: None }
+    }
+
+    fn goes(&self, fact: &Recorded, keep: &Retention, now: Timestamp) -> bool {
+        match &fact.stream {
+            Stream::Execution(id) => self.execution_goes(id, fact.at, (keep, now), MAX_DEPTH),
+            Stream::Event(key) => {
+                let event = self.events.get(key);
+                let (kind, source) = event.map_or(("", ""), |it| (&it.kind, &it.source));
+                fact.at < keep.events(kind, source, now)
+            }
+            stream => fact.at < keep.words(now) && self.is_past(stream, fact, keep.words(now)),
+        }
+    }
+
+    fn execution_goes(
+        &self,
+        id: &ExecutionId,
+        at: Timestamp,
+        (keep, now): (&Retention, Timestamp),
+        depth: usize,
+    ) -> bool {
+        let Some(execution) = self.executions.get(id) else { return at < keep.words(now) };
+        let parent = match &execution.request.origin {
+            Origin::Step { parent, .. } => Some(parent),
+            _ => None,
+        };
+        let before = keep.executions(&execution.request.action, now);
+        depth > 0
+            && execution.standing.finished_at.is_some_and(|ended| ended < before)
+            && parent
+                .filter(|parent| self.executions.contains_key(parent))
+                .is_none_or(|parent| self.execution_goes(parent, at, (keep, now), depth - 1))
+    }
+
+    fn is_past(&self, stream: &Stream, fact: &Recorded, since: Timestamp) -> bool {
+        if let Stream::Key(_) = stream {
+            let no_more = match &fact.fact {
+                Fact::KeyDeleted => true,
+                Fact::KeySet { expires_at, .. } => expires_at.is_some_and(|end| end < since),
+                _ => false,
+            };
+            return no_more || fact.position.0 < self.version(stream).0;
+        }
+        if let Stream::Pages(_) = stream {
+            return self.latest(stream).cloned().and_then(deferred).is_none();
+        }
+        let later = self.streams.get(stream).into_iter().flatten();
+        let mut later = later.filter_map(|position| self.at(*position));
+        later.any(|it| it.position > fact.position && it.fact.name() == fact.fact.name())
+    }
+
+    /// Forgets streams of which nothing is left, and events that were told before `window`.
+    pub(super) fn tidy(&mut self, window: Timestamp) {
+        self.events.retain(|_, event| event.accepted_at >= window);
+        let log = &self.log;
+        let left = |position: &Position| log[position.0 as usize - 1].is_some();
+        let events = &self.events;
+        self.streams.retain(|stream, positions| {
+            let known = matches!(stream, Stream::Event(key) if events.contains_key(key));
+            known || positions.iter().any(left)
+        });
+    }
+
+    pub(super) fn named(&self, contents: &[Hash]) -> BTreeSet<Hash> {
+        let texts: Vec<String> = self
+            .log
+            .iter()
+            .flatten()
+            .map(|it| String::from_utf8_lossy(&it.fact.encode()).into_owned())
+            .collect();
+        let named = |hash: &&Hash| texts.iter().any(|text| text.contains(&hash.to_string()));
+        contents.iter().filter(named).copied().collect()
+    }
+}
