@@ -16,6 +16,7 @@ mod crash_in_chain;
 mod crash_in_program;
 mod damage;
 mod deadly_chains;
+mod earlier_schemas;
 mod full_disk;
 mod git_pushes;
 mod not_text;
