@@ -4,7 +4,7 @@
 
 use chains::testing::Trial;
 use expect_test::{Expect, expect};
-use model::ErrorKind;
+use model::{ErrorKind, Fact, Journal, Record, UndoReason};
 use serde_json::json;
 
 fn ends(text: &str, expected: Expect) {
@@ -174,7 +174,7 @@ fn records_are_made_once_and_read_afterwards() {
     expect![[r#"succeeded ["1970-01-01T00:00:00Z","2001-01-01T00:00:00Z","944f7315-f0a7-800c-8a3b-e77045c97d9b","ex_aaaaaaaaaaaaaaaaaaaaaaaaaa/4"]"#]].assert_eq(&chain.shown());
     let records: Vec<String> =
         chain.journal.records.iter().map(|(at, (_, r))| format!("{at} {}", r.function())).collect();
-    assert_eq!(records, ["1 now", "2 log", "4 emit", "6 now"]);
+    assert_eq!(records, ["1 now", "2 log", "3 uuid", "4 emit", "6 now"]);
     assert_eq!(chain.evaluate().records, [], "a replay makes none anew");
 }
 
@@ -284,6 +284,20 @@ fn an_error_of_the_script_itself_is_caught_too_and_get_reads_it_like_a_steps() {
         r#"let seen = 0; try { throw "no" } catch (e) { seen = get(e, "kind", "failed"); } seen"#,
         expect![[r#"succeeded "failed""#]],
     );
+}
+
+#[test]
+fn a_journal_without_its_uuids_as_earlier_versions_wrote_it_is_undone_all_the_same() {
+    let mut chain = Trial::of(
+        r#"let u = uuid(); undo(|e| run("core.b", #{ id: u })); run("core.a", #{ id: u });"#,
+    );
+    chain.advance();
+    let uuid = |fact: &Fact| matches!(fact, Fact::StepRecorded { record: Record::Uuid(_), .. });
+    chain.facts.retain(|fact| !uuid(fact));
+    chain.journal = Journal::of(&chain.facts);
+    chain.undo(UndoReason::Cancelled).advance();
+    expect![[r#"undo.2.1: run core.b {"id":"25c4f186-1285-8380-9039-4ea61cf54f9d"}"#]]
+        .assert_eq(&chain.shown());
 }
 
 #[test]

@@ -149,6 +149,7 @@ pub fn steps(id: &ExecutionId, facts: &[Recorded]) -> Vec<StepView> {
 fn recorded_value(record: &model::Record) -> Option<Value> {
     match record {
         model::Record::Now(at) => Some(Value::from(at.to_string())),
+        model::Record::Uuid(uuid) => Some(Value::from(uuid.as_str())),
         model::Record::Log(message) => Some(Value::from(message.as_str())),
         model::Record::Emit { kind, data } => {
             Some(serde_json::json!({ "type": kind.as_str(), "data": data }))

@@ -37,6 +37,19 @@ async fn a_chain_runs_programs_and_hands_their_results_on() {
 }
 
 #[tokio::test]
+async fn what_a_chain_answers_itself_is_told_with_its_steps() {
+    let house = House::new();
+    house.chain("says", "", r#"log("begun"); [uuid(), now()]"#);
+    let engine = house.start().await;
+    let id = run(&engine, "p.says", json!({})).await;
+    let view = ended(&engine, &id).await;
+    let told: Vec<_> = view.steps.iter().map(|s| (s.kind, s.result.clone().unwrap())).collect();
+    let made = result(&view);
+    let expected = [("log", json!("begun")), ("uuid", made[0].clone()), ("now", made[1].clone())];
+    assert_eq!(told, expected);
+}
+
+#[tokio::test]
 async fn a_failing_step_can_be_caught_and_its_error_looked_at() {
     let house = House::new();
     house.program("no", "idempotent", "echo nothing works >&2; exit 3");
@@ -418,6 +431,15 @@ async fn a_loop_of_events_ends_after_sixteen_hops() {
     })
     .await;
     assert_eq!(key(&engine, "p/hops").await, json!(17));
+    let filter = store::ExecutionFilter {
+        states: vec![ExecutionState::Failed],
+        limit: 9,
+        ..Default::default()
+    };
+    let cut = engine.executions(&filter).await.unwrap();
+    let view = engine.execution(&cut[0].id).await.unwrap();
+    assert_eq!((cut.len(), error_kind(&view)), (1, "rejected"));
+    assert_eq!(view.steps.last().unwrap().kind, "emit", "the journal holds the emit that was not");
 }
 
 #[tokio::test]

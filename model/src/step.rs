@@ -174,6 +174,8 @@ impl Call {
 pub enum Record {
     /// `now()`.
     Now(Timestamp),
+    /// `uuid()`. Journals of earlier versions don't hold it: it follows from execution and path.
+    Uuid(String),
     /// `log(…)`.
     Log(String),
     /// `emit(type, data)`.
@@ -201,6 +203,7 @@ impl Record {
     pub const fn function(&self) -> &'static str {
         match self {
             Self::Now(_) => "now",
+            Self::Uuid(_) => "uuid",
             Self::Log(_) => "log",
             Self::Emit { .. } | Self::EmitRefused { .. } => "emit",
             Self::Undo => "undo",

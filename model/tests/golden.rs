@@ -64,6 +64,7 @@ fn stem(fact: &Fact) -> String {
         },
         Fact::StepRecorded { record, .. } => match record {
             Record::Now(_) => "now",
+            Record::Uuid(_) => "uuid",
             Record::Log(_) => "log",
             Record::Emit { .. } => "emit",
             Record::EmitRefused { .. } => "emit_refused",
@@ -94,7 +95,7 @@ const VARIANTS: [(&str, &[&str]); 8] = [
     ("EventAccepted", &["inline", "blob"]),
     ("ExecutionRequested", &["rule", "manual", "step", "rerun"]),
     ("StepIntended", &["run", "child", "sleep", "poll"]),
-    ("StepRecorded", &["now", "log", "emit", "emit_refused", "undo", "on_exit"]),
+    ("StepRecorded", &["now", "uuid", "log", "emit", "emit_refused", "undo", "on_exit"]),
     ("StepFinished", &["done", "failed"]),
     ("StepResolved", &["done", "retry", "fail"]),
     ("UndoBegan", &["failed", "cancelled", "timed_out"]),

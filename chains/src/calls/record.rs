@@ -1,5 +1,5 @@
-//! Calls that the chain answers itself, once: `now()`, `log(…)`, `emit(…)`; and `uuid()` and
-//! `fail(…)`, which need no record.
+//! Calls that the chain answers itself, once: `now()`, `uuid()`, `log(…)`, `emit(…)`; and
+//! `fail(…)`, which needs no record.
 
 use std::rc::Rc;
 
@@ -36,7 +36,11 @@ pub(super) fn recorded(host: &Host, path: &StepPath, make: Record) -> Answer<Rec
     match found {
         Err(error) => Err(host.stop(Stop::Mismatch(error))),
         Ok(Some(record)) => Ok(record),
-        Ok(None) if !host.may_begin(path)? => Err(host.stop(Stop::Waiting)),
+        Ok(None) if !host.may_begin(path)? => match make {
+            // Not in journals of earlier versions, and the same without any.
+            Record::Uuid(_) => Ok(make),
+            _ => Err(host.stop(Stop::Waiting)),
+        },
         Ok(None) => {
             if let Record::Emit { data, .. } = &make {
                 storable("emit", "the data", data)?;
@@ -67,14 +71,17 @@ fn now(host: &Host) -> Answer {
 
 /// A UUID of the kind "made by a rule of one's own" (version 8), from execution and path.
 fn uuid(host: &Host) -> Answer {
-    let path = unrecorded(host, "uuid")?;
+    let path = host.step("uuid")?;
     let key = host.with(|pass| pass.key(&path))?;
     let mut bytes = *Hash::of_parts([("uuid", key.as_str().as_bytes())]).as_bytes();
     bytes[6] = (bytes[6] & 0x0f) | 0x80;
     bytes[8] = (bytes[8] & 0x3f) | 0x80;
     let hex = Hash::from_bytes(bytes).to_string();
     let parts = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..32]];
-    Ok(parts.join("-").into())
+    match recorded(host, &path, Record::Uuid(parts.join("-")))? {
+        Record::Uuid(uuid) => Ok(uuid.into()),
+        _ => Ok(Dynamic::UNIT),
+    }
 }
 
 fn log(host: &Host, message: &Dynamic) -> Answer<()> {
