@@ -251,6 +251,28 @@ impl Client {
         self.answer(self.request(Method::DELETE, path)).await
     }
 
+    /// Writes what is at `path` to `to`, however long it takes.
+    pub(crate) async fn download(
+        &self,
+        path: &str,
+        to: &mut impl std::io::Write,
+    ) -> Result<(), Failure> {
+        let mut response = self.send(self.request(Method::GET, path)).await?;
+        loop {
+            match response.chunk().await {
+                Ok(Some(piece)) => to.write_all(&piece)?,
+                Ok(None) => return Ok(()),
+                Err(error) => return Err(self.cut_short(&error)),
+            }
+        }
+    }
+
+    fn cut_short(&self, error: &reqwest::Error) -> Failure {
+        let why = host::http::chain(error);
+        let message = format!("the answer of {} was cut short: {why}", self.base);
+        Failure::unreachable(message).with_hint("did the server end? try again")
+    }
+
     /// The live stream, from after `position` on.
     pub(crate) async fn stream(
         &self,

@@ -9,7 +9,7 @@ use host::Clock;
 use host::connection::Connections;
 use model::value::fits;
 use model::{BlobRef, Name, Stream, Timestamp, Value, Version};
-use store::{Answer, Appended, Batch, Sealing, Store, StoreError};
+use store::{Answer, Appended, Batch, Restored, Sealing, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -47,6 +47,9 @@ pub struct Core {
     pub folders: Folders,
     /// The installation's name, which stands in the source of its events.
     pub installation: Name,
+    /// Whether the state was restored from a backup: what began before that was made may have gone
+    /// on, and nobody wrote it down.
+    pub restored: Option<Restored>,
     /// The right to perform a step.
     pub steps: Permits,
     /// The right to run a program.

@@ -1,6 +1,6 @@
 //! The engine as its users see it: started, asked, told, stopped.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -92,6 +92,7 @@ impl Engine {
         let folders = Folders::new(settings.state.clone());
         let failed = |source| StartError::Folder { folder: settings.state.clone(), source };
         std::fs::create_dir_all(folders.packs()).map_err(failed)?;
+        remove_leftover(&folders.backup()).map_err(failed)?;
         let programs = Programs::new(&settings.state, settings.launcher.clone());
         for child in programs.recover().await.map_err(failed)? {
             tracing::warn!(
@@ -116,6 +117,7 @@ impl Engine {
         let context = LoadContext { programs, git: git.clone() };
         let core = Arc::new(Core {
             installation: installation(store.as_ref(), &clock).await?,
+            restored: store.restored().await?,
             tokens: Tokens::load(store.as_ref()).await?,
             vault,
             store,
@@ -229,6 +231,14 @@ impl Engine {
     /// The installation's name.
     pub fn installation(&self) -> &Name {
         &self.core.installation
+    }
+}
+
+/// Removes what a process that died while it made a backup left.
+fn remove_leftover(folder: &Path) -> std::io::Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 

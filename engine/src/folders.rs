@@ -66,6 +66,11 @@ impl Folders {
         self.root.join("evaluating")
     }
 
+    /// The copy of which a backup is being made.
+    pub fn backup(&self) -> PathBuf {
+        self.root.join("backup")
+    }
+
     /// Empty folders in which programs run.
     pub fn work(&self) -> PathBuf {
         self.root.join("work")

@@ -9,6 +9,7 @@
 //! and no command line; [`Engine`] is what these stand on.
 
 pub mod ask;
+pub mod backup;
 pub mod core;
 mod decide;
 pub mod driver;

@@ -41,6 +41,8 @@ pub enum Fact {
     InstallationNamed { name: Name },
     /// These packs' contents are active from here on.
     GenerationActivated { generation: u64, packs: BTreeMap<PackName, Hash> },
+    /// The state was restored from a backup: what was done after `taken_at`, nobody wrote down.
+    StateRestored { taken_at: Timestamp, at: Timestamp },
     /// A pack's content was loaded.
     PackActivated { version: String, hash: Hash },
     /// A pack's content was refused; its last good one stays.
@@ -204,6 +206,7 @@ impl Fact {
         match self {
             Self::InstallationNamed { .. } => "InstallationNamed",
             Self::GenerationActivated { .. } => "GenerationActivated",
+            Self::StateRestored { .. } => "StateRestored",
             Self::PackActivated { .. } => "PackActivated",
             Self::PackRejected { .. } => "PackRejected",
             Self::RuleSwitched { .. } => "RuleSwitched",

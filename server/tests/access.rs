@@ -139,6 +139,7 @@ async fn every_route_lets_in_exactly_the_roles_and_scopes_it_names() {
         GET /actions                                a s o       a s o       a s o
         GET /actions/{action}                       a s -       a s -       a s -
         GET /audit                                  - - -       - - -       a - -
+        GET /backup                                 - - -       - - -       a - -
         GET /events                                 a s o       a s o       a s o
         POST /events                                - - -       a s -       a s -
         GET /events/{event}                         a s -       a s -       a s -

@@ -115,9 +115,10 @@ fn check_sealing(sealing: &[Sealing]) -> Result<usize, String> {
 /// Whether the fact is of the kind that such a stream holds: the projection relies on it.
 fn belongs(fact: &Fact, stream: &Stream) -> bool {
     match fact {
-        Fact::InstallationNamed { .. } | Fact::GenerationActivated { .. } => {
-            matches!(stream, Stream::Installation)
-        }
+        Fact::InstallationNamed { .. }
+        | Fact::GenerationActivated { .. }
+        | Fact::StateRestored { .. }
+        | Fact::SecretsRekeyed { .. } => matches!(stream, Stream::Installation),
         Fact::PackActivated { .. } | Fact::PackRejected { .. } => matches!(stream, Stream::Pack(_)),
         Fact::RuleSwitched { .. } => matches!(stream, Stream::Rule(_)),
         Fact::TokenCreated(_) | Fact::TokenRevoked { .. } => matches!(stream, Stream::Token(_)),
@@ -148,6 +149,5 @@ fn belongs(fact: &Fact, stream: &Stream) -> bool {
         | Fact::TokensGranted { .. }
         | Fact::ExecutionFinished { .. } => matches!(stream, Stream::Execution(_)),
         Fact::SecretSet { .. } | Fact::SecretDeleted => matches!(stream, Stream::Secret(_)),
-        Fact::SecretsRekeyed { .. } => matches!(stream, Stream::Installation),
     }
 }

@@ -1,6 +1,7 @@
 //! The port: what every store can do, SQLite file or JetStream alike.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use futures::future::BoxFuture;
 use model::{
@@ -235,12 +236,26 @@ pub trait Store: Send + Sync {
     fn generation(&self) -> Answer<'_, Option<(u64, BTreeMap<PackName, Hash>)>>;
     /// The installation's name, once it has one.
     fn installation(&self) -> Answer<'_, Option<Name>>;
+    /// The last time that this store was restored from a backup, if it ever was.
+    fn restored(&self) -> Answer<'_, Option<Restored>>;
+    /// Puts a copy of everything, as of one moment, into the folder `to` while work goes on. That
+    /// folder can be opened as this store's was.
+    fn copy_to<'a>(&'a self, to: &'a Path) -> Answer<'a, ()>;
     /// The API's tokens by name, those that were revoked too.
     fn tokens(&self) -> Answer<'_, BTreeMap<Name, TokenRow>>;
     /// What people and programs did through the API, newest first.
     fn audit<'a>(&'a self, filter: &'a AuditFilter) -> Answer<'a, Vec<Recorded>>;
     /// Counts per rule: what it selected and failed on.
     fn rule_counts(&self) -> Answer<'_, BTreeMap<RuleRef, RuleCount>>;
+}
+
+/// That a store was restored from a backup. What happened in between, it does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Restored {
+    /// When the backup was made.
+    pub taken_at: Timestamp,
+    /// When it was restored.
+    pub at: Timestamp,
 }
 
 /// An execution as listings show it.

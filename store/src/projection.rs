@@ -9,7 +9,9 @@ use model::{
     Value, Version,
 };
 
-use crate::port::{EventRow, ExecutionRow, KeyRow, Position, Recorded, RuleCount, TokenRow};
+use crate::port::{
+    EventRow, ExecutionRow, KeyRow, Position, Recorded, Restored, RuleCount, TokenRow,
+};
 
 /// What changes of an execution while it lives.
 #[derive(Debug, Clone, PartialEq)]
@@ -208,6 +210,14 @@ pub(crate) fn token(latest: Recorded) -> Option<(Name, TokenRow)> {
 pub(crate) fn generation(fact: &Fact) -> Option<(u64, BTreeMap<PackName, Hash>)> {
     match fact {
         Fact::GenerationActivated { generation, packs } => Some((*generation, packs.clone())),
+        _ => None,
+    }
+}
+
+/// The restore of which a fact of the installation tells.
+pub(crate) fn restored(fact: &Fact) -> Option<Restored> {
+    match fact {
+        Fact::StateRestored { taken_at, at } => Some(Restored { taken_at: *taken_at, at: *at }),
         _ => None,
     }
 }

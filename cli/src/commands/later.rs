@@ -8,14 +8,12 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 /// Commands, alone or as a noun and its verb.
 const WORDS: &[&str] = &[
     "approval",
-    "backup",
     "lock",
     "pack import-st2",
     "pack rbac",
     "pack rollback",
     "pack sync",
     "pause",
-    "restore",
     "rule backtest",
     "sensor confirm",
     "unpause",

@@ -2,6 +2,7 @@
 
 mod action;
 mod audit;
+mod backup;
 mod check;
 mod completion;
 mod config;
@@ -19,6 +20,7 @@ mod pack_test;
 mod reference;
 mod rerun;
 mod resolve;
+mod restore;
 mod rule;
 mod rule_explain;
 mod rule_test;
@@ -108,6 +110,10 @@ enum Command {
     /// The settings of a server
     #[command(subcommand)]
     Config(config::Command),
+    /// Back a running server's state up into a file
+    Backup(backup::Args),
+    /// Make a state folder of a backup
+    Restore(restore::Args),
     /// Examine a state folder, also beside a running server
     Doctor(doctor::Args),
     /// Print a JSON Schema for editors
@@ -156,6 +162,8 @@ impl Command {
             Self::Audit(command) => ask(command.run()),
             Self::Context(command) => command.run(),
             Self::Config(command) => command.run(),
+            Self::Backup(args) => ask(args.run()),
+            Self::Restore(args) => ask(args.run()),
             Self::Doctor(args) => args.run(),
             Self::Schema(args) => args.run(),
             Self::Completion(args) => args.run(),

@@ -9,7 +9,7 @@ use crate::files::{PATIENCE, events_of, pack, sensor_is, text, world};
 use crate::support::{World, eventually};
 
 /// A world with a repository of one commit, and a sensor on it.
-fn watched() -> World {
+pub(crate) fn watched() -> World {
     let world = world();
     git(&world, &["init", "--quiet", "--initial-branch=main"]);
     commit(&world, "first");
@@ -34,7 +34,7 @@ fn git(world: &World, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-fn commit(world: &World, message: &str) -> String {
+pub(crate) fn commit(world: &World, message: &str) -> String {
     git(world, &["commit", "--quiet", "--allow-empty", "--message", message]);
     git(world, &["rev-parse", "HEAD"])
 }
@@ -50,7 +50,7 @@ fn leave_locks(world: &World) {
 }
 
 /// Waits until the sensor has looked, and so stands somewhere.
-fn looked(world: &World) {
+pub(crate) fn looked(world: &World) {
     eventually(PATIENCE, || {
         (!world.json(&["sensor", "get", "p.app"])["cursor"].is_null()).then_some(())
     });
@@ -58,7 +58,7 @@ fn looked(world: &World) {
 
 /// Ref and commit of each push, once there are so many.
 #[track_caller]
-fn pushes(world: &World, count: usize) -> Vec<Value> {
+pub(crate) fn pushes(world: &World, count: usize) -> Vec<Value> {
     let events = eventually(PATIENCE, || {
         let events = events_of(world, "git.push");
         (events.len() >= count).then_some(events)

@@ -9,6 +9,7 @@ mod support;
 
 mod files;
 
+mod backups;
 mod broken_packs;
 mod by_hand;
 mod canaries;

@@ -46,7 +46,10 @@ impl Run {
                         next = Some(next.map_or(at, |next| next.min(at)));
                     }
                 }
-                Due::CutOff => again |= self.cut_off(page, path, &entry, ending).await?,
+                Due::CutOff => {
+                    let error = death(entry.progress.attempt);
+                    again |= self.cut_off(page, path, &entry, ending, error).await?;
+                }
                 _ if ending => {}
                 Due::Over(result) => {
                     let attempts = entry.progress.attempt;
@@ -55,6 +58,10 @@ impl Run {
                 }
                 Due::At(at) => next = Some(next.map_or(at, |next| next.min(at))),
                 Due::Attempt(attempt) => {
+                    if let Some(error) = self.perhaps_done(&entry).await? {
+                        again |= self.cut_off(page, path, &entry, ending, error).await?;
+                        continue;
+                    }
                     let cut_off = entry.progress.cut_off;
                     again |= self.begin(page, path, &entry, attempt, cut_off).await?;
                 }
@@ -73,13 +80,15 @@ impl Run {
         None
     }
 
-    /// The engine died over this step. True if it is over.
+    /// Nobody can tell how this step's latest attempt went: the engine died over it. True if the
+    /// step is over.
     async fn cut_off(
         &mut self,
         page: &mut Page,
         path: StepPath,
         entry: &Entry,
         ending: bool,
+        mut error: StepError,
     ) -> Result<bool, Trouble> {
         let at = self.core.now();
         let Call::Run { effect, .. } = entry.call else { return Ok(false) };
@@ -91,7 +100,6 @@ impl Run {
             Effect::Read | Effect::Idempotent => None,
         };
         let on_unknown = job.as_ref().map_or(OnUnknown::Ask, |job| job.on_unknown);
-        let mut error = death(attempt);
         error.action = entry.call.action().cloned();
         if let Some(mut job) = job.filter(|job| job.verify.is_some()) {
             self.note_cut_off(page, &path, entry, cut_off);

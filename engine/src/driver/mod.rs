@@ -20,6 +20,7 @@ mod learn;
 mod observe;
 mod perform;
 mod places;
+mod restored;
 pub(crate) mod run;
 mod schedule;
 mod secrets;

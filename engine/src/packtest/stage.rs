@@ -127,6 +127,7 @@ impl Stage {
             // Nothing is written: no action performs that would.
             folders: Folders::new("pack-test"),
             installation: installation(),
+            restored: None,
             steps: Permits::new(256),
             programs: Permits::new(256),
             suspects: Suspects::default(),

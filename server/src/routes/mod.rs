@@ -2,6 +2,7 @@
 
 mod actions;
 mod audit;
+mod backup;
 mod events;
 mod executions;
 mod health;
@@ -119,9 +120,10 @@ pub(crate) fn router(app: App, tokens: Tokens) -> Router {
 
 /// Every route under `/api/v1`.
 fn table(app: App) -> Table {
-    let nouns: [fn(Table) -> Table; 14] = [
+    let nouns: [fn(Table) -> Table; 15] = [
         actions::routes,
         audit::routes,
+        backup::routes,
         events::routes,
         executions::routes,
         health::routes,

@@ -5,6 +5,7 @@ mod prune;
 mod state;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt;
@@ -20,10 +21,10 @@ use self::state::{Execution, State, read_back};
 use crate::batch::Prepared;
 use crate::port::{
     Answer, Appended, AuditFilter, Batch, EventFilter, EventRow, ExecutionFilter, ExecutionRow,
-    Figures, KeyRow, Position, Pruned, Recorded, RuleCount, Store, StoreError, TokenRow,
+    Figures, KeyRow, Position, Pruned, Recorded, Restored, RuleCount, Store, StoreError, TokenRow,
     Unfinished,
 };
-use crate::projection::{cursor, deferred, generation, installation_name, switch, token};
+use crate::projection::{cursor, deferred, generation, installation_name, restored, switch, token};
 use crate::retention::Retention;
 use crate::sealed::{Sealed, Sealing};
 
@@ -269,6 +270,15 @@ impl Store for Memory {
 
     fn installation(&self) -> Answer<'_, Option<Name>> {
         self.answer(|state| state.installation(installation_name))
+    }
+
+    fn restored(&self) -> Answer<'_, Option<Restored>> {
+        self.answer(|state| state.installation(restored))
+    }
+
+    fn copy_to<'a>(&'a self, _to: &'a Path) -> Answer<'a, ()> {
+        let why = "a store in memory ends with its process; there is nothing to copy";
+        futures::future::ready(Err(StoreError::Refused(why.to_owned()))).boxed()
     }
 
     fn tokens(&self) -> Answer<'_, BTreeMap<Name, TokenRow>> {

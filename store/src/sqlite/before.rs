@@ -14,8 +14,17 @@ use super::head::Head;
 use super::schema;
 
 /// What only a folder has in which a server ran, most telling first.
-const TRACES: [&str; 8] =
-    ["head", "tripline.db-wal", "admin.token", "server.json", "blobs", "packs", "logs", "children"];
+const TRACES: [&str; 9] = [
+    "restoring",
+    "head",
+    "tripline.db-wal",
+    "admin.token",
+    "server.json",
+    "blobs",
+    "packs",
+    "logs",
+    "children",
+];
 
 /// The fixed part at the start of every SQLite file.
 const HEADER: usize = 100;

@@ -143,7 +143,12 @@ fn is_older(path: &Path, age: Duration) -> bool {
 
 /// Whether a state folder has the blob's file; what is in it is not looked at.
 pub(super) fn exists(state: &Path, hash: Hash) -> bool {
-    path(&state.join("blobs"), hash).exists()
+    path_in(state, hash).exists()
+}
+
+/// Where a state folder has the blob's file.
+pub(super) fn path_in(state: &Path, hash: Hash) -> PathBuf {
+    path(&state.join("blobs"), hash)
 }
 
 fn path(folder: &Path, hash: Hash) -> PathBuf {

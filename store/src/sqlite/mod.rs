@@ -9,6 +9,7 @@
 //! ```
 
 mod audit;
+mod backup;
 mod before;
 mod blobs;
 mod checkpoint;
@@ -33,7 +34,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -44,10 +45,12 @@ use model::{
     EventKey, ExecutionId, ExecutionState, Hash, Name, PackName, RuleRef, Stream, Timestamp, Value,
     Version,
 };
-use rusqlite::{Connection, TransactionBehavior};
-use tokio::sync::{mpsc, oneshot, watch};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
+pub use self::backup::{About, about};
 pub use self::error::OpenError;
+pub use self::schema::NEWEST as NEWEST_SCHEMA;
 pub use self::verify::Finding;
 
 use self::blobs::Blobs;
@@ -58,7 +61,7 @@ use self::writer::{Request, Work, Writer};
 use crate::batch::Prepared;
 use crate::port::{
     Answer, Appended, AuditFilter, Batch, EventFilter, EventRow, ExecutionFilter, ExecutionRow,
-    Figures, KeyRow, Position, Pruned, Recorded, RuleCount, Store, StoreError, TokenRow,
+    Figures, KeyRow, Position, Pruned, Recorded, Restored, RuleCount, Store, StoreError, TokenRow,
     Unfinished,
 };
 use crate::projection;
@@ -97,6 +100,9 @@ pub struct Sqlite {
     commits: Arc<AtomicU64>,
     readers: Readers,
     blobs: Arc<Blobs>,
+    folder: PathBuf,
+    /// Held while a copy is made, and while blobs are removed.
+    copying: Mutex<()>,
     /// Last, so that the folder is free only when everything above is closed.
     _lock: Lock,
 }
@@ -125,7 +131,8 @@ impl Sqlite {
         let (queue, requests) = mpsc::channel(writer::QUEUE);
         let writer = Some(writer.start(requests).map_err(OpenError::folder(folder))?);
         let readers = Readers::new(&path, options.readers);
-        Ok(Self { queue: Some(queue), writer, head, commits, readers, blobs, _lock: lock })
+        let (queue, folder, copying) = (Some(queue), folder.to_owned(), Mutex::default());
+        Ok(Self { queue, writer, head, commits, readers, blobs, folder, copying, _lock: lock })
     }
 
     /// Everything that is wrong with the store in `folder`, also while a server runs on it:
@@ -157,7 +164,7 @@ impl Sqlite {
         work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.aside(move |connection| {
-            let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let change = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
             let done = work(&change)?;
             change.commit()?;
             Ok(done)
@@ -168,10 +175,10 @@ impl Sqlite {
     /// Has the writer do something between two commits.
     async fn aside<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
-        let work = move |connection: &mut Connection| {
+        let work = move |connection: &Connection| {
             // Whoever asked may have gone.
             let _ = answer.send(work(connection));
         };
@@ -196,7 +203,7 @@ impl Sqlite {
 
     async fn tidy_step(&self, window: Timestamp) -> Result<bool, StoreError> {
         let more = self.change(move |connection| checkpoint::tidy(connection, window)).await?;
-        let more = more || self.aside(|connection| checkpoint::give_back(connection)).await?;
+        let more = more || self.aside(checkpoint::give_back).await?;
         if more {
             return Ok(true);
         }
@@ -206,6 +213,7 @@ impl Sqlite {
 
     /// Removes blobs that no fact names. One that was kept a moment ago may be about to be named.
     async fn drop_blobs(&self) -> Result<(), StoreError> {
+        let _still = self.copying.lock().await;
         let (blobs, list) = (Arc::clone(&self.blobs), Arc::clone(&self.blobs));
         let old = blocking(move || list.older_than(UNNAMED_BLOBS)).await?;
         for some in old.chunks(1_000) {
@@ -217,6 +225,17 @@ impl Sqlite {
             blocking(move || blobs.drop_older(&unnamed, UNNAMED_BLOBS)).await?;
         }
         Ok(())
+    }
+
+    async fn copy(&self, to: PathBuf) -> Result<(), StoreError> {
+        let _still = self.copying.lock().await;
+        let (answer, answered) = oneshot::channel();
+        let queue = self.queue.as_ref().ok_or(StoreError::Closed)?;
+        let copy = Work::Copy { to: schema::path(&to), answer };
+        queue.send(copy).await.map_err(|_| StoreError::Closed)?;
+        answered.await.map_err(|_| StoreError::Closed)??;
+        let state = self.folder.clone();
+        blocking(move || backup::finish(&state, &to)).await
     }
 
     async fn append_now(
@@ -470,6 +489,17 @@ impl Store for Sqlite {
             let named = (&Stream::Installation, "InstallationNamed");
             log::latest_named(connection, named, projection::installation_name)
         })
+    }
+
+    fn restored(&self) -> Answer<'_, Option<Restored>> {
+        self.query(|connection| {
+            let named = (&Stream::Installation, "StateRestored");
+            log::latest_named(connection, named, projection::restored)
+        })
+    }
+
+    fn copy_to<'a>(&'a self, to: &'a Path) -> Answer<'a, ()> {
+        self.copy(to.to_owned()).boxed()
     }
 
     fn tokens(&self) -> Answer<'_, BTreeMap<Name, TokenRow>> {

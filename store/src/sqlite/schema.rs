@@ -30,7 +30,7 @@ const OLDEST_LIBRARY: i32 = 3_051_003;
 const STATEMENTS: usize = 64;
 
 /// The newest schema that this version knows.
-pub(super) const NEWEST: u32 = MIGRATIONS.len() as u32;
+pub const NEWEST: u32 = MIGRATIONS.len() as u32;
 
 /// Where the database of a state folder lies.
 pub(super) fn path(folder: &Path) -> PathBuf {

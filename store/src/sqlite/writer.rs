@@ -10,19 +10,19 @@
 //! written, so a conflict leaves nothing to roll back and never touches its neighbours. An error
 //! of SQLite's own, such as a full disk, fails the transaction and so exactly the batches in it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use model::Version;
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::error::{OpenError, io_failure};
 use super::head::{Head, HeadFile};
 use super::values::number;
-use super::{log, project, sealed};
+use super::{backup, log, project, sealed};
 use crate::batch::{Prepared, PreparedWrite};
 use crate::port::{Appended, MAX_BATCH_BYTES, Position, StoreError};
 
@@ -39,7 +39,14 @@ pub(super) enum Work {
     /// To append a batch, with others.
     Append(Request),
     /// Anything else that only the one connection that writes can do, between two groups.
-    Aside(Box<dyn FnOnce(&mut Connection) + Send>),
+    Aside(Box<dyn FnOnce(&Connection) + Send>),
+    /// To copy the database into a file, in parts between which the rest goes on.
+    Copy {
+        /// The file, which is not there.
+        to: PathBuf,
+        /// Where the answer goes.
+        answer: oneshot::Sender<Result<(), StoreError>>,
+    },
 }
 
 /// A batch and where its answer goes.
@@ -53,6 +60,12 @@ pub(super) struct Request {
 #[derive(Debug)]
 pub(super) struct Writer {
     connection: Connection,
+    log: Log,
+}
+
+/// What the writer knows of the log.
+#[derive(Debug)]
+struct Log {
     /// The end of the log; unknown after an error, until it is read again.
     head: Option<Head>,
     file: HeadFile,
@@ -71,12 +84,13 @@ impl Writer {
     ) -> Result<Self, OpenError> {
         let file = HeadFile::open(folder, head)?;
         let told = watch::Sender::new(head.position);
-        Ok(Self { connection, head: Some(head), file, folder: folder.into(), told, commits })
+        let log = Log { head: Some(head), file, folder: folder.into(), told, commits };
+        Ok(Self { connection, log })
     }
 
     /// Tells how far the log is durable.
     pub(super) fn follow(&self) -> watch::Receiver<Position> {
-        self.told.subscribe()
+        self.log.told.subscribe()
     }
 
     /// Runs until every sender of the queue is gone and the queue is empty.
@@ -89,30 +103,16 @@ impl Writer {
     }
 
     fn run(mut self, mut queue: mpsc::Receiver<Work>) {
-        while let Some(work) = queue.blocking_recv() {
-            let first = match work {
-                Work::Append(first) => first,
-                Work::Aside(work) => {
-                    work(&mut self.connection);
-                    continue;
+        let Self { connection, log } = &mut self;
+        let mut next = None;
+        while let Some(work) = next.take().or_else(|| queue.blocking_recv()) {
+            match log.work(connection, work, &mut queue) {
+                Some(Work::Copy { to, answer }) => {
+                    let turn = || log.turn(connection, &mut queue);
+                    // Whoever asked may have gone.
+                    let _ = answer.send(backup::copy_database(connection, &to, turn));
                 }
-            };
-            let mut bytes = first.batch.bytes;
-            let mut group = vec![first];
-            let mut aside = None;
-            while group.len() < MAX_GROUP && bytes < MAX_GROUP_BYTES && aside.is_none() {
-                match queue.try_recv() {
-                    Ok(Work::Append(next)) => {
-                        bytes += next.batch.bytes;
-                        group.push(next);
-                    }
-                    Ok(Work::Aside(work)) => aside = Some(work),
-                    Err(_) => break,
-                }
-            }
-            self.serve(group);
-            if let Some(work) = aside {
-                work(&mut self.connection);
+                left => next = left,
             }
         }
         self.finish();
@@ -126,11 +126,68 @@ impl Writer {
             tracing::warn!(%error, "the write-ahead log stays beside the database");
         }
     }
+}
 
-    fn serve(&mut self, group: Vec<Request>) {
+impl Log {
+    /// What waits has one turn, while a copy is made.
+    fn turn(&mut self, connection: &Connection, queue: &mut mpsc::Receiver<Work>) {
+        let mut next = queue.try_recv().ok();
+        while let Some(work) = next.take() {
+            match self.work(connection, work, queue) {
+                Some(Work::Copy { answer, .. }) => {
+                    let why = "a copy is being made already".to_owned();
+                    let _ = answer.send(Err(StoreError::Refused(why)));
+                }
+                left => next = left,
+            }
+        }
+    }
+
+    /// Does `work`, a batch together with those that wait behind it, and answers what else it met
+    /// there. A copy is left as it is.
+    fn work(
+        &mut self,
+        connection: &Connection,
+        work: Work,
+        queue: &mut mpsc::Receiver<Work>,
+    ) -> Option<Work> {
+        match work {
+            Work::Append(first) => self.group(connection, first, queue),
+            Work::Aside(work) => {
+                work(connection);
+                None
+            }
+            copy @ Work::Copy { .. } => Some(copy),
+        }
+    }
+
+    /// Commits `first` with the batches that wait behind it; answers other work that it met.
+    fn group(
+        &mut self,
+        connection: &Connection,
+        first: Request,
+        queue: &mut mpsc::Receiver<Work>,
+    ) -> Option<Work> {
+        let mut bytes = first.batch.bytes;
+        let (mut group, mut other) = (vec![first], None);
+        while group.len() < MAX_GROUP && bytes < MAX_GROUP_BYTES && other.is_none() {
+            match queue.try_recv() {
+                Ok(Work::Append(next)) => {
+                    bytes += next.batch.bytes;
+                    group.push(next);
+                }
+                Ok(work) => other = Some(work),
+                Err(_) => break,
+            }
+        }
+        self.serve(connection, group);
+        other
+    }
+
+    fn serve(&mut self, connection: &Connection, group: Vec<Request>) {
         let (batches, answers): (Vec<_>, Vec<_>) =
             group.into_iter().map(|request| (request.batch, request.answer)).unzip();
-        let results = match self.commit(&batches) {
+        let results = match self.commit(connection, &batches) {
             Ok(appended) => appended.into_iter().map(Ok).collect(),
             Err(error) => {
                 tracing::error!(%error, batches = batches.len(), "a commit failed");
@@ -144,13 +201,17 @@ impl Writer {
     }
 
     /// Appends the group in one transaction; durable, and told to the head file, on return.
-    fn commit(&mut self, group: &[Prepared]) -> Result<Vec<Appended>, StoreError> {
+    fn commit(
+        &mut self,
+        connection: &Connection,
+        group: &[Prepared],
+    ) -> Result<Vec<Appended>, StoreError> {
         let mut head = match self.head.take() {
             Some(head) => head,
-            None => log::head(&self.connection)?,
+            None => log::head(connection)?,
         };
         let before = head;
-        let change = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let change = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
         let append = |batch| append(&change, &mut head, batch);
         let appended = group.iter().map(append).collect::<Result<_, _>>()?;
         change.commit()?;

@@ -1,0 +1,248 @@
+//! A state folder is made of a backup: whole and verified, or not at all.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use model::{Actor, BatchId, Fact, Hash, Severity, Stream, Timestamp};
+use sha2::{Digest, Sha256};
+use store::sqlite::{Options, about};
+use store::{Batch, Sqlite, Store, Write};
+
+use super::archive::{Entry, Reader};
+use super::make::sum_line;
+use super::{BackupError, FORMAT, MANIFEST, Manifest, SUMS, belongs, failed};
+
+/// Where the state lies until it is whole. A folder that holds it is not taken for a new one.
+const UNFINISHED: &str = "restoring";
+/// What the state folder keeps whatever comes into it: of this machine, not of the installation.
+const STAYS: [&str; 3] = ["lost+found", "admin.token", "lock"];
+/// A manifest is some hundred bytes.
+const MAX_MANIFEST: u64 = 64 * 1024;
+/// Digests of so many files, some hundred bytes each, that memory has room for them.
+const MAX_SUMS: u64 = 1 << 30;
+
+/// Reads a backup whole: what it says of itself, if it is what was made.
+pub fn check(from: impl Read) -> Result<Manifest, BackupError> {
+    unpack(from, None)
+}
+
+/// Makes the state folder `state` of a backup. What is there already is refused, or moved into a
+/// folder within it.
+///
+/// The state knows that it was restored: what may have been done since the backup is not done
+/// again unasked.
+pub async fn restore(
+    from: impl Read,
+    state: &Path,
+    replace: bool,
+    at: Timestamp,
+) -> Result<Manifest, BackupError> {
+    private(state).map_err(failed(state))?;
+    if let Some(pid) = Sqlite::holder(state) {
+        return Err(BackupError::Running { folder: state.to_owned(), pid });
+    }
+    let there = others(state)?;
+    if let Some(found) = there.first().filter(|_| !replace) {
+        let (folder, found) = (state.to_owned(), found.clone());
+        return Err(BackupError::Taken { folder, found });
+    }
+    let fresh = state.join(UNFINISHED);
+    remove(&fresh)?;
+    private(&fresh).map_err(failed(&fresh))?;
+    match fill(from, &fresh, at).await {
+        Ok(manifest) => {
+            move_in(&fresh, state, &there, at)?;
+            Ok(manifest)
+        }
+        Err(error) => {
+            remove(&fresh)?;
+            Err(error)
+        }
+    }
+}
+
+fn private(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+fn remove(folder: &Path) -> Result<(), BackupError> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(failed(folder)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// What is in the folder and would be in the way.
+fn others(state: &Path) -> Result<Vec<String>, BackupError> {
+    let list = || -> io::Result<Vec<String>> {
+        let names = fs::read_dir(state)?.map(|entry| Ok(entry?.file_name()));
+        names.map(|name: io::Result<_>| Ok(name?.to_string_lossy().into_owned())).collect()
+    };
+    let mut names = list().map_err(failed(state))?;
+    let stays = |name: &str| STAYS.contains(&name) || name.starts_with("replaced-");
+    names.retain(|name| name != UNFINISHED && !stays(name));
+    names.sort();
+    Ok(names)
+}
+
+async fn fill(from: impl Read, fresh: &Path, at: Timestamp) -> Result<Manifest, BackupError> {
+    let manifest = unpack(from, Some(fresh))?;
+    let found = about(fresh)?;
+    if (found.position, found.hash) != (manifest.position, manifest.head) {
+        return Err(BackupError::Damaged("its log does not end where it says".to_owned()));
+    }
+    let store = Sqlite::open(fresh, &Options::default())?;
+    let restored = Write {
+        stream: Stream::Installation,
+        expected: None,
+        facts: vec![Fact::StateRestored { taken_at: manifest.at, at }],
+    };
+    let id = BatchId::new(format!("restored/{at}"));
+    store.append(Batch { id, actor: Actor::engine(), at, writes: vec![restored] }).await?;
+    drop(store);
+    let mut findings = Sqlite::verify(fresh).into_iter();
+    match findings.find(|finding| finding.severity == Severity::Error) {
+        Some(finding) => Err(BackupError::Damaged(format!(
+            "what was copied was damaged already: {}",
+            finding.what
+        ))),
+        None => Ok(manifest),
+    }
+}
+
+/// Puts what is finished into its place; the database last: without it no server starts there.
+fn move_in(fresh: &Path, state: &Path, there: &[String], at: Timestamp) -> Result<(), BackupError> {
+    let rename = |from: &Path, to: &Path| fs::rename(from, to).map_err(failed(to));
+    if !there.is_empty() {
+        let aside = state.join(format!("replaced-{at}"));
+        private(&aside).map_err(failed(&aside))?;
+        for name in there {
+            rename(&state.join(name), &aside.join(name))?;
+        }
+    }
+    let (database, rest): (Vec<_>, Vec<_>) =
+        others(fresh)?.into_iter().partition(|name| name == "tripline.db");
+    for name in rest.iter().chain(&database) {
+        rename(&fresh.join(name), &state.join(name))?;
+    }
+    remove(fresh)?;
+    File::open(state).and_then(|folder| folder.sync_all()).map_err(failed(state))
+}
+
+/// Reads a backup, and puts its files into `folder` if there is one.
+fn unpack(from: impl Read, folder: Option<&Path>) -> Result<Manifest, BackupError> {
+    let mut unpacking = Unpacking { reader: Reader(from), folder, sums: String::new() };
+    let manifest = unpacking.manifest()?;
+    loop {
+        let next = unpacking.reader.next().map_err(broken)?;
+        let Some(entry) = next else {
+            return Err(BackupError::Damaged("it is cut short".to_owned()));
+        };
+        if entry.name == SUMS {
+            unpacking.check_sums(&entry)?;
+            return Ok(manifest);
+        }
+        unpacking.file(&entry)?;
+    }
+}
+
+struct Unpacking<'a, R> {
+    reader: Reader<R>,
+    folder: Option<&'a Path>,
+    sums: String,
+}
+
+impl<R: Read> Unpacking<'_, R> {
+    /// The first file: what the rest is.
+    fn manifest(&mut self) -> Result<Manifest, BackupError> {
+        let none = |why: &dyn ToString| BackupError::NoBackup(why.to_string());
+        let first = self.reader.next().map_err(|error| none(&error))?;
+        let Some(entry) = first.filter(|it| it.name == MANIFEST && it.size <= MAX_MANIFEST) else {
+            return Err(none(&format!("it does not begin with `{MANIFEST}`")));
+        };
+        let mut text = Vec::new();
+        self.reader.content(entry.size, &mut text).map_err(broken)?;
+        self.sums.push_str(&sum_line(MANIFEST, Hash::of(&text)));
+        let value: model::Value = serde_json::from_slice(&text).map_err(|error| none(&error))?;
+        let version = value["version"].as_str().unwrap_or("unknown").to_owned();
+        if value["format"] != FORMAT {
+            return Err(BackupError::Newer { version });
+        }
+        let manifest: Manifest = serde_json::from_value(value).map_err(|error| none(&error))?;
+        if manifest.schema > store::sqlite::NEWEST_SCHEMA {
+            return Err(BackupError::Newer { version });
+        }
+        Ok(manifest)
+    }
+
+    fn file(&mut self, entry: &Entry) -> Result<(), BackupError> {
+        let name = &entry.name;
+        if !belongs(name) {
+            return Err(BackupError::Damaged(format!("`{name}` does not belong into a backup")));
+        }
+        let mut file = self.folder.map(|folder| create(folder, entry)).transpose()?;
+        let mut to = Hashed { to: file.as_mut(), hasher: Sha256::new() };
+        self.reader.content(entry.size, &mut to).map_err(broken)?;
+        let hash = Hash::from_bytes(to.hasher.finalize().into());
+        if let Some(file) = file {
+            file.sync_all().map_err(failed(Path::new(name)))?;
+        }
+        self.sums.push_str(&sum_line(name, hash));
+        Ok(())
+    }
+
+    fn check_sums(&mut self, entry: &Entry) -> Result<(), BackupError> {
+        if entry.size > MAX_SUMS {
+            return Err(BackupError::Damaged(format!("`{SUMS}` is beyond all bounds")));
+        }
+        let mut told = Vec::new();
+        self.reader.content(entry.size, &mut told).map_err(broken)?;
+        if told == self.sums.as_bytes() {
+            return Ok(());
+        }
+        let told = String::from_utf8_lossy(&told);
+        let differing = self.sums.lines().find(|line| !told.lines().any(|told| told == *line));
+        let name = differing.and_then(|line| line.split_once("  ")).map_or(SUMS, |(_, name)| name);
+        Err(BackupError::Damaged(format!("`{name}` is not what was put in")))
+    }
+}
+
+/// What reading says of a file that began as a backup.
+fn broken(error: io::Error) -> BackupError {
+    match error.kind() {
+        ErrorKind::InvalidData => BackupError::Damaged(error.to_string()),
+        _ => BackupError::File { path: "the backup or what is made of it".into(), source: error },
+    }
+}
+
+fn create(folder: &Path, entry: &Entry) -> Result<File, BackupError> {
+    let path = folder.join(&entry.name);
+    let mode = if entry.executable { 0o700 } else { 0o600 };
+    let open = || {
+        private(path.parent().unwrap_or(folder))?;
+        OpenOptions::new().write(true).create_new(true).mode(mode).open(&path)
+    };
+    open().map_err(failed(&path))
+}
+
+/// Hashes what is written, and passes it on.
+struct Hashed<'a> {
+    to: Option<&'a mut File>,
+    hasher: Sha256,
+}
+
+impl io::Write for Hashed<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.hasher.update(bytes);
+        if let Some(file) = &mut self.to {
+            file.write_all(bytes)?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
