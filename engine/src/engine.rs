@@ -162,7 +162,7 @@ impl Engine {
         self.packs.reload(&self.core).await?;
         let taken_over = self.driver.recover().await?;
         tracing::info!(executions = taken_over, "took over what had not ended");
-        self.sensing.follow(&self.core.generation.load());
+        self.sensing.begin(&self.core.generation.load_full()).await?;
         let (sensing, secrets) = (self.sensing.clone(), self.core.vault.follow());
         self.core.tasks.spawn(async move { sensing.follow_secrets(secrets).await });
         let driver = self.driver.clone();

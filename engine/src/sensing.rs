@@ -78,6 +78,19 @@ impl Sensing {
         Self { core, driver, git, mirrors, running, followed, turns }
     }
 
+    /// Follows the first generation. Timers that it does not want have ended before, even if nobody
+    /// was there to see it: should they be wanted again, they begin anew.
+    pub(crate) async fn begin(&self, generation: &Generation) -> Result<(), Trouble> {
+        for id in self.core.store.cursors().await?.into_keys() {
+            // No pack has a dot in its name: these are no named sensors.
+            if id.starts_with("timer.") && !generation.subscriptions.contains_key(&id) {
+                forget(&self.core, &id).await?;
+            }
+        }
+        self.follow(generation);
+        Ok(())
+    }
+
     /// Starts what `generation` needs and does not run, ends what it does not need.
     pub(crate) fn follow(&self, generation: &Generation) {
         let mut running = self.lock();
@@ -308,6 +321,19 @@ impl Sensing {
     }
 }
 
+/// Clears the cursor of the sensor with this id.
+async fn forget(core: &Core, id: &str) -> Result<(), Trouble> {
+    let stream = Stream::Sensor(id.to_owned());
+    let facts = vec![Fact::CursorMoved { cursor: Value::Null }];
+    let batch = Batch {
+        id: BatchId::new(format!("forget/{}", random::name())),
+        actor: Actor::engine(),
+        at: core.now(),
+        writes: vec![Write { stream, expected: None, facts }],
+    };
+    core.append(batch).await.map(drop)
+}
+
 /// Whether what happens while no rule needs the sensor is nothing that it missed: the times of a
 /// timer. They count again once somebody wants them.
 fn misses_nothing(subscription: &Subscription) -> bool {
@@ -345,24 +371,11 @@ impl Keeper {
         self.run(task).await;
         if self.sensor.unwanted.is_cancelled()
             && misses_nothing(&self.sensor.subscription)
-            && let Err(error) = self.forget().await
+            && let Err(error) = forget(&self.core, &self.sensor.subscription.id).await
         {
             let sensor = &self.sensor.subscription.id;
             tracing::warn!(%sensor, %error, "the cursor of a sensor that ended stays");
         }
-    }
-
-    /// Clears the cursor.
-    async fn forget(&self) -> Result<(), Trouble> {
-        let stream = Stream::Sensor(self.sensor.subscription.id.clone());
-        let facts = vec![Fact::CursorMoved { cursor: Value::Null }];
-        let batch = Batch {
-            id: BatchId::new(format!("forget/{}", random::name())),
-            actor: Actor::engine(),
-            at: self.core.now(),
-            writes: vec![Write { stream, expected: None, facts }],
-        };
-        self.core.append(batch).await.map(drop)
     }
 
     async fn run(&self, task: Arc<dyn Sensor>) {

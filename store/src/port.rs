@@ -225,6 +225,8 @@ pub trait Store: Send + Sync {
     fn deferred(&self) -> Answer<'_, Vec<EventKey>>;
     /// The latest cursor of the sensor with this id (see [`Stream::Sensor`]).
     fn cursor<'a>(&'a self, sensor: &'a str) -> Answer<'a, Option<Value>>;
+    /// The sensors that have a cursor, by their ids: those whose latest one is not null.
+    fn cursors(&self) -> Answer<'_, BTreeMap<String, Value>>;
     /// The datastore entry `<scope>/<name>`, if it has not expired at `now`.
     fn key<'a>(&'a self, key: &'a str, now: Timestamp) -> Answer<'a, Option<KeyRow>>;
     /// Datastore entries whose `<scope>/<name>` begins with `prefix`, in order of key.

@@ -172,6 +172,15 @@ pub(crate) fn cursor(latest: Recorded) -> Option<Value> {
     }
 }
 
+/// The sensor of a stream whose last fact has a cursor, with that.
+pub(crate) fn sensor_cursor(latest: Recorded) -> Option<(String, Value)> {
+    match (latest.stream, latest.fact) {
+        (_, Fact::CursorMoved { cursor: Value::Null }) => None,
+        (Stream::Sensor(id), Fact::CursorMoved { cursor }) => Some((id, cursor)),
+        _ => None,
+    }
+}
+
 /// The datastore entry in the last fact of its stream, if it is there at `now`.
 pub(crate) fn key_row(latest: Recorded, now: Timestamp) -> Option<KeyRow> {
     let version = Version(latest.position.0);

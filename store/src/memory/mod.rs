@@ -24,7 +24,9 @@ use crate::port::{
     Figures, KeyRow, Position, Pruned, Recorded, Restored, RuleCount, Store, StoreError, TokenRow,
     Unfinished,
 };
-use crate::projection::{cursor, deferred, generation, installation_name, restored, switch, token};
+use crate::projection::{
+    cursor, deferred, generation, installation_name, restored, sensor_cursor, switch, token,
+};
 use crate::retention::Retention;
 use crate::sealed::{Sealed, Sealing};
 
@@ -238,6 +240,10 @@ impl Store for Memory {
     fn cursor<'a>(&'a self, sensor: &'a str) -> Answer<'a, Option<Value>> {
         let stream = Stream::Sensor(sensor.to_owned());
         self.answer(move |state| cursor(state.latest(&stream)?.clone()))
+    }
+
+    fn cursors(&self) -> Answer<'_, BTreeMap<String, Value>> {
+        self.answer(|state| state.of_latest(sensor_cursor))
     }
 
     fn key<'a>(&'a self, key: &'a str, now: Timestamp) -> Answer<'a, Option<KeyRow>> {

@@ -444,6 +444,14 @@ impl Store for Sqlite {
         })
     }
 
+    fn cursors(&self) -> Answer<'_, BTreeMap<String, Value>> {
+        self.query(|connection| {
+            let found =
+                log::latest_of(connection, "sensor/", usize::MAX, projection::sensor_cursor)?;
+            Ok(found.into_iter().collect())
+        })
+    }
+
     fn key<'a>(&'a self, key: &'a str, now: Timestamp) -> Answer<'a, Option<KeyRow>> {
         let stream = Stream::Key(key.to_owned());
         self.query(move |connection| {

@@ -11,6 +11,7 @@ contract!(
     a_key_is_there_until_it_expires_or_is_deleted,
     keys_are_listed_by_prefix_in_order,
     a_cursor_is_the_latest_one,
+    sensors_that_have_a_cursor_are_listed_with_it,
     an_event_is_deferred_until_its_last_page_is_stored,
     a_switch_stands_until_it_is_cleared,
     the_installation_keeps_its_name_and_its_latest_generation,
@@ -60,6 +61,18 @@ async fn a_cursor_is_the_latest_one(store: &dyn Store) {
     put(store, sensor("app/push"), vec![moved("1"), moved("2")]).await;
     put(store, sensor("app/push2"), vec![moved("9")]).await;
     assert_eq!(store.cursor("app/push").await.unwrap(), Some("2".into()));
+}
+
+async fn sensors_that_have_a_cursor_are_listed_with_it(store: &dyn Store) {
+    assert_eq!(store.cursors().await.unwrap(), BTreeMap::new());
+    put(store, sensor("app/push"), vec![moved("1"), moved("2")]).await;
+    put(store, sensor("timer.cron/0a1b"), vec![moved("9")]).await;
+    put(store, sensor("timer.cron/2c3d"), vec![moved("7")]).await;
+    let cleared = Fact::CursorMoved { cursor: Value::Null };
+    put(store, sensor("timer.cron/2c3d"), vec![cleared]).await;
+    let expected = [("app/push", "2"), ("timer.cron/0a1b", "9")];
+    let expected = expected.map(|(id, cursor)| (id.to_owned(), cursor.into()));
+    assert_eq!(store.cursors().await.unwrap(), expected.into());
 }
 
 async fn an_event_is_deferred_until_its_last_page_is_stored(store: &dyn Store) {
