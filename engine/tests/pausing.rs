@@ -4,7 +4,7 @@
 mod support;
 
 use engine::{AskError, Engine};
-use model::{Actor, Duration, ExecutionId, ExecutionState, Resolution};
+use model::{Actor, BatchId, Duration, ExecutionId, ExecutionState, Fact, Resolution, Stream};
 use serde_json::json;
 use support::{House, ended, eventually, result, run, until};
 
@@ -109,6 +109,70 @@ async fn the_chains_that_it_runs_are_held_with_it() {
     until(&engine, &child, &[Paused]).await;
     std::fs::write(house.path("gate"), "").unwrap();
     engine.resume(who(), &id).await.unwrap();
+    assert_eq!(result(&ended(&engine, &id).await), &json!("in"));
+}
+
+/// Appends to the execution's stream alone, as a process does that is killed right afterwards.
+async fn append(house: &House, id: &ExecutionId, fact: Fact) {
+    let stream = Stream::Execution(id.clone());
+    let writes = vec![store::Write { stream, expected: None, facts: vec![fact] }];
+    let batch = store::Batch {
+        id: BatchId::new(format!("{id} alone at {}", house.store.head().await.unwrap().0)),
+        actor: who(),
+        at: house.clock.now(),
+        writes,
+    };
+    house.store.append(batch).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_kill_right_after_a_word_to_the_parent_leaves_no_child_behind() {
+    let house = house();
+    house.chain("inner", "", r#"run("p.work"); run("core.noop"); "in""#);
+    house.chain("middle", "", r#"run("p.inner")"#);
+    house.chain("outer", "", r#"run("p.middle")"#);
+    let engine = house.start().await;
+    let id = run(&engine, "p.outer", json!({})).await;
+    begun(&house).await;
+    let child = engine.execution(&id).await.unwrap().steps[0].child.clone().unwrap();
+    let grandchild = engine.execution(&child).await.unwrap().steps[0].child.clone().unwrap();
+    std::fs::write(house.path("gate"), "").unwrap();
+    engine.shutdown(std::time::Duration::ZERO).await;
+
+    let at = house.clock.now();
+    append(&house, &id, Fact::ExecutionPaused { reason: None, with_parent: false, at }).await;
+    let engine = house.start().await;
+    for held in [&child, &grandchild] {
+        until(&engine, held, &[Paused]).await;
+        let refused = engine.resume(who(), held).await.unwrap_err();
+        assert!(refused.to_string().contains("resume that one"), "{refused}");
+    }
+    engine.shutdown(std::time::Duration::from_secs(10)).await;
+
+    append(&house, &id, Fact::ExecutionResumed { at }).await;
+    // The attempt that the first end cut short is made again after a second.
+    house.advance(Duration::from_secs(1));
+    let engine = house.start().await;
+    assert_eq!(result(&ended(&engine, &id).await), &json!("in"));
+}
+
+#[tokio::test]
+async fn a_child_that_was_held_by_itself_stays_so_when_its_parent_goes_on() {
+    let house = house();
+    house.chain("inner", "", r#"run("p.work"); run("core.noop"); "in""#);
+    house.chain("outer", "", r#"run("p.inner")"#);
+    let engine = house.start().await;
+    let id = run(&engine, "p.outer", json!({})).await;
+    begun(&house).await;
+    let child = engine.execution(&id).await.unwrap().steps[0].child.clone().unwrap();
+    pause(&engine, &child).await;
+    pause(&engine, &id).await;
+    std::fs::write(house.path("gate"), "").unwrap();
+    engine.resume(who(), &id).await.unwrap();
+    engine.shutdown(std::time::Duration::from_secs(10)).await;
+    let engine = house.start().await;
+    assert_eq!(engine.execution(&child).await.unwrap().row.state, Paused);
+    engine.resume(who(), &child).await.unwrap();
     assert_eq!(result(&ended(&engine, &id).await), &json!("in"));
 }
 

@@ -104,8 +104,14 @@ pub enum Fact {
     StepResolved { path: Option<StepPath>, resolution: Resolution, at: Timestamp },
     /// Somebody asked for the end.
     CancelRequested { reason: Option<String>, at: Timestamp },
-    /// Somebody holds it: nothing new begins until it is resumed.
-    ExecutionPaused { reason: Option<String>, at: Timestamp },
+    /// Somebody holds it, or (`with_parent`) the execution that runs it: nothing new begins until
+    /// it is resumed.
+    ExecutionPaused {
+        reason: Option<String>,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        with_parent: bool,
+        at: Timestamp,
+    },
     /// It goes on.
     ExecutionResumed { at: Timestamp },
     /// The steps that follow were made by `of`, which this execution repeats from `before` on; that

@@ -34,6 +34,8 @@ pub struct Journal {
     pub cancel_requested: Option<Timestamp>,
     /// Since when somebody holds it.
     pub paused: Option<Timestamp>,
+    /// Whether it is held because the execution that runs it is.
+    pub paused_with_parent: bool,
     /// The step (or, with `None`, the chain itself) a person must decide about, and why.
     pub attention: Option<(Option<StepPath>, StepError)>,
     /// When a person was asked or held it, and it went on: limits of time stand still meanwhile.
@@ -202,8 +204,11 @@ impl Journal {
                 self.paused = None;
                 self.go_on(*at);
             }
-            Fact::ExecutionPaused { at, .. } => {
-                self.paused.get_or_insert(*at);
+            Fact::ExecutionPaused { with_parent, at, .. } => {
+                if self.paused.is_none() {
+                    self.paused = Some(*at);
+                    self.paused_with_parent = *with_parent;
+                }
                 self.stand_still(*at);
             }
             Fact::ExecutionResumed { at } => {

@@ -1,4 +1,4 @@
-//! People's words become facts: cancel, pause, resume, resolve.
+//! People's words become facts: cancel and resolve; for pause and resume see `holding`.
 
 use model::{Actor, Fact, Outcome, Resolution, StepError, StepPath, Value};
 
@@ -25,13 +25,13 @@ impl Run {
                 let _ = reply.send(refusal.map_or(Ok(()), Err));
                 Ok(())
             }
-            Message::Pause { actor, reason, reply } => {
-                let answer = self.pause(actor, reason).await?;
+            Message::Pause { by, reason, reply } => {
+                let answer = self.pause(by, reason).await?;
                 let _ = reply.send(answer);
                 Ok(())
             }
-            Message::Resume { actor, reply } => {
-                let answer = self.resume(actor).await?;
+            Message::Resume { by, reply } => {
+                let answer = self.resume(by).await?;
                 let _ = reply.send(answer);
                 Ok(())
             }
@@ -53,41 +53,7 @@ impl Run {
         }
     }
 
-    async fn pause(
-        &mut self,
-        actor: Actor,
-        reason: Option<String>,
-    ) -> Result<Result<(), Refused>, Trouble> {
-        if self.journal.undo.is_some() {
-            return Ok(Err(Refused::Undoing));
-        }
-        if self.journal.cancel_requested.is_some() {
-            return Ok(Err(Refused::Ending));
-        }
-        if self.journal.paused.is_none() {
-            let at = self.core.now();
-            self.say(vec![Fact::ExecutionPaused { reason: reason.clone(), at }], actor.clone())
-                .await?;
-        }
-        self.tell_children(|reply| Message::Pause {
-            actor: actor.clone(),
-            reason: reason.clone(),
-            reply,
-        });
-        Ok(Ok(()))
-    }
-
-    async fn resume(&mut self, actor: Actor) -> Result<Result<(), Refused>, Trouble> {
-        if self.journal.paused.is_none() {
-            return Ok(Err(Refused::NotPaused));
-        }
-        let at = self.core.now();
-        self.say(vec![Fact::ExecutionResumed { at }], actor.clone()).await?;
-        self.tell_children(|reply| Message::Resume { actor: actor.clone(), reply });
-        Ok(Ok(()))
-    }
-
-    async fn say(&mut self, facts: Vec<Fact>, actor: Actor) -> Result<(), Trouble> {
+    pub(super) async fn say(&mut self, facts: Vec<Fact>, actor: Actor) -> Result<(), Trouble> {
         let mut page = Page::default();
         for fact in facts {
             self.note_telling(&mut page, fact).await?;
@@ -126,7 +92,8 @@ impl Run {
         let finished = end.map(|outcome| Fact::ExecutionFinished { outcome, at });
         // What was said of a step is no word about going on.
         let held = self.journal.paused.filter(|_| finished.is_none());
-        let held = held.map(|_| Fact::ExecutionPaused { reason: None, at });
+        let with_parent = self.journal.paused_with_parent;
+        let held = held.map(|_| Fact::ExecutionPaused { reason: None, with_parent, at });
         Ok(std::iter::once(resolved).chain(finished).chain(held).collect())
     }
 

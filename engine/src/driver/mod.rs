@@ -16,6 +16,7 @@ mod children;
 mod datastore;
 mod flight;
 mod hear;
+mod holding;
 mod learn;
 mod observe;
 mod perform;
@@ -34,6 +35,7 @@ use model::{Actor, ExecutionId, ExecutionState, Resolution, StepPath, Timestamp}
 use store::{StoreError, Unfinished};
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use self::holding::By;
 use crate::core::{Core, Trouble};
 use crate::fair::{FairQueue, Lane};
 use crate::pages::{Begun, store_pages};
@@ -81,9 +83,9 @@ enum Message {
     /// End it, running its undo handlers.
     Cancel { actor: Actor, reason: Option<String>, reply: oneshot::Sender<Result<(), Refused>> },
     /// Hold it: steps under way end, nothing new begins.
-    Pause { actor: Actor, reason: Option<String>, reply: oneshot::Sender<Result<(), Refused>> },
+    Pause { by: By, reason: Option<String>, reply: oneshot::Sender<Result<(), Refused>> },
     /// Let it go on.
-    Resume { actor: Actor, reply: oneshot::Sender<Result<(), Refused>> },
+    Resume { by: By, reply: oneshot::Sender<Result<(), Refused>> },
     /// What a person says of a step whose outcome is unknown.
     Resolve {
         actor: Actor,
@@ -108,6 +110,9 @@ pub enum Refused {
     /// Nobody holds it.
     #[error("the execution is not paused")]
     NotPaused,
+    /// One that runs it is held.
+    #[error("`{0}`, which runs it, is paused: resume that one")]
+    Held(ExecutionId),
     /// It is to end.
     #[error("the execution is being cancelled")]
     Ending,
@@ -176,6 +181,10 @@ impl Driver {
 
     fn recover_one(&self, row: Unfinished) {
         match (row.state, row.wake_at) {
+            // A child may have been held with what runs it, and that one been resumed.
+            (ExecutionState::Paused, None) if row.id.parent().is_some() => {
+                self.submit(row.id, row.rule);
+            }
             (ExecutionState::NeedsAttention, _) | (ExecutionState::Paused, None) => {}
             (_, Some(at)) => self.wake_at(row.id, row.rule, at),
             (_, None) => self.submit(row.id, row.rule),
@@ -261,12 +270,12 @@ impl Driver {
         actor: Actor,
         reason: Option<String>,
     ) -> Result<(), Refused> {
-        self.ask(id, |reply| Message::Pause { actor, reason, reply }).await
+        self.ask(id, |reply| Message::Pause { by: By::Actor(actor), reason, reply }).await
     }
 
     /// Lets a paused execution go on.
     pub async fn resume(&self, id: &ExecutionId, actor: Actor) -> Result<(), Refused> {
-        self.ask(id, |reply| Message::Resume { actor, reply }).await
+        self.ask(id, |reply| Message::Resume { by: By::Actor(actor), reply }).await
     }
 
     /// Decides about a step (or, with `None`, the chain itself) that needs attention.

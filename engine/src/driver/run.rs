@@ -191,6 +191,13 @@ impl Run {
     }
 
     async fn live(&mut self, messages: &mut UnboundedReceiver<Message>) -> Result<Exit, Trouble> {
+        if self.journal.outcome.is_none() {
+            // What was said to it before it was loaded comes first.
+            while let Ok(message) = messages.try_recv() {
+                self.hear(message).await?;
+            }
+            self.follow_those_above().await?;
+        }
         let mut page = Page::default();
         loop {
             let next = self.turn(page).await?;
