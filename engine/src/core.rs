@@ -19,6 +19,7 @@ use crate::fair::Permits;
 use crate::folders::Folders;
 use crate::metrics::Metrics;
 use crate::packs::{Generation, Library};
+use crate::pages::Stuck;
 use crate::secrets::Vault;
 use crate::suspects::Suspects;
 use crate::tokens::Tokens;
@@ -66,6 +67,8 @@ pub struct Core {
     pub tasks: TaskTracker,
     /// Whether the store refuses to append at the moment.
     pub store_failing: AtomicBool,
+    /// Events of which not everything could be stored.
+    pub(crate) stuck: Stuck,
     /// What is counted and measured.
     pub metrics: Metrics,
 }

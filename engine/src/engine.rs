@@ -26,6 +26,7 @@ use crate::fair::Permits;
 use crate::folders::Folders;
 use crate::metrics::Metrics;
 use crate::packs::{Findings, Generation, Library, LoadContext, Packs};
+use crate::pages::Stuck;
 use crate::random;
 use crate::secrets::{SecretError, Vault};
 use crate::sensing::Sensing;
@@ -136,6 +137,7 @@ impl Engine {
             killing: CancellationToken::new(),
             tasks: TaskTracker::new(),
             store_failing: AtomicBool::new(false),
+            stuck: Stuck::default(),
             metrics: Metrics::new(begun),
         });
         let packs =
@@ -170,7 +172,8 @@ impl Engine {
         let core = self.core.clone();
         self.core.tasks.spawn(async move { core.metrics.keep(&core.stopping).await });
         let (keep, every) = (settings.retention.clone(), settings.forget_every.to_std());
-        self.core.tasks.spawn(upkeep::run(self.core.clone(), self.packs.clone(), keep, every));
+        let parts = (self.packs.clone(), self.driver.clone());
+        self.core.tasks.spawn(upkeep::run(self.core.clone(), parts, keep, every));
         self.core.tasks.spawn(changes.follow(self.clone(), settings.reload_after));
         Ok(())
     }

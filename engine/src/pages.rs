@@ -4,8 +4,8 @@
 //! ready as it will be appended, before the event's commit names them; so whatever happens to the
 //! rules or to the process meanwhile, the pages say what the rules of that moment made of it.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use model::fact::VERSION;
 use model::{
@@ -206,11 +206,54 @@ impl Begun {
     }
 }
 
+/// Events of which not everything could be stored that rules made of them, and why. They are tried
+/// again from time to time, and by the next start.
+#[derive(Default)]
+pub(crate) struct Stuck(Mutex<BTreeMap<EventKey, String>>);
+
+impl Stuck {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<EventKey, String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes how it went; whether that is something new to be told.
+    fn note(&self, event: &EventKey, went: Result<(), &str>) -> bool {
+        let mut stuck = self.lock();
+        let before = match went {
+            Ok(()) => return stuck.remove(event).is_some(),
+            Err(why) => stuck.insert(event.clone(), why.to_owned()),
+        };
+        before.as_deref() != went.err()
+    }
+
+    /// All of them.
+    pub(crate) fn all(&self) -> BTreeMap<EventKey, String> {
+        self.lock().clone()
+    }
+}
+
 /// Stores the pages of an event that are left, one commit each, until the engine stops. The next
 /// start goes on.
 pub(crate) async fn store_pages(core: Arc<Core>, driver: Driver, event: EventKey) {
-    if let Err(error) = try_store_pages(&core, &driver, &event).await {
-        tracing::error!(%event, %error, "not all that rules made of the event could be stored; the next start tries again");
+    match try_store_pages(&core, &driver, &event).await {
+        Ok(()) => {
+            if core.stuck.note(&event, Ok(())) {
+                tracing::info!(%event, "everything is stored now that rules made of the event");
+            }
+        }
+        Err(Trouble::Stopped(_)) => {}
+        Err(error) => {
+            if core.stuck.note(&event, Err(&error.to_string())) {
+                tracing::error!(%event, %error, "not all that rules made of the event could be stored; it is kept and tried again");
+            }
+        }
+    }
+}
+
+/// Tries again what could not be stored.
+pub(crate) async fn retry(core: &Arc<Core>, driver: &Driver) {
+    for event in core.stuck.all().into_keys() {
+        store_pages(core.clone(), driver.clone(), event).await;
     }
 }
 
@@ -242,9 +285,10 @@ async fn try_store_pages(core: &Core, driver: &Driver, event: &EventKey) -> Resu
 }
 
 async fn read_page(core: &Core, blob: Hash) -> Result<Vec<Write>, Trouble> {
-    let damaged = |why: String| StoreError::Corrupt(format!("the page {}: {why}", blob.short()));
+    let damaged = |why: String| StoreError::Corrupt(format!("the page {blob}: {why}"));
     let bytes = core.store.blob(blob).await?;
-    let bytes = bytes.ok_or_else(|| damaged("its blob is missing".to_owned()))?;
+    let missing = || damaged("its blob is missing: put it back from a backup".to_owned());
+    let bytes = bytes.ok_or_else(missing)?;
     Ok(Page::read(&bytes).map_err(damaged)?)
 }
 

@@ -320,12 +320,18 @@ impl Engine {
         found.ok_or_else(|| AskError::unknown("pack", name, known.iter().map(String::as_str)))
     }
 
+    /// Why not everything could be requested yet that rules asked for on the event, if that is so.
+    pub fn stuck(&self, event: &EventKey) -> Option<String> {
+        self.core.stuck.all().remove(event)
+    }
+
     /// How the engine is.
     pub async fn health(&self) -> Result<Health, AskError> {
         let (active, queued) = self.driver.load();
         let problem = self.problem().map(ToOwned::to_owned);
         let executions = self.core.store.counts().await?;
-        Ok(Health { ready: problem.is_none(), problem, executions, active, queued })
+        let stuck = self.core.stuck.all();
+        Ok(Health { ready: problem.is_none(), problem, executions, active, queued, stuck })
     }
 }
 

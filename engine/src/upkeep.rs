@@ -10,7 +10,9 @@ use model::{ExecutionId, Hash};
 use store::{Position, Retention, StoreError};
 
 use crate::core::Core;
+use crate::driver::Driver;
 use crate::packs::Packs;
+use crate::pages;
 
 /// Between two steps. A step takes some milliseconds of the thread that writes the store.
 const BREATH: Duration = Duration::from_millis(20);
@@ -18,13 +20,19 @@ const BREATH: Duration = Duration::from_millis(20);
 const YOUNG: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Forgets what `keep` does not keep: soon after the start, then again after each `every`.
-pub(crate) async fn run(core: Arc<Core>, packs: Arc<Packs>, keep: Retention, every: Duration) {
+pub(crate) async fn run(
+    core: Arc<Core>,
+    (packs, driver): (Arc<Packs>, Driver),
+    keep: Retention,
+    every: Duration,
+) {
     let mut pause = every.min(Duration::from_secs(60));
     loop {
         tokio::select! {
             () = core.stopping.cancelled() => return,
             () = tokio::time::sleep(pause) => pause = every,
         }
+        pages::retry(&core, &driver).await;
         match once(&core, &packs, &keep).await {
             Ok(0) => {}
             Ok(facts) => tracing::info!(facts, "forgot what is no longer kept"),
@@ -35,11 +43,6 @@ pub(crate) async fn run(core: Arc<Core>, packs: Arc<Packs>, keep: Retention, eve
 
 /// Everything that can be forgotten now; how many facts that were.
 async fn once(core: &Core, packs: &Packs, keep: &Retention) -> Result<u64, StoreError> {
-    // A page that is still to be stored may be all that names a blob or a pack's content.
-    if !core.store.deferred().await?.is_empty() {
-        tracing::info!("nothing is forgotten before all is stored that rules made of events");
-        return Ok(0);
-    }
     let (mut facts, mut after) = (0, Position(0));
     let now = core.now();
     while !core.stopping.is_cancelled() {
@@ -55,7 +58,10 @@ async fn once(core: &Core, packs: &Packs, keep: &Retention) -> Result<u64, Store
         tokio::time::sleep(BREATH).await;
     }
     drop_logs(core).await?;
-    packs.drop_unused(core).await?;
+    // A page that is still to be stored may be all that names a pack's content.
+    if core.store.deferred().await?.is_empty() {
+        packs.drop_unused(core).await?;
+    }
     Ok(facts)
 }
 

@@ -396,6 +396,9 @@ pub struct Health {
     pub active: usize,
     /// Executions that wait for their turn.
     pub queued: usize,
+    /// Events of which not everything could be requested that rules asked for, and why: they are
+    /// kept, and tried again every few minutes.
+    pub stuck: std::collections::BTreeMap<EventKey, String>,
 }
 
 /// A log of one step.

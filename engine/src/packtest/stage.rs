@@ -36,6 +36,7 @@ use crate::folders::Folders;
 use crate::intake::{self, IntakeError};
 use crate::metrics::Metrics;
 use crate::packs::{ActionKind, Generation, Library, LoadContext, Pack};
+use crate::pages::Stuck;
 use crate::secrets::Vault;
 use crate::suspects::Suspects;
 use crate::tokens::Tokens;
@@ -136,6 +137,7 @@ impl Stage {
             killing: CancellationToken::new(),
             tasks: TaskTracker::new(),
             store_failing: AtomicBool::new(false),
+            stuck: Stuck::default(),
             metrics: Metrics::new(case.now),
         }
     }

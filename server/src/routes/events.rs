@@ -123,6 +123,9 @@ struct Whole {
     #[serde(flatten)]
     row: EventRow,
     data: Value,
+    /// Why not everything could be requested yet that rules asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stuck: Option<String>,
 }
 
 async fn one(
@@ -130,7 +133,8 @@ async fn one(
     Named(key): Named<EventKey>,
 ) -> Result<Json<Whole>, Problem> {
     let (row, data) = engine.event(&key).await?;
-    Ok(Json(Whole { row: EventRow { data: None, ..row }, data }))
+    let stuck = engine.stuck(&key);
+    Ok(Json(Whole { row: EventRow { data: None, ..row }, data, stuck }))
 }
 
 async fn reemit(

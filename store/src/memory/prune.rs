@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use model::{ExecutionId, Fact, Hash, Origin, Stream, Timestamp};
+use model::{EventKey, ExecutionId, Fact, Hash, Origin, Stream, Timestamp};
 
 use super::state::State;
 use crate::port::{Position, Pruned, Recorded};
@@ -30,7 +30,7 @@ impl State {
             Stream::Event(key) => {
                 let event = self.events.get(key);
                 let (kind, source) = event.map_or(("", ""), |it| (&it.kind, &it.source));
-                fact.at < keep.events(kind, source, now)
+                fact.at < keep.events(kind, source, now) && !self.is_deferred(key)
             }
             stream => fact.at < keep.words(now) && self.is_past(stream, fact, keep.words(now)),
         }
@@ -54,6 +54,11 @@ impl State {
             && parent
                 .filter(|parent| self.executions.contains_key(parent))
                 .is_none_or(|parent| self.execution_goes(parent, at, (keep, now), depth - 1))
+    }
+
+    /// Whether not everything is stored yet that rules made of the event.
+    fn is_deferred(&self, event: &EventKey) -> bool {
+        self.latest(&Stream::Pages(event.clone())).cloned().and_then(deferred).is_some()
     }
 
     fn is_past(&self, stream: &Stream, fact: &Recorded, since: Timestamp) -> bool {

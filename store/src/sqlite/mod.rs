@@ -207,7 +207,10 @@ impl Sqlite {
         if more {
             return Ok(true);
         }
-        self.drop_blobs().await?;
+        // A page that is still to be stored may be all that names a blob.
+        if self.deferred().await?.is_empty() {
+            self.drop_blobs().await?;
+        }
         Ok(false)
     }
 

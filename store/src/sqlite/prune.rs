@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{ActionRef, Fact, Stream, Timestamp};
+use model::{ActionRef, EventKey, Fact, Stream, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::log;
@@ -74,7 +74,9 @@ impl Look<'_> {
                 self.ended.insert(id.as_str().to_owned(), goes);
                 Ok(goes)
             }
-            Stream::Event(key) => self.event_goes(key.as_str(), at),
+            Stream::Event(key) => {
+                Ok(self.event_goes(key.as_str(), at)? && !self.is_deferred(&key)?)
+            }
             stream => Ok(at < self.keep.words(self.now) && self.is_past(&stream, row)?),
         }
     }
@@ -111,6 +113,12 @@ impl Look<'_> {
         });
         let (kind, source) = found.optional()?.unwrap_or_default();
         Ok(at < self.keep.events(&kind, &source, self.now))
+    }
+
+    /// Whether not everything is stored yet that rules made of the event.
+    fn is_deferred(&self, event: &EventKey) -> Result<bool, StoreError> {
+        let pages = Stream::Pages(event.clone());
+        Ok(log::latest(self.connection, &pages)?.and_then(deferred).is_some())
     }
 
     /// Whether the stream has said something later, or that nothing is there any more.

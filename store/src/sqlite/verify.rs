@@ -188,6 +188,8 @@ struct Walk {
     replay: Replay,
     /// Where each blob is named first, and whether as an event's data or in a value.
     blobs: BTreeMap<Hash, (Position, Severity)>,
+    /// Pages of each event: one that was stored needs its blob no more.
+    pages: BTreeMap<Stream, Vec<Hash>>,
     damaged: usize,
 }
 
@@ -199,7 +201,8 @@ impl Walk {
     ) -> Result<Self, StoreError> {
         let (replay, blobs) = (Replay::new(connection)?, BTreeMap::new());
         let (before, carried) = (Head::EMPTY, Head::EMPTY.hash);
-        Ok(Self { before, end, checkpoint, carried, replay, blobs, damaged: 0 })
+        let pages = BTreeMap::new();
+        Ok(Self { before, end, checkpoint, carried, replay, blobs, pages, damaged: 0 })
     }
 
     fn pages(
@@ -300,6 +303,20 @@ impl Walk {
         Ok(findings)
     }
 
+    /// Notes which pages there are, and lets go of one that is stored.
+    fn take_page(&mut self, stream: Stream, fact: &Fact) {
+        match fact {
+            Fact::PagesDeferred { pages } => _ = self.pages.insert(stream, pages.clone()),
+            Fact::PageStored { page, .. } => {
+                let pages = self.pages.get(&stream).into_iter().flatten();
+                if let Some(stored) = pages.clone().nth((*page as usize).saturating_sub(1)) {
+                    self.blobs.remove(stored);
+                }
+            }
+            _ => {}
+        }
+    }
+
     fn take(&mut self, stream: &str, position: Position, fact: &Fact) -> Result<(), Finding> {
         let stream: Stream = stream
             .parse()
@@ -308,6 +325,7 @@ impl Walk {
         for (blob, severity) in blobs_of(fact) {
             self.blobs.entry(blob).or_insert((position, severity));
         }
+        self.take_page(stream, fact);
         Ok(())
     }
 }
@@ -328,6 +346,7 @@ fn blobs_of(fact: &Fact) -> Vec<(Hash, Severity)> {
             Body::Blob(blob) => vec![(blob.blob, Severity::Error)],
             Body::Inline(_) => Vec::new(),
         },
+        Fact::PagesDeferred { pages } => pages.iter().map(|it| (*it, Severity::Error)).collect(),
         Fact::KeySet { .. } | Fact::CursorMoved { .. } => Vec::new(),
         other => {
             let mut found = Vec::new();
