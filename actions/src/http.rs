@@ -107,6 +107,7 @@ async fn perform(performing: Performing, connections: &Connections) -> Performan
             return Performance::Failed(StepError::new(ErrorKind::InvalidParameters, message));
         }
     };
+    let request = request.within(performing.traceparent);
     let timeout = request.timeout;
     let expect = request.expect.clone();
     let answer = tokio::select! {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use host::guard::HostPattern;
 use host::redact::Redactor;
-use model::{ActionRef, Effect, IdempotencyKey, Performance, Schema, Value};
+use model::{ActionRef, Effect, IdempotencyKey, Performance, Schema, TraceParent, Value};
 use tokio_util::sync::CancellationToken;
 
 /// What there is to know of an action without performing it.
@@ -42,6 +42,8 @@ pub struct Performing {
     pub log: PathBuf,
     /// Finds values of secrets in what is logged: nothing is written that did not pass it.
     pub redactor: Arc<Redactor>,
+    /// The place in a trace of this attempt: what it sends or runs goes on there.
+    pub traceparent: Option<TraceParent>,
     /// Fires when the performance should end: on cancel and at the end of a shutdown's grace.
     pub cancel: CancellationToken,
 }

@@ -133,7 +133,9 @@ fn environment(folder: &Path, performing: &Performing) -> Vec<(String, OsString)
         ("TRIPLINE_KEY", performing.key.as_str().into()),
         ("TRIPLINE_ATTEMPT", performing.attempt.to_string().into()),
     ];
-    variables.map(|(name, value)| (name.to_owned(), value)).into()
+    // Where OpenTelemetry's libraries and tools look for it.
+    let trace = performing.traceparent.map(|place| ("TRACEPARENT", place.to_string().into()));
+    variables.into_iter().chain(trace).map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// What the way a program ended says of its step.

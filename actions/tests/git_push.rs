@@ -106,6 +106,7 @@ impl Lab {
             hosts: Vec::new(),
             log: self.path("log"),
             redactor: Arc::default(),
+            traceparent: None,
             cancel: CancellationToken::new(),
         };
         match action.perform(performing).await {

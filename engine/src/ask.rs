@@ -4,7 +4,8 @@ use model::event::MAX_ID;
 use model::fact::ExecutionRequested;
 use model::{
     ActionRef, Actor, BatchId, Body, Envelope, Event, EventKey, ExecutionId, Fact, Map, Origin,
-    Resolution, RuleRef, StepPath, Stream, TriggerType, Value, Version, Violation, token,
+    Resolution, RuleRef, StepPath, Stream, TraceParent, TriggerType, Value, Version, Violation,
+    token,
 };
 use store::{Appended, Batch, EventRow, StoreError, Write};
 
@@ -115,6 +116,16 @@ pub struct NewEvent {
 impl Engine {
     /// Accepts an event that the holder of the API token `token` hands in.
     pub async fn emit(&self, token: &str, new: NewEvent) -> Result<Accepted, AskError> {
+        self.emit_from(None, token, new).await
+    }
+
+    /// The same, told from a place in a trace.
+    pub async fn emit_from(
+        &self,
+        traceparent: Option<TraceParent>,
+        token: &str,
+        new: NewEvent,
+    ) -> Result<Accepted, AskError> {
         check_names(&new)?;
         let generation = self.core.generation.load_full();
         let Some(trigger) = generation.triggers.get(&new.kind) else {
@@ -132,6 +143,7 @@ impl Engine {
             time: self.core.now(),
             subject: new.subject,
             cause: None,
+            traceparent,
         };
         let event = Event { envelope, data: new.data };
         self.accept_one(&Actor::token(token), event).await
@@ -157,6 +169,7 @@ impl Engine {
             id: format!("{}/{}", row.key, name.map_or_else(random::name, ToOwned::to_owned)),
             source: api_source(&self.core, token),
             time: self.core.now(),
+            traceparent: Some(row.envelope.span()),
             ..row.envelope
         };
         let event = Event { envelope, data };
@@ -192,6 +205,18 @@ impl Engine {
         parameters: Map,
         name: Option<&str>,
     ) -> Result<ExecutionId, AskError> {
+        self.run_from(None, actor, action, parameters, name).await
+    }
+
+    /// The same, asked for from a place in a trace.
+    pub async fn run_from(
+        &self,
+        traceparent: Option<TraceParent>,
+        actor: Actor,
+        action: ActionRef,
+        parameters: Map,
+        name: Option<&str>,
+    ) -> Result<ExecutionId, AskError> {
         let generation = self.core.generation.load_full();
         let resolved = self.core.library.resolve(&generation, None, &action);
         let resolved = resolved.map_err(|error| AskError::NotFound(error.message))?;
@@ -217,6 +242,7 @@ impl Engine {
             deadline: resolved.deadline(),
             at: self.core.now(),
             action,
+            traceparent,
         };
         let asked = (request.action.clone(), request.parameters.clone());
         let (tokens, sealing) = self.core.keep(&id, &fresh, request.at)?;

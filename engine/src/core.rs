@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use host::Clock;
 use host::connection::Connections;
 use model::value::fits;
-use model::{BlobRef, Name, Stream, Timestamp, Value, Version};
+use model::{BlobRef, Fact, Name, Stream, Timestamp, Value, Version};
 use store::{Answer, Appended, Batch, Restored, Sealing, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -21,6 +21,7 @@ use crate::metrics::Metrics;
 use crate::packs::{Generation, Library};
 use crate::pages::Stuck;
 use crate::secrets::Vault;
+use crate::spans::{self, Spans};
 use crate::suspects::Suspects;
 use crate::tokens::Tokens;
 
@@ -71,6 +72,8 @@ pub struct Core {
     pub(crate) stuck: Stuck,
     /// What is counted and measured.
     pub metrics: Metrics,
+    /// Takes the spans of traces.
+    pub(crate) spans: Spans,
 }
 
 /// The store could not take what it must, and the engine is ending.
@@ -110,13 +113,37 @@ impl Core {
         batch: Batch,
         sealing: Vec<Sealing>,
     ) -> Result<Appended, Trouble> {
-        let begun = Instant::now();
+        self.append_keeping(batch, sealing).await.map(|(appended, _)| appended)
+    }
+
+    /// The same, giving the batch back.
+    pub(crate) async fn append_keeping(
+        &self,
+        batch: Batch,
+        sealing: Vec<Sealing>,
+    ) -> Result<(Appended, Batch), Trouble> {
+        let (begun, begun_at) = (Instant::now(), self.now());
         let append = || self.store.append_sealing(batch.clone(), sealing.clone());
         let appended = self.wait_out(append).await?;
         if let Appended::Committed { .. } = appended {
             self.metrics.committed(&batch, begun.elapsed());
+            self.tell_events(&batch, begun_at);
         }
-        Ok(appended)
+        Ok((appended, batch))
+    }
+
+    /// Tells in spans of the events that `batch` holds.
+    fn tell_events(&self, batch: &Batch, begun: Timestamp) {
+        if !self.spans.are_sent() {
+            return;
+        }
+        for fact in batch.writes.iter().flat_map(|write| &write.facts) {
+            if let Fact::EventAccepted(accepted) = fact {
+                for span in spans::of_event(accepted, begun, self.now()) {
+                    self.spans.end(span);
+                }
+            }
+        }
     }
 
     /// `value` as a chain can see it: itself, or `{ blob, size, head }` once it lies in a blob.

@@ -191,6 +191,7 @@ async fn request(
         deadline: resolved.deadline(),
         action: selected.action,
         at,
+        traceparent: event.envelope.traceparent.map(|_| event.envelope.span()),
     }))
 }
 

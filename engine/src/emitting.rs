@@ -42,7 +42,7 @@ pub(crate) fn refusal(
 pub(crate) fn event(
     core: &Core,
     id: &ExecutionId,
-    depth: u32,
+    request: &ExecutionRequested,
     path: &StepPath,
     (kind, data): (TriggerType, Value),
     at: Timestamp,
@@ -55,7 +55,8 @@ pub(crate) fn event(
         kind,
         time: at,
         subject: None,
-        cause: Some(Cause { execution: id.clone(), depth: depth + 1 }),
+        cause: Some(Cause { execution: id.clone(), depth: request.depth + 1 }),
+        traceparent: Some(request.span(id)),
     };
     Event { envelope, data }
 }

@@ -31,6 +31,7 @@ use crate::random;
 use crate::secrets::{SecretError, Vault};
 use crate::sensing::Sensing;
 use crate::settings::Settings;
+use crate::spans::{BadCollector, Spans};
 use crate::suspects::{Slot, Suspects};
 use crate::tokens::Tokens;
 use crate::upkeep;
@@ -39,6 +40,9 @@ use crate::watch::Changes;
 /// Webhook requests that are handled at the same time: each holds at most its body limit and
 /// waits for one commit. More are asked to come back.
 const MAX_WEBHOOKS: usize = 256;
+
+/// How long the collector of spans may take for the last ones.
+const LAST_SPANS: Duration = Duration::from_secs(3);
 
 /// A running engine.
 #[derive(Clone)]
@@ -76,6 +80,9 @@ pub enum StartError {
     /// Secrets cannot be opened.
     #[error(transparent)]
     Secrets(#[from] SecretError),
+    /// Spans cannot be sent.
+    #[error(transparent)]
+    Collector(#[from] BadCollector),
 }
 
 fn told(findings: &Findings) -> String {
@@ -116,8 +123,13 @@ impl Engine {
         });
         let begun = clock.now();
         let context = LoadContext { programs, git: git.clone() };
+        let installation = installation(store.as_ref(), &clock).await?;
+        let metrics = Metrics::new(begun);
+        let spans = settings.traces.as_ref();
+        let spans = spans.map(|collector| Spans::start(collector, &installation, &metrics));
+        let spans = spans.transpose()?.unwrap_or_default();
         let core = Arc::new(Core {
-            installation: installation(store.as_ref(), &clock).await?,
+            installation,
             restored: store.restored().await?,
             tokens: Tokens::load(store.as_ref()).await?,
             vault,
@@ -138,7 +150,8 @@ impl Engine {
             tasks: TaskTracker::new(),
             store_failing: AtomicBool::new(false),
             stuck: Stuck::default(),
-            metrics: Metrics::new(begun),
+            metrics,
+            spans,
         });
         let packs =
             Packs::new(settings.packs.clone(), settings.environment.clone(), &settings.state);
@@ -204,6 +217,7 @@ impl Engine {
             // An action is given up after 15 s at the latest; its outcome is then unknown.
             let _ = tokio::time::timeout(Duration::from_secs(20), self.core.tasks.wait()).await;
         }
+        self.core.spans.flush(LAST_SPANS).await;
         drained
     }
 

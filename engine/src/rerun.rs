@@ -111,6 +111,7 @@ impl Engine {
             pack: resolved.version(),
             deadline: resolved.deadline(),
             at: self.core.now(),
+            traceparent: Some(request.span(of)),
             ..request.clone()
         }))
     }
@@ -138,6 +139,7 @@ impl Engine {
         let mut facts = vec![Fact::ExecutionRequested(ExecutionRequested {
             origin: Origin::Rerun { of: of.clone() },
             at,
+            traceparent: Some(request.span(of)),
             ..request.clone()
         })];
         facts.extend(lineage(of, journal, from, pinned.as_deref(), at));

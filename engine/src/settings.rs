@@ -7,6 +7,7 @@ use model::Duration;
 use store::Retention;
 
 use crate::secrets::SecretSettings;
+use crate::spans::Collector;
 
 /// Settings of one engine.
 #[derive(Debug, Clone)]
@@ -27,6 +28,8 @@ pub struct Settings {
     pub ca_file: Option<PathBuf>,
     /// Where the keys of secrets come from.
     pub secrets: SecretSettings,
+    /// Where spans are sent; none: nowhere.
+    pub traces: Option<Collector>,
     /// How programs are started.
     pub launcher: Launcher,
     /// Threads that evaluate rules and chains.
@@ -52,6 +55,7 @@ impl Settings {
             programs: 4,
             git: host::git::Options::default(),
             ca_file: None,
+            traces: None,
             launcher,
             evaluators: std::thread::available_parallelism().map_or(2, usize::from),
             retention: Retention::default(),

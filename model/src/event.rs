@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Body, EventKey, ExecutionId, Timestamp, TriggerType, Value};
+use crate::{Body, EventKey, ExecutionId, Timestamp, TraceParent, TriggerType, Value};
 
 /// How many executions may have caused one another before a loop is assumed.
 pub const MAX_DEPTH: u32 = 16;
@@ -36,6 +36,10 @@ pub struct Envelope {
     pub subject: Option<String>,
     /// The execution that made it happen, where one did.
     pub cause: Option<Cause>,
+    /// The place in a trace that it was told from, where it was (CloudEvents' extension for
+    /// distributed tracing).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<TraceParent>,
 }
 
 /// What made an event happen.
@@ -51,6 +55,13 @@ impl Envelope {
     /// The event's identity in the store.
     pub fn key(&self) -> EventKey {
         EventKey::derive(&self.source, &self.id)
+    }
+
+    /// Its own span: in the trace that it was told from, else the first of a trace.
+    pub fn span(&self) -> TraceParent {
+        let key = self.key();
+        self.traceparent
+            .map_or_else(|| TraceParent::root(key.as_str()), |from| from.within(key.as_str()))
     }
 
     /// The depth of an execution that this event causes.

@@ -12,8 +12,8 @@ use crate::access::TokenCreated;
 use crate::event::StoredEvent;
 use crate::{
     ActionRef, Call, Duration, EventKey, ExecutionId, Hash, Name, Origin, Outcome, PackName,
-    Record, Resolution, RuleRef, Sequence, StepError, StepPath, Timestamp, Token, UndoReason,
-    Value,
+    Record, Resolution, RuleRef, Sequence, StepError, StepPath, Timestamp, Token, TraceParent,
+    UndoReason, Value,
 };
 
 /// The version under which facts are written now.
@@ -204,6 +204,25 @@ pub struct ExecutionRequested {
     pub deadline: Option<Duration>,
     /// When it was asked for.
     pub at: Timestamp,
+    /// The place in a trace that it was asked from, where that does not follow from its origin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<TraceParent>,
+}
+
+impl ExecutionRequested {
+    /// The span from which the execution was asked for; none: it begins a trace.
+    pub fn asked_from(&self) -> Option<TraceParent> {
+        self.traceparent.or_else(|| {
+            // An event without a place of another's has one of its own.
+            self.origin.event().map(|event| TraceParent::root(event.as_str()))
+        })
+    }
+
+    /// The span of the execution `id` that this asks for.
+    pub fn span(&self, id: &ExecutionId) -> TraceParent {
+        let id = id.as_str();
+        self.asked_from().map_or_else(|| TraceParent::root(id), |from| from.within(id))
+    }
 }
 
 impl Fact {

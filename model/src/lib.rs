@@ -34,6 +34,7 @@ pub mod source;
 pub mod step;
 pub mod stream;
 pub mod token;
+pub mod trace;
 pub mod value;
 pub mod wildcard;
 
@@ -57,6 +58,7 @@ pub use source::EventSource;
 pub use step::{Backoff, Call, Effect, Performance, Policy, Record, Resolution};
 pub use stream::{Stream, Version};
 pub use token::Token;
+pub use trace::TraceParent;
 
 /// A JSON value: what travels between rules, chains, actions and the store.
 pub type Value = serde_json::Value;

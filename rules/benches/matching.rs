@@ -57,6 +57,7 @@ fn event() -> Event {
         time: Timestamp::UNIX_EPOCH,
         subject: None,
         cause: None,
+        traceparent: None,
     };
     Event { envelope, data }
 }

@@ -10,7 +10,7 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use crate::auth::Authenticated;
-use crate::extract::{Asked, Body, Named, Once};
+use crate::extract::{Asked, Body, Named, Once, Traced};
 use crate::problem::Problem;
 
 /// The parts of an operation that its handler's signature decides.
@@ -102,6 +102,19 @@ impl Input for Once {
             "description": "Names this request: sent again with the same name, it starts nothing \
                             anew and is answered as the first time.",
             "schema": { "type": "string", "minLength": 1, "maxLength": Once::LONGEST },
+        }));
+    }
+}
+
+impl Input for Traced {
+    fn describe(signature: &mut Signature, _: &mut SchemaGenerator) {
+        signature.parameters.push(json!({
+            "name": Traced::HEADER,
+            "in": "header",
+            "required": false,
+            "description": "The place in a trace (W3C Trace Context) that the request comes from: \
+                            what it starts goes on there. One that cannot be read is left out.",
+            "schema": { "type": "string" },
         }));
     }
 }

@@ -1,5 +1,6 @@
 //! What a request says, read strictly: every misfit is a problem document that names the place.
 
+use std::convert::Infallible;
 use std::fmt::Display;
 use std::str::FromStr;
 
@@ -8,7 +9,7 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use bytes::Bytes;
-use model::ErrorKind;
+use model::{ErrorKind, TraceParent};
 use serde::de::DeserializeOwned;
 
 use crate::connections::BODY;
@@ -50,6 +51,24 @@ impl<S: Send + Sync> FromRequestParts<S> for Once {
             Problem::malformed(detail)
         };
         key.map(|key| Self(Some(key))).ok_or_else(wrong)
+    }
+}
+
+/// The place in a trace that the request comes from.
+pub(crate) struct Traced(pub(crate) Option<TraceParent>);
+
+impl Traced {
+    /// <https://www.w3.org/TR/trace-context/>
+    pub(crate) const HEADER: &str = "traceparent";
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Traced {
+    type Rejection = Infallible;
+
+    /// One that cannot be read is left out, as the standard asks.
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let sent = parts.headers.get(Self::HEADER).and_then(|sent| sent.to_str().ok());
+        Ok(Self(sent.and_then(|text| text.trim().parse().ok())))
     }
 }
 

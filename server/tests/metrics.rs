@@ -119,6 +119,7 @@ async fn every_metric_of_the_table_is_told_with_its_labels_and_none_other() {
         "tripline_sensor_last_event_timestamp_seconds",
         "tripline_webhooks_refused_total",
         "tripline_api_requests_refused_total",
+        "tripline_spans_total",
     ];
     assert_eq!(silent, later);
 }

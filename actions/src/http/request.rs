@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use model::{Duration, IdempotencyKey, Value};
+use model::{Duration, IdempotencyKey, TraceParent, Value};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
 use serde::Deserialize;
@@ -71,6 +71,15 @@ impl Request {
             timeout: given.timeout.unwrap_or(DEFAULT_TIMEOUT),
             follow_redirects: given.follow_redirects.unwrap_or(true),
         })
+    }
+
+    /// The same from this place in a trace, unless its parameters name another.
+    pub(super) fn within(mut self, place: Option<TraceParent>) -> Self {
+        // Hex digits and dashes fit any header.
+        if let Some(Ok(place)) = place.map(|place| HeaderValue::try_from(place.to_string())) {
+            self.headers.entry("traceparent").or_insert(place);
+        }
+        self
     }
 
     /// Whether it changes nothing.

@@ -142,6 +142,7 @@ fn read_event(file: &Path) -> Result<(Event, Timestamp), Failure> {
         time,
         subject: text("subject"),
         cause: None,
+        traceparent: None,
     };
     let data = fields.remove("data").ok_or_else(|| misses("`data` is missing"))?;
     Ok((Event { envelope, data }, time))

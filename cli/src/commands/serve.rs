@@ -107,6 +107,7 @@ async fn start(config: &Config) -> Result<(Engine, Running), Failure> {
         retention: config.retention.clone(),
         ca_file: config.ca_file.clone(),
         environment: config.environment.clone(),
+        traces: config.traces.clone(),
         ..engine::Settings::new(&config.state, packs, launcher)
     };
     let engine = Engine::start(settings, store, Clock::System).await;

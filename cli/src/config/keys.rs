@@ -33,6 +33,8 @@ pub(crate) enum Kind {
     Time,
     /// A number of bytes such as `4MiB`.
     Bytes,
+    /// `http://host:port` or `https://…`.
+    Url,
     /// Any text.
     Text,
     /// Where keys are found: files, variables, commands.
@@ -136,6 +138,18 @@ pub(crate) const KEYS: &[Key] = &[
         None,
         "The same for what belongs to a pack, by its name: `web: { executions: 90d }`.",
     ),
+    key(
+        "telemetry.endpoint",
+        Kind::Url,
+        None,
+        "Where spans of traces are sent: a collector that takes OTLP over HTTP, such as http://127.0.0.1:4318. If none is named: as OTEL_EXPORTER_OTLP_ENDPOINT says, else nowhere.",
+    ),
+    key(
+        "telemetry.service",
+        Kind::Text,
+        None,
+        "What this installation is called in traces; else as OTEL_SERVICE_NAME says, else tripline.",
+    ),
     key("log", Kind::Text, Some("info"), "What is logged: info, debug, engine=trace, …"),
     key("log_format", Kind::Word(&["text", "json"]), Some("text"), "How the log is written."),
 ];
@@ -166,6 +180,15 @@ pub(crate) fn check_address(text: &str) -> Result<(), String> {
     match port.map(|(_, port)| port.parse::<u16>()) {
         Some(Ok(_)) => Ok(()),
         _ => Err(format!("`{text}` is not an address: expected host:port, such as 127.0.0.1:7410")),
+    }
+}
+
+/// What is wrong with a text that should be a URL.
+pub(crate) fn check_url(text: &str) -> Result<(), String> {
+    let host = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    match host.is_some_and(|host| !host.is_empty()) {
+        true => Ok(()),
+        false => Err(format!("`{text}` is not a URL: expected such as http://127.0.0.1:4318")),
     }
 }
 

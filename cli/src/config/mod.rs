@@ -5,10 +5,12 @@ mod keys;
 mod read;
 mod schema;
 mod shown;
+mod traces;
 
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
+use engine::Collector;
 use engine::secrets::{KeySource, SecretSettings};
 use model::{Duration, Size, Value};
 use store::{Ages, Retention};
@@ -91,6 +93,8 @@ pub(crate) struct Config {
     pub(crate) retention: Retention,
     /// How long steps under way may take to end.
     pub(crate) grace: Duration,
+    /// Where spans are sent.
+    pub(crate) traces: Option<Collector>,
     /// What is logged.
     pub(crate) log: String,
     /// How.
@@ -137,6 +141,7 @@ impl Config {
             keys: sources(settings.get("secrets.keys")),
             retention: retention(settings),
             grace: time("grace", Duration::from_secs(30)),
+            traces: traces::collector(settings, |name| std::env::var(name).ok()),
             log: text("log"),
             log_format: match text("log_format").as_str() {
                 "json" => LogFormat::Json,

@@ -10,7 +10,7 @@ use syntax::{Field, Fields, Node};
 
 use super::keys::{
     AGES, KEY_FORMS, KEYS, Key, Kind, age, check_address, check_bytes, check_pack, check_pack_name,
-    check_time, find, key_from, key_source,
+    check_time, check_url, find, key_from, key_source,
 };
 
 /// Where a value came from; a later one wins.
@@ -148,6 +148,7 @@ fn decode(kind: Kind, field: Field<'_, '_>, fields: &Fields<'_>, folder: &Path) 
     };
     match kind {
         Kind::Address => checked(check_address),
+        Kind::Url => checked(check_url),
         Kind::Bytes => match node.to_value().as_u64() {
             Some(bytes) => Some(Value::from(model::Size::from_bytes(bytes).to_string())),
             None => checked(check_bytes),
@@ -239,6 +240,7 @@ fn of_text(kind: Kind, text: &str, folder: &Path) -> Result<Value, String> {
     let checked = |check: fn(&str) -> Result<(), String>| check(text).map(|()| Value::from(text));
     match kind {
         Kind::Address => checked(check_address),
+        Kind::Url => checked(check_url),
         Kind::Time => checked(check_time),
         Kind::Bytes => checked(check_bytes),
         Kind::Text => Ok(Value::from(text)),

@@ -15,6 +15,7 @@ use crate::fair::Permit;
 use crate::packs::OnUnknown;
 use crate::retry::{Verdict, after_death, death};
 use crate::secrets::Opened;
+use crate::spans::attempt_place;
 
 impl Run {
     /// Begins what can be begun. True if a step is over, so that the chain can be advanced; and
@@ -197,6 +198,7 @@ impl Run {
         });
         let timeout = timeout.into_iter().chain(left).min();
         let performed = self.core.library.performer(&self.core, action, *version).await?;
+        let step_span = self.span_of_step(path).filter(|_| self.core.spans.are_sent());
         let performing = Performing {
             parameters: parameters.clone(),
             key: IdempotencyKey::new(&self.id, path),
@@ -205,6 +207,7 @@ impl Run {
             hosts: self.rights().hosts(),
             log: self.core.folders.log(&self.id, path),
             redactor: opened.redactor().clone(),
+            traceparent: step_span.map(|step| attempt_place(step, attempt)),
             cancel: self.core.killing.child_token(),
         };
         Some(Job {
@@ -217,6 +220,7 @@ impl Run {
             verify: performed.verify,
             program: performed.program,
             only_verify: None,
+            step_span,
             opened,
             // They touch nothing outside, and show what they get.
             plain: matches!(action.pack(), "core" | "datastore"),

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use actions::{Performing, SharedAction};
 use host::Clock;
-use model::{Effect, ErrorKind, Performance, StepError, StepPath, Value};
+use model::{Effect, ErrorKind, Performance, StepError, StepPath, TraceParent, Value};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -13,6 +13,7 @@ use crate::core::Core;
 use crate::fair::Permit;
 use crate::packs::OnUnknown;
 use crate::secrets::{Fresh, Opened};
+use crate::spans;
 
 /// How long an action may take to come back once it was told to end: a program gets 5 s between
 /// SIGTERM and SIGKILL.
@@ -32,6 +33,8 @@ pub(super) struct Job {
     pub(super) program: bool,
     /// Only ask: the attempt itself was made before the engine's death.
     pub(super) only_verify: Option<StepError>,
+    /// The span of the step, where spans are sent.
+    pub(super) step_span: Option<TraceParent>,
     /// What tokens stand for.
     pub(super) opened: Arc<Opened>,
     /// Whether tokens in its parameters stay text.
@@ -77,9 +80,15 @@ pub(super) async fn perform(core: Arc<Core>, job: Job, _place: Permit) -> Report
     }
     let (path, on_unknown) = (job.path.clone(), job.on_unknown);
     let (opened, action) = (job.opened.clone(), job.action.clone());
-    let begun = Instant::now();
+    let (begun, from) = (Instant::now(), core.now());
+    let (number, span) = (job.performing.attempt, job.step_span.zip(job.performing.traceparent));
     let performance = attempt(&core.clock, job).await;
-    core.metrics.performed(&action.metadata().reference, &performance, begun.elapsed());
+    let reference = &action.metadata().reference;
+    core.metrics.performed(reference, &performance, begun.elapsed());
+    if let Some(places) = span {
+        let times = (from, core.now());
+        core.spans.end(spans::of_attempt(places, reference, number, &performance, times));
+    }
     let (performance, fresh) = opened.receive(performance, &action.metadata().result);
     Report::Performed(path, performance, on_unknown, fresh)
 }
@@ -102,6 +111,7 @@ async fn attempt(clock: &Clock, job: Job) -> Performance {
         hosts: performing.hosts.clone(),
         log: performing.log.clone(),
         redactor: performing.redactor.clone(),
+        traceparent: performing.traceparent,
         cancel: performing.cancel.clone(),
     };
     let performance = match only_verify {

@@ -24,7 +24,6 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::bounds;
 use super::flight::Flight;
-use super::observe::end;
 use super::perform::{Job, Report};
 use super::places::Places;
 use super::{Driver, Exit, Message};
@@ -368,13 +367,13 @@ impl Run {
         let stream = Stream::Execution(self.id.clone());
         let id = BatchId::new(format!("{stream}@{}", self.version.0));
         self.bytes += facts.iter().map(|fact| fact.encode().len()).sum::<usize>();
-        let end = end(&facts);
         writes.push(Write { stream, expected: Some(self.version), facts });
         let batch = Batch { id, actor, at: self.core.now(), writes };
-        let appended = self.core.append_sealing(batch, sealing).await?;
+        let (appended, batch) = self.core.append_keeping(batch, sealing).await?;
+        let told = batch.writes.last().map_or(&[][..], |own| &own.facts);
         if let Appended::Committed { position } = &appended {
             self.version = Version(position.0);
-            self.observe_end(end);
+            self.observe(told);
         }
         Ok(appended)
     }

@@ -259,7 +259,7 @@ impl Run {
             return Ok(false);
         }
         let told = (kind.clone(), data.clone());
-        let event = emitting::event(&self.core, &self.id, request.depth, &path, told, at);
+        let event = emitting::event(&self.core, &self.id, &request, &path, told, at);
         let decided = decide(&self.core, event, None).await?;
         page.begun.add(&decided.writes);
         self.note_with(page, Fact::StepRecorded { path, record, at }, decided.writes);
@@ -332,6 +332,7 @@ impl Run {
                 depth: self.journal.request.as_ref().map_or(0, |request| request.depth),
                 deadline: None,
                 at,
+                traceparent: self.span_of_step(&path),
             };
             let tokens = self.granted_to(&request);
             let mut facts = vec![Fact::ExecutionRequested(request)];

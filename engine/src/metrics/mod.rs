@@ -87,6 +87,11 @@ impl Metrics {
         Self { commit: book.histogram(table::COMMIT, &[]), book, begun }
     }
 
+    /// What was counted and measured as it happened.
+    pub(crate) fn text(&self) -> String {
+        self.book.text()
+    }
+
     /// Facts became durable.
     pub(crate) fn committed(&self, batch: &Batch, took: Duration) {
         self.commit.record(took);
@@ -139,6 +144,11 @@ impl Metrics {
     /// A request to the API was refused.
     pub fn request_refused(&self, reason: &str) {
         self.book.counter(table::REQUESTS_REFUSED, &[("reason", reason)]).increment(1);
+    }
+
+    /// Counts spans that were `sent`, that `failed` to be, or were `dropped`.
+    pub(crate) fn spans(&self, outcome: &str) -> Counter {
+        self.book.counter(table::SPANS, &[("outcome", outcome)])
     }
 
     /// Adds up what was measured, from time to time, so that it takes no memory where nobody looks.

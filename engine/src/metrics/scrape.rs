@@ -31,7 +31,7 @@ impl Engine {
             let count = packs.iter().filter(|pack| pack.state == state).count();
             book.gauge(table::PACKS, &[("state", state)]).set(count as f64);
         }
-        Ok(format!("{}{}", self.core.metrics.book.text(), book.text()))
+        Ok(format!("{}{}", self.core.metrics.text(), book.text()))
     }
 
     fn stand(&self, book: &Book) {

@@ -102,6 +102,7 @@ pub(super) const PACKS: &str = "tripline_packs";
 pub(super) const COMMIT: &str = "tripline_commit_seconds";
 pub(super) const STORE_BYTES: &str = "tripline_store_bytes";
 pub(super) const STORE_FACTS: &str = "tripline_store_facts_total";
+pub(super) const SPANS: &str = "tripline_spans_total";
 pub(super) const READY: &str = "tripline_ready";
 pub(super) const START_TIME: &str = "process_start_time_seconds";
 pub(super) const BUILD: &str = "tripline_build_info";
@@ -198,6 +199,11 @@ pub const METRICS: &[Metric] = &[
         "Bytes that the store takes on the disk: log, listings and large values.",
     ),
     counter(STORE_FACTS, &[], "Facts that were ever stored: the position of the last one."),
+    counter(
+        SPANS,
+        &["outcome"],
+        "Spans of traces that were `sent`, that the collector did not take (`failed`), or that did not fit the queue (`dropped`).",
+    ),
     gauge(
         READY,
         &[],

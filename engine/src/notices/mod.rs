@@ -14,7 +14,7 @@ use model::fact::ExecutionRequested;
 use model::source::Emitter;
 use model::{
     Cause, Envelope, ErrorKind, Event, EventSource, ExecutionId, ExecutionState, Fact, Hash, Map,
-    Outcome, PackName, RuleRef, StepError, TriggerType, Value,
+    Outcome, PackName, RuleRef, StepError, TraceParent, TriggerType, Value,
 };
 use serde_json::json;
 
@@ -57,7 +57,8 @@ pub(crate) fn of_execution(
     if request.depth >= MAX_DEPTH {
         return loop_detected(core, id, request, kinds[0]).into_iter().collect();
     }
-    let cause = Some(Cause { execution: id.clone(), depth: request.depth + 1 });
+    let cause = Cause { execution: id.clone(), depth: request.depth + 1 };
+    let from = (Some(cause), Some(request.span(id)));
     let notices = kinds.into_iter().map(|kind| {
         let event_id = match fact {
             Fact::ExecutionFinished { .. } => id.to_string(),
@@ -65,7 +66,7 @@ pub(crate) fn of_execution(
             _ => format!("{id}/{}", random::name()),
         };
         let data = Value::Object(data.clone());
-        notice(core, kind, event_id, id.to_string(), data, cause.clone())
+        notice(core, kind, event_id, id.to_string(), data, from.clone())
     });
     notices.collect()
 }
@@ -85,10 +86,11 @@ pub(crate) fn loop_detected(
     data.retain(|name, _| matches!(name.as_str(), "execution" | "action" | "rule"));
     data.insert("type".to_owned(), refused.into());
     data.insert("depth".to_owned(), request.depth.into());
-    let cause = Some(Cause { execution: id.clone(), depth: MAX_DEPTH + 1 });
+    let cause = Cause { execution: id.clone(), depth: MAX_DEPTH + 1 };
+    let from = (Some(cause), Some(request.span(id)));
     let event_id = format!("{id}/{}", random::name());
     let data = Value::Object(data);
-    Some(notice(core, kinds::LOOP_DETECTED, event_id, id.to_string(), data, cause))
+    Some(notice(core, kinds::LOOP_DETECTED, event_id, id.to_string(), data, from))
 }
 
 /// That a rule failed on an event; none where nobody listens, or the event tells that itself.
@@ -108,8 +110,8 @@ pub(crate) fn rule_error(
         "rule": rule.to_string(), "error": error, "event": key.as_str(), "type": kind.as_str(),
     });
     let id = format!("{key}/{rule}");
-    let cause = event.envelope.cause.clone();
-    Some(notice(core, kinds::RULE_ERROR, id, rule.to_string(), data, cause))
+    let from = (event.envelope.cause.clone(), Some(event.envelope.span()));
+    Some(notice(core, kinds::RULE_ERROR, id, rule.to_string(), data, from))
 }
 
 /// That a sensor fails.
@@ -124,14 +126,14 @@ pub(crate) fn sensor_failing(
         "next_try": next_try.to_string(),
     });
     let id = format!("{}/{}", sensor.id, random::name());
-    notice(core, kinds::SENSOR_FAILING, id, sensor.id.clone(), data, None)
+    notice(core, kinds::SENSOR_FAILING, id, sensor.id.clone(), data, (None, None))
 }
 
 /// That a sensor works again.
 pub(crate) fn sensor_recovered(core: &Core, sensor: &Subscription) -> Event {
     let data = json!({ "sensor": sensor.id, "type": sensor.kind });
     let id = format!("{}/{}", sensor.id, random::name());
-    notice(core, kinds::SENSOR_RECOVERED, id, sensor.id.clone(), data, None)
+    notice(core, kinds::SENSOR_RECOVERED, id, sensor.id.clone(), data, (None, None))
 }
 
 /// That a pack's content became active in this generation; none where nobody listens.
@@ -144,14 +146,14 @@ pub(crate) fn pack_activated(core: &Core, generation: &Generation, pack: &Pack) 
         "pack": pack.name.as_str(), "version": pack.version, "hash": hash.to_string(),
     });
     let id = format!("{}/{}", pack.name, generation.number);
-    Some(notice(core, kinds::PACK_ACTIVATED, id, pack.name.to_string(), data, None))
+    Some(notice(core, kinds::PACK_ACTIVATED, id, pack.name.to_string(), data, (None, None)))
 }
 
 /// That a pack's files were refused.
 pub(crate) fn pack_rejected(core: &Core, pack: &PackName, error: &str) -> Event {
     let data = json!({ "pack": pack.as_str(), "error": brief_text(error) });
     let id = format!("{pack}/{}", random::name());
-    notice(core, kinds::PACK_REJECTED, id, pack.to_string(), data, None)
+    notice(core, kinds::PACK_REJECTED, id, pack.to_string(), data, (None, None))
 }
 
 /// Why a chain may not emit an event: the loop it is part of.
@@ -219,7 +221,7 @@ fn notice(
     id: String,
     subject: String,
     data: Value,
-    cause: Option<Cause>,
+    (cause, traceparent): (Option<Cause>, Option<TraceParent>),
 ) -> Event {
     let source = EventSource { installation: core.installation.clone(), emitter: Emitter::Engine };
     let envelope = Envelope {
@@ -230,6 +232,7 @@ fn notice(
         time: core.now(),
         subject: Some(subject),
         cause,
+        traceparent,
     };
     Event { envelope, data }
 }

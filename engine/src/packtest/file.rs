@@ -182,7 +182,15 @@ fn event(node: &Node, context: &Context<'_>, now: Timestamp) -> Parsed<Event> {
     let time = fields.optional("time").parsed::<Timestamp>().unwrap_or(now);
     let subject = fields.optional("subject").string();
     let event = (|| {
-        let envelope = Envelope { id, source: source?, kind: kind?, time, subject, cause: None };
+        let envelope = Envelope {
+            id,
+            source: source?,
+            kind: kind?,
+            time,
+            subject,
+            cause: None,
+            traceparent: None,
+        };
         Some(Event { envelope, data: data?.0 })
     })();
     fields.finish(event)

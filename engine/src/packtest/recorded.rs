@@ -145,6 +145,7 @@ fn journal(exported: &Exported, pack: &Pack) -> Journal {
         depth: exported.depth,
         deadline: None,
         at: exported.requested_at,
+        traceparent: None,
     }));
     let mut undo = exported.undo.clone();
     for call in &exported.calls {

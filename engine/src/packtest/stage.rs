@@ -38,6 +38,7 @@ use crate::metrics::Metrics;
 use crate::packs::{ActionKind, Generation, Library, LoadContext, Pack};
 use crate::pages::Stuck;
 use crate::secrets::Vault;
+use crate::spans::Spans;
 use crate::suspects::Suspects;
 use crate::tokens::Tokens;
 
@@ -139,6 +140,7 @@ impl Stage {
             store_failing: AtomicBool::new(false),
             stuck: Stuck::default(),
             metrics: Metrics::new(case.now),
+            spans: Spans::default(),
         }
     }
 
@@ -269,6 +271,7 @@ async fn request(
         deadline: resolved.as_ref().and_then(crate::packs::Resolved::deadline),
         at: core.now(),
         action,
+        traceparent: None,
     };
     let facts = vec![Fact::ExecutionRequested(request)];
     append(core, Stream::Execution(id.clone()), Some(Version::NONE), facts).await?;

@@ -22,6 +22,7 @@ pub(crate) fn event_from(source: &str, kind: &str, data: Value) -> Event {
         time: "2026-01-31T11:59:00Z".parse().unwrap(),
         subject: None,
         cause: None,
+        traceparent: None,
     };
     Event { envelope, data }
 }

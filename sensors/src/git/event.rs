@@ -36,6 +36,7 @@ impl GitSensor {
             time: now,
             subject: Some(change.name.clone()),
             cause: None,
+            traceparent: None,
         };
         Ok(Event { envelope, data: payload(repository, change, moved) })
     }

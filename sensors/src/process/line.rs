@@ -1,6 +1,6 @@
 //! One line that a sensor's program prints: an event or a cursor.
 
-use model::{Timestamp, Value};
+use model::{Timestamp, TraceParent, Value};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
@@ -35,6 +35,9 @@ pub(super) struct Told {
     pub(super) subject: Option<String>,
     #[serde(default, deserialize_with = "time")]
     pub(super) time: Option<Timestamp>,
+    /// CloudEvents' extension for distributed tracing; what is none is left out, as W3C asks.
+    #[serde(default, deserialize_with = "traceparent")]
+    pub(super) traceparent: Option<TraceParent>,
 }
 
 fn time<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
@@ -44,6 +47,11 @@ fn time<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Erro
         D::Error::custom(message)
     };
     text.parse().map(Some).map_err(|_| wrong())
+}
+
+fn traceparent<'de, D: Deserializer<'de>>(from: D) -> Result<Option<TraceParent>, D::Error> {
+    let text = Option::<String>::deserialize(from)?;
+    Ok(text.and_then(|text| text.parse().ok()))
 }
 
 #[derive(Deserialize)]

@@ -168,6 +168,7 @@ impl Process {
             time: told.time.unwrap_or_else(|| context.clock.now()),
             subject: told.subject,
             cause: None,
+            traceparent: told.traceparent,
         };
         Ok(Event { envelope, data: told.data })
     }

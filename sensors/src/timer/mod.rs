@@ -92,6 +92,7 @@ impl Timer {
             time: now,
             subject: None,
             cause: None,
+            traceparent: None,
         };
         let data = json!({
             "scheduled_at": scheduled_at.to_string(),

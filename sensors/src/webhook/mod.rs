@@ -178,6 +178,8 @@ impl Webhook {
             time: request.received_at,
             subject: None,
             cause: None,
+            // One that is none is the sender's trouble, not this event's.
+            traceparent: header(&headers, "traceparent").and_then(|text| text.parse().ok()),
         };
         Ok(Event { envelope, data: self.payload(request, headers, body) })
     }

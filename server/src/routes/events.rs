@@ -15,7 +15,7 @@ use super::{List, Rows};
 use crate::access::{About, Access, Thing};
 use crate::answer::Told;
 use crate::auth::Authenticated;
-use crate::extract::{Asked, Body, Named, Once};
+use crate::extract::{Asked, Body, Named, Once, Traced};
 use crate::owners;
 use crate::problem::Problem;
 
@@ -90,18 +90,24 @@ struct Emit {
     subject: Option<String>,
     #[serde(default)]
     data: Value,
+    /// The place in a trace that it is told from, instead of the header's; one that cannot be read
+    /// is left out.
+    traceparent: Option<String>,
 }
 
 async fn emit(
     State(engine): State<Engine>,
     who: Authenticated,
     Once(name): Once,
+    Traced(from): Traced,
     Body(asked): Body<Emit>,
 ) -> Result<Told<EmittedView>, Problem> {
-    let Emit { kind, id, subject, data } = asked;
+    let Emit { kind, id, subject, data, traceparent } = asked;
+    let from = traceparent.and_then(|text| text.parse().ok()).or(from);
     who.must_cover(kind.as_str(), kind.pack())?;
     let id = id.or(name);
-    let accepted = engine.emit(&who.token_name, NewEvent { kind, id, subject, data }).await?;
+    let new = NewEvent { kind, id, subject, data };
+    let accepted = engine.emit_from(from, &who.token_name, new).await?;
     Ok(told(accepted))
 }
 

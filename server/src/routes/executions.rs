@@ -19,7 +19,7 @@ use super::{List, Rows};
 use crate::access::{About, Access, Thing};
 use crate::answer::{Accepted, Created};
 use crate::auth::Authenticated;
-use crate::extract::{Asked, Body, Named, Once};
+use crate::extract::{Asked, Body, Named, Once, Traced};
 use crate::owners;
 use crate::problem::Problem;
 
@@ -160,10 +160,12 @@ async fn run(
     State(engine): State<Engine>,
     who: Authenticated,
     Once(name): Once,
+    Traced(from): Traced,
     Body(asked): Body<Run>,
 ) -> Result<Created<Started>, Problem> {
     who.must_cover(asked.action.as_str(), asked.action.pack())?;
-    let id = engine.run(who.actor(), asked.action, asked.parameters, name.as_deref()).await?;
+    let Run { action, parameters } = asked;
+    let id = engine.run_from(from, who.actor(), action, parameters, name.as_deref()).await?;
     Ok(Created(Started { id }))
 }
 

@@ -72,6 +72,7 @@ pub fn requested(origin: Origin) -> ExecutionRequested {
         depth: 0,
         deadline: None,
         at: at(10),
+        traceparent: None,
     }
 }
 
@@ -135,6 +136,7 @@ pub fn accepted_event(id: &str, matched: &[(&str, u8)]) -> EventAccepted {
                 time: at(1),
                 subject: None,
                 cause: None,
+                traceparent: None,
             },
             data: Body::Inline(data),
         },
