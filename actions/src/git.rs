@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use host::git::{GitError, Mirrors};
+use host::git::{Exports, GitError, Mirrors};
 use model::{Effect, ErrorKind, Performance, SensorRef, StepError, Value};
 use serde_json::json;
 
@@ -18,19 +18,19 @@ use crate::{Action, Metadata, Performing};
 pub(crate) struct Export {
     metadata: Metadata,
     mirrors: Mirrors,
-    base: PathBuf,
+    exports: Exports,
 }
 
 impl Export {
-    /// Exports from these mirrors; a relative target lies in `base`.
-    pub(crate) fn new(mirrors: Mirrors, base: PathBuf) -> Self {
-        Self { metadata: declaration(), mirrors, base }
+    /// Exports from these mirrors; a relative target lies in the folder of `exports`.
+    pub(crate) fn new(mirrors: Mirrors, exports: Exports) -> Self {
+        Self { metadata: declaration(), mirrors, exports }
     }
 
     async fn export(&self, performing: &Performing) -> Result<Value, StepError> {
         let parameter = |name: &str| performing.parameters[name].as_str().unwrap_or_default();
         let sensor = sensor(parameter("sensor"), performing)?;
-        let to = self.target(parameter("to"))?;
+        let to = self.target(parameter("to"), performing)?;
         let mirror = self.mirrors.get(&sensor).ok_or_else(|| {
             let message = format!("no git sensor `{sensor}` is active: see `tripline sensor list`");
             StepError::new(ErrorKind::NotFound, message)
@@ -44,15 +44,23 @@ impl Export {
         }))
     }
 
-    fn target(&self, to: &str) -> Result<PathBuf, StepError> {
+    fn target(&self, to: &str, performing: &Performing) -> Result<PathBuf, StepError> {
         let path = Path::new(to);
         if to.is_empty() || path.components().any(|part| part == Component::ParentDir) {
             let message =
                 format!("`to`: `{to}` is not a folder to export to: name one without `..`");
             return Err(StepError::new(ErrorKind::InvalidParameters, message));
         }
-        // Joining an absolute path replaces the base.
-        Ok(self.base.join(path))
+        let key = performing.key.as_str();
+        let owner = match performing.parameters["temporary"].as_bool() {
+            Some(true) => key.split('/').next().unwrap_or(key),
+            _ => Exports::NOBODY,
+        };
+        self.exports.hold(owner, path).map_err(|error| {
+            let message = format!("the server's exports: {error}");
+            StepError::new(ErrorKind::Unavailable, message)
+        })?;
+        Ok(self.exports.path(path))
     }
 }
 
@@ -72,6 +80,10 @@ pub(crate) fn declaration() -> Metadata {
                 "type": "string",
                 "required": true,
                 "description": "the folder: absolute, or relative to the server's exports",
+            },
+            "temporary": {
+                "type": "boolean",
+                "description": "below the exports: it goes once no execution that asked for it so is kept",
             },
         }),
         &json!({

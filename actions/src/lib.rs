@@ -18,7 +18,7 @@ pub mod port;
 pub mod program;
 pub mod secrets;
 
-use std::path::PathBuf;
+use host::git::Exports;
 use std::sync::Arc;
 
 pub use port::*;
@@ -30,7 +30,7 @@ pub struct BuiltinContext {
     /// The mirrors that git sensors fill.
     pub mirrors: host::git::Mirrors,
     /// Where `git.export` puts a target that is not absolute.
-    pub exports: PathBuf,
+    pub exports: Exports,
     /// The connections that actions use by name.
     pub connections: host::connection::Connections,
 }

@@ -10,7 +10,7 @@ use std::process::Command;
 
 use actions::{BuiltinContext, Metadata, SharedAction};
 use expect_test::expect;
-use host::git::{Credentials, Git, Mirrors, Options};
+use host::git::{Credentials, Exports, Git, Mirrors, Options};
 use model::{ErrorKind, Performance, Value};
 use serde_json::json;
 use support::{done, kind, performing, told};
@@ -55,7 +55,7 @@ fn every_action_declares_what_it_takes_and_returns() {
         datastore.list (limit?, prefix?, scope?) -> keys, more [read]
         datastore.set (key, scope?, ttl?, value) ->  [idempotent]
         git.commit_and_push (author?, base?, branch, files, message, sensor) -> branch, commit, existed [idempotent]
-        git.export (commit, sensor, to) -> commit, existed, path [idempotent]
+        git.export (commit, sensor, temporary?, to) -> commit, existed, path [idempotent]
         git.tag (author?, commit, message?, name, sensor) -> commit, existed, tag [idempotent]
         http.request (body?, connection?, expect?, follow_redirects?, form?, headers?, idempotency_header?, json?, method?, query?, timeout?, url) -> body, body_base64, headers, json, status, url [depends]
         secrets.generate (alphabet?, length?) ->  [idempotent]
@@ -109,7 +109,14 @@ async fn exported_place(folder: &Path) -> (BuiltinContext, String) {
     mirror.fetch(&["refs/heads/*".parse().unwrap()]).await.unwrap();
     let mirrors = Mirrors::default();
     mirrors.register("demo.app".parse().unwrap(), mirror);
-    (BuiltinContext { mirrors, exports: folder.join("exports"), ..Default::default() }, commit)
+    (
+        BuiltinContext {
+            mirrors,
+            exports: Exports::new(folder.join("exports")),
+            ..Default::default()
+        },
+        commit,
+    )
 }
 
 #[tokio::test]
@@ -132,6 +139,24 @@ async fn an_export_is_written_once_and_found_again() {
             assert_eq!(std::fs::read_to_string(path.join("file.txt")).unwrap(), "content");
         }
     }
+}
+
+#[tokio::test]
+async fn a_temporary_export_is_held_by_its_execution_and_others_by_nobody() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let (context, commit) = exported_place(folder.path()).await;
+    let export = action("git.export", &context);
+    for (to, temporary) in [("kept", false), ("own", true)] {
+        let parameters =
+            json!({ "sensor": "demo.app", "commit": commit, "to": to, "temporary": temporary });
+        done(export.perform(performing(parameters)).await);
+    }
+    let exports = &context.exports;
+    for owner in exports.owners().unwrap().iter().filter(|owner| *owner != Exports::NOBODY) {
+        exports.release(owner).unwrap();
+    }
+    let there = |to: &str| folder.path().join("exports").join(to).exists();
+    assert_eq!((there("kept"), there("own")), (true, false));
 }
 
 #[tokio::test]

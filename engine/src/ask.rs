@@ -2,6 +2,7 @@
 
 use model::event::MAX_ID;
 use model::fact::ExecutionRequested;
+use model::value::fits;
 use model::{
     ActionRef, Actor, BatchId, Body, Envelope, Event, EventKey, ExecutionId, Fact, Map, Origin,
     Resolution, RuleRef, StepPath, Stream, TraceParent, TriggerType, Value, Version, Violation,
@@ -231,6 +232,12 @@ impl Engine {
         if let Some(message) = too_short(&fresh) {
             let path = "parameters".to_owned();
             return Err(AskError::Invalid(vec![Violation { path, message, hint: None }]));
+        }
+        // What lies in a blob is handed on as it is: a token there would stay one.
+        if let (false, Err(why)) = (fresh.is_empty(), fits(&parameters)) {
+            return Err(AskError::TooLarge(format!(
+                "parameters with a secret among them must fit into the journal: {why}; hand what is large over in a file"
+            )));
         }
         let named = name.map(|name| ExecutionId::for_request(&actor, name));
         let id = named.unwrap_or_else(random::execution);

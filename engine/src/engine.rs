@@ -118,7 +118,7 @@ impl Engine {
         let connections = Connections::new(vault.lookup());
         let builtin = actions::builtin(&BuiltinContext {
             mirrors: mirrors.clone(),
-            exports: settings.state.join("exports"),
+            exports: folders.exports(),
             connections: connections.clone(),
         });
         let begun = clock.now();
@@ -185,7 +185,8 @@ impl Engine {
         let core = self.core.clone();
         self.core.tasks.spawn(async move { core.metrics.keep(&core.stopping).await });
         let (keep, every) = (settings.retention.clone(), settings.forget_every.to_std());
-        let parts = (self.packs.clone(), self.driver.clone());
+        let (packs, driver) = (self.packs.clone(), self.driver.clone());
+        let parts = (packs, driver, self.sensing.mirrors().clone());
         self.core.tasks.spawn(upkeep::run(self.core.clone(), parts, keep, every));
         self.core.tasks.spawn(changes.follow(self.clone(), settings.reload_after));
         Ok(())

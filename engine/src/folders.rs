@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use host::git::Exports;
 use model::{ExecutionId, Hash, StepPath};
 
 /// The state folder.
@@ -59,6 +60,11 @@ impl Folders {
     /// Mirrors of git repositories.
     pub fn git(&self) -> PathBuf {
         self.root.join("git")
+    }
+
+    /// What `git.export` writes to relative targets.
+    pub fn exports(&self) -> Exports {
+        Exports::new(self.root.join("exports"))
     }
 
     /// Marks of what is being evaluated.

@@ -61,13 +61,15 @@ impl Engine {
             None => (vec![self.whole(of, &journal)?], Vec::new()),
             Some(from) => self.part(of, &journal, from, how.force).await?,
         };
+        let named = how.name.as_deref().map(|name| ExecutionId::for_request(&actor, name));
+        let (id, mut sealing) = (named.unwrap_or_else(random::execution), Vec::new());
         if !journal.tokens.is_empty() {
             // They may stand in the parameters and in what is taken over.
             let (tokens, at) = (journal.tokens.clone(), self.core.now());
+            let (tokens, kept) = self.core.take_over(tokens, &id, at).await?;
             facts.insert(1, Fact::TokensGranted { tokens, at });
+            sealing = kept;
         }
-        let named = how.name.as_deref().map(|name| ExecutionId::for_request(&actor, name));
-        let id = named.unwrap_or_else(random::execution);
         let write =
             Write { stream: Stream::Execution(id.clone()), expected: Some(Version::NONE), facts };
         let batch = Batch {
@@ -76,7 +78,7 @@ impl Engine {
             at: self.core.now(),
             writes: vec![write],
         };
-        match self.core.impatient(self.core.append(batch)).await? {
+        match self.core.impatient(self.core.append_sealing(batch, sealing)).await? {
             Appended::Committed { .. } => self.driver.submit(id.clone(), None),
             Appended::Conflict { .. } => self.same_rerun(&id, of).await?,
         }

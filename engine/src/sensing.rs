@@ -71,6 +71,11 @@ struct Running {
 }
 
 impl Sensing {
+    /// Which sensor watches which repository.
+    pub(crate) fn mirrors(&self) -> &Mirrors {
+        &self.mirrors
+    }
+
     /// No sensors yet. `git` and `mirrors` are shared with the actions.
     pub(crate) fn new(core: Arc<Core>, driver: Driver, git: Git, mirrors: Mirrors) -> Self {
         let (running, followed, turns) =

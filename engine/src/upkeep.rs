@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use host::git::Mirrors;
 use model::{ExecutionId, Hash};
 use store::{Position, Retention, StoreError};
 
@@ -19,10 +20,14 @@ const BREATH: Duration = Duration::from_millis(20);
 /// A folder that is younger may belong to something that is not stored yet.
 const YOUNG: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// A mirror that no sensor fills any more stays for so long: a sensor may be away for a while, such
+/// as one whose secret is missing.
+const UNUSED_MIRRORS: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
 /// Forgets what `keep` does not keep: soon after the start, then again after each `every`.
 pub(crate) async fn run(
     core: Arc<Core>,
-    (packs, driver): (Arc<Packs>, Driver),
+    (packs, driver, mirrors): (Arc<Packs>, Driver, Mirrors),
     keep: Retention,
     every: Duration,
 ) {
@@ -33,7 +38,7 @@ pub(crate) async fn run(
             () = tokio::time::sleep(pause) => pause = every,
         }
         pages::retry(&core, &driver).await;
-        match once(&core, &packs, &keep).await {
+        match once(&core, &packs, &mirrors, &keep).await {
             Ok(0) => {}
             Ok(facts) => tracing::info!(facts, "forgot what is no longer kept"),
             Err(error) => tracing::warn!(%error, "what is no longer kept stays for now"),
@@ -42,7 +47,12 @@ pub(crate) async fn run(
 }
 
 /// Everything that can be forgotten now; how many facts that were.
-async fn once(core: &Core, packs: &Packs, keep: &Retention) -> Result<u64, StoreError> {
+async fn once(
+    core: &Core,
+    packs: &Packs,
+    mirrors: &Mirrors,
+    keep: &Retention,
+) -> Result<u64, StoreError> {
     let (mut facts, mut after) = (0, Position(0));
     let now = core.now();
     while !core.stopping.is_cancelled() {
@@ -58,6 +68,8 @@ async fn once(core: &Core, packs: &Packs, keep: &Retention) -> Result<u64, Store
         tokio::time::sleep(BREATH).await;
     }
     drop_logs(core).await?;
+    drop_exports(core).await?;
+    drop_mirrors(core, mirrors);
     // A page that is still to be stored may be all that names a pack's content.
     if core.store.deferred().await?.is_empty() {
         packs.drop_unused(core).await?;
@@ -65,10 +77,34 @@ async fn once(core: &Core, packs: &Packs, keep: &Retention) -> Result<u64, Store
     Ok(facts)
 }
 
+/// Removes what executions that are not kept exported for themselves.
+async fn drop_exports(core: &Core) -> Result<(), StoreError> {
+    let exports = core.folders.exports();
+    let failed = |error: std::io::Error| StoreError::Io(format!("exports: {error}"));
+    for owner in exports.owners().map_err(failed)? {
+        let Ok(id) = owner.parse::<ExecutionId>() else { continue };
+        if core.store.execution(&id).await?.is_none() {
+            exports.release(&owner).map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes mirrors that no sensor fills.
+fn drop_mirrors(core: &Core, mirrors: &Mirrors) {
+    let (folder, used) = (core.folders.git(), mirrors.folders());
+    for name in old_folders(&folder, UNUSED_MIRRORS) {
+        let mirror = folder.join(name);
+        if std::path::absolute(&mirror).is_ok_and(|mirror| !used.contains(&mirror)) {
+            remove(&mirror);
+        }
+    }
+}
+
 /// Removes the logs of executions that are not kept.
 async fn drop_logs(core: &Core) -> Result<(), StoreError> {
     // `logs/ex_…`: a child's lie within those of its root.
-    for name in old_folders(&core.folders.logs_of_all()) {
+    for name in old_folders(&core.folders.logs_of_all(), YOUNG) {
         let Ok(id) = name.parse::<ExecutionId>() else { continue };
         if core.store.execution(&id).await?.is_none() {
             remove(&core.folders.logs(&id));
@@ -82,7 +118,7 @@ impl Packs {
     /// that is kept, nor a step of one.
     async fn drop_unused(&self, core: &Core) -> Result<(), StoreError> {
         let _still = self.still().await;
-        let copies = old_folders(&core.folders.packs()).into_iter();
+        let copies = old_folders(&core.folders.packs(), YOUNG).into_iter();
         let copies: Vec<Hash> = copies.filter_map(|name| name.parse().ok()).collect();
         let mut used = core.store.named(&copies).await?;
         used.extend(core.generation.load().packs.values().map(|pack| pack.hash));
@@ -99,11 +135,11 @@ impl Packs {
 
 /// Names of the folders in `parent` that have not changed for a while.
 #[expect(clippy::disallowed_methods, reason = "compared with times that the file system keeps")]
-fn old_folders(parent: &Path) -> Vec<String> {
+fn old_folders(parent: &Path, old: Duration) -> Vec<String> {
     let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();
     let old = entries.filter(|entry| {
         let changed = entry.metadata().and_then(|found| found.modified());
-        changed.is_ok_and(|at| SystemTime::now().duration_since(at).is_ok_and(|age| age > YOUNG))
+        changed.is_ok_and(|at| SystemTime::now().duration_since(at).is_ok_and(|age| age > old))
     });
     old.filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }

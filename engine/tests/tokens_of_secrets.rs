@@ -332,3 +332,15 @@ async fn a_secret_that_was_deleted_fails_the_step_that_needs_it() {
     assert_eq!(error_kind(&view), "not_found");
     assert_eq!(kept(&house), "");
 }
+
+#[tokio::test]
+async fn secrets_beside_what_is_too_large_for_the_journal_are_refused() {
+    let (house, engine) = house().await;
+    let parameters = "password: { secret: true }, text: {}";
+    chain(&house, &engine, "take", parameters, "()").await;
+    let given = json!({ "password": "typed-in-password", "text": "x".repeat(300_000) });
+    let action = "p.take".parse().unwrap();
+    let asked = engine.run(Actor::token("test"), action, given.as_object().unwrap().clone(), None);
+    let refused = asked.await.unwrap_err().to_string();
+    assert!(refused.contains("parameters with a secret among them"), "{refused}");
+}

@@ -8,7 +8,9 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use engine::Engine;
-use model::ExecutionState;
+use engine::rerun::Repetition;
+use host::git::Exports;
+use model::{Actor, ExecutionState};
 use serde_json::json;
 use support::{House, ended, eventually, run, until};
 
@@ -57,4 +59,79 @@ async fn what_ended_long_ago_goes_with_its_logs_and_pack_copies_and_what_sleeps_
     assert_eq!(engine.execution(&nap).await.unwrap().row.state, ExecutionState::Waiting);
     house.advance(model::Duration::from_secs(50 * 24 * 60 * 60));
     assert_eq!(ended(&engine, &nap).await.row.state, ExecutionState::Succeeded);
+}
+
+#[tokio::test]
+async fn a_repeated_execution_keeps_its_own_copy_of_what_the_first_one_generated() {
+    let mut house = House::new();
+    house.clock = host::Clock::simulated("2026-01-01T00:00:00Z".parse().unwrap());
+    let manifest = "name: p\nversion: 1.0.0\npermissions: { actions: [core.*, secrets.generate], exec: true }\n";
+    house.write("pack.yaml", manifest);
+    let kept = house.path("kept");
+    house.program("keep", "idempotent", &format!("cat >> {0}; echo >> {0}", kept.display()));
+    house.chain(
+        "make",
+        "",
+        r#"let made = run("secrets.generate", #{ length: 24 }); run("p.keep", #{ a: made });"#,
+    );
+    let engine = house.start().await;
+    let first = run(&engine, "p.make", json!({})).await;
+    ended(&engine, &first).await;
+    house.advance(model::Duration::from_secs(20 * 24 * 60 * 60));
+    let from = || Repetition { from: Some("2".parse().unwrap()), ..Repetition::default() };
+    let actor = || Actor::token("test");
+    let second = engine.rerun(actor(), &first, from()).await.unwrap().id;
+    ended(&engine, &second).await;
+    engine.shutdown(support::PATIENCE).await;
+    house.advance(model::Duration::from_secs(15 * 24 * 60 * 60));
+    let mut settings = house.settings();
+    settings.forget_every = model::Duration::from_millis(50);
+    let engine = Engine::start(settings, house.store.clone(), house.clock.clone()).await.unwrap();
+    let records = || async { house.store.sealed_under("token/", "", 9).await.unwrap() };
+    eventually("the first one to go with its record", || async {
+        engine.execution(&first).await.is_err() && records().await.len() == 1
+    })
+    .await;
+    let third = engine.rerun(actor(), &second, from()).await.unwrap().id;
+    assert_eq!(ended(&engine, &third).await.row.state, ExecutionState::Succeeded);
+    let kept = fs::read_to_string(kept).unwrap();
+    let values: Vec<&str> = kept.lines().collect();
+    assert!(values.len() == 3 && values.iter().all(|value| *value == values[0]), "{values:?}");
+}
+
+#[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "compared with times that the file system keeps")]
+async fn exports_and_mirrors_go_once_nobody_is_left_who_needs_them() {
+    let mut house = House::new();
+    house.clock = host::Clock::simulated("2026-01-01T00:00:00Z".parse().unwrap());
+    house.chain("nap", "", r#"sleep("80d");"#);
+    let engine = house.start().await;
+    let (nap, short) =
+        (run(&engine, "p.nap", json!({})).await, run(&engine, "core.noop", json!({})).await);
+    ended(&engine, &short).await;
+    until(&engine, &nap, &[ExecutionState::Waiting]).await;
+    engine.shutdown(support::PATIENCE).await;
+    let exports = Exports::new(house.path("state/exports"));
+    for (owner, to) in [(&nap, "used"), (&short, "used"), (&short, "left")] {
+        exports.hold(owner.as_str(), Path::new(to)).unwrap();
+        fs::create_dir_all(exports.path(Path::new(to))).unwrap();
+        fs::write(house.path(&format!("state/exports/.{to}.commit")), "c").unwrap();
+    }
+    let (old, young) = (house.path("state/git/old"), house.path("state/git/young"));
+    for mirror in [&old, &young] {
+        fs::create_dir_all(mirror).unwrap();
+    }
+    let old_file = File::open(&old).unwrap();
+    let weeks = SystemTime::now() - Duration::from_secs(8 * 24 * 60 * 60);
+    old_file.set_modified(weeks).unwrap();
+    house.advance(model::Duration::from_secs(31 * 24 * 60 * 60));
+    let mut settings = house.settings();
+    settings.forget_every = model::Duration::from_millis(50);
+    let _engine = Engine::start(settings, house.store.clone(), house.clock.clone()).await.unwrap();
+    eventually("what nobody needs to go", || async {
+        !exports.path(Path::new("left")).exists() && !old.exists()
+    })
+    .await;
+    assert!(exports.path(Path::new("used")).exists() && young.exists());
+    assert_eq!(exports.owners().unwrap(), [nap.as_str()]);
 }

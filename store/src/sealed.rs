@@ -2,15 +2,21 @@
 //!
 //! A fact can neither be changed nor taken out of the log before its time. What stands for a secret
 //! (a token) is in facts; the encrypted value is in a record under a name, latest one only. Records
-//! change in the same commit as the facts that tell of it.
+//! change in the same commit as the facts that tell of it. Those [of an execution](of_execution) go
+//! with it, in the commit that forgets it.
 
-use model::Timestamp;
+use model::{ExecutionId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// Most records that one append may change.
 pub const MAX_SEALED_CHANGES: usize = 500;
 /// Most bytes of one record's ciphertext.
 pub const MAX_SEALED_BYTES: usize = 512 * 1024;
+
+/// What the names of records begin with that are forgotten with the execution `id`.
+pub fn of_execution(id: &ExecutionId) -> String {
+    format!("token/{id}/")
+}
 
 /// An encrypted record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

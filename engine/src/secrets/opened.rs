@@ -7,7 +7,7 @@ use host::redact::{Redactor, known};
 use model::fact::Grant;
 use model::token::{self, Token};
 use model::{ErrorKind, ExecutionId, Map, Performance, Schema, StepError, Timestamp, Value};
-use store::Sealing;
+use store::{Sealing, StoreError, of_execution};
 
 use super::vault::record;
 use super::{MIN_BYTES, Plain, SecretError};
@@ -40,7 +40,7 @@ pub(crate) fn root(id: &ExecutionId) -> ExecutionId {
 
 /// The record of a token's own value.
 fn kept(by: &ExecutionId, token: &Token) -> String {
-    format!("token/{by}/{token}")
+    format!("{}{token}", of_execution(by))
 }
 
 impl Core {
@@ -79,6 +79,32 @@ impl Core {
             grants.insert(token.clone(), Grant::Kept { by: by.clone() });
         }
         Ok((grants, sealing))
+    }
+}
+
+impl Core {
+    /// What the execution `id`, which repeats another one, needs to use that one's `tokens`: values
+    /// that are kept for that one go with it, so that this one keeps them too.
+    pub(crate) async fn take_over(
+        &self,
+        mut tokens: BTreeMap<Token, Grant>,
+        id: &ExecutionId,
+        at: Timestamp,
+    ) -> Result<(BTreeMap<Token, Grant>, Vec<Sealing>), Trouble> {
+        let own = |grant: &Grant| matches!(grant, Grant::Kept { .. });
+        let kept = tokens.iter().filter(|(_, grant)| own(grant));
+        let kept = kept.map(|(token, grant)| (token.clone(), grant.clone())).collect();
+        // What is gone by now is an error where it is used, as it was before.
+        let values = self.open(&kept).await?.values.clone();
+        let fresh = values.into_iter().filter_map(|(token, value)| {
+            let value = value.ok()?;
+            Some(Fresh { token, value })
+        });
+        let fresh: Vec<Fresh> = fresh.collect();
+        let kept = self.keep(id, &fresh, at);
+        let (again, sealing) = kept.map_err(|error| StoreError::Refused(error.to_string()))?;
+        tokens.extend(again);
+        Ok((tokens, sealing))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Which sensor watches which repository: how an action finds the mirror that a sensor filled.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use model::SensorRef;
@@ -20,6 +21,12 @@ impl Mirrors {
     /// `sensor` watches nothing any more.
     pub fn remove(&self, sensor: &SensorRef) {
         self.0.write().unwrap_or_else(PoisonError::into_inner).remove(sensor);
+    }
+
+    /// The folders of all mirrors that a sensor fills.
+    pub fn folders(&self) -> BTreeSet<PathBuf> {
+        let mirrors = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        mirrors.values().map(|repository| repository.folder().to_owned()).collect()
     }
 
     /// The mirror of what `sensor` watches.

@@ -23,6 +23,11 @@ impl Repository {
         Self { git, folder, remote, lock }
     }
 
+    /// Where it lies.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// What it mirrors.
     pub const fn remote(&self) -> &Remote {
         &self.remote

@@ -8,6 +8,7 @@ use super::state::State;
 use crate::port::{Position, Pruned, Recorded};
 use crate::projection::deferred;
 use crate::retention::{MAX_DEPTH, Retention};
+use crate::sealed::of_execution;
 
 impl State {
     pub(super) fn prune(&mut self, keep: &Retention, after: Position, now: Timestamp) -> Pruned {
@@ -19,6 +20,8 @@ impl State {
             if let (Stream::Execution(id), Fact::ExecutionRequested(_)) = (&fact.stream, &fact.fact)
             {
                 self.executions.remove(id);
+                let own = of_execution(id);
+                self.sealed.retain(|name, _| !name.starts_with(&own));
             }
         }
         Pruned { facts: goes.len() as u64, next: None }

@@ -12,12 +12,13 @@
 //! that it follows each change at the cost of that change.
 
 use model::{Hash, Timestamp};
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::head::Head;
 use super::values::{self, nanos, number};
-use super::{log, project, refs};
+use super::{log, project, refs, sealed};
 use crate::port::{Position, StoreError};
+use crate::sealed::{Sealing, of_execution};
 use model::Fact;
 
 /// Facts that one step takes away or moves the checkpoint over: some milliseconds of the writer.
@@ -113,9 +114,12 @@ fn prune_one(
     drop(rows);
     match &fact {
         Fact::ExecutionRequested(_) => {
-            let mut delete =
-                connection.prepare_cached("DELETE FROM executions WHERE position = ?1")?;
-            delete.execute([number(position)])?;
+            let forget = "DELETE FROM executions WHERE position = ?1 RETURNING id";
+            let mut forget = connection.prepare_cached(forget)?;
+            let id = forget.query_row([number(position)], |row| row.get::<_, String>(0));
+            if let Some(id) = id.optional()?.and_then(|id| id.parse().ok()) {
+                sealed::change(connection, &Sealing::DeleteAll(of_execution(&id)))?;
+            }
         }
         Fact::EventAccepted(_) => {
             let mut hide =

@@ -3,13 +3,17 @@
 use model::{
     BlobRef, Body, Call, Effect, ExecutionState, Fact, Hash, Origin, Stream, Timestamp, Version,
 };
-use store::{Ages, Appended, EventFilter, ExecutionFilter, Position, Retention, Store};
+use store::{
+    Ages, Appended, EventFilter, ExecutionFilter, Position, Retention, Sealed, Sealing, Store,
+    of_execution,
+};
 
 use crate::common::*;
 
 contract!(
     an_execution_goes_with_its_journal_when_it_ended_long_ago,
     an_execution_that_has_not_ended_is_kept_whole_however_old,
+    what_is_sealed_for_an_execution_goes_with_it,
     a_child_is_kept_as_long_as_its_parent,
     a_pack_keeps_its_own_for_as_long_as_it_says,
     an_event_is_forgotten_and_known_when_it_is_told_again,
@@ -57,6 +61,23 @@ async fn pages_are_kept_until_the_last_of_them_is_stored(store: &dyn Store) {
     put(store, pages(), stored(2)).await;
     assert_eq!(prune(store, &Retention::default(), days(365)).await, 3);
     assert_eq!(store.deferred().await.unwrap(), []);
+}
+
+async fn what_is_sealed_for_an_execution_goes_with_it(store: &dyn Store) {
+    let name = |n: u8| format!("{}t", of_execution(&execution_id(n)));
+    let mut sealing = Vec::new();
+    for n in [1, 2] {
+        put(store, execution(n), vec![request(Origin::Manual)]).await;
+        let sealed = Sealed { key: "k".to_owned(), ciphertext: vec![n], at: at(1) };
+        sealing.push(Sealing::Put(name(n), sealed.clone()));
+        sealing.push(Sealing::Put(format!("secret/p/{n}@1"), sealed));
+    }
+    let end = batch("end", vec![write(execution(1), vec![ended(ExecutionState::Succeeded, 60)])]);
+    store.append_sealing(end, sealing).await.unwrap();
+    prune(store, &Retention::default(), days(31)).await;
+    let left = store.sealed_under("", "", 9).await.unwrap();
+    let left: Vec<_> = left.into_iter().map(|(name, _)| name).collect();
+    assert_eq!(left, ["secret/p/1@1".to_owned(), "secret/p/2@1".to_owned(), name(2)]);
 }
 
 async fn an_execution_goes_with_its_journal_when_it_ended_long_ago(store: &dyn Store) {

@@ -1,0 +1,165 @@
+//! Who asked for which export: so that a folder goes once nobody who asked for it is left.
+//!
+//! Beside the exports lies a file for each owner, with a line for each folder that it asked for. It
+//! is written before the folder is, so that no folder is without its owner.
+
+use std::collections::BTreeSet;
+use std::fs::{self, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::path::{Component, Path, PathBuf};
+
+/// Where the files of owners lie, and folders that are on their way out.
+const OWNERS: &str = ".owners";
+const LEAVING: &str = ".leaving";
+
+/// The folder of all exports with a relative target.
+#[derive(Debug, Clone, Default)]
+pub struct Exports {
+    base: PathBuf,
+}
+
+impl Exports {
+    /// Those in `base`.
+    pub fn new(base: impl Into<PathBuf>) -> Self {
+        Self { base: base.into() }
+    }
+
+    /// Where the target `to` lies; an absolute one is its user's own.
+    pub fn path(&self, to: &Path) -> PathBuf {
+        // Joining an absolute path replaces the base.
+        self.base.join(to)
+    }
+
+    /// The owner of what stays until somebody removes it by hand.
+    pub const NOBODY: &str = "nobody";
+
+    /// From here on `owner` holds the export to `to`. What is absolute is nobody's here.
+    pub fn hold(&self, owner: &str, to: &Path) -> io::Result<()> {
+        if to.is_absolute() || self.of(owner)?.contains(to) {
+            return Ok(());
+        }
+        let file = self.file(owner);
+        fs::create_dir_all(file.parent().unwrap_or(&self.base))?;
+        let mut file = OpenOptions::new().create(true).append(true).open(file)?;
+        let line = serde_json::to_string(&to.to_string_lossy())?;
+        file.write_all(format!("{line}\n").as_bytes())
+    }
+
+    /// Whoever holds an export.
+    pub fn owners(&self) -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(self.base.join(OWNERS)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let names = entries.map(|entry| Ok(entry?.file_name().into_string().unwrap_or_default()));
+        names.collect()
+    }
+
+    /// `owner` needs its exports no longer: what nobody else holds is removed.
+    pub fn release(&self, owner: &str) -> io::Result<()> {
+        for to in self.of(owner)? {
+            let inside = to.components().all(|part| matches!(part, Component::Normal(_)));
+            if inside && !self.is_held(&to, owner)? {
+                self.remove(&to, owner)?;
+            }
+        }
+        fs::remove_file(self.file(owner))
+    }
+
+    fn file(&self, owner: &str) -> PathBuf {
+        self.base.join(OWNERS).join(owner)
+    }
+
+    /// What `owner` holds; a line that a crash cut short names no folder that is there.
+    fn of(&self, owner: &str) -> io::Result<BTreeSet<PathBuf>> {
+        let text = match fs::read_to_string(self.file(owner)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(BTreeSet::new()),
+            text => text?,
+        };
+        let lines = text.lines().filter_map(|line| serde_json::from_str::<String>(line).ok());
+        Ok(lines.map(PathBuf::from).collect())
+    }
+
+    /// Whether another one holds `to`, a folder around it or one in it.
+    fn is_held(&self, to: &Path, owner: &str) -> io::Result<bool> {
+        for other in self.owners()?.iter().filter(|other| *other != owner) {
+            let holds = self.of(other)?;
+            if holds.iter().any(|held| held.starts_with(to) || to.starts_with(held)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Beside an export stands which commit it holds; what lacks that was put there by others.
+    fn marker(&self, to: &Path) -> PathBuf {
+        let name = to.file_name().unwrap_or_default().to_string_lossy();
+        self.base.join(to).with_file_name(format!(".{name}.commit"))
+    }
+
+    /// Moves the folder out of the way before it is looked again: who asked for it meanwhile gets it
+    /// back, or makes a new one.
+    fn remove(&self, to: &Path, owner: &str) -> io::Result<()> {
+        let (folder, leaving) = (self.base.join(to), self.base.join(LEAVING));
+        let (aside, marker) = (leaving.join(owner), self.marker(to));
+        if !marker.exists() {
+            return Ok(());
+        }
+        fs::create_dir_all(&leaving)?;
+        match fs::rename(&folder, &aside) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            moved => moved?,
+        }
+        if self.is_held(to, owner)? && fs::rename(&aside, &folder).is_ok() {
+            return Ok(());
+        }
+        fs::remove_dir_all(&aside)?;
+        fs::remove_file(marker)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn export(exports: &Exports, owner: &str, to: &str) {
+        exports.hold(owner, Path::new(to)).unwrap();
+        fs::create_dir_all(exports.path(Path::new(to))).unwrap();
+        fs::write(exports.marker(Path::new(to)), "c").unwrap();
+    }
+
+    #[test]
+    fn an_export_goes_with_the_last_who_asked_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let exports = Exports::new(folder.path());
+        for (owner, to) in [("a", "app"), ("b", "app"), ("a", "own"), ("a", "own"), ("c", "x/y")] {
+            export(&exports, owner, to);
+        }
+        // Around what another one holds, and in it.
+        export(&exports, "a", "x");
+        let there = |to: &str| folder.path().join(to).exists();
+        exports.release("a").unwrap();
+        assert!(there("app") && there("x/y") && !there("own") && !there(".own.commit"));
+        exports.release("b").unwrap();
+        assert!(!there("app") && there("x/y"));
+        assert_eq!(exports.owners().unwrap(), ["c"]);
+    }
+
+    #[test]
+    fn nothing_outside_is_ever_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let exports = Exports::new(folder.path().join("exports"));
+        let outside = folder.path().join("outside");
+        fs::create_dir(&outside).unwrap();
+        exports.hold("a", &outside).unwrap();
+        assert!(exports.owners().unwrap().is_empty(), "an absolute target is its user's own");
+        export(&exports, "a", "in");
+        let lines = "\"../outside\"\n\"..\"\n\"\"\n\"cut sho";
+        fs::write(folder.path().join("exports/.owners/b"), lines).unwrap();
+        let foreign = folder.path().join("exports/foreign");
+        fs::create_dir(&foreign).unwrap();
+        exports.hold("b", Path::new("foreign")).unwrap();
+        exports.release("b").unwrap();
+        assert!(outside.exists() && foreign.exists() && folder.path().join("exports/in").exists());
+    }
+}
