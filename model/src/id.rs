@@ -84,7 +84,7 @@ impl FromStr for EventKey {
     Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema, Serialize, Deserialize,
 )]
 #[serde(try_from = "String", into = "String")]
-#[schemars(extend("pattern" = r"^ex_[a-z2-7]{26}(/[0-9.]+)*$"))]
+#[schemars(extend("pattern" = r"^ex_[a-z2-7]{26}(/(undo\.)?[1-9][0-9]{0,6}(\.(0|[1-9][0-9]{0,6})\.[1-9][0-9]{0,6})*)*$"))]
 pub struct ExecutionId(String);
 
 impl ExecutionId {

@@ -18,7 +18,7 @@ pub struct BadStream(String);
     Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema, Serialize, Deserialize,
 )]
 #[serde(try_from = "String", into = "String")]
-#[schemars(extend("pattern" = r"^(installation|(event|execution|sensor|key|rule|pack|token)/.+)$"))]
+#[schemars(extend("pattern" = r"^(installation|(event|execution|sensor|key|rule|pack|token|secret|pages)/.+)$"))]
 pub enum Stream {
     /// One event: accepted, repeated, rules that failed on it.
     Event(EventKey),

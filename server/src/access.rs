@@ -89,9 +89,10 @@ pub(crate) async fn guard(
     match (access.about, path) {
         (About::Installation, _) => who.must_be_whole()?,
         (About::Thing(thing), Some(Path(id))) if !who.grant.is_whole() => {
-            let owners = owners::of(&app, thing, &id).await?;
             // What does not exist belongs to nobody, and the route says that it does not exist.
-            if !owners.is_empty() && !owners.iter().any(|pack| who.covers(pack)) {
+            if let Some(owners) = owners::of(&app, thing, &id).await?
+                && !owners.iter().any(|pack| who.covers(pack))
+            {
                 return Err(who.beyond(&format!("`{id}` belongs to {}", told(&owners))));
             }
         }
@@ -101,6 +102,9 @@ pub(crate) async fn guard(
 }
 
 fn told(owners: &[String]) -> String {
+    if owners.is_empty() {
+        return "the installation".to_owned();
+    }
     let quoted: Vec<_> = owners.iter().map(|pack| format!("`{pack}`")).collect();
     quoted.join(", ")
 }

@@ -1,24 +1,25 @@
 //! Which pack a thing belongs to: what a token that is limited to packs is measured by.
+//!
+//! What is built in (types, timers, the engine) is no pack, whatever its name begins with: a token
+//! for `web*` does not cover `webhook.received`. What the engine tells of itself belongs to whom it
+//! tells of.
 
 use engine::AskError;
 use engine::view::{SensorView, TimerView};
-use model::{EventKey, ExecutionId, Origin, Stream};
+use model::source::Emitter;
+use model::{Envelope, EventKey, EventSource, ExecutionId, Origin, RuleRef, Stream};
 use store::{EventRow, ExecutionRow};
 
 use crate::App;
 use crate::access::Thing;
 use crate::problem::Problem;
 
-/// The packs that the thing with this id belongs to, any of which will do; none: there is no such
-/// thing.
-pub(crate) async fn of(app: &App, thing: Thing, id: &str) -> Result<Vec<String>, Problem> {
+/// The packs that the thing with this id belongs to, any of which will do: none for what concerns
+/// the installation. `None`: there is no such thing, or it is built in and for everybody to see.
+pub(crate) async fn of(app: &App, thing: Thing, id: &str) -> Result<Option<Vec<String>>, Problem> {
     match thing {
-        Thing::OfPack => {
-            // What is built in belongs to nobody.
-            let installed = Some(pack(id)).filter(|pack| app.engine.has_pack(pack));
-            Ok(installed.map(ToOwned::to_owned).into_iter().collect())
-        }
-        Thing::Key => Ok(vec![pack(id).to_owned()]),
+        Thing::OfPack => Ok(installed(app, id).map(|pack| vec![pack])),
+        Thing::Key => Ok(Some(vec![first(id).to_owned()])),
         Thing::Execution => execution(app, id).await,
         Thing::Event => event(app, id).await,
         Thing::Sensor => sensor(app, id).await,
@@ -26,17 +27,22 @@ pub(crate) async fn of(app: &App, thing: Thing, id: &str) -> Result<Vec<String>,
 }
 
 /// The first part of `pack.name`, `pack/name` or `pack`.
-fn pack(id: &str) -> &str {
+fn first(id: &str) -> &str {
     id.split(['.', '/']).next().unwrap_or_default()
 }
 
-async fn execution(app: &App, id: &str) -> Result<Vec<String>, Problem> {
+/// The pack that `id` begins with, where there is one.
+fn installed(app: &App, id: &str) -> Option<String> {
+    Some(first(id)).filter(|pack| app.engine.has_pack(pack)).map(ToOwned::to_owned)
+}
+
+async fn execution(app: &App, id: &str) -> Result<Option<Vec<String>>, Problem> {
     // A child belongs to whom its root belongs to.
     let Ok(root) = id.split('/').next().unwrap_or_default().parse::<ExecutionId>() else {
-        return Ok(Vec::new());
+        return Ok(None);
     };
     let row = app.engine.store().execution(&root).await?;
-    Ok(row.iter().map(of_execution).collect())
+    Ok(row.map(|row| vec![of_execution(&row)]))
 }
 
 /// The pack whose rule asked for it, or whose action a person ran.
@@ -47,32 +53,59 @@ pub(crate) fn of_execution(row: &ExecutionRow) -> String {
     }
 }
 
-async fn event(app: &App, id: &str) -> Result<Vec<String>, Problem> {
-    let Ok(key) = id.parse::<EventKey>() else { return Ok(Vec::new()) };
-    let row = app.engine.store().event(&key).await?;
-    Ok(row.iter().flat_map(of_event).collect())
+async fn event(app: &App, id: &str) -> Result<Option<Vec<String>>, Problem> {
+    let Ok(key) = id.parse::<EventKey>() else { return Ok(None) };
+    match app.engine.store().event(&key).await? {
+        Some(row) => of_event(app, &row).await.map(Some),
+        None => Ok(None),
+    }
 }
 
-/// The pack of its sensor or of its type, and those whose rules selected it.
-pub(crate) fn of_event(row: &EventRow) -> Vec<String> {
-    let from = row.envelope.source.split_once('/').map(|(_, sensor)| pack(sensor).to_owned());
-    let kind = row.envelope.kind.pack().to_owned();
-    let rules = row.matched.iter().map(|(rule, _)| rule.pack.to_string());
-    from.into_iter().chain([kind]).chain(rules).collect()
+/// The pack of its sensor or of its type, those whose rules selected it, and of what the engine
+/// tells of itself those that it tells of.
+pub(crate) async fn of_event(app: &App, row: &EventRow) -> Result<Vec<String>, Problem> {
+    let source = EventSource::parse(&row.envelope.source).map(|source| source.emitter);
+    let mut owners: Vec<String> =
+        row.matched.iter().map(|(rule, _)| rule.pack.to_string()).collect();
+    match source {
+        Some(Emitter::Engine) => owners.extend(told_of(app, &row.envelope).await?),
+        Some(Emitter::Sensor(sensor)) => owners.push(sensor.pack.to_string()),
+        Some(Emitter::Subscription(..) | Emitter::Api(_) | Emitter::Execution) | None => {}
+    }
+    owners.extend(installed(app, row.envelope.kind.as_str()));
+    Ok(owners)
 }
 
-async fn sensor(app: &App, id: &str) -> Result<Vec<String>, Problem> {
+/// Whom the engine tells of: an execution, a sensor, a rule or a pack, as the event's subject says.
+async fn told_of(app: &App, envelope: &Envelope) -> Result<Vec<String>, Problem> {
+    let subject = envelope.subject.as_deref().unwrap_or_default();
+    let about = envelope.kind.as_str().strip_prefix("tripline.").unwrap_or_default();
+    let owners = match first(about) {
+        "execution" | "approval" | "loop_detected" => execution(app, subject).await?,
+        "sensor" => match sensor(app, subject).await? {
+            // One that is gone belongs to whose it was.
+            None => installed(app, subject).map(|pack| vec![pack]),
+            found => found,
+        },
+        "rule" => subject.parse::<RuleRef>().ok().map(|rule| vec![rule.pack.to_string()]),
+        "pack" => Some(vec![subject.to_owned()]),
+        _ => None,
+    };
+    Ok(owners.unwrap_or_default())
+}
+
+async fn sensor(app: &App, id: &str) -> Result<Option<Vec<String>>, Problem> {
     match app.engine.sensor(id).await {
-        Ok(found) => Ok(of_sensor(&found)),
-        Err(AskError::NotFound(_)) => Ok(Vec::new()),
+        Ok(found) => Ok(Some(of_sensor(app, &found))),
+        Err(AskError::NotFound(_)) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
 
 /// The pack that names it, and those whose rules listen to it.
-pub(crate) fn of_sensor(sensor: &SensorView) -> Vec<String> {
+pub(crate) fn of_sensor(app: &App, sensor: &SensorView) -> Vec<String> {
     let rules = sensor.rules.iter().map(|rule| rule.pack.to_string());
-    [pack(&sensor.id).to_owned()].into_iter().chain(rules).collect()
+    installed(app, &sensor.id).into_iter().chain(rules).collect()
 }
 
 /// Those whose rules listen to it.
@@ -82,12 +115,17 @@ pub(crate) fn of_timer(timer: &TimerView) -> Vec<String> {
 
 /// The packs that the thing behind a stream belongs to; none: it concerns the installation.
 pub(crate) async fn of_stream(app: &App, stream: &Stream) -> Result<Vec<String>, Problem> {
-    match stream {
-        Stream::Event(key) | Stream::Pages(key) => event(app, key.as_str()).await,
-        Stream::Execution(id) => execution(app, id.as_str()).await,
-        Stream::Sensor(id) | Stream::Key(id) => Ok(vec![pack(id).to_owned()]),
-        Stream::Rule(rule) => Ok(vec![rule.pack.to_string()]),
-        Stream::Pack(name) => Ok(vec![name.to_string()]),
-        Stream::Token(_) | Stream::Secret(_) | Stream::Installation => Ok(Vec::new()),
-    }
+    let owners = match stream {
+        Stream::Event(key) | Stream::Pages(key) => event(app, key.as_str()).await?,
+        Stream::Execution(id) => execution(app, id.as_str()).await?,
+        Stream::Sensor(id) => match sensor(app, id).await? {
+            None => installed(app, id).map(|pack| vec![pack]),
+            found => found,
+        },
+        Stream::Key(id) => Some(vec![first(id).to_owned()]),
+        Stream::Rule(rule) => Some(vec![rule.pack.to_string()]),
+        Stream::Pack(name) => Some(vec![name.to_string()]),
+        Stream::Token(_) | Stream::Secret(_) | Stream::Installation => None,
+    };
+    Ok(owners.unwrap_or_default())
 }

@@ -315,6 +315,15 @@ async fn a_request_that_is_sent_again_under_its_name_starts_nothing_anew() {
     assert_ne!(first.json()["id"], other["id"]);
     post("executions", "", run("bike")).await.problem(400, "invalid_parameters");
 
+    let id = first.json()["id"].as_str().unwrap().to_owned();
+    served.ended(&id).await;
+    let rerun = format!("executions/{id}/rerun");
+    let (first, again) =
+        (post(&rerun, "rerun-1", json!({})).await, post(&rerun, "rerun-1", json!({})).await);
+    assert_eq!((first.status, again.status), (201, 201), "{}", again.text);
+    assert_eq!(first.json()["id"], again.json()["id"]);
+    assert_ne!(first.json()["id"], id);
+
     let event = json!({ "type": "shop.ordered", "data": { "item": "bike" } });
     let (first, again) =
         (post("events", "order-1", event.clone()).await, post("events", "order-1", event).await);

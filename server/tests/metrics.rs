@@ -141,4 +141,9 @@ async fn metrics_take_a_token_that_covers_every_pack() {
         let answer = send(request.bearer_auth(token["token"].as_str().unwrap())).await;
         assert_eq!(answer.status, status, "{}", answer.text);
     }
+    let told = look(&served).await;
+    for reason in ["unauthenticated", "denied"] {
+        let refused = told.value("tripline_api_requests_refused_total", &[("reason", reason)]);
+        assert_eq!(refused, Some(1.0), "{reason}");
+    }
 }

@@ -95,6 +95,7 @@ pub(super) fn routes(table: Table) -> Table {
 #[serde(deny_unknown_fields)]
 struct Filter {
     /// Names of states, joined by commas.
+    #[schemars(extend("pattern" = states_pattern()))]
     state: Option<String>,
     rule: Option<RuleRef>,
     action: Option<ActionRef>,
@@ -135,6 +136,12 @@ async fn list(
 fn states(names: Option<&str>) -> Result<Vec<ExecutionState>, Problem> {
     let names = names.unwrap_or_default().split(',').filter(|name| !name.is_empty());
     names.map(|name| ExecutionState::parse(name).ok_or_else(|| unknown_state(name))).collect()
+}
+
+/// One state, or several.
+fn states_pattern() -> String {
+    let any = ExecutionState::ALL.map(ExecutionState::as_str).join("|");
+    format!("^(({any})(,({any}))*)?$")
 }
 
 fn unknown_state(name: &str) -> Problem {

@@ -3,8 +3,9 @@
 //! covers them all; Prometheus sends one (`authorization: { credentials_file: … }`).
 
 use axum::extract::State;
-use axum::http::HeaderName;
 use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderName, StatusCode};
+use axum::response::Response;
 use axum::routing::get;
 use axum::{Router, middleware};
 use engine::Engine;
@@ -28,4 +29,18 @@ async fn metrics(
     State(engine): State<Engine>,
 ) -> Result<([(HeaderName, &'static str); 1], String), Problem> {
     Ok(([(CONTENT_TYPE, FORMAT)], engine.metrics_text().await?))
+}
+
+/// Counts what is answered as refused, whoever refused it.
+pub(super) async fn refusals(State(engine): State<Engine>, response: Response) -> Response {
+    let reason = match response.status() {
+        StatusCode::UNAUTHORIZED => Some("unauthenticated"),
+        StatusCode::FORBIDDEN => Some("denied"),
+        StatusCode::TOO_MANY_REQUESTS => Some("rate_limited"),
+        _ => None,
+    };
+    if let Some(reason) = reason {
+        engine.metrics().request_refused(reason);
+    }
+    response
 }

@@ -1,10 +1,12 @@
 //! `/secrets`: named secrets. Values come in and never go out.
 
+use std::str::FromStr;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::Method;
 use engine::Engine;
-use engine::secrets::{Plain, SecretError, SecretRow};
+use engine::secrets::{Plain, SecretError, SecretRow, check_path};
 use model::ErrorKind;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -46,6 +48,22 @@ async fn list(State(engine): State<Engine>) -> Json<List<SecretRow>> {
     List::all(engine.secrets())
 }
 
+/// Where a secret is: parts of letters, digits, `_`, `.` and `-` with slashes between, none of them
+/// dots alone.
+#[derive(JsonSchema)]
+#[schemars(extend("pattern" = PATH, "maxLength" = 200))]
+struct SecretPath(String);
+
+const PATH: &str = r"^\.*[A-Za-z0-9_-][A-Za-z0-9_.-]*(/\.*[A-Za-z0-9_-][A-Za-z0-9_.-]*)*$";
+
+impl FromStr for SecretPath {
+    type Err = SecretError;
+
+    fn from_str(text: &str) -> Result<Self, SecretError> {
+        check_path(text).map(|()| Self(text.to_owned()))
+    }
+}
+
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Set {
@@ -61,7 +79,7 @@ struct WasSet {
 async fn set(
     State(engine): State<Engine>,
     who: Authenticated,
-    Named(path): Named<String>,
+    Named(SecretPath(path)): Named<SecretPath>,
     Body(asked): Body<Set>,
 ) -> Result<Json<WasSet>, Problem> {
     let version = engine.set_secret(who.actor(), &path, Plain::new(asked.value)).await?;
@@ -76,7 +94,7 @@ struct Deleted {
 async fn delete(
     State(engine): State<Engine>,
     who: Authenticated,
-    Named(path): Named<String>,
+    Named(SecretPath(path)): Named<SecretPath>,
 ) -> Result<Json<Deleted>, Problem> {
     engine.delete_secret(who.actor(), &path).await?;
     Ok(Json(Deleted { path }))

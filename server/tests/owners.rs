@@ -1,0 +1,63 @@
+//! Which events a token that is limited to packs may see.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use reqwest::Method;
+use serde_json::json;
+use support::{Served, send, signature};
+
+/// A token of the role viewer, limited to what fits `pattern`.
+async fn limited(served: &Served, pattern: &str) -> String {
+    let name = format!("of_{}", pattern.replace('*', "any"));
+    let body = json!({ "name": name, "role": "viewer", "packs": [pattern] });
+    let made = served.post("/api/v1/tokens", body).await.json();
+    made["token"].as_str().unwrap().to_owned()
+}
+
+/// Whether the one event of this type is listed for `pattern`, and shown by itself: both or none.
+async fn sees(served: &Served, pattern: &str, kind: &str) -> bool {
+    let all = served.get(&format!("/api/v1/events?type={kind}")).await.json();
+    let key = all["items"][0]["key"].as_str().unwrap().to_owned();
+    let token = limited(served, pattern).await;
+    let get = |path: String| send(served.request(Method::GET, &path).bearer_auth(&token));
+    let listed = get(format!("/api/v1/events?type={kind}")).await.json();
+    let listed = !listed["items"].as_array().unwrap().is_empty();
+    let shown = get(format!("/api/v1/events/{key}")).await.status;
+    assert_eq!(shown, if listed { 200 } else { 403 }, "{kind} for {pattern}");
+    listed
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_engine_tells_is_seen_by_whom_it_tells_of() {
+    let served = Served::start().await;
+    let pack = served.folder.path().join("packs/toys");
+    std::fs::create_dir_all(pack.join("rules")).unwrap();
+    std::fs::write(pack.join("rules/broken.yaml"), "trigger: {}\n").unwrap();
+    std::fs::write(pack.join("pack.yaml"), "name: toys\nversion: 1.0.0\n").unwrap();
+    let told = support::eventually(async || {
+        served.post("/api/v1/reload", json!({})).await;
+        let told = served.get("/api/v1/events?type=tripline.pack.rejected").await.json();
+        (told["items"][0]["envelope"]["subject"] == "toys").then_some(())
+    });
+    told.await;
+    for (pattern, seen) in [("toys", true), ("*", true), ("shop", false), ("tripline*", false)] {
+        assert_eq!(sees(&served, pattern, "tripline.pack.rejected").await, seen, "{pattern}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_name_of_what_is_built_in_is_no_packs_name() {
+    let served = Served::start().await;
+    let body = r#"{"item":"bike"}"#;
+    let hook = served.hook("/webhooks/shop/hook", body).header("x-signature", signature(body));
+    assert_eq!(send(hook).await.status, 202);
+    for (pattern, seen) in [("sh*", true), ("web*", false)] {
+        assert_eq!(sees(&served, pattern, "webhook.received").await, seen, "{pattern}");
+    }
+    let nothing = json!({ "type": "shop.ordered", "data": { "item": "nothing" } });
+    assert_eq!(served.post("/api/v1/events", nothing).await.status, 202);
+    for (pattern, seen) in [("shop", true), ("api", false)] {
+        assert_eq!(sees(&served, pattern, "shop.ordered").await, seen, "{pattern}");
+    }
+}
