@@ -41,6 +41,8 @@ pub enum Next {
     Undo(UndoReason),
     /// The end, handlers included.
     Finished(Outcome),
+    /// The end, by `continue_as`: a new run of the chain goes on with these parameters.
+    Continued(Outcome, Value),
     /// The journal does not fit the program; neither is to blame for certain, so a person decides.
     Broken(StepError),
 }

@@ -49,6 +49,7 @@ enum Ended {
     Failed(StepError),
     Waiting,
     Mismatch(StepError),
+    Continued(Value),
 }
 
 impl Evaluator {
@@ -161,6 +162,7 @@ impl Evaluator {
             (Some(Stop::Waiting), _) => Ended::Waiting,
             (Some(Stop::Limit(error)), _) => Ended::Failed(error),
             (Some(Stop::Mismatch(error)), _) => Ended::Mismatch(error),
+            (Some(Stop::Continue(parameters)), _) => Ended::Continued(parameters),
             (None, Ok(value)) => returned(&value),
             (None, Err(error)) => Ended::Failed(uncaught(error, file)),
         }
@@ -190,6 +192,10 @@ impl Evaluator {
                 Ended::Returned(value) if had_succeeded(journal, undo) => {
                     self.handle(Outcome::succeeded(value), file)
                 }
+                // It ended well, and what was to follow is not wanted any more.
+                Ended::Continued(_) if had_succeeded(journal, undo) => {
+                    self.handle(Outcome::succeeded(Value::Null), file)
+                }
                 _ => self.handle(undone(&undo.reason), file),
             };
         }
@@ -197,6 +203,12 @@ impl Evaluator {
             Ended::Mismatch(error) => Next::Broken(error),
             Ended::Waiting => Next::Pending(Vec::new()),
             Ended::Returned(value) => self.handle(Outcome::succeeded(value), file),
+            Ended::Continued(parameters) => {
+                match self.handle(Outcome::succeeded(Value::Null), file) {
+                    Next::Finished(outcome) => Next::Continued(outcome, parameters),
+                    next => next,
+                }
+            }
             Ended::Failed(error) => {
                 let handled = self.host.with(|pass| !pass.registrations.is_empty());
                 if handled.unwrap_or(false) {
@@ -232,6 +244,10 @@ fn conclude(next: Next, mut pass: Pass) -> Advance {
         Next::Finished(outcome) => match unreached(&outcome, &pass) {
             Some(error) => Next::Broken(error),
             None => Next::Finished(outcome),
+        },
+        Next::Continued(outcome, parameters) => match unreached(&outcome, &pass) {
+            Some(error) => Next::Broken(error),
+            None => Next::Continued(outcome, parameters),
         },
         next @ (Next::Undo(_) | Next::Broken(_)) => next,
     };
@@ -276,7 +292,7 @@ fn undone(reason: &UndoReason) -> Outcome {
         }
     };
     let state: ExecutionState = reason.end();
-    Outcome { state, result: None, error: Some(error), handler_errors: Vec::new() }
+    Outcome { error: Some(error), ..Outcome::of(state) }
 }
 
 fn lost() -> StepError {

@@ -86,7 +86,8 @@ fn run_one(
         (Some(Stop::Waiting), _) => Err(Unfinished::Waiting),
         (Some(Stop::Mismatch(error)), _) => Err(Unfinished::Mismatch(error)),
         (Some(Stop::Limit(error)), _) => Ok(Err(error)),
-        (None, Ok(_)) => Ok(Ok(())),
+        // Refused in handlers.
+        (Some(Stop::Continue(_)), _) | (None, Ok(_)) => Ok(Ok(())),
         (None, Err(error)) => Ok(Err(uncaught(error, file))),
     }
 }

@@ -30,6 +30,8 @@ pub(crate) enum Stop {
     Limit(StepError),
     /// The journal does not fit the program.
     Mismatch(StepError),
+    /// A new run goes on with these parameters.
+    Continue(model::Value),
 }
 
 /// What the functions of an engine know; empty between evaluations.
@@ -105,6 +107,11 @@ impl Pass {
     /// its name.
     pub(crate) fn key(&self, path: &StepPath) -> IdempotencyKey {
         IdempotencyKey::new(self.journal.maker(&self.execution, path), path)
+    }
+
+    /// Whether this is a branch or a handler, and not the chain itself.
+    pub(crate) const fn is_nested(&self) -> bool {
+        self.level.prefix.is_some()
     }
 
     fn next_path(&mut self) -> StepPath {
@@ -202,7 +209,7 @@ impl Host {
         })?;
         if steps > MAX_STEPS {
             let message = format!(
-                "the chain makes more than {MAX_STEPS} calls: give parts of its work to chains of their own"
+                "the chain makes more than {MAX_STEPS} calls: give parts of its work to chains of their own, or go on in a new run with `continue_as`"
             );
             return Err(self.stop(Stop::Limit(StepError::new(ErrorKind::Limit, message))));
         }

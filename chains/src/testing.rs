@@ -102,7 +102,7 @@ impl Trial {
             match next {
                 Next::Undo(reason) => self.undo(reason),
                 Next::Pending(steps) => return self.intend(steps),
-                Next::Finished(_) | Next::Broken(_) => return self,
+                Next::Finished(_) | Next::Continued(..) | Next::Broken(_) => return self,
             };
         }
     }
@@ -161,13 +161,16 @@ impl Trial {
             Some(Next::Undo(reason)) => format!("undo: {reason:?}"),
             Some(Next::Broken(error)) => format!("broken: {error}"),
             Some(Next::Finished(outcome)) => shown_outcome(outcome),
+            Some(Next::Continued(outcome, parameters)) => {
+                format!("{}\ncontinued with {parameters}", shown_outcome(outcome))
+            }
         }
     }
 
     /// The end, if it is reached.
     pub fn outcome(&self) -> Option<&Outcome> {
         match &self.latest {
-            Some(Next::Finished(outcome)) => Some(outcome),
+            Some(Next::Finished(outcome) | Next::Continued(outcome, _)) => Some(outcome),
             _ => None,
         }
     }

@@ -28,6 +28,8 @@ pub(crate) struct Execution {
     steps: Vec<Step>,
     attention: Option<Attention>,
     pub(crate) outcome: Option<Outcome>,
+    #[serde(default)]
+    continues: Option<ExecutionId>,
     actor: Actor,
     /// A server of an older version tells none.
     size: Option<Size>,
@@ -95,6 +97,9 @@ pub(crate) fn describe(execution: &Execution) -> String {
     };
     line("action", &action(execution));
     line("cause", &cause(execution));
+    if let Some(of) = &execution.continues {
+        line("continues", of.as_str());
+    }
     line("requested", &seconds(execution.row.requested_at));
     if let Some(times) = times(&execution.row) {
         line("ran", &times);
@@ -102,6 +107,9 @@ pub(crate) fn describe(execution: &Execution) -> String {
     line("parameters", &brief(&execution.parameters, SHOWN));
     if let Some(result) = execution.outcome.as_ref().and_then(|outcome| outcome.result.as_ref()) {
         line("result", &brief(result, SHOWN));
+    }
+    if let Some(next) = execution.outcome.as_ref().and_then(|end| end.continued_as.as_ref()) {
+        line("continued", &format!("as {next}"));
     }
     if let Some(warning) = execution.size.as_ref().and_then(warning) {
         line("warning", &warning);

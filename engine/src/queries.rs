@@ -43,6 +43,7 @@ impl Engine {
             size: SizeView::of(&facts, journal.steps()),
             attention: journal.attention.map(|(path, error)| AttentionView { path, error }),
             outcome: journal.outcome,
+            continues: journal.continues,
             undo: journal.undo.map(|undo| undo.reason),
             actor,
             row,

@@ -28,6 +28,9 @@ pub struct ExecutionView {
     pub attention: Option<AttentionView>,
     /// How it ended.
     pub outcome: Option<Outcome>,
+    /// The run of the same chain that it goes on from, by `continue_as`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub continues: Option<ExecutionId>,
     /// Why its undo handlers ran.
     pub undo: Option<model::UndoReason>,
     /// Who asked for it.

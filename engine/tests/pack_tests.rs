@@ -187,6 +187,15 @@ expect: { steps: [shop.look: { attempts: 48 }], result: 2026-01-09T23:00:00Z }",
 }
 
 #[test]
+fn a_test_ends_where_its_chain_continues_as_a_new_run() {
+    passes(
+        "run(\"shop.look\", #{}); sleep(\"1d\"); continue_as(params)",
+        "mocks: { shop.look: { result: { box: 0 }, times: 1 } }
+expect: { steps: [shop.look], outcome: succeeded }",
+    );
+}
+
+#[test]
 fn a_chain_runs_its_own_steps_unless_it_is_mocked() {
     let chain = "run(\"shop.wrap\", #{ item: params.item })";
     passes(

@@ -192,6 +192,9 @@ pub struct Outcome {
     pub error: Option<StepError>,
     /// The handlers (`undo`, `on_exit`) that failed themselves.
     pub handler_errors: Vec<HandlerError>,
+    /// The run that goes on from here with other parameters, where it ended by `continue_as`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continued_as: Option<ExecutionId>,
 }
 
 /// An `undo` or `on_exit` handler that failed.
@@ -204,16 +207,21 @@ pub struct HandlerError {
 }
 
 impl Outcome {
+    /// An end in `state` of which nothing more is to be said.
+    pub const fn of(state: ExecutionState) -> Self {
+        Self { state, result: None, error: None, handler_errors: Vec::new(), continued_as: None }
+    }
+
     /// An end with a result.
     pub fn succeeded(result: Value) -> Self {
         let state = ExecutionState::Succeeded;
-        Self { state, result: Some(result), error: None, handler_errors: Vec::new() }
+        Self { result: Some(result), ..Self::of(state) }
     }
 
     /// An end with an error.
     pub fn failed(error: StepError) -> Self {
         let state = ExecutionState::Failed;
-        Self { state, result: None, error: Some(error), handler_errors: Vec::new() }
+        Self { error: Some(error), ..Self::of(state) }
     }
 }
 

@@ -117,6 +117,8 @@ pub enum Fact {
     /// The steps that follow were made by `of`, which this execution repeats from `before` on; that
     /// one's chain saw `context` as `execution`.
     JournalInherited { of: ExecutionId, before: StepPath, context: Value, at: Timestamp },
+    /// It goes on where `of`, a run of the same chain, ended.
+    ExecutionContinues { of: ExecutionId, at: Timestamp },
     /// From here on the chain replays against entries up to `position`, then its handlers run.
     UndoBegan { position: Sequence, reason: UndoReason, at: Timestamp },
     /// Nothing is being performed; the execution goes on at `until`, or when what it waits for ends.
@@ -259,6 +261,7 @@ impl Fact {
             Self::ExecutionPaused { .. } => "ExecutionPaused",
             Self::ExecutionResumed { .. } => "ExecutionResumed",
             Self::JournalInherited { .. } => "JournalInherited",
+            Self::ExecutionContinues { .. } => "ExecutionContinues",
             Self::UndoBegan { .. } => "UndoBegan",
             Self::ExecutionParked { .. } => "ExecutionParked",
             Self::ExecutionFinished { .. } => "ExecutionFinished",

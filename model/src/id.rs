@@ -106,6 +106,12 @@ impl ExecutionId {
         Self(format!("{}{}", Self::PREFIX, digest(&["request", actor.as_str(), name])))
     }
 
+    /// The execution that goes on where this one ends by `continue_as`.
+    #[must_use]
+    pub fn continuation(&self) -> Self {
+        Self(format!("{}{}", Self::PREFIX, digest(&["continued", self.as_str()])))
+    }
+
     /// The child that this execution runs at `path`.
     #[must_use]
     pub fn child(&self, path: &StepPath) -> Self {

@@ -28,6 +28,8 @@ pub struct Journal {
     pub tokens: BTreeMap<Token, Grant>,
     /// Whose steps it began with, the first of them first.
     pub inherited: Vec<Inherited>,
+    /// The run of the same chain that it goes on from.
+    pub continues: Option<ExecutionId>,
     /// Set once undo has begun.
     pub undo: Option<UndoBegan>,
     /// Set once somebody asked for the end.
@@ -219,6 +221,7 @@ impl Journal {
                 let (of, before, context) = (of.clone(), before.clone(), context.clone());
                 self.inherited.push(Inherited { of, before, context });
             }
+            Fact::ExecutionContinues { of, .. } => self.continues = Some(of.clone()),
             Fact::UndoBegan { position, reason, at } => {
                 self.undo =
                     Some(UndoBegan { position: *position, reason: reason.clone(), at: *at });

@@ -144,6 +144,7 @@ fn belongs(fact: &Fact, stream: &Stream) -> bool {
         | Fact::ExecutionPaused { .. }
         | Fact::ExecutionResumed { .. }
         | Fact::JournalInherited { .. }
+        | Fact::ExecutionContinues { .. }
         | Fact::UndoBegan { .. }
         | Fact::ExecutionParked { .. }
         | Fact::TokensGranted { .. }

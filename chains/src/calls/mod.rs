@@ -1,6 +1,7 @@
 //! The functions that chains call; one file per kind of call.
 
 mod branches;
+mod continuation;
 mod handler;
 mod poll;
 mod record;
@@ -25,7 +26,7 @@ use crate::replay::{self, Said};
 pub(crate) use unsupported::{WORDS as UNSUPPORTED, instead};
 
 /// The names of all functions of this crate: a script cannot define them anew.
-const FUNCTIONS: [&str; 18] = [
+const FUNCTIONS: [&str; 19] = [
     "run",
     "parallel",
     "parallel_map",
@@ -39,6 +40,7 @@ const FUNCTIONS: [&str; 18] = [
     "uuid",
     "log",
     "fail",
+    "continue_as",
     "get",
     "secret",
     "base64",
@@ -68,6 +70,7 @@ pub(crate) fn engine(host: &Rc<Host>) -> Engine {
     record::register(&mut engine, host);
     secret::register(&mut engine, host);
     branches::register(&mut engine, host);
+    continuation::register(&mut engine, host);
     handler::register(&mut engine, host);
     unsupported::register(&mut engine);
     engine

@@ -7,7 +7,7 @@ use rhai::{Dynamic, Engine};
 use crate::raise::{Answer, wrong};
 
 /// Their names.
-pub(crate) const WORDS: [&str; 5] = ["race", "wait_for", "approve", "lock", "continue_as"];
+pub(crate) const WORDS: [&str; 4] = ["race", "wait_for", "approve", "lock"];
 
 /// What is said of them.
 pub(crate) fn message(word: &str) -> String {

@@ -23,7 +23,7 @@ pub(crate) fn is_near(steps: usize, bytes: usize) -> bool {
 pub(super) fn journal_too_large(bytes: usize) -> StepError {
     let mib = MAX_JOURNAL_BYTES / (1024 * 1024);
     let message = format!(
-        "the chain's journal has {bytes} bytes, more than {mib} MiB: keep large values in files and pass their paths, or give parts of the work to chains of their own"
+        "the chain's journal has {bytes} bytes, more than {mib} MiB: keep large values in files and pass their paths, give parts of the work to chains of their own, or go on in a new run with `continue_as`"
     );
     StepError::new(ErrorKind::Limit, message)
 }

@@ -13,6 +13,7 @@ mod ask;
 mod begin;
 pub(crate) mod bounds;
 mod children;
+mod continuing;
 mod datastore;
 mod flight;
 mod hear;
@@ -60,6 +61,8 @@ pub struct Driver {
     board: Arc<Mutex<Board>>,
     wakes_changed: Arc<Notify>,
     hold: model::Duration,
+    /// Whether what a chain continues as is begun.
+    continues: bool,
 }
 
 #[derive(Default)]
@@ -143,13 +146,21 @@ enum Exit {
 impl Driver {
     /// A driver without executions.
     pub fn new(core: Arc<Core>) -> Self {
-        Self { core, board: Arc::default(), wakes_changed: Arc::default(), hold: HOLD }
+        Self {
+            core,
+            board: Arc::default(),
+            wakes_changed: Arc::default(),
+            hold: HOLD,
+            continues: true,
+        }
     }
 
     /// The same, which parks nothing that waits for a time: under a clock that skips, reading the
-    /// journal again at each would be all there is to do.
+    /// journal again at each would be all there is to do. Nor does it begin what a chain continues
+    /// as, which may have no end.
     pub(crate) fn holding(core: Arc<Core>) -> Self {
-        Self { hold: model::Duration::from_millis(u64::MAX), ..Self::new(core) }
+        let hold = model::Duration::from_millis(u64::MAX);
+        Self { hold, continues: false, ..Self::new(core) }
     }
 
     /// Takes over what has not ended: parked executions by their time alone, the others at once.

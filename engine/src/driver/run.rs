@@ -303,6 +303,16 @@ impl Run {
         page: &mut Page,
         fact: Fact,
     ) -> Result<(), Trouble> {
+        self.note_telling_with(page, fact, Vec::new()).await
+    }
+
+    /// The same, together with facts of other streams.
+    pub(super) async fn note_telling_with(
+        &mut self,
+        page: &mut Page,
+        fact: Fact,
+        mut sides: Vec<Write>,
+    ) -> Result<(), Trouble> {
         let generation = self.core.generation.load_full();
         let told = match &self.journal.request {
             Some(request) => {
@@ -310,7 +320,6 @@ impl Run {
             }
             None => Vec::new(),
         };
-        let mut sides = Vec::new();
         for event in told {
             sides.extend(self.told(page, &generation, event).await?);
         }

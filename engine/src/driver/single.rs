@@ -10,10 +10,7 @@ pub(super) fn advance(request: &ExecutionRequested, journal: &Journal) -> Advanc
     let next = match (journal.result(&path), &journal.undo) {
         (Some(StepResult::Done(value)), _) => Next::Finished(Outcome::succeeded(value.clone())),
         (Some(StepResult::Failed(error)), None) => Next::Finished(Outcome::failed(error.clone())),
-        (_, Some(undo)) => {
-            let state = undo.reason.end();
-            Next::Finished(Outcome { state, result: None, error: None, handler_errors: Vec::new() })
-        }
+        (_, Some(undo)) => Next::Finished(Outcome::of(undo.reason.end())),
         (None, None) => Next::Pending(vec![Step {
             path,
             ask: Ask::Run {

@@ -117,6 +117,9 @@ impl Run {
                 self.note(page, Fact::UndoBegan { position, reason, at: now });
             }
             Next::Finished(outcome) => self.finish(page, outcome).await?,
+            Next::Continued(outcome, parameters) => {
+                self.continue_as(page, outcome, parameters).await?;
+            }
             Next::Broken(error) => {
                 self.note_telling(page, Fact::AttentionNeeded { path: None, error, at: now })
                     .await?;
@@ -130,7 +133,7 @@ impl Run {
     fn close_polls(&mut self, page: &mut Page, next: &Next, at: Timestamp) {
         let pending: &[Step] = match next {
             Next::Pending(steps) => steps,
-            Next::Undo(_) | Next::Finished(_) => &[],
+            Next::Undo(_) | Next::Finished(_) | Next::Continued(..) => &[],
             Next::Broken(_) => return,
         };
         for path in relevant(&self.journal) {
@@ -143,7 +146,11 @@ impl Run {
         }
     }
 
-    async fn finish(&mut self, page: &mut Page, mut outcome: Outcome) -> Result<(), Trouble> {
+    pub(super) async fn finish(
+        &mut self,
+        page: &mut Page,
+        mut outcome: Outcome,
+    ) -> Result<(), Trouble> {
         if let Some(result) = outcome.result.take() {
             outcome.result = Some(self.core.bounded(result).await?);
         }

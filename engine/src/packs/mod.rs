@@ -114,6 +114,13 @@ pub enum OnUnknown {
     Fail,
 }
 
+impl PackAction {
+    /// Whether it is a chain, not a program.
+    pub(crate) const fn is_chain(&self) -> bool {
+        matches!(self.kind, ActionKind::Chain(_))
+    }
+}
+
 impl OnUnknown {
     /// The effect class by which such an action's performances are judged.
     pub(crate) const fn ruled(self, effect: Effect) -> Effect {

@@ -11,7 +11,8 @@ use model::exported::Asked;
 use model::fact::ExecutionRequested;
 use model::value::brief;
 use model::{
-    Event, Exported, Fact, Journal, Location, Outcome, RuleRef, StepError, UndoReason, Value,
+    Event, Exported, Fact, Journal, Location, Outcome, Record, RuleRef, StepError, UndoReason,
+    Value,
 };
 
 use super::compare::Misfit;
@@ -180,15 +181,16 @@ fn begin_undo(journal: &mut Journal, undo: Option<UndoReason>, exported: &Export
 
 fn chain_differs(exported: &Exported, advance: Advance, at: &Location) -> Vec<Misfit> {
     let mut all = Vec::new();
-    if let (false, Some(_)) = (advance.records.is_empty(), &exported.outcome) {
-        let lines = advance
-            .records
-            .iter()
-            .map(|(path, record)| format!("+ step {path}: {}", record.function()));
+    // Recordings of earlier versions hold no uuid.
+    let records = advance.records.iter().filter(|(_, record)| !matches!(record, Record::Uuid(_)));
+    if let (true, Some(_)) = (records.clone().next().is_some(), &exported.outcome) {
+        let lines = records.map(|(path, record)| format!("+ step {path}: {}", record.function()));
         all.push(Misfit::new(at, "the chain calls what it did not").with(lines));
     }
     match advance.next {
-        Next::Finished(outcome) => all.extend(end_differs(exported, &outcome, at)),
+        Next::Finished(outcome) | Next::Continued(outcome, _) => {
+            all.extend(end_differs(exported, &outcome, at));
+        }
         Next::Pending(steps) => {
             let recorded = |path| exported.calls.iter().any(|call| call.path == path);
             let fresh = steps.into_iter().filter(|step| !recorded(step.path.clone()));

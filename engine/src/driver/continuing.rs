@@ -1,0 +1,84 @@
+//! The end of a run that a new one of the same chain goes on from.
+
+use chains::{Ask, StepOptions};
+use model::fact::ExecutionRequested;
+use model::{Call, ErrorKind, Fact, Outcome, StepError, Stream, Timestamp, Value, Version};
+use store::Write;
+
+use super::ask::{Intention, Lookup};
+use super::run::{Page, Run};
+use crate::core::Trouble;
+use crate::packs::PackAction;
+use crate::permissions::Rights;
+
+impl Run {
+    /// Ends the execution and requests the one that goes on with `parameters`, in one commit.
+    pub(super) async fn continue_as(
+        &mut self,
+        page: &mut Page,
+        outcome: Outcome,
+        parameters: Value,
+    ) -> Result<(), Trouble> {
+        let at = self.core.now();
+        let request = match self.continuation(page, parameters, at).await? {
+            Ok(request) => request,
+            Err(error) => {
+                let handler_errors = outcome.handler_errors;
+                return self
+                    .finish(page, Outcome { handler_errors, ..Outcome::failed(error) })
+                    .await;
+            }
+        };
+        let next = self.id.continuation();
+        let tokens = self.granted_to(&request);
+        let continues = Fact::ExecutionContinues { of: self.id.clone(), at };
+        let mut facts = vec![Fact::ExecutionRequested(request), continues];
+        facts.extend((!tokens.is_empty()).then_some(Fact::TokensGranted { tokens, at }));
+        let stream = Stream::Execution(next.clone());
+        let side = Write { stream, expected: Some(Version::NONE), facts };
+        if self.driver.continues {
+            page.begun.executions.push((next.clone(), self.lane.clone()));
+        }
+        let outcome = Outcome { continued_as: Some(next), ..outcome };
+        self.note_telling_with(page, Fact::ExecutionFinished { outcome, at }, vec![side]).await
+    }
+
+    /// The request of the run that goes on: for the same reason as this one, with the chain that is
+    /// active now, or the pinned one where none is.
+    async fn continuation(
+        &mut self,
+        page: &mut Page,
+        parameters: Value,
+        at: Timestamp,
+    ) -> Result<Result<ExecutionRequested, StepError>, Trouble> {
+        let gone = || StepError::new(ErrorKind::Internal, "the execution's request is missing");
+        let Some(own) = self.journal.request.clone() else { return Ok(Err(gone())) };
+        let (opened, generation) = (self.opened().await?, self.core.generation.load_full());
+        let active = generation.packs.values().find(|pack| {
+            let chain = pack.actions.get(own.action.name());
+            pack.name.as_str() == own.action.pack() && chain.is_some_and(PackAction::is_chain)
+        });
+        let Some(pack) = active.or(self.pinned.as_ref()).cloned() else { return Ok(Err(gone())) };
+        let environment = self.core.environment.load_full();
+        let lookup = Lookup {
+            opened: &opened,
+            library: &self.core.library,
+            generation: &generation,
+            pinned: Some(&pack),
+            rights: Rights::of(generation.clone(), environment, Some(&pack.name), Some(&pack)),
+            now: at,
+            bound: None,
+        };
+        let ask =
+            Ask::Run { action: own.action.clone(), parameters, options: StepOptions::default() };
+        let (intention, fresh) = lookup.intention(ask);
+        let parameters = match intention {
+            Intention::Call(Call::Child { parameters, .. }) => parameters,
+            Intention::Refused(_, error) => return Ok(Err(error)),
+            _ => return Ok(Err(gone())),
+        };
+        self.grant_fresh(page, &fresh, at)?;
+        let deadline = pack.actions.get(own.action.name()).and_then(|chain| chain.deadline);
+        Ok(Ok(ExecutionRequested { parameters, pack: Some(pack.hash), deadline, at, ..own }))
+    }
+}

@@ -1,0 +1,180 @@
+//! Chains that go on as a new run: a bounded history of what has no end.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use engine::Engine;
+use engine::view::ExecutionView;
+use model::{Actor, Duration, ExecutionId, ExecutionState, Timestamp};
+use serde_json::json;
+use support::{House, die_after, ended, error_kind, eventually, live, result, run, until};
+
+use ExecutionState::{Succeeded, TimedOut, Waiting};
+
+/// Counts a key up and goes on, three runs in all.
+const COUNTS: &str = r#"
+    let n = run("datastore.increment", #{ key: "n" }).value;
+    if n < 3 { continue_as(#{ from: execution.id, of: params.of }); }
+    #{ n: n, from: params.from, rule: execution.rule }
+"#;
+
+/// The run that `id` went on as, once it has ended.
+async fn next(engine: &Engine, id: &ExecutionId) -> ExecutionId {
+    let view = ended(engine, id).await;
+    assert_eq!(view.row.state, Succeeded);
+    view.outcome.unwrap().continued_as.unwrap()
+}
+
+/// The run that nothing goes on from.
+async fn last(engine: &Engine, first: &ExecutionId) -> ExecutionView {
+    let mut view = ended(engine, first).await;
+    while let Some(next) = view.outcome.as_ref().and_then(|end| end.continued_as.clone()) {
+        view = ended(engine, &next).await;
+    }
+    view
+}
+
+#[tokio::test]
+async fn a_chain_goes_on_as_a_new_run_with_new_parameters_and_each_knows_the_other() {
+    let house = House::new();
+    house.chain("counts", "from: {}, of: { default: 3 }", COUNTS);
+    let engine = house.start().await;
+    let first = run(&engine, "p.counts", json!({})).await;
+    let second = next(&engine, &first).await;
+    let third = next(&engine, &second).await;
+    let view = ended(&engine, &third).await;
+    assert_eq!(result(&view), &json!({ "n": 3, "from": second.as_str(), "rule": null }));
+    assert_eq!(view.continues, Some(second));
+    assert_eq!(view.parameters["of"], 3);
+    assert_eq!(view.steps.len(), 1, "its journal begins anew");
+    assert_eq!(view.outcome.unwrap().continued_as, None);
+    assert_eq!(engine.execution(&first).await.unwrap().continues, None);
+}
+
+#[tokio::test]
+async fn a_new_run_stands_for_the_rule_and_the_event_that_the_first_one_does() {
+    let house = House::new();
+    house.chain("counts", "from: {}, of: { default: 3 }", COUNTS);
+    house.write("triggers/go.yaml", "description: begin\n");
+    house.write("rules/go.yaml", "trigger: { type: p.go }\naction: { ref: p.counts }\n");
+    let engine = house.start().await;
+    let kind = "p.go".parse().unwrap();
+    let new = engine::NewEvent { kind, id: None, subject: None, data: json!({}) };
+    engine.emit("test", new).await.unwrap();
+    let rule = "p.go".parse().ok();
+    let filter = store::ExecutionFilter { rule, limit: 9, ..Default::default() };
+    eventually("three runs of the rule", || async {
+        let runs = engine.executions(&filter).await.unwrap();
+        runs.len() == 3 && runs.iter().all(|run| run.state == Succeeded)
+    })
+    .await;
+    let runs = engine.executions(&filter).await.unwrap();
+    let view = engine.execution(&runs[0].id).await.unwrap();
+    assert_eq!(result(&view)["rule"], "p.go");
+    assert_eq!(view.row.origin, runs[2].origin, "the newest has the reason of the oldest");
+}
+
+#[test]
+fn however_often_the_engine_dies_each_run_goes_on_once() {
+    let house = House::new();
+    house.chain(
+        "ticks",
+        "n: { type: integer, default: 1 }",
+        r#"
+        run("datastore.increment", #{ key: "ticks" });
+        if params.n == 60 { return "over"; }
+        continue_as(#{ n: params.n + 1 });
+    "#,
+    );
+    let ticks = async |engine: &Engine| {
+        let row = engine.store().key("p/ticks", engine.now()).await.unwrap();
+        row.and_then(|row| row.value.as_i64()).unwrap_or(0)
+    };
+    let first = die_after(async {
+        let engine = house.start().await;
+        let first = run(&engine, "p.ticks", json!({})).await;
+        (engine, first)
+    });
+    for goal in [5, 20, 45] {
+        die_after(async {
+            let engine = house.start().await;
+            eventually("some progress", || async { ticks(&engine).await >= goal }).await;
+            (engine, ())
+        });
+    }
+    live(async {
+        let engine = house.start().await;
+        assert_eq!(result(&last(&engine, &first).await), &json!("over"));
+        assert_eq!(ticks(&engine).await, 60);
+        let all = store::ExecutionFilter { limit: 1_000, ..Default::default() };
+        assert_eq!(engine.executions(&all).await.unwrap().len(), 60);
+    });
+}
+
+#[tokio::test]
+async fn each_run_has_the_whole_deadline_and_the_content_that_is_active_when_it_begins() {
+    let start = Timestamp::from_second(1_800_000_000).unwrap();
+    let house = House { clock: host::Clock::simulated(start), ..House::new() };
+    let chain = |version: u32| {
+        let text = format!(
+            "sleep(\"40m\"); if params.n == 3 {{ sleep(\"9h\"); }} log(\"v{version}\"); continue_as(#{{ n: params.n + 1 }});"
+        );
+        house.chain("long", "", &text);
+        house.write(
+            "actions/long.yaml",
+            "entry_point: long.rhai\nparameters: { n: { default: 1 } }\ndeadline: 1h\n",
+        );
+    };
+    chain(1);
+    let engine = house.start().await;
+    let first = run(&engine, "p.long", json!({})).await;
+    until(&engine, &first, &[Waiting]).await;
+    let before = engine.pack_views().await[0].hash;
+    chain(2);
+    eventually("the new content", || async {
+        house.advance(Duration::from_millis(20));
+        engine.pack_views().await[0].hash != before
+    })
+    .await;
+    house.advance(Duration::from_secs(40 * 60));
+    let second = next(&engine, &first).await;
+    until(&engine, &second, &[Waiting]).await;
+    house.advance(Duration::from_secs(40 * 60));
+    let third = next(&engine, &second).await;
+    let said = async |id| engine.execution(id).await.unwrap().steps[1].result.clone().unwrap();
+    assert_eq!((said(&first).await, said(&second).await), (json!("v1"), json!("v2")));
+    until(&engine, &third, &[Waiting]).await;
+    house.advance(Duration::from_secs(40 * 60));
+    until(&engine, &third, &[Waiting]).await;
+    house.advance(Duration::from_secs(20 * 60));
+    assert_eq!(ended(&engine, &third).await.row.state, TimedOut);
+}
+
+#[tokio::test]
+async fn parameters_that_the_chain_does_not_take_fail_the_run() {
+    let house = House::new();
+    house.chain("bad", "n: { type: integer }", r#"continue_as(#{ n: "many" })"#);
+    let engine = house.start().await;
+    let id = run(&engine, "p.bad", json!({})).await;
+    let view = ended(&engine, &id).await;
+    assert_eq!(error_kind(&view), "invalid_parameters");
+    let all = store::ExecutionFilter { limit: 9, ..Default::default() };
+    assert_eq!(engine.executions(&all).await.unwrap().len(), 1, "nothing goes on");
+}
+
+#[tokio::test]
+async fn what_is_cancelled_does_not_go_on() {
+    let house = House::new();
+    let gate = house.path("gate").display().to_string();
+    let begun = house.path("begun").display().to_string();
+    let text = format!("touch {begun}; until [ -e {gate} ]; do sleep 0.01; done");
+    house.program("work", "idempotent", &text);
+    house.chain("one", "", r#"on_exit(|o| run("p.work")); continue_as(#{})"#);
+    let engine = house.start().await;
+    let id = run(&engine, "p.one", json!({})).await;
+    eventually("the handler", || async { house.path("begun").exists() }).await;
+    engine.cancel(Actor::token("test"), &id, None).await.unwrap();
+    std::fs::write(house.path("gate"), "").unwrap();
+    let view = ended(&engine, &id).await;
+    assert_eq!(view.outcome.unwrap().continued_as, None, "{:?}", view.row.state);
+}
