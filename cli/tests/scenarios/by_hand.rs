@@ -80,7 +80,9 @@ fn many_are_repeated_only_after_somebody_agreed() {
     let world = pick();
     let _server = world.serve();
     let failed: Vec<String> = (0..3).map(|_| start(&world, "p.pick")).collect();
-    failed.iter().for_each(|id| drop(world.reaches(id, &["failed"])));
+    for id in &failed {
+        world.reaches(id, &["failed"]);
+    }
     world.write("mended", "");
     let asked = world.run(&["execution", "rerun", "--failed", "--action", "p.pick"]).ended(2);
     assert!(asked.stdout.contains(&failed[0]) && asked.stderr.contains("add --yes"), "{asked:?}");

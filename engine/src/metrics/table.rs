@@ -196,7 +196,7 @@ pub const METRICS: &[Metric] = &[
     gauge(
         STORE_BYTES,
         &[],
-        "Bytes that the store takes on the disk: log, listings and large values.",
+        "Bytes of the database: the log and its listings. Large values lie in `blobs/` beside it.",
     ),
     counter(STORE_FACTS, &[], "Facts that were ever stored: the position of the last one."),
     counter(
