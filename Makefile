@@ -16,6 +16,7 @@ $(SCHEMATHESIS): .ci/schemathesis.txt
 .PHONY: help
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "  What comes later is in docs/design/roadmap.md; known words of later versions: tripline help"
 
 .PHONY: demo
 demo: ## Build Tripline, let a push, a webhook and a timer do their work over a kill -9, check each claim

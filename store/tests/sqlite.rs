@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{Seek, SeekFrom, Write as _};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::*;
 use expect_test::expect;
@@ -196,6 +197,35 @@ async fn a_fact_that_was_removed_and_rows_that_were_changed_are_found() {
         Error: the log lacks the facts 4 to 5 -> restore a backup
     "#]]
     .assert_eq(&told(&Sqlite::verify(folder.path())));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn beside_a_busy_server_the_doctor_finds_what_was_changed_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(filled(folder.path()).await);
+    let (writes, stop) = (Arc::clone(&store), Arc::new(AtomicBool::new(false)));
+    let stopped = Arc::clone(&stop);
+    let writer = tokio::spawn(async move {
+        while !stopped.load(Ordering::Relaxed) {
+            // Each moves rows of several tables while the doctor goes from one to the next.
+            put(&*writes, execution(2), vec![parked(Some(90)), intended("1", 11)]).await;
+            put(&*writes, Stream::Event(event_key("e1")), vec![Fact::EventRepeated { at: at(6) }])
+                .await;
+        }
+    });
+    let before = store.head().await.unwrap();
+    while store.head().await.unwrap().0 < before.0 + 500 {
+        assert_eq!(Sqlite::verify(folder.path()), []);
+    }
+    let database = Connection::open(folder.path().join("tripline.db")).unwrap();
+    database.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
+    database.execute("UPDATE rule_counts SET matched = 7", []).unwrap();
+    expect![[r#"
+        Error: the table `rule_counts` is not what the log makes of it -> restore a backup
+    "#]]
+    .assert_eq(&told(&Sqlite::verify(folder.path())));
+    stop.store(true, Ordering::Relaxed);
+    writer.await.unwrap();
 }
 
 #[tokio::test]

@@ -7,20 +7,27 @@ use rusqlite::{Connection, params_from_iter};
 use super::{log, project, schema};
 use crate::port::{Position, StoreError};
 
-/// What is kept besides the log and can be built from it, in an order of its own.
-const TABLES: [(&str, &str); 4] = [
-    ("streams", "SELECT name, version FROM streams ORDER BY name"),
-    ("executions", "SELECT * FROM executions ORDER BY position"),
-    ("events", "SELECT * FROM events WHERE pruned = 0 ORDER BY position"),
-    ("rule_counts", "SELECT * FROM rule_counts ORDER BY rule"),
+/// A table that is kept besides the log and can be built from it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Table {
+    pub(super) name: &'static str,
+    /// Its rows in an order of their own.
+    rows: &'static str,
+}
+
+/// The projection.
+pub(super) const TABLES: [Table; 4] = [
+    Table { name: "streams", rows: "SELECT name, version FROM streams ORDER BY name" },
+    Table { name: "executions", rows: "SELECT * FROM executions ORDER BY position" },
+    Table { name: "events", rows: "SELECT * FROM events WHERE pruned = 0 ORDER BY position" },
+    Table { name: "rule_counts", rows: "SELECT * FROM rule_counts ORDER BY rule" },
 ];
 
-/// The name and the digest of each table of the projection.
-pub(super) type Digests = Vec<(&'static str, Hash)>;
-
-/// The digests of the projection in `connection`.
-pub(super) fn digests(connection: &Connection) -> Result<Digests, StoreError> {
-    TABLES.into_iter().map(|(name, query)| Ok((name, digest(connection, query)?))).collect()
+impl Table {
+    /// Its digest in `connection`.
+    pub(super) fn digest(&self, connection: &Connection) -> Result<Hash, StoreError> {
+        digest(connection, self.rows)
+    }
 }
 
 fn digest(connection: &Connection, query: &str) -> Result<Hash, StoreError> {
@@ -79,8 +86,8 @@ impl Replay {
         project::facts(&self.connection, stream, position, std::iter::once(fact))
     }
 
-    /// The digests of what was built.
-    pub(super) fn digests(&self) -> Result<Digests, StoreError> {
-        digests(&self.connection)
+    /// The digest of what was built as this table.
+    pub(super) fn digest(&self, table: &Table) -> Result<Hash, StoreError> {
+        table.digest(&self.connection)
     }
 }

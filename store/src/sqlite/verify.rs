@@ -1,8 +1,9 @@
 //! The doctor's look at a state folder: nothing is changed, and the server may be running.
 //!
-//! Beside a running server the log is read in pages, each a transaction of its own. Two looks take
-//! longer on a large database, and keep its write-ahead log from starting over meanwhile: SQLite's
-//! own check, and the digest of the projection.
+//! A read transaction keeps the write-ahead log of a running server from starting over. So beside
+//! one the log is read in pages, each a transaction of its own, and SQLite's check and the digests
+//! of the projection go table by table. The longest is the check of `facts`: 0.9 s were measured for
+//! a million facts (500 MB) on a busy machine.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,8 +15,9 @@ use serde::Deserialize;
 use super::checkpoint::Checkpoint;
 use super::error::OpenError;
 use super::head::Head;
+use super::lock::Lock;
 use super::log::{self, Header};
-use super::replay::{self, Digests, Replay};
+use super::replay::{self, Replay, Table};
 use super::values::{self, number};
 use super::{before, blobs, checkpoint, schema};
 use crate::port::{Position, StoreError};
@@ -114,15 +116,24 @@ fn look(folder: &Path, findings: &mut Vec<Finding>) -> Result<Looked, Finding> {
         let what = format!("the database has schema {found}, this version {}", schema::NEWEST);
         return Err(Finding::warning(what, "start the server once: it migrates the database"));
     }
-    findings.extend(quick_check(&connection).map_err(damaged)?);
+    let alone = Lock::holder(folder).is_none();
+    findings.extend(sound(&connection, alone).map_err(damaged)?);
     findings.extend(check_head(&connection, acknowledged));
-    let (end, kept, checkpoint) = snapshot(&connection).map_err(damaged)?;
+    let checkpoint = Checkpoint::read(&connection).map_err(damaged)?;
     let changes = checkpoint.changes;
-    let mut walk = Walk::new(&connection, end, checkpoint)?;
-    walk.pages(&connection, findings).map_err(damaged)?;
+    let kept = tables(&connection).map_err(damaged)?;
+    let mut walk = Walk::new(&connection, checkpoint)?;
+    let mut differing = Vec::new();
+    for Kept { table, end, digest } in kept {
+        walk.to(end, &connection, findings).map_err(damaged)?;
+        if walk.replay.digest(&table)? != digest {
+            let what = format!("the table `{}` is not what the log makes of it", table.name);
+            differing.push(Finding::error(what));
+        }
+    }
     findings.extend(walk.check_digests(&connection).map_err(damaged)?);
     if findings.iter().all(|finding| finding.severity != Severity::Error) {
-        findings.extend(compare(&kept, &walk.replay.digests()?));
+        findings.extend(differing);
     }
     findings.extend(missing_blobs(folder, &walk.blobs));
     let now = Checkpoint::read(&connection).map_err(damaged)?.changes;
@@ -134,8 +145,25 @@ fn no_store(folder: &Path) -> Finding {
     Finding::warning(what, "name the state folder with --state, or start the server to make one")
 }
 
-fn quick_check(connection: &Connection) -> Result<Vec<Finding>, StoreError> {
-    let mut query = connection.prepare(&format!("PRAGMA quick_check({MOST_ALIKE})"))?;
+/// SQLite's own check: of all at once where nobody else is there, else table by table, which leaves
+/// out free pages alone.
+fn sound(connection: &Connection, alone: bool) -> Result<Vec<Finding>, StoreError> {
+    if alone {
+        return quick_check(connection, &MOST_ALIKE.to_string());
+    }
+    let mut query = connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'")?;
+    let names = query.query_map([], |row| row.get::<_, String>(0))?;
+    let names = names.collect::<Result<Vec<_>, _>>()?;
+    let mut findings = Vec::new();
+    for name in names {
+        findings.extend(quick_check(connection, &format!("'{name}'"))?);
+    }
+    findings.truncate(MOST_ALIKE);
+    Ok(findings)
+}
+
+fn quick_check(connection: &Connection, what: &str) -> Result<Vec<Finding>, StoreError> {
+    let mut query = connection.prepare(&format!("PRAGMA quick_check({what})"))?;
     let lines = query.query_map([], |row| row.get::<_, String>(0))?;
     let lines = lines.collect::<Result<Vec<_>, _>>()?;
     let bad = lines.into_iter().filter(|line| line != "ok");
@@ -161,19 +189,21 @@ fn check_head(
     }
 }
 
-/// The log's end, the projection's digests and the checkpoint at one moment.
-fn snapshot(connection: &Connection) -> Result<(Position, Digests, Checkpoint), StoreError> {
-    let moment = connection.unchecked_transaction()?;
-    let checkpoint = Checkpoint::read(&moment)?;
-    Ok((log::head(&moment)?.position, replay::digests(&moment)?, checkpoint))
+/// A table of the projection as it was when the log ended there.
+struct Kept {
+    table: Table,
+    end: Position,
+    digest: Hash,
 }
 
-fn compare(kept: &Digests, built: &Digests) -> Vec<Finding> {
-    let differing = kept.iter().zip(built).filter(|(kept, built)| kept != built);
-    let finding = |((table, _), _): (&(&str, Hash), _)| {
-        Finding::error(format!("the table `{table}` is not what the log makes of it"))
+/// The tables of the projection, each at a moment of its own, one after the other.
+fn tables(connection: &Connection) -> Result<Vec<Kept>, StoreError> {
+    let look = |table: Table| {
+        let moment = connection.unchecked_transaction()?;
+        let (end, digest) = (log::head(&moment)?.position, table.digest(&moment)?);
+        Ok(Kept { table, end, digest })
     };
-    differing.map(finding).collect()
+    replay::TABLES.into_iter().map(look).collect()
 }
 
 /// A walk along the whole log.
@@ -194,22 +224,22 @@ struct Walk {
 }
 
 impl Walk {
-    fn new(
-        connection: &Connection,
-        end: Position,
-        checkpoint: Checkpoint,
-    ) -> Result<Self, StoreError> {
+    fn new(connection: &Connection, checkpoint: Checkpoint) -> Result<Self, StoreError> {
+        let end = Position(0);
         let (replay, blobs) = (Replay::new(connection)?, BTreeMap::new());
         let (before, carried) = (Head::EMPTY, Head::EMPTY.hash);
         let pages = BTreeMap::new();
         Ok(Self { before, end, checkpoint, carried, replay, blobs, pages, damaged: 0 })
     }
 
-    fn pages(
+    /// Goes on up to `end`.
+    fn to(
         &mut self,
+        end: Position,
         connection: &Connection,
         findings: &mut Vec<Finding>,
     ) -> Result<(), StoreError> {
+        self.end = end;
         while self.before.position < self.end && self.damaged < MOST_ALIKE {
             let from = self.before.position;
             self.page(connection, findings)?;
