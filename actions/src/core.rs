@@ -2,7 +2,7 @@
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use model::{Effect, ErrorKind, Performance, StepError, Value};
+use model::{Effect, ErrorKind, Performance, Plan, StepError, Value};
 use serde_json::json;
 
 use crate::declare::metadata;
@@ -89,6 +89,19 @@ impl Action for Core {
 
     fn effect(&self, parameters: &Value) -> Effect {
         parameters["effect"].as_str().and_then(Effect::parse).unwrap_or(Effect::Read)
+    }
+
+    fn plan<'a>(&'a self, planned: &'a Performing) -> BoxFuture<'a, Result<Plan, StepError>> {
+        async move {
+            match self.what.perform(&planned.parameters) {
+                Performance::Done(result) => Ok(Plan::new("touches nothing").answering(result)),
+                Performance::Failed(error) => Err(error),
+                Performance::Unknown(error) => {
+                    Ok(Plan::new(format!("ends with an unknown outcome: {}", error.message)))
+                }
+            }
+        }
+        .boxed()
     }
 
     fn perform(&self, performing: Performing) -> BoxFuture<'_, Performance> {

@@ -7,9 +7,10 @@ use std::path::{Component, Path, PathBuf};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use host::git::{Exports, GitError, Mirrors};
-use model::{Effect, ErrorKind, Performance, SensorRef, StepError, Value};
+use host::git::{Exports, GitError, Mirrors, Repository};
+use model::{Change, Effect, ErrorKind, Performance, Plan, SensorRef, StepError, Value};
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use crate::declare::metadata;
 use crate::{Action, Metadata, Performing};
@@ -28,29 +29,51 @@ impl Export {
     }
 
     async fn export(&self, performing: &Performing) -> Result<Value, StepError> {
-        let parameter = |name: &str| performing.parameters[name].as_str().unwrap_or_default();
-        let sensor = sensor(parameter("sensor"), performing)?;
-        let to = self.target(parameter("to"), performing)?;
-        let mirror = self.mirrors.get(&sensor).ok_or_else(|| {
-            let message = format!("no git sensor `{sensor}` is active: see `tripline sensor list`");
-            StepError::new(ErrorKind::NotFound, message)
-        })?;
-        let exported =
-            mirror.export(parameter("commit"), &to).await.map_err(|error| failure(&error))?;
-        Ok(json!({
-            "commit": exported.commit,
-            "path": exported.folder.to_string_lossy(),
-            "existed": exported.existed,
-        }))
+        let (mirror, commit, to) = self.asked(performing)?;
+        self.hold(performing)?;
+        let exported = mirror.export(commit, &to).await.map_err(|error| failure(&error))?;
+        Ok(result(&exported))
     }
 
-    fn target(&self, to: &str, performing: &Performing) -> Result<PathBuf, StepError> {
+    async fn planned(&self, planned: &Performing) -> Result<Plan, StepError> {
+        let (mirror, commit, to) = self.asked(planned)?;
+        let plan = mirror.plan_export(commit, &to).await.map_err(|error| failure(&error))?;
+        let host::git::PlannedExport { exported, files, bytes } = plan;
+        let answer = result(&exported);
+        let folder = exported.folder.to_string_lossy().into_owned();
+        if exported.existed {
+            let summary = format!("nothing: {folder} holds the commit already");
+            return Ok(Plan::new(summary).answering(answer));
+        }
+        let summary = format!("writes the {files} files of {} to {folder}", exported.commit);
+        let after = json!({ "commit": exported.commit, "files": files, "bytes": bytes });
+        Ok(Plan::new(summary).with(Change::to(folder, after)).answering(answer))
+    }
+
+    /// The mirror, the commit and the folder that a step names.
+    fn asked<'a>(
+        &self,
+        performing: &'a Performing,
+    ) -> Result<(Repository, &'a str, PathBuf), StepError> {
+        let parameter = |name: &str| performing.parameters[name].as_str().unwrap_or_default();
+        let sensor = sensor(parameter("sensor"), performing)?;
+        let to = self.target(parameter("to"))?;
+        Ok((mirror(&self.mirrors, &sensor)?, parameter("commit"), to))
+    }
+
+    fn target(&self, to: &str) -> Result<PathBuf, StepError> {
         let path = Path::new(to);
         if to.is_empty() || path.components().any(|part| part == Component::ParentDir) {
             let message =
                 format!("`to`: `{to}` is not a folder to export to: name one without `..`");
             return Err(StepError::new(ErrorKind::InvalidParameters, message));
         }
+        Ok(self.exports.path(path))
+    }
+
+    /// Notes who asks for the folder, before it is there.
+    fn hold(&self, performing: &Performing) -> Result<(), StepError> {
+        let path = Path::new(performing.parameters["to"].as_str().unwrap_or_default());
         let key = performing.key.as_str();
         let owner = match performing.parameters["temporary"].as_bool() {
             Some(true) => key.split('/').next().unwrap_or(key),
@@ -59,8 +82,7 @@ impl Export {
         self.exports.hold(owner, path).map_err(|error| {
             let message = format!("the server's exports: {error}");
             StepError::new(ErrorKind::Unavailable, message)
-        })?;
-        Ok(self.exports.path(path))
+        })
     }
 }
 
@@ -92,6 +114,38 @@ pub(crate) fn declaration() -> Metadata {
             "existed": { "type": "boolean", "description": "it had been exported before" },
         }),
     )
+}
+
+fn result(exported: &host::git::Exported) -> Value {
+    json!({
+        "commit": exported.commit,
+        "path": exported.folder.to_string_lossy(),
+        "existed": exported.existed,
+    })
+}
+
+/// The mirror that the sensor fills.
+fn mirror(mirrors: &Mirrors, sensor: &SensorRef) -> Result<Repository, StepError> {
+    mirrors.get(sensor).ok_or_else(|| {
+        let message = format!("no git sensor `{sensor}` is active: see `tripline sensor list`");
+        StepError::new(ErrorKind::NotFound, message)
+    })
+}
+
+/// `work`, unless the step is told to end before: then nobody knows what it has done.
+async fn unless_told(
+    cancel: CancellationToken,
+    name: &str,
+    work: impl Future<Output = Performance>,
+) -> Performance {
+    tokio::select! {
+        biased;
+        performance = work => performance,
+        () = cancel.cancelled() => {
+            let message = format!("the {name} was ended before it was done");
+            Performance::Unknown(StepError::new(ErrorKind::Cancelled, message))
+        }
+    }
 }
 
 /// `app` is a sensor of the calling pack, `pack.app` of any.
@@ -136,20 +190,18 @@ impl Action for Export {
         Effect::Idempotent
     }
 
+    fn plan<'a>(&'a self, planned: &'a Performing) -> BoxFuture<'a, Result<Plan, StepError>> {
+        self.planned(planned).boxed()
+    }
+
     fn perform(&self, performing: Performing) -> BoxFuture<'_, Performance> {
         async move {
             let cancel = performing.cancel.clone();
-            tokio::select! {
-                biased;
-                // A folder appears whole or not at all, so a failure is certain.
-                exported = self.export(&performing) => {
-                    exported.map_or_else(Performance::Failed, Performance::Done)
-                }
-                () = cancel.cancelled() => {
-                    let message = "the export was ended before it was done";
-                    Performance::Unknown(StepError::new(ErrorKind::Cancelled, message))
-                }
-            }
+            // A folder appears whole or not at all, so a failure is certain.
+            let exported = async {
+                self.export(&performing).await.map_or_else(Performance::Failed, Performance::Done)
+            };
+            unless_told(cancel, "export", exported).await
         }
         .boxed()
     }

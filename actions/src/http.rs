@@ -3,17 +3,19 @@
 mod access;
 mod exchange;
 mod outcome;
+mod plan;
 mod request;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use host::connection::Connections;
-use model::{Effect, ErrorKind, Performance, StepError, Value};
+use model::{Effect, ErrorKind, Performance, Plan, StepError, Value};
 use serde_json::json;
 
 use crate::declare::metadata;
 use crate::{Action, Metadata, Performing};
 use access::Access;
+pub use access::host_denied;
 use exchange::exchange;
 use request::Request;
 
@@ -136,6 +138,10 @@ impl Action for HttpRequest {
 
     fn effect(&self, parameters: &Value) -> Effect {
         effect(parameters)
+    }
+
+    fn plan<'a>(&'a self, planned: &'a Performing) -> BoxFuture<'a, Result<Plan, StepError>> {
+        async move { plan::plan(planned, &self.connections) }.boxed()
     }
 
     fn perform(&self, performing: Performing) -> BoxFuture<'_, Performance> {

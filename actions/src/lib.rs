@@ -21,6 +21,7 @@ pub mod secrets;
 use host::git::Exports;
 use std::sync::Arc;
 
+pub use http::host_denied;
 pub use port::*;
 pub use program::{Program, ProgramSpec};
 

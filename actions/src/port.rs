@@ -6,7 +6,9 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use host::guard::HostPattern;
 use host::redact::Redactor;
-use model::{ActionRef, Effect, IdempotencyKey, Performance, Schema, TraceParent, Value};
+use model::{
+    ActionRef, Effect, IdempotencyKey, Performance, Plan, Schema, StepError, TraceParent, Value,
+};
 use tokio_util::sync::CancellationToken;
 
 /// What there is to know of an action without performing it.
@@ -57,6 +59,10 @@ pub trait Action: Send + Sync {
     fn metadata(&self) -> &Metadata;
     /// What performing it twice with these parameters would do.
     fn effect(&self, parameters: &Value) -> Effect;
+    /// What performing it would do, without doing it. Tokens of secrets stay tokens.
+    ///
+    /// Errors: it would certainly fail, and why.
+    fn plan<'a>(&'a self, planned: &'a Performing) -> BoxFuture<'a, Result<Plan, StepError>>;
     /// Performs it once.
     fn perform(&self, performing: Performing) -> BoxFuture<'_, Performance>;
 }

@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use host::process::{End, Job, Limits, MAX_STDOUT, NotStarted, Output, Programs};
-use model::{Effect, ErrorKind, Performance, StepError, Value};
+use model::{Change, Effect, ErrorKind, Performance, Plan, StepError, Value};
 use serde_json::json;
 
 use crate::{Action, Metadata, Performing};
@@ -199,6 +199,20 @@ impl Action for Program {
 
     fn effect(&self, _: &Value) -> Effect {
         self.spec.metadata.effect.unwrap_or(Effect::Unsafe)
+    }
+
+    fn plan<'a>(&'a self, planned: &'a Performing) -> BoxFuture<'a, Result<Plan, StepError>> {
+        async move {
+            let path = self.path()?;
+            if !path.exists() {
+                let error = std::io::Error::from(Io::NotFound);
+                return Err(StepError::new(ErrorKind::Rejected, self.refusal(&error)));
+            }
+            let file = format!("actions/{}", self.spec.entry_point);
+            let input = json!({ "stdin": planned.parameters });
+            Ok(Plan::new(format!("runs the program {file}")).with(Change::to(file, input)))
+        }
+        .boxed()
     }
 
     fn perform(&self, performing: Performing) -> BoxFuture<'_, Performance> {

@@ -98,7 +98,17 @@ impl Lab {
     ) -> Result<Value, String> {
         let action = self.action(name);
         assert_eq!(action.effect(&parameters), Effect::Idempotent);
-        let performing = Performing {
+        match action.perform(self.performing(pack, step, parameters)).await {
+            Performance::Done(result) => Ok(result),
+            Performance::Failed(error) => Err(format!("failed {}: {}", error.kind, error.message)),
+            Performance::Unknown(error) => {
+                Err(format!("unknown {}: {}", error.kind, error.message))
+            }
+        }
+    }
+
+    fn performing(&self, pack: Option<&str>, step: u32, parameters: Value) -> Performing {
+        Performing {
             parameters,
             key: IdempotencyKey::new(&ExecutionId::random(&[7; 32]), &StepPath::top(step)),
             attempt: 1,
@@ -108,13 +118,6 @@ impl Lab {
             redactor: Arc::default(),
             traceparent: None,
             cancel: CancellationToken::new(),
-        };
-        match action.perform(performing).await {
-            Performance::Done(result) => Ok(result),
-            Performance::Failed(error) => Err(format!("failed {}: {}", error.kind, error.message)),
-            Performance::Unknown(error) => {
-                Err(format!("unknown {}: {}", error.kind, error.message))
-            }
         }
     }
 
@@ -276,4 +279,50 @@ async fn a_tag_is_made_once_and_never_moved() {
     let bad = json!({ "sensor": "app", "name": "a b", "commit": lab.first });
     let error = lab.perform("git.tag", 1, bad).await.unwrap_err();
     assert_eq!(kind(&error), "failed invalid_parameters", "{error}");
+}
+
+#[tokio::test]
+async fn a_plan_shows_the_difference_and_pushes_nothing() {
+    let lab = Lab::new().await;
+    let now = lab.theirs("versions.yaml", "app: 1\nweb: 1\n");
+    let plan = async |name: &str, parameters: Value| {
+        let performing = lab.performing(Some("demo"), 1, parameters);
+        lab.action(name).plan(&performing).await.map_err(|error| error.to_string())
+    };
+    let commit = json!({
+        "sensor": "app", "branch": "main", "message": "Release 2",
+        "files": { "versions.yaml": "app: 2\nweb: 1\n", "new/file": "hello\n" },
+    });
+    let planned = plan("git.commit_and_push", commit.clone()).await.unwrap();
+    assert!(planned.summary.ends_with(&format!("on top of {now}")), "{planned:?}");
+    let diff = planned.changes[0].diff.clone().unwrap();
+    for line in ["--- a/versions.yaml", "-app: 1", "+app: 2", " web: 1", "+++ b/new/file", "+hello"]
+    {
+        assert!(diff.lines().any(|found| found == line), "{line}\n{diff}");
+    }
+    assert_eq!(planned.result, None);
+    assert_eq!(lab.at_origin("versions.yaml"), "app: 1\nweb: 1");
+    // What is there already is known to be.
+    let same = json!({
+        "sensor": "app", "branch": "main", "message": "Release 1",
+        "files": { "versions.yaml": "app: 1\nweb: 1\n" },
+    });
+    let planned = plan("git.commit_and_push", same).await.unwrap();
+    assert_eq!(planned.result, Some(json!({ "commit": now, "branch": "main", "existed": true })));
+    // A file that somebody changed since is a conflict in the plan, too.
+    let mut stale = commit;
+    stale["base"] = lab.first.clone().into();
+    assert!(plan("git.commit_and_push", stale).await.unwrap_err().contains("versions.yaml"));
+    let tag = json!({ "sensor": "app", "name": "v1", "commit": now });
+    let planned = plan("git.tag", tag.clone()).await.unwrap();
+    let answer = json!({ "commit": now, "tag": "v1", "existed": false });
+    assert_eq!(planned.result, Some(answer));
+    assert_eq!(lab.git("origin.git", &["tag", "--list"]), "");
+    lab.git("origin.git", &["tag", "v1", &lab.first]);
+    assert!(plan("git.tag", tag).await.is_err());
+    let export = json!({ "sensor": "app", "commit": now, "to": lab.path("out") });
+    let planned = plan("git.export", export.clone()).await.unwrap();
+    let found = (planned.result.unwrap(), planned.changes[0].after.clone().unwrap());
+    assert_eq!((&found.0["existed"], &found.1["files"]), (&json!(false), &json!(1)));
+    assert!(!lab.path("out").exists());
 }

@@ -247,3 +247,42 @@ async fn all_who_use_a_connection_share_its_rate() {
     tokio::join!(request(), request(), request(), request(), sensor);
     assert!(since.elapsed() >= Duration::from_millis(200), "{:?}", since.elapsed());
 }
+
+#[tokio::test]
+async fn a_plan_shows_the_request_without_the_connections_credentials_and_sends_nothing() {
+    let server = Server::answering(answer("200 OK", "", "hello")).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    std::fs::write(&file, "very-secret-value").unwrap();
+    let base_url = Url::parse(&format!("http://{}/v1/", server.address)).unwrap();
+    let connections = Connections::default();
+    connections.set([ConnectionSpec {
+        name: "api".to_owned(),
+        target: Target::Http { base_url, auth: Auth::Bearer },
+        credentials: Some(SecretRef::File(file)),
+        requests_per_second: None,
+        packs: vec!["web".to_owned()],
+        at: "dev.yaml:3".to_owned(),
+    }]);
+    let all = actions::builtin(&BuiltinContext { connections, ..Default::default() });
+    let action = all.iter().find(|a| a.metadata().reference.as_str() == "http.request").unwrap();
+    let plan = async |parameters: Value| {
+        let pack = Some("web".parse().unwrap());
+        let planned = Performing { hosts: Vec::new(), pack, ..performing(parameters) };
+        action.plan(&planned).await
+    };
+    let parameters = json!({ "url": "items", "connection": "api", "method": "POST",
+        "query": { "dry": true }, "json": { "name": "a" }, "headers": { "x-team": "web" } });
+    let planned = plan(parameters).await.unwrap();
+    let text = serde_json::to_string(&planned).unwrap();
+    assert_eq!(planned.summary, format!("sends POST http://{}/v1/items?dry=true", server.address));
+    assert_eq!(
+        planned.changes[0].after,
+        Some(json!({ "body": { "name": "a" }, "headers": { "x-team": "web",
+            "content-type": "application/json", "authorization": "(credentials of the connection)" } }))
+    );
+    assert!(!text.contains("very-secret-value"), "{text}");
+    let denied = plan(json!({ "url": "http://other.example.com/", "method": "POST" })).await;
+    assert_eq!(denied.unwrap_err().kind, ErrorKind::Denied);
+    assert_eq!(server.requests(), Vec::<String>::new());
+}

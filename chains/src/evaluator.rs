@@ -1,7 +1,7 @@
 //! One evaluation of a chain, from the program's start to where it waits or ends.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -9,7 +9,8 @@ use std::sync::Arc;
 use expr::{to_dynamic, to_value};
 use model::journal::UndoBegan;
 use model::{
-    ErrorKind, ExecutionState, Hash, Journal, Outcome, StepError, Timestamp, UndoReason, Value,
+    ErrorKind, ExecutionState, Hash, Journal, Outcome, StepError, StepPath, Timestamp, UndoReason,
+    Value,
 };
 use rhai::{Dynamic, Engine, Scope};
 
@@ -23,6 +24,7 @@ use crate::limits::CACHED_PROGRAMS;
 use crate::program::Program;
 use crate::raise::uncaught;
 use crate::replay;
+use crate::unseen::{self, Use};
 
 /// Evaluates chains on one thread: an engine and the compiled forms of recent programs.
 ///
@@ -41,6 +43,16 @@ impl Default for Evaluator {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// One evaluation in a dry run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rehearsed {
+    /// What came of it.
+    pub advance: Advance,
+    /// Where the chain needs a result that nobody has; it goes no further there. Of a chain that has
+    /// ended: what it returns holds one.
+    pub uses: Vec<Use>,
 }
 
 /// How the program itself ended, handlers apart.
@@ -100,8 +112,33 @@ impl Evaluator {
         journal: &Arc<Journal>,
         now: Timestamp,
     ) -> Advance {
+        self.guarded(program, input, journal, now, &BTreeSet::new()).advance
+    }
+
+    /// The same in a dry run, which has planned the steps in `unseen` and does not know their
+    /// results: `journal` holds that they are done, with any value. Where the chain uses such a
+    /// result, it waits.
+    pub fn rehearse(
+        &mut self,
+        program: &Program,
+        input: &Input,
+        journal: &Arc<Journal>,
+        now: Timestamp,
+        unseen: &BTreeSet<StepPath>,
+    ) -> Rehearsed {
+        self.guarded(program, input, journal, now, unseen)
+    }
+
+    fn guarded(
+        &mut self,
+        program: &Program,
+        input: &Input,
+        journal: &Arc<Journal>,
+        now: Timestamp,
+        unseen: &BTreeSet<StepPath>,
+    ) -> Rehearsed {
         // rhai panics on some broken invariants of its own; what it left behind is thrown away.
-        let attempt = AssertUnwindSafe(|| self.try_advance(program, input, journal, now));
+        let attempt = AssertUnwindSafe(|| self.try_advance(program, input, journal, now, unseen));
         catch_unwind(attempt).unwrap_or_else(|_| {
             *self = Self::with(self.covered.take());
             broken(StepError::new(ErrorKind::Internal, "the evaluation of the chain panicked"))
@@ -114,18 +151,20 @@ impl Evaluator {
         input: &Input,
         journal: &Arc<Journal>,
         now: Timestamp,
-    ) -> Advance {
+        unseen: &BTreeSet<StepPath>,
+    ) -> Rehearsed {
         let compiled = match self.compiled(program) {
             Ok(compiled) => compiled,
             Err(error) => return broken(error),
         };
         let file = &program.source().file;
         self.imports.0.replace(compiled.libs.clone());
-        self.host.begin(Pass::new(input, journal, now, file));
+        self.host.begin(Pass::new(input, journal, now, file).rehearsing(unseen));
         let ended = self.run(&compiled, input, file);
         let next = self.go_on(ended, journal, file);
-        let Some(pass) = self.host.end() else { return broken(lost()) };
-        conclude(next, pass)
+        let Some(mut pass) = self.host.end() else { return broken(lost()) };
+        let uses = std::mem::take(&mut pass.uses);
+        Rehearsed { advance: conclude(next, pass), uses }
     }
 
     /// The program's compiled form, from the cache where it is.
@@ -163,7 +202,15 @@ impl Evaluator {
             (Some(Stop::Limit(error)), _) => Ended::Failed(error),
             (Some(Stop::Mismatch(error)), _) => Ended::Mismatch(error),
             (Some(Stop::Continue(parameters)), _) => Ended::Continued(parameters),
+            (None, Ok(value)) if self.host.has_unseen() => {
+                unseen::returned(&self.host, &value);
+                returned(&unseen::described(value))
+            }
             (None, Ok(value)) => returned(&value),
+            (None, Err(error)) if unseen::is_about(&self.host, &error) => {
+                unseen::blamed(&self.host);
+                Ended::Waiting
+            }
             (None, Err(error)) => Ended::Failed(uncaught(error, file)),
         }
     }
@@ -299,6 +346,7 @@ fn lost() -> StepError {
     StepError::new(ErrorKind::Internal, "the state of the evaluation was lost")
 }
 
-fn broken(error: StepError) -> Advance {
-    Advance { records: Vec::new(), next: Next::Broken(error) }
+fn broken(error: StepError) -> Rehearsed {
+    let advance = Advance { records: Vec::new(), next: Next::Broken(error) };
+    Rehearsed { advance, uses: Vec::new() }
 }

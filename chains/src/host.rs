@@ -6,6 +6,7 @@
 //! every host function refuses; who evaluates reads the latch, never the error.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ use crate::handlers::Registration;
 use crate::limits::{MAX_STEPS, MEASURED_EVERY, OPERATIONS};
 use crate::memory;
 use crate::raise::{Answer, Raised, wrong};
+use crate::unseen::Use;
 
 /// Why an evaluation goes no further.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,6 +61,10 @@ pub(crate) struct Pass {
     pub(crate) records: Vec<(StepPath, Record)>,
     pub(crate) pending: Vec<Step>,
     pub(crate) registrations: Vec<Registration>,
+    /// Steps that a dry run only planned, and whose results it does not know.
+    pub(crate) unseen: BTreeSet<StepPath>,
+    /// Where the program needs one of these results.
+    pub(crate) uses: Vec<Use>,
 }
 
 /// A level of step paths: the program itself, a branch, or a handler.
@@ -90,7 +96,14 @@ impl Pass {
             records: Vec::new(),
             pending: Vec::new(),
             registrations: Vec::new(),
+            unseen: BTreeSet::new(),
+            uses: Vec::new(),
         }
+    }
+
+    /// The same in a dry run that does not know the results of these steps.
+    pub(crate) fn rehearsing(self, unseen: &BTreeSet<StepPath>) -> Self {
+        Self { unseen: unseen.clone(), ..self }
     }
 
     /// Keeps a variable for functions, which see none around them.
@@ -229,6 +242,11 @@ impl Host {
             }
             read(found)
         })
+    }
+
+    /// Whether there are steps whose results nobody has: in dry runs only.
+    pub(crate) fn has_unseen(&self) -> bool {
+        self.with(|pass| !pass.unseen.is_empty()).unwrap_or(false)
     }
 
     /// Whether a call at `path` may be made for the first time.

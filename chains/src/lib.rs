@@ -45,11 +45,13 @@ mod raise;
 mod replay;
 #[doc(hidden)]
 pub mod testing;
+mod unseen;
 
 pub use advance::{Advance, Ask, Input, Next, Step};
-pub use check::{Catalog, Signature, actions_named, check};
+pub use check::{Catalog, NamedCall, Signature, Written, calls_named, check};
 pub use coverage::Lines;
-pub use evaluator::Evaluator;
+pub use evaluator::{Evaluator, Rehearsed};
 pub use limits::{EVALUATOR_STACK_BYTES, MAX_STEPS};
 pub use options::{PollOptions, Retry, StepOptions};
 pub use program::{LANGUAGE, Program, Source};
+pub use unseen::Use;

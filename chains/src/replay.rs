@@ -18,8 +18,20 @@ pub(crate) enum Said {
     Open(Option<Value>),
     /// Over.
     Result(StepResult),
+    /// Over, and nobody knows how: a dry run has only planned it.
+    Unseen(StepPath),
     /// Something else was asked here.
     Mismatch(StepError),
+}
+
+impl Said {
+    /// What it says in a dry run that only planned the step.
+    pub(crate) fn unseen(self, path: StepPath) -> Self {
+        match self {
+            Self::Result(StepResult::Done(_)) => Self::Unseen(path),
+            said => said,
+        }
+    }
 }
 
 /// What the journal says to `ask` at `path`.

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use chains::{Catalog, Program, Signature, Source, actions_named, check};
+use chains::{Catalog, Program, Signature, Source, calls_named, check};
 use expect_test::{Expect, expect};
 use model::{ActionRef, Effect, Schema, TriggerType};
 use serde_json::json;
@@ -271,11 +271,26 @@ fn the_actions_that_a_chain_names_are_listed() {
     let program = program(
         "run(\"core.echo\"); parallel([|| poll(\"http.request\", #{}, |r| true)]); run(params.x)",
     );
-    let named: Vec<String> = actions_named(&program)
+    let named: Vec<String> = calls_named(&program)
         .iter()
-        .map(|(action, at)| format!("{action} {}:{}", at.line, at.column))
+        .map(|call| format!("{} {}:{}", call.action, call.at.line, call.at.column))
         .collect();
     expect!["core.echo 1:5, http.request 1:37"].assert_eq(&named.join(", "));
+}
+
+#[test]
+fn what_a_call_writes_out_is_told_as_far_as_it_is() {
+    let program = program(
+        r#"run("http.request", #{ url: `https://a/${params.x}`, json: params.y, method: "PUT" })"#,
+    );
+    let named = calls_named(&program);
+    let written: Vec<String> = named[0]
+        .parameters
+        .iter()
+        .map(|(name, written, _)| format!("{name}: {written:?}"))
+        .collect();
+    expect![[r#"json: Computed, method: Value(String("PUT")), url: Beginning("https://a/")"#]]
+        .assert_eq(&written.join(", "));
 }
 
 #[test]

@@ -13,6 +13,7 @@ pub mod backup;
 pub mod core;
 mod decide;
 pub mod driver;
+pub mod dry_run;
 mod emitting;
 pub mod engine;
 pub mod environment;

@@ -7,8 +7,9 @@
 
 use std::sync::Arc;
 
-use host::guard::HostPattern;
-use model::{ActionRef, ErrorKind, PackName, StepError, Value};
+use host::guard::{self, HostPattern};
+use host::http::Url;
+use model::{ActionRef, ErrorKind, PackName, StepError, Value, token};
 use serde_json::json;
 
 use crate::environment::{Environment, PackEnvironment, covers};
@@ -54,12 +55,38 @@ impl Rights {
     ) -> Result<(), StepError> {
         self.exec(resolved)?;
         self.action(action)?;
-        let Caller::Pack(pack) = &self.caller else { return Ok(()) };
         let connection = parameters.get("connection").and_then(Value::as_str);
-        match (resolved.version(), connection) {
+        match (&self.caller, resolved.version(), connection) {
             // A parameter of a pack's own action may have that name too.
-            (None, Some(name)) => connected(pack, name),
-            _ => Ok(()),
+            (_, Some(_), _) => Ok(()),
+            (Caller::Pack(pack), None, Some(name)) => connected(pack, name),
+            (_, None, Some(_)) => Ok(()),
+            (_, None, None) if action.as_str() == "http.request" => self.host(parameters),
+            (_, None, None) => Ok(()),
+        }
+    }
+
+    /// Whether the host of a request may be reached, as far as its URL says by itself. The address
+    /// behind a name is looked at when the request is made.
+    fn host(&self, parameters: &Value) -> Result<(), StepError> {
+        let url = parameters.get("url").and_then(Value::as_str).unwrap_or_default();
+        // What stands for a secret, or is no URL, is judged when it is performed.
+        let Some(url) = Url::parse(url).ok().filter(|url| !token::is_in(url.as_str())) else {
+            return Ok(());
+        };
+        let Err(blocked) = guard::permit(&self.hosts(), &url) else { return Ok(()) };
+        let pack = match &self.caller {
+            Caller::Person => None,
+            Caller::Gone(name) => Some(name),
+            Caller::Pack(pack) => Some(&pack.name),
+        };
+        let asks =
+            |pack: &Arc<Pack>| guard::permit(&patterns(&pack.permissions.hosts), &url).is_ok();
+        match &self.caller {
+            Caller::Pack(pack) if asks(pack) => {
+                Err(self.not_granted(&pack.name, "hosts", &guard::shown(&url)))
+            }
+            _ => Err(actions::host_denied(pack, &url, &blocked)),
         }
     }
 
@@ -123,10 +150,9 @@ impl Rights {
     /// The hosts that may be reached over HTTP: public ones for a person, for a pack those that it
     /// asks for.
     pub(crate) fn hosts(&self) -> Vec<HostPattern> {
-        let parsed = |texts: &[String]| texts.iter().filter_map(|text| text.parse().ok()).collect();
         match &self.caller {
-            Caller::Person => parsed(&["*".to_owned()]),
-            Caller::Pack(pack) => parsed(&self.granted_hosts(pack)),
+            Caller::Person => patterns(&["*".to_owned()]),
+            Caller::Pack(pack) => patterns(&self.granted_hosts(pack)),
             Caller::Gone(_) => Vec::new(),
         }
     }
@@ -155,6 +181,10 @@ impl Rights {
         );
         error(message, pack, permission, asked)
     }
+}
+
+fn patterns(texts: &[String]) -> Vec<HostPattern> {
+    texts.iter().filter_map(|text| text.parse().ok()).collect()
 }
 
 fn connected(pack: &Pack, name: &str) -> Result<(), StepError> {

@@ -15,7 +15,7 @@ use futures::future::BoxFuture;
 use host::connection::Connection;
 use host::git::{Git, Mirrors};
 use host::secret::SecretRef;
-use model::{Actor, BatchId, EventSource, Fact, Name, PackName, Schema, Stream, Timestamp, Value};
+use model::{Actor, BatchId, EventSource, Fact, Name, Schema, Stream, Timestamp, Value};
 use sensors::{
     BuildContext, Built, Context, Emission, PackContext, Sensor, SensorState, Sink, SinkError,
 };
@@ -61,6 +61,8 @@ struct Running {
     made_from: Option<model::Hash>,
     /// The connection it uses: a changed one is another sensor.
     connection: Option<Arc<Connection>>,
+    /// Whether its pack may run programs: one that may not any more ends.
+    exec: bool,
     built: Result<Built, String>,
     /// The secrets that were looked up for it, there or not.
     secrets: Asked,
@@ -103,7 +105,8 @@ impl Sensing {
             let wanted = generation.subscriptions.get(id);
             let keep = wanted.is_some_and(|wanted| *wanted == sensor.subscription)
                 && made_from(generation, &sensor.subscription) == sensor.made_from
-                && self.same_connection(sensor);
+                && self.same_connection(sensor)
+                && self.may_exec(generation, &sensor.subscription) == sensor.exec;
             if !keep {
                 if wanted.is_none() {
                     sensor.unwanted.cancel();
@@ -138,6 +141,7 @@ impl Sensing {
         };
         let sensor = Running {
             made_from: made_from(generation, &subscription),
+            exec: self.may_exec(generation, &subscription),
             connection,
             subscription,
             built,
@@ -184,7 +188,7 @@ impl Sensing {
         context.pack = pack.map(|pack| PackContext {
             name: pack.name.clone(),
             types: own_types(pack),
-            exec: pack.permissions.exec && self.grants_exec(&pack.name),
+            exec: self.may_exec(generation, subscription),
             programs: self.core.library.context().programs.clone(),
             log: self.core.folders.sensor_log(&subscription.id),
         });
@@ -253,10 +257,16 @@ impl Sensing {
         }
     }
 
-    /// Whether the environment leaves it to the pack to run programs.
-    fn grants_exec(&self, pack: &PackName) -> bool {
+    /// Whether its pack asks to run programs and its environment leaves that to it; for a sensor that
+    /// is no program nothing depends on it.
+    fn may_exec(&self, generation: &Generation, subscription: &Subscription) -> bool {
+        let sensor = subscription.sensor.as_ref().filter(|_| subscription.kind == "process");
+        let Some(pack) = sensor.and_then(|sensor| generation.packs.get(&sensor.pack)) else {
+            return false;
+        };
         let environment = self.core.environment.load();
-        environment.packs.get(pack).and_then(|pack| pack.grants.exec) != Some(false)
+        let granted = environment.packs.get(&pack.name).and_then(|pack| pack.grants.exec);
+        pack.permissions.exec && granted != Some(false)
     }
 
     /// Starts a sensor again at once. False if none is called so.

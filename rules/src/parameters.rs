@@ -59,6 +59,15 @@ impl Parameters {
         self.entries.iter().any(|(own, tree)| own == name && matches!(tree, Tree::Literal(_)))
     }
 
+    /// How the text of `name` begins, where a template follows.
+    pub fn beginning(&self, name: &str) -> Option<&str> {
+        let (_, tree) = self.entries.iter().find(|(own, _)| own == name)?;
+        match tree {
+            Tree::Text(_, node) => node.as_str()?.split("${").next(),
+            _ => None,
+        }
+    }
+
     /// Where the dotted `path` into the parameters stands; `None` where none are written.
     pub fn location_of(&self, path: &str) -> Option<Location> {
         self.written.as_ref().map(|node| node.location_of(path))

@@ -167,6 +167,8 @@ fn process() -> Map {
             "description": "the program: an executable file in the pack's folder `sensors`" },
         "parameters": { "type": "object",
             "description": "values that the program is given on stdin" },
+        "secrets": { "type": "object",
+            "description": "name → reference to a secret, whose value the program is given on stdin" },
         "limits": { "type": "object", "additionalProperties": false,
             "description": "bounds that the kernel keeps",
             "properties": {

@@ -132,6 +132,23 @@ const COUNTER: &str = r#"
     done"#;
 
 #[tokio::test]
+async fn a_program_gets_its_secrets_and_its_log_shows_none_of_them() {
+    let mut lab = Lab::new(
+        r#"tee "$W/given" | cat >&2; echo '{"type": "tick", "data": {"n": 1}}'; sleep 1000"#,
+    );
+    std::fs::write(lab.path("queue.key"), "very-long-key\n").unwrap();
+    lab.parameters["secrets"] = json!({ "key": { "file": "queue.key" } });
+    lab.tells(1).await;
+    let given: Value = serde_json::from_slice(&std::fs::read(lab.path("given")).unwrap()).unwrap();
+    assert_eq!(given["secrets"], json!({ "key": "very-long-key" }));
+    let log = service_log(&lab.path("watch.log")).unwrap();
+    assert!(log.contains("[secret key]") && !log.contains("very-long-key"), "{log}");
+    lab.parameters["secrets"] = json!({ "key": { "file": "gone.key" } });
+    let refused = build("process", lab.parameters.as_object().unwrap(), &lab.context(true));
+    assert!(refused.err().unwrap()[0].message.contains("gone.key cannot be read"));
+}
+
+#[tokio::test]
 async fn events_are_stored_with_the_cursor_and_a_restart_goes_on_there() {
     let lab = Lab::new(COUNTER);
     lab.tells(3).await;
@@ -223,7 +240,8 @@ async fn a_program_is_given_its_parameters_and_little_else() {
     lab.fails().await;
     let read = |name: &str| std::fs::read_to_string(lab.path(name)).unwrap();
     let given: Value = serde_json::from_str(&read("given")).unwrap();
-    assert_eq!(given, json!({ "cursor": { "at": 7 }, "parameters": { "queue": "orders" } }));
+    let parameters = json!({ "queue": "orders" });
+    assert_eq!(given, json!({ "cursor": { "at": 7 }, "parameters": parameters, "secrets": {} }));
     let environment = read("environment");
     let mut names: Vec<&str> =
         environment.lines().filter_map(|line| Some(line.split_once('=')?.0)).collect();

@@ -91,7 +91,7 @@ impl Samples {
 
     fn body(method: &Method, template: &str) -> Value {
         match (method.as_str(), template.trim_start_matches("/api/v1/")) {
-            ("POST", "executions") => {
+            ("POST", "executions" | "plans") => {
                 json!({ "action": "shop.ship", "parameters": { "item": "a" } })
             }
             ("POST", "events") => json!({ "type": "shop.ordered", "data": { "item": "b" } }),

@@ -7,10 +7,10 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use host::Clock;
 use host::git::{Author, GitError, Mirrors, NewCommit, NewTag, Pushed, Repository};
-use model::{Effect, ErrorKind, Performance, StepError, Value};
+use model::{Change, Effect, ErrorKind, Performance, Plan, StepError, Value};
 use serde_json::json;
 
-use super::{failure, sensor};
+use super::{failure, mirror, sensor, unless_told};
 use crate::declare::metadata;
 use crate::{Action, Metadata, Performing};
 
@@ -22,6 +22,19 @@ const MAX_FILES: usize = 200;
 enum Kind {
     Commit,
     Tag,
+}
+
+impl Kind {
+    fn result(self, parameters: &Value, Pushed { commit, existed }: &Pushed) -> Value {
+        match self {
+            Self::Commit => {
+                json!({ "commit": commit, "branch": parameters["branch"], "existed": existed })
+            }
+            Self::Tag => {
+                json!({ "commit": commit, "tag": parameters["name"], "existed": existed })
+            }
+        }
+    }
 }
 
 /// Writes to the repositories of these mirrors.
@@ -53,13 +66,7 @@ impl Push {
                 repository.push_tag(&new_tag(parameters)?, now).await.map_err(Refused::Git)?
             }
         };
-        let Pushed { commit, existed } = pushed;
-        Ok(match self.kind {
-            Kind::Commit => {
-                json!({ "commit": commit, "branch": parameters["branch"], "existed": existed })
-            }
-            Kind::Tag => json!({ "commit": commit, "tag": parameters["name"], "existed": existed }),
-        })
+        Ok(self.kind.result(parameters, &pushed))
     }
 
     /// Only a sensor of the calling pack: it lends its credentials.
@@ -71,11 +78,50 @@ impl Push {
             );
             return Err(StepError::new(ErrorKind::Denied, message));
         }
-        self.mirrors.get(&sensor).ok_or_else(|| {
-            let message = format!("no git sensor `{sensor}` is active: see `tripline sensor list`");
-            StepError::new(ErrorKind::NotFound, message)
-        })
+        mirror(&self.mirrors, &sensor)
     }
+
+    async fn planned(&self, planned: &Performing) -> Result<Plan, StepError> {
+        let repository = self.repository(planned)?;
+        match self.kind {
+            Kind::Commit => plan_commit(&repository, planned).await,
+            Kind::Tag => plan_tag(&repository, &planned.parameters).await,
+        }
+    }
+}
+
+/// The diff against the branch as it stands at the remote; what the commit's name will be depends
+/// on when it is made.
+async fn plan_commit(repository: &Repository, planned: &Performing) -> Result<Plan, StepError> {
+    let new = new_commit(planned)?;
+    let plan = repository.plan_commit(&new).await.map_err(|error| failure(&error))?;
+    let host::git::PlannedCommit { tip, diff } = plan;
+    let Some(diff) = diff else {
+        let there = Pushed { commit: tip, existed: true };
+        let answer = Kind::Commit.result(&planned.parameters, &there);
+        let summary = format!("nothing: `{}` holds these files already", new.branch);
+        return Ok(Plan::new(summary).answering(answer));
+    };
+    let name = repository.remote().repository();
+    let summary = format!("commits to `{}` of {name} on top of {tip}", new.branch);
+    let after = json!({ "message": new.message });
+    let change = Change::to(format!("{name} {}", new.branch), after);
+    Ok(Plan::new(summary).with(Change { diff: Some(diff), ..change }))
+}
+
+async fn plan_tag(repository: &Repository, parameters: &Value) -> Result<Plan, StepError> {
+    let new = new_tag(parameters)?;
+    let pushed = repository.plan_tag(&new).await.map_err(|error| failure(&error))?;
+    let answer = Kind::Tag.result(parameters, &pushed);
+    let Pushed { commit, existed } = pushed;
+    let (name, tag) = (repository.remote().repository(), &new.name);
+    if existed {
+        let summary = format!("nothing: the tag `{tag}` stands at this commit already");
+        return Ok(Plan::new(summary).answering(answer));
+    }
+    let after = json!({ "commit": commit, "message": new.message.map(|(message, _)| message) });
+    let change = Change::to(format!("{name} refs/tags/{tag}"), after);
+    Ok(Plan::new(format!("tags {commit} as `{tag}` in {name}")).with(change).answering(answer))
 }
 
 enum Refused {
@@ -217,19 +263,18 @@ impl Action for Push {
         Effect::Idempotent
     }
 
+    fn plan<'a>(&'a self, planned: &'a Performing) -> BoxFuture<'a, Result<Plan, StepError>> {
+        self.planned(planned).boxed()
+    }
+
     fn perform(&self, performing: Performing) -> BoxFuture<'_, Performance> {
         async move {
             let cancel = performing.cancel.clone();
-            tokio::select! {
-                biased;
-                pushed = self.push(&performing) => {
-                    pushed.map_or_else(|refused| performance(&refused), Performance::Done)
-                }
-                () = cancel.cancelled() => {
-                    let message = "the push was ended before it was done";
-                    Performance::Unknown(StepError::new(ErrorKind::Cancelled, message))
-                }
-            }
+            let pushed = async {
+                let pushed = self.push(&performing).await;
+                pushed.map_or_else(|refused| performance(&refused), Performance::Done)
+            };
+            unless_told(cancel, "push", pushed).await
         }
         .boxed()
     }

@@ -82,11 +82,7 @@ impl Access {
 
     /// The client that may ask `url`: who configured the connection has allowed its own address.
     pub(super) async fn client(&self, url: &Url) -> Result<Client, StepError> {
-        let connected = self.connection.as_ref().is_some_and(|c| c.request(url.as_str()).is_ok());
-        let reach = match connected {
-            true => Reach::Local,
-            false => guard::permit(&self.hosts, url).map_err(|error| self.denied(url, &error))?,
-        };
+        let reach = self.reach(url)?;
         let client = host::http::guarded(url, reach, Proxies::of_environment()).await;
         client.map_err(|error| match error {
             NoWay::Blocked(blocked) => self.denied(url, &blocked),
@@ -94,20 +90,18 @@ impl Access {
         })
     }
 
+    /// What an address behind `url` may be, if its host may be reached at all.
+    pub(super) fn reach(&self, url: &Url) -> Result<Reach, StepError> {
+        let connected = self.connection.as_ref().is_some_and(|c| c.request(url.as_str()).is_ok());
+        match connected {
+            true => Ok(Reach::Local),
+            false => guard::permit(&self.hosts, url).map_err(|error| self.denied(url, &error)),
+        }
+    }
+
     /// A host that may not be reached, and what to do about it.
     pub(super) fn denied(&self, url: &Url, error: &Blocked) -> StepError {
-        let host = guard::shown(url);
-        let hint = match &self.pack {
-            Some(pack) => {
-                format!("add `{host}` to `permissions.hosts` in the pack.yaml of `{pack}`")
-            }
-            None => {
-                "an action that is run by hand reaches public hosts, and others by a connection"
-                    .to_owned()
-            }
-        };
-        let details = json!({ "permission": "hosts", "asked": host, "pack": self.pack });
-        StepError::new(ErrorKind::Denied, format!("{error}: {hint}")).with_details(details)
+        host_denied(self.pack.as_ref(), url, error)
     }
 
     /// Adds the connection's credentials.
@@ -161,6 +155,20 @@ impl Access {
             false => text,
         })
     }
+}
+
+/// The error of a request for `pack`, or for a person, to a host that may not be reached.
+pub fn host_denied(pack: Option<&PackName>, url: &Url, error: &Blocked) -> StepError {
+    let host = guard::shown(url);
+    let hint = match pack {
+        Some(pack) => {
+            format!("add `{host}` to `permissions.hosts` in the pack.yaml of `{pack}`")
+        }
+        None => "an action that is run by hand reaches public hosts, and others by a connection"
+            .to_owned(),
+    };
+    let details = json!({ "permission": "hosts", "asked": host, "pack": pack });
+    StepError::new(ErrorKind::Denied, format!("{error}: {hint}")).with_details(details)
 }
 
 fn refused(error: &NoConnection) -> StepError {

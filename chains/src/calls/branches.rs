@@ -15,6 +15,7 @@ use crate::copy::isolated;
 use crate::host::{Host, Stop};
 use crate::options::parse_max;
 use crate::raise::{Answer, is_limit, raise, uncaught};
+use crate::unseen;
 
 pub(super) fn register(engine: &mut Engine, host: &Rc<Host>) {
     let own = host.clone();
@@ -116,6 +117,10 @@ fn evaluate(host: &Host, context: &NativeCallContext<'_>, branch: Branch<'_>) ->
         (Some(Stop::Waiting), _) => Ok(Stands::Waiting),
         (Some(stop), _) => Err(host.stop(stop)),
         (None, Ok(value)) => Ok(Stands::Done(value)),
+        (None, Err(error)) if unseen::is_about(host, &error) => {
+            unseen::blamed(host);
+            Ok(Stands::Waiting)
+        }
         (None, Err(error)) => own_error(host, error).map(Stands::Failed),
     }
 }

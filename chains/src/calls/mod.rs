@@ -22,6 +22,7 @@ use crate::host::{Host, Stop};
 use crate::limits::LIMITS;
 use crate::raise::{Answer, wrong};
 use crate::replay::{self, Said};
+use crate::unseen;
 
 pub(crate) use unsupported::{WORDS as UNSUPPORTED, instead};
 
@@ -69,6 +70,7 @@ pub(crate) fn engine(host: &Rc<Host>) -> Engine {
     poll::register(&mut engine, host);
     record::register(&mut engine, host);
     secret::register(&mut engine, host);
+    unseen::register(&mut engine, host);
     branches::register(&mut engine, host);
     continuation::register(&mut engine, host);
     handler::register(&mut engine, host);
@@ -83,6 +85,7 @@ fn provide(engine: &mut Engine, host: &Rc<Host>) {
     let host = host.clone();
     engine.on_var(move |name, _, context| {
         host.measure(context.scope())?;
+        unseen::read(&host, name, &context)?;
         if !PROVIDED.contains(&name) || context.scope().contains(name) {
             return Ok(None);
         }
@@ -106,6 +109,7 @@ fn ask(host: &Host, context: &NativeCallContext<'_>, path: StepPath, ask: Ask) -
             let position = host.place(context);
             Err(host.wait(Step { path, ask, position }))
         }
+        said if host.with(|pass| pass.unseen.contains(&path))? => Ok(said.unseen(path)),
         said => Ok(said),
     }
 }
@@ -141,7 +145,10 @@ fn storable(function: &str, name: &str, value: &Value) -> Answer<()> {
 }
 
 fn json(function: &str, name: &str, value: &Dynamic) -> Answer<Value> {
-    to_value(value).map_err(|error| invalid(format!("{name} of `{function}`: {error}")))
+    to_value(value).map_err(|error| match unseen::named_in(value) {
+        Some(unseen) => invalid(format!("{name} of `{function}`: {unseen}")),
+        None => invalid(format!("{name} of `{function}`: {error}")),
+    })
 }
 
 fn invalid(message: impl Into<String>) -> crate::raise::Raised {

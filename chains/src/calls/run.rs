@@ -12,6 +12,7 @@ use crate::host::Host;
 use crate::options::StepOptions;
 use crate::raise::{Answer, raise};
 use crate::replay::Said;
+use crate::unseen;
 
 pub(super) fn register(engine: &mut Engine, host: &Rc<Host>) {
     let none = || Dynamic::from_map(Map::new());
@@ -62,6 +63,7 @@ pub(super) fn action_ref(function: &str, action: &Dynamic) -> Answer<ActionRef> 
 pub(super) fn result(said: &Said) -> Answer {
     match said {
         Said::Result(StepResult::Done(value)) => value_of(value),
+        Said::Unseen(path) => Ok(unseen::value(path)),
         Said::Result(StepResult::Failed(error)) => Err(raise(error)),
         // `ask` stops the evaluation for every other answer, a poll's apart.
         _ => Err(invalid("this call has no result")),

@@ -6,7 +6,7 @@ use model::{
 };
 use rhai::{ASTNode, Expr, FnCallExpr, Position, Stmt};
 
-use super::{Catalog, Text, hinted, literal, meant};
+use super::{Catalog, NamedCall, Text, Written, hinted, literal, meant};
 use crate::calls::{self, UNSUPPORTED};
 use crate::compiled::location;
 use crate::options::{PollOptions, StepOptions, parse_max};
@@ -23,17 +23,34 @@ pub(super) fn check(text: &Text<'_>, catalog: &dyn Catalog) -> Vec<Diagnostic> {
     found
 }
 
-/// The actions that calls of `run` and `poll` name in plain text.
-pub(super) fn named(text: &Text<'_>) -> Vec<(ActionRef, Location)> {
+/// The calls of `run` and `poll` that name their actions in plain text.
+pub(super) fn named(text: &Text<'_>) -> Vec<NamedCall> {
     let mut found = Vec::new();
     text.walk(|path| {
         let Some((call, _)) = call(path).filter(|(call, _)| runs(call)) else { return };
         let Some(Expr::StringConstant(name, position)) = call.args.first() else { return };
         if let Ok(action) = name.parse() {
-            found.push((action, location(text.file, *position)));
+            let at = location(text.file, *position);
+            let parameters = call.args.get(1).map(|given| written(text, given));
+            found.push(NamedCall { action, at, parameters: parameters.unwrap_or_default() });
         }
     });
     found
+}
+
+/// What a map that is written out says of its entries.
+fn written(text: &Text<'_>, given: &Expr) -> Vec<(String, Written, Location)> {
+    let entries = literal::map(given).unwrap_or_default().into_iter();
+    let written = |entry: literal::Entry| {
+        let at = location(text.file, entry.position);
+        let said = match (entry.value, entry.beginning) {
+            (Some(value), _) => Written::Value(value),
+            (None, Some(beginning)) => Written::Beginning(beginning),
+            (None, None) => Written::Computed,
+        };
+        (entry.name, said, at)
+    };
+    entries.map(written).collect()
 }
 
 /// The unqualified call that a walk stands at.

@@ -30,6 +30,8 @@ pub(super) struct Entry {
     pub(super) position: Position,
     /// Its value, where that is plain.
     pub(super) value: Option<Value>,
+    /// How it begins, where it is a text with computed parts.
+    pub(super) beginning: Option<String>,
 }
 
 /// The entries of a map that is written out.
@@ -39,6 +41,12 @@ pub(super) fn map(expression: &Expr) -> Option<Vec<Entry>> {
         name: name.name.to_string(),
         position: name.pos,
         value: self::value(value),
+        beginning: match value {
+            Expr::InterpolatedString(parts, _) => {
+                parts.first().and_then(text).map(ToOwned::to_owned)
+            }
+            _ => None,
+        },
     };
     Some(entries.0.iter().map(entry).collect())
 }

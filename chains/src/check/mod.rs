@@ -12,7 +12,7 @@ mod undo;
 
 use std::rc::Rc;
 
-use model::{ActionRef, Diagnostic, Effect, Location, Schema, TriggerType};
+use model::{ActionRef, Diagnostic, Effect, Location, Schema, TriggerType, Value};
 use rhai::{AST, ASTNode, Engine, OptimizationLevel, Position};
 
 use crate::calls;
@@ -63,8 +63,30 @@ pub fn check(program: &Program, catalog: &dyn Catalog) -> Vec<Diagnostic> {
     found
 }
 
-/// The actions that `program` names in plain text, and where.
-pub fn actions_named(program: &Program) -> Vec<(ActionRef, Location)> {
+/// A call of an action that `program` names in plain text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NamedCall {
+    /// The action.
+    pub action: ActionRef,
+    /// Where it is named.
+    pub at: Location,
+    /// The parameters that are written out, with their places.
+    pub parameters: Vec<(String, Written, Location)>,
+}
+
+/// What a program's text says of a value.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Written {
+    /// The whole of it.
+    Value(Value),
+    /// How a string begins; the rest is computed.
+    Beginning(String),
+    /// Nothing: it is computed.
+    Computed,
+}
+
+/// The calls of actions that `program` names in plain text.
+pub fn calls_named(program: &Program) -> Vec<NamedCall> {
     let engine = reader();
     texts(&engine, program.source()).iter().flat_map(actions::named).collect()
 }

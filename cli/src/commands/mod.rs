@@ -8,6 +8,7 @@ mod completion;
 mod config;
 mod context;
 mod doctor;
+mod dry_run;
 mod event;
 mod execution;
 mod key;

@@ -16,7 +16,7 @@ use crate::retry::default_attempts;
 use crate::secrets::{Fresh, Opened, too_short};
 
 /// A call that can be stored.
-pub(super) enum Intention {
+pub(crate) enum Intention {
     /// Stored, then performed.
     Call(Call),
     /// Stored together with its failure: it can never be performed.
@@ -28,24 +28,24 @@ pub(super) enum Intention {
 }
 
 /// Where actions are looked up: the pinned pack's own first, then the active packs'.
-pub(super) struct Lookup<'a> {
-    pub(super) library: &'a Library,
-    pub(super) generation: &'a Generation,
-    pub(super) pinned: Option<&'a Arc<Pack>>,
+pub(crate) struct Lookup<'a> {
+    pub(crate) library: &'a Library,
+    pub(crate) generation: &'a Generation,
+    pub(crate) pinned: Option<&'a Arc<Pack>>,
     /// What may be done.
-    pub(super) rights: Rights,
+    pub(crate) rights: Rights,
     /// The execution runs this action itself: a chain that is asked for by its own execution.
-    pub(super) now: Timestamp,
+    pub(crate) now: Timestamp,
     /// No step may take longer than this: a handler's own limit.
-    pub(super) bound: Option<Timestamp>,
+    pub(crate) bound: Option<Timestamp>,
     /// What is known of secrets.
-    pub(super) opened: &'a Opened,
+    pub(crate) opened: &'a Opened,
 }
 
 impl Lookup<'_> {
     /// What becomes of `ask`, and the values in its parameters that are secret by the schema: the
     /// call holds tokens in their places.
-    pub(super) fn intention(&self, ask: Ask) -> (Intention, Vec<Fresh>) {
+    pub(crate) fn intention(&self, ask: Ask) -> (Intention, Vec<Fresh>) {
         let fresh = RefCell::default();
         let intention = self.intended(ask, &fresh);
         (intention, fresh.into_inner())

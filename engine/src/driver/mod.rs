@@ -9,7 +9,7 @@
 //! A parked execution costs an entry in `wakes`, nothing else: its journal is read again when its
 //! time comes. One task per execution is the only writer of that execution's stream.
 
-mod ask;
+pub(crate) mod ask;
 mod begin;
 pub(crate) mod bounds;
 mod children;
@@ -26,7 +26,7 @@ mod restored;
 pub(crate) mod run;
 mod schedule;
 mod secrets;
-mod single;
+pub(crate) mod single;
 mod turn;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -40,6 +40,8 @@ use self::holding::By;
 use crate::core::{Core, Trouble};
 use crate::fair::{FairQueue, Lane};
 use crate::pages::{Begun, store_pages};
+
+pub(crate) use perform::within;
 
 /// Executions that are advanced at the same time. Each holds its journal in memory, at most 16 MiB
 /// and usually some kilobytes; steps have bounds of their own.

@@ -139,7 +139,7 @@ fn verified(error: StepError, answer: Performance) -> Performance {
 }
 
 /// Performs within `timeout`; an action that does not come back is left behind, outcome unknown.
-async fn within(
+pub(crate) async fn within(
     clock: &Clock,
     timeout: Option<model::Duration>,
     action: &dyn actions::Action,

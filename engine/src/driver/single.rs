@@ -5,7 +5,7 @@ use model::fact::{ExecutionRequested, StepResult};
 use model::{Journal, Outcome, StepPath};
 
 /// What `chains::Evaluator::advance` answers for a chain that is `run(action, parameters)`.
-pub(super) fn advance(request: &ExecutionRequested, journal: &Journal) -> Advance {
+pub(crate) fn advance(request: &ExecutionRequested, journal: &Journal) -> Advance {
     let path = StepPath::top(1);
     let next = match (journal.result(&path), &journal.undo) {
         (Some(StepResult::Done(value)), _) => Next::Finished(Outcome::succeeded(value.clone())),

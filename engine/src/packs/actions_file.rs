@@ -14,13 +14,14 @@ use super::manifest::schema;
 use super::pin::{Snapshot, stays_inside};
 use super::{ActionKind, LoadContext, OnUnknown, PackAction};
 
-const KNOWN: [&str; 11] = [
+const KNOWN: [&str; 12] = [
     "description",
     "entry_point",
     "parameters",
     "result",
     "effect",
     "verify",
+    "plan",
     "on_unknown",
     "timeout",
     "deadline",
@@ -61,6 +62,8 @@ pub(super) fn parse(node: &Node, around: &Surroundings<'_>) -> Result<PackAction
     ]);
     let verify = fields.optional("verify");
     let verify = verify.parsed::<ActionRef>().zip(verify.node().map(Node::location));
+    let plan = fields.optional("plan");
+    let plan = plan.parsed::<ActionRef>().zip(plan.node().map(Node::location));
     let timeout = fields.optional("timeout").duration();
     let deadline = fields.optional("deadline").duration();
     runner(&fields);
@@ -86,6 +89,7 @@ pub(super) fn parse(node: &Node, around: &Surroundings<'_>) -> Result<PackAction
         kind,
         on_unknown: on_unknown.unwrap_or_default(),
         verify,
+        plan,
         deadline,
         at: node.get("entry_point").unwrap_or(node).location(),
     });
@@ -103,7 +107,7 @@ fn runner(fields: &Fields<'_>) {
 }
 
 fn chain_says_nothing_of_programs(fields: &Fields<'_>) {
-    for name in ["effect", "verify", "on_unknown", "timeout", "runner"] {
+    for name in ["effect", "verify", "plan", "on_unknown", "timeout", "runner"] {
         if let Some(entry) = fields.node().entry(name) {
             let message = format!("`{name}` is for programs: a chain is as safe as its steps");
             let hint = match name {

@@ -13,6 +13,7 @@ use rules::{Rule, Trigger};
 
 use super::assemble::{sensor_ref, sensor_type};
 use super::load::load_in;
+use super::reached::{self, Unlisted};
 use super::reload::{discover, same_name};
 use super::{
     ActionKind, Findings, Generation, Library, LoadContext, Pack, PackAction, Resolved, SensorSpec,
@@ -199,6 +200,7 @@ impl Check<'_> {
             }
             Ok(resolved) => {
                 findings.extend(self.permission(reference, &rule.action.location));
+                findings.extend(self.unlisted(reached::by_rule(self.pack, &rule.action)));
                 findings.extend(rule.action.check(resolved.parameters()));
             }
         }
@@ -316,11 +318,14 @@ impl Check<'_> {
     }
 
     fn action(&self, action: &PackAction) -> Findings {
-        let mut findings: Findings = self.verify(action).into_iter().collect();
+        let asked = [("verify", &action.verify), ("plan", &action.plan)];
+        let mut findings: Findings =
+            asked.into_iter().filter_map(|(key, named)| self.reader(key, named)).collect();
         if let ActionKind::Chain(program) = &action.kind {
             findings.extend(chains::check(program, self).into_iter().map(|f| self.shown(f)));
-            for (reference, at) in chains::actions_named(program) {
-                findings.extend(self.permission(&reference, &at));
+            for call in chains::calls_named(program) {
+                findings.extend(self.permission(&call.action, &call.at));
+                findings.extend(self.unlisted(reached::by_call(self.pack, &call)));
             }
         } else if !self.pack.permissions.exec {
             let message = "the pack runs programs but does not ask for `permissions.exec`";
@@ -345,19 +350,19 @@ impl Check<'_> {
         })
     }
 
-    fn verify(&self, action: &PackAction) -> Option<Diagnostic> {
-        let (verify, at) = action.verify.as_ref()?;
-        match self.library.resolve(self.generation, Some(self.pack), verify) {
+    /// An action under `verify` or `plan` that is not there, or does not only read.
+    fn reader(&self, key: &str, named: &Option<(ActionRef, Location)>) -> Option<Diagnostic> {
+        let (asked, at) = named.as_ref()?;
+        match self.library.resolve(self.generation, Some(self.pack), asked) {
             Err(_) => {
-                let message = format!("there is no action `{verify}`");
+                let message = format!("there is no action `{asked}`");
                 let finding = Diagnostic::error(at.clone(), message);
-                Some(self.shown(finding.with_hint(self.instead(verify))))
+                Some(self.shown(finding.with_hint(self.instead(asked))))
             }
             Ok(resolved)
                 if resolved.effect(&Value::Null) != Effect::Read || !resolved.is_performed() =>
             {
-                let message =
-                    format!("`verify` needs an action that only reads; `{verify}` is not");
+                let message = format!("`{key}` needs an action that only reads; `{asked}` is not");
                 let finding = Diagnostic::error(at.clone(), message);
                 Some(self.shown(finding.with_hint("declare `effect: read` in its file")))
             }
@@ -387,6 +392,15 @@ impl Check<'_> {
         let message = "the pack uses `http.request` but asks for no host and no connection";
         let hint = "add the hosts to `permissions.hosts` in its pack.yaml";
         Some(self.denied(at, message, hint))
+    }
+
+    /// A host that stands in a file and that the pack does not ask for. Where it asks for none at
+    /// all, that is told already.
+    fn unlisted(&self, found: Option<Unlisted>) -> Option<Diagnostic> {
+        let (host, at) = found.filter(|_| !self.pack.permissions.hosts.is_empty())?;
+        let message = format!("the pack sends requests to `{host}` but does not ask for it");
+        let hint = format!("add `{host}` to `permissions.hosts` in its pack.yaml");
+        Some(self.denied(&at, &message, &hint))
     }
 
     fn permission(&self, reference: &ActionRef, at: &Location) -> Option<Diagnostic> {

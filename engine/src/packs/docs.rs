@@ -294,11 +294,12 @@ fn nature(action: &PackAction) -> String {
     let timeout = action.metadata.timeout.map(|timeout| format!("an attempt at most {timeout}"));
     let deadline = action.deadline.map(|deadline| format!("at most {deadline} in all"));
     let verify = action.verify.as_ref().map(|(verify, _)| format!("verified by `{verify}`"));
+    let plan = action.plan.as_ref().map(|(plan, _)| format!("planned by `{plan}`"));
     let unknown = match action.on_unknown {
         OnUnknown::Ask => None,
         OnUnknown::Retry => Some("tried again where its outcome is unknown".to_owned()),
         OnUnknown::Fail => Some("failed where its outcome is unknown".to_owned()),
     };
-    let words = [Some(what), timeout, deadline, verify, unknown].into_iter().flatten();
+    let words = [Some(what), timeout, deadline, verify, plan, unknown].into_iter().flatten();
     words.collect::<Vec<_>>().join(", ") + "."
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use actions::{Metadata, SharedAction};
 use model::diagnostic::unknown;
-use model::{ActionRef, Duration, Effect, ErrorKind, Hash, Schema, StepError, Value};
+use model::{ActionRef, Duration, Effect, ErrorKind, Hash, Location, Schema, StepError, Value};
 
 use super::{ActionKind, Generation, LoadContext, OnUnknown, Pack, load_pinned};
 use crate::core::Core;
@@ -52,6 +52,7 @@ pub enum Resolved {
 }
 
 /// How a stored step is performed.
+#[derive(Clone)]
 pub struct Performer {
     /// The action.
     pub action: SharedAction,
@@ -59,6 +60,8 @@ pub struct Performer {
     pub on_unknown: OnUnknown,
     /// Asked after an unknown outcome.
     pub verify: Option<SharedAction>,
+    /// Asked in a dry run what performing would do; without it, the action itself is.
+    pub plan: Option<SharedAction>,
     /// Whether it runs a program on this machine.
     pub program: bool,
 }
@@ -211,23 +214,25 @@ impl Library {
                 action,
                 on_unknown: OnUnknown::Ask,
                 verify: None,
+                plan: None,
                 program: false,
             });
         };
         let pack = self.pack(&core.folders, hash).await.ok()?;
         let action = pack.actions.get(reference.name())?;
         let ActionKind::Program(program) = &action.kind else { return None };
-        let verify = action.verify.as_ref().and_then(|(verify, _)| {
+        let reader = |named: &Option<(ActionRef, Location)>| {
             let generation = core.generation.load();
-            match self.resolve(&generation, Some(&pack), verify).ok()? {
+            match self.resolve(&generation, Some(&pack), &named.as_ref()?.0).ok()? {
                 Resolved::Builtin(action) | Resolved::Program { action, .. } => Some(action),
                 Resolved::Datastore(_) | Resolved::Secrets(_) | Resolved::Chain { .. } => None,
             }
-        });
+        };
         Some(Performer {
             action: program.clone(),
             on_unknown: action.on_unknown,
-            verify,
+            verify: reader(&action.verify),
+            plan: reader(&action.plan),
             program: true,
         })
     }

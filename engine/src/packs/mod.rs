@@ -10,6 +10,7 @@ mod load;
 mod manifest;
 pub mod offline;
 mod pin;
+mod reached;
 mod reload;
 mod requires;
 mod sensors_file;
@@ -87,6 +88,8 @@ pub struct PackAction {
     pub on_unknown: OnUnknown,
     /// A read action that tells whether it was done, and where it is named.
     pub verify: Option<(ActionRef, Location)>,
+    /// A read action that says what it would do, and where it is named.
+    pub plan: Option<(ActionRef, Location)>,
     /// Longest time in all.
     pub deadline: Option<Duration>,
     /// Where its entry point is named.

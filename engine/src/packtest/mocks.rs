@@ -10,7 +10,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use host::Clock;
 use model::{
-    ActionRef, Diagnostic, Effect, ErrorKind, Hash, Map, Performance, StepError, Token, Value,
+    ActionRef, Diagnostic, Effect, ErrorKind, Hash, Map, Performance, Plan, StepError, Token, Value,
 };
 use syntax::{Entry, Fields, Kind, Node};
 
@@ -296,6 +296,15 @@ impl Action for Stand {
         match &self.inner {
             Inner::Action(action) => action.effect(parameters),
             Inner::Chain(_) => Effect::Unsafe,
+        }
+    }
+
+    fn plan<'a>(&'a self, planned: &'a Performing) -> BoxFuture<'a, Result<Plan, StepError>> {
+        match &self.inner {
+            Inner::Action(action) => action.plan(planned),
+            Inner::Chain(metadata) => {
+                std::future::ready(Ok(Plan::new(format!("runs {}", metadata.reference)))).boxed()
+            }
         }
     }
 

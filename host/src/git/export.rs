@@ -23,6 +23,17 @@ pub struct Exported {
     pub existed: bool,
 }
 
+/// What an export would write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedExport {
+    /// The export as it would be.
+    pub exported: Exported,
+    /// How many files there are.
+    pub files: usize,
+    /// How large they are together.
+    pub bytes: u64,
+}
+
 struct Entry {
     executable: bool,
     blob: String,
@@ -59,6 +70,17 @@ impl Repository {
             return Err(error);
         }
         Ok(Exported { commit, folder, existed: false })
+    }
+
+    /// What [`Repository::export`] would write.
+    pub async fn plan_export(&self, commit: &str, to: &Path) -> Result<PlannedExport, GitError> {
+        let commit = self.resolve(commit).await?;
+        let target = Target::new(to)?;
+        let existed = target.holds(&commit)?;
+        let entries = self.entries(&commit).await?;
+        let bytes = entries.iter().map(|entry| entry.size).sum();
+        let exported = Exported { commit, folder: target.folder, existed };
+        Ok(PlannedExport { exported, files: entries.len(), bytes })
     }
 
     async fn write(&self, commit: &str, target: &Target) -> Result<(), GitError> {

@@ -35,11 +35,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub use commits::{Commit, Commits, MAX_COMMITS};
 pub use error::GitError;
-pub use export::Exported;
+pub use export::{Exported, PlannedExport};
 pub use exports::Exports;
 pub use mirrors::Mirrors;
 pub use pattern::{BadPattern, RefPattern};
-pub use push::{Author, NewCommit, NewTag, Pushed};
+pub use push::{Author, NewCommit, NewTag, PlannedCommit, Pushed};
 pub use remote::{BadUrl, Credentials, Remote};
 pub use repository::Repository;
 

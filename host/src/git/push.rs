@@ -12,6 +12,8 @@ use super::{GitError, RefPattern, Repository};
 const TRAILER: &str = "Tripline-Key";
 /// How often somebody else may be quicker.
 const TRIES: usize = 5;
+/// Most bytes of a diff that a plan shows.
+const MAX_DIFF: u64 = 64 << 10;
 const ZERO: &str = "0000000000000000000000000000000000000000";
 
 /// A commit to be made.
@@ -47,6 +49,15 @@ pub struct Pushed {
     pub commit: String,
     /// Whether it was there before.
     pub existed: bool,
+}
+
+/// What a commit would change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedCommit {
+    /// The commit it would be made on.
+    pub tip: String,
+    /// The difference; none where there is none.
+    pub diff: Option<String>,
 }
 
 /// A tag to be made.
@@ -90,6 +101,49 @@ impl Repository {
             }
         }
         Err(GitError::Contended { branch: new.branch.clone(), tries: TRIES })
+    }
+
+    /// What [`Repository::commit_and_push`] would change now. Objects that no ref names are written
+    /// to the mirror, which is a cache; nothing is sent.
+    pub async fn plan_commit(&self, new: &NewCommit) -> Result<PlannedCommit, GitError> {
+        let branch = branch(&new.branch)?;
+        new.files.keys().try_for_each(|path| check_path(path))?;
+        let _writing = self.lock.lock().await;
+        let tip = self.tip(&branch).await?;
+        let tip = tip.ok_or_else(|| GitError::NoBranch(new.branch.clone()))?;
+        let from = self.resolve(new.base.as_ref().unwrap_or(&tip)).await?;
+        let tree = self.tree(&tip, new).await?;
+        if self.tree_of(&tip).await? == tree {
+            return Ok(PlannedCommit { tip, diff: None });
+        }
+        self.check_untouched(&from, &tip, new).await?;
+        let diff = self.diff(&tip, &tree).await?;
+        Ok(PlannedCommit { tip, diff: Some(diff) })
+    }
+
+    /// The difference between two trees, cut where it is long.
+    async fn diff(&self, from: &str, to: &str) -> Result<String, GitError> {
+        let plain = ["-r", "-p", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames"];
+        let run = self.run("diff-tree").args(plain).args([from, to]);
+        let output = run.max_output(MAX_DIFF).output().await?;
+        if !output.cut && output.code != Some(0) {
+            return Err(output.failure());
+        }
+        let cut = if output.cut { "\n(the rest of the diff is left out)\n" } else { "" };
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned() + cut)
+    }
+
+    /// What [`Repository::push_tag`] would come to now.
+    pub async fn plan_tag(&self, new: &NewTag) -> Result<Pushed, GitError> {
+        let name = reference("refs/tags/", &new.name)?;
+        let _writing = self.lock.lock().await;
+        let existing = self.tip(&name).await?;
+        let commit = self.resolve(&new.commit).await?;
+        match existing {
+            Some(at) if at == commit => Ok(Pushed { commit, existed: true }),
+            Some(at) => Err(GitError::TagExists { tag: new.name.clone(), commit: at }),
+            None => Ok(Pushed { commit, existed: false }),
+        }
     }
 
     /// Makes a tag and pushes it. One that is there already must stand at the same commit.

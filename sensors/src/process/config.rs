@@ -1,12 +1,16 @@
 //! What the file of a sensor that is a program says.
 
+use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use host::process::Limits;
+use host::redact::Redactor;
 use model::{Map, Size, Value};
 
 use super::Process;
 use crate::fields::{find, text};
+use crate::secret::{Secret, SecretRef};
 use crate::{BuildContext, BuildError};
 
 /// Less is not enough to start anything.
@@ -17,6 +21,8 @@ const LEAST_MEMORY: u64 = 16 << 20;
 pub struct ProcessConfig {
     entry_point: String,
     parameters: Value,
+    /// What the program finds under `secrets`, by name.
+    secrets: BTreeMap<String, SecretRef>,
     limits: Limits,
 }
 
@@ -30,11 +36,12 @@ impl ProcessConfig {
             let error = BuildError::at("entry_point", message);
             return Err(error.with_hint("name a file of the pack's folder `sensors`"));
         }
+        let secrets = secrets(parameters)?;
         let given = parameters.get("parameters").cloned();
         let files = find(parameters, "limits.files").and_then(Value::as_u64);
         let limits = Limits { memory: memory(parameters)?, files, ..Limits::default() };
         let parameters = given.unwrap_or_else(|| Value::Object(Map::new()));
-        Ok(Self { entry_point, parameters, limits })
+        Ok(Self { entry_point, parameters, secrets, limits })
     }
 
     pub(crate) fn build(self, context: &BuildContext) -> Result<Process, BuildError> {
@@ -46,10 +53,18 @@ impl ProcessConfig {
             let error = BuildError::at("entry_point", message);
             return Err(error.with_hint("add `exec: true` to its permissions"));
         }
+        let resolve = |(name, reference): (&String, &SecretRef)| {
+            let value = reference.resolve(&format!("secrets.{name}"), context)?;
+            Ok((name.clone(), value))
+        };
+        let secrets: BTreeMap<String, Secret> =
+            self.secrets.iter().map(resolve).collect::<Result<_, BuildError>>()?;
         let program: PathBuf = context.folder.join("sensors").join(&self.entry_point);
         Ok(Process {
             program: std::path::absolute(&program).unwrap_or(program),
             parameters: self.parameters,
+            redactor: redactor(&secrets),
+            secrets,
             limits: self.limits,
             programs: pack.programs.clone(),
             pack: pack.name.clone(),
@@ -58,6 +73,21 @@ impl ProcessConfig {
             random: context.random,
         })
     }
+}
+
+fn secrets(parameters: &Map) -> Result<BTreeMap<String, SecretRef>, BuildError> {
+    let given = parameters.get("secrets").and_then(Value::as_object).into_iter().flatten();
+    let read = |(name, value): (&String, &Value)| {
+        Ok((name.clone(), SecretRef::read(&format!("secrets.{name}"), value)?))
+    };
+    given.map(read).collect()
+}
+
+/// Finds the values in what the program prints to its log.
+fn redactor(secrets: &BTreeMap<String, Secret>) -> Arc<Redactor> {
+    let labels: Vec<String> = secrets.keys().map(|name| format!("[secret {name}]")).collect();
+    let values = secrets.values().map(Secret::expose);
+    Arc::new(Redactor::new(values.zip(labels.iter().map(String::as_str))))
 }
 
 fn memory(parameters: &Map) -> Result<Option<u64>, BuildError> {

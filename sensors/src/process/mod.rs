@@ -1,7 +1,7 @@
 //! The `process` sensor: a program of a pack prints events, a line of JSON each.
 //!
 //! ```text
-//!  stdin   {"cursor": …, "parameters": …}          one line, then its end
+//!  stdin   {"cursor": …, "parameters": …, "secrets": …}   one line, then its end
 //!  stdout  {"type": "ready", "data": {…}}          an event
 //!          {"cursor": …}                           all events before it are done with
 //!  stderr  anything                                its log
@@ -25,13 +25,15 @@ use bytes::{Buf, BytesMut};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use host::process::{End, Job, Limits, Programs, Service};
-use model::{Envelope, Event, Name, PackName, Schema, TriggerType, Value};
+use host::redact::Redactor;
+use model::{Envelope, Event, Map, Name, PackName, Schema, TriggerType, Value};
 use serde_json::json;
 
 pub use config::ProcessConfig;
 
 use line::Line;
 
+use crate::secret::Secret;
 use crate::{Context, Emission, Sensor, SensorError, SensorState};
 
 /// Events of one emission: a store's batch holds 500 facts and 4 MiB.
@@ -48,6 +50,10 @@ pub struct Process {
     program: PathBuf,
     /// What it is given.
     parameters: Value,
+    /// Values that only it sees, by name.
+    secrets: BTreeMap<String, Secret>,
+    /// Finds them in its log.
+    redactor: Arc<Redactor>,
     limits: Limits,
     programs: Programs,
     /// Its pack, and the event types of that.
@@ -74,7 +80,11 @@ impl Process {
         })?;
         let inherited =
             |name: &str, default: &str| std::env::var_os(name).unwrap_or(default.into());
-        let given = json!({ "cursor": context.cursor, "parameters": self.parameters });
+        let secret = |(name, value): (&String, &Secret)| (name.clone(), value.expose().into());
+        let secrets: Map = self.secrets.iter().map(secret).collect();
+        let given = json!({
+            "cursor": context.cursor, "parameters": self.parameters, "secrets": secrets,
+        });
         let job = Job {
             program: self.program.clone(),
             args: Vec::new(),
@@ -87,8 +97,7 @@ impl Process {
             ],
             stdin: format!("{given}\n").into_bytes(),
             log: self.log.clone(),
-            // No secret is handed to a sensor's program.
-            redactor: Arc::default(),
+            redactor: self.redactor.clone(),
             limits: self.limits,
             key: context.source.clone(),
         };

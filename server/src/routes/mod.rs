@@ -9,6 +9,7 @@ mod health;
 mod keys;
 mod metrics;
 mod packs;
+mod plans;
 mod rules;
 mod secrets;
 mod sensors;
@@ -130,6 +131,7 @@ fn table(app: App) -> Table {
         health::routes,
         keys::routes,
         packs::routes,
+        plans::routes,
         rules::routes,
         secrets::routes,
         sensors::routes,

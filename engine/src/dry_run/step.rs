@@ -1,0 +1,283 @@
+//! One call of a dry run: performed if it only reads, planned if not.
+
+use actions::Performing;
+use chains::{Ask, Step};
+use model::value::fits;
+use model::{
+    ActionRef, BlobRef, Call, Duration, Effect, ErrorKind, Fact, IdempotencyKey, Performance, Plan,
+    StepError, StepPath, Value,
+};
+
+use super::report::{DryStep, End, How};
+use super::state::State;
+use super::walk::{Asked, Walk};
+use crate::driver::ask::{Intention, Lookup};
+use crate::driver::within;
+use crate::packs::Performer;
+
+/// What became of a call: its result, where anybody knows it.
+type Ended = Result<Option<Value>, StepError>;
+
+impl Walk {
+    /// Follows one call.
+    pub(super) async fn step(&mut self, step: Step, state: &mut State) {
+        let Step { path, ask, position } = step;
+        let mut told = DryStep::new(path.clone(), ask.function(), How::Planned);
+        told.at = position.map(|at| at.to_string());
+        let intention = self.intention(ask, state);
+        match intention {
+            Intention::Call(Call::Sleep { until }) => {
+                told.how = How::Noted;
+                told.plan = Some(Plan::new(format!("waits until {until}")));
+                state.now = state.now.max(until);
+                self.end(told, Call::Sleep { until }, Ok(Some(Value::Null)), state);
+            }
+            Intention::Refused(call, error) => {
+                told.how = How::Refused;
+                self.end(told, call, Err(error), state);
+            }
+            Intention::Datastore(call) => {
+                let served = state.datastore(&call, self.owner()).await;
+                let ended = self.served(&mut told, &call, served, state);
+                self.end(told, call, ended, state);
+            }
+            Intention::Secrets(call) => {
+                let served = state.secrets(&call, &self.rights());
+                let ended = self.served(&mut told, &call, served, state);
+                self.end(told, call, ended, state);
+            }
+            Intention::Call(call) => {
+                let ended = self.run(&mut told, &call, state).await;
+                self.end(told, call, ended, state);
+            }
+        }
+    }
+
+    fn intention(&self, ask: Ask, state: &mut State) -> Intention {
+        let lookup = Lookup {
+            library: &self.core.library,
+            generation: &self.generation,
+            pinned: self.pack.as_ref(),
+            rights: self.rights(),
+            now: state.now,
+            bound: None,
+            opened: &state.opened.clone(),
+        };
+        let (intention, fresh) = lookup.intention(ask);
+        state.learn(&fresh);
+        intention
+    }
+
+    /// Takes a call and what became of it in.
+    fn end(&mut self, mut told: DryStep, call: Call, ended: Ended, state: &State) {
+        let path = told.path.clone();
+        told.action = call.action().cloned();
+        told.parameters = call.parameters().cloned();
+        let ended = ended.map_err(|mut error| {
+            error.action = call.action().cloned();
+            error
+        });
+        match &ended {
+            Ok(value) => told.result = value.clone().filter(|_| call.action().is_some()),
+            Err(error) => told.error = Some(error.clone()),
+        }
+        self.steps.push(told);
+        let poll = matches!(call, Call::Poll { .. });
+        self.intend(&path, call, state);
+        match ended {
+            // Whether that is the answer it waits for, the chain's condition says.
+            Ok(Some(value)) if poll => {
+                let at = state.now;
+                self.apply(&Fact::PollAnswered { path, answer: 1, value, next_at: at, at });
+            }
+            ended => self.finish(&path, ended, state),
+        }
+    }
+
+    /// What the engine would do itself.
+    fn served(
+        &self,
+        told: &mut DryStep,
+        call: &Call,
+        served: Result<Plan, StepError>,
+        state: &State,
+    ) -> Ended {
+        told.effect = effect(call);
+        if told.effect == Some(Effect::Read) {
+            told.how = How::Performed;
+        }
+        let plan = served?;
+        let result = plan.result.clone();
+        // What was read says what there is to say.
+        told.plan = (told.how == How::Planned).then(|| state.clean(Plan { result: None, ..plan }));
+        Ok(result)
+    }
+
+    async fn run_child(
+        &self,
+        told: &mut DryStep,
+        action: ActionRef,
+        parameters: Value,
+        state: &mut State,
+    ) -> Ended {
+        let prefix = format!("{}{}/", self.asked.prefix, told.path);
+        let child = self.child(Asked { action, parameters, prefix }, state).await?;
+        let error = child.error.clone().map(|error| {
+            let details = error.details.clone();
+            StepError::new(ErrorKind::ChildFailed, error.message).with_details(details)
+        });
+        let (end, known, result) = (child.end, child.result_known, child.result.clone());
+        told.child = Some(Box::new(child));
+        match (end, error) {
+            (End::Failed, Some(error)) => Err(error),
+            (End::Complete, _) if known => Ok(Some(result.unwrap_or_default())),
+            _ => Ok(self.assumed(told, state)),
+        }
+    }
+
+    async fn run(&self, told: &mut DryStep, call: &Call, state: &mut State) -> Ended {
+        let (action, version, effect, timeout) = match call {
+            Call::Run { action, version, effect, policy, .. } => {
+                (action, *version, *effect, policy.timeout)
+            }
+            Call::Poll { action, version, timeout, .. } => {
+                (action, *version, Effect::Read, *timeout)
+            }
+            Call::Child { action, parameters, .. } => {
+                return self.run_child(told, action.clone(), parameters.clone(), state).await;
+            }
+            Call::Sleep { .. } => return Ok(None),
+        };
+        told.effect = Some(effect);
+        let performer = self.core.library.performer(&self.core, action, version).await;
+        let performer = performer.ok_or_else(|| {
+            StepError::new(
+                ErrorKind::NotFound,
+                "the action's content is gone from the state folder",
+            )
+        })?;
+        if effect == Effect::Read {
+            told.how = How::Performed;
+            let performed = self.perform(&told.path, performer, parameters(call), timeout, state);
+            return performed.await.map(Some);
+        }
+        let plan = self.plan(&told.path, &performer, call, state).await?;
+        let result = self.received(&performer, plan.result.clone(), state);
+        told.plan = Some(state.clean(Plan { result: None, ..plan }));
+        Ok(result.or_else(|| self.assumed(told, state)))
+    }
+
+    /// The result that was given for this step.
+    fn assumed(&self, told: &mut DryStep, state: &mut State) -> Option<Value> {
+        let given = state.assumed.remove(&format!("{}{}", self.asked.prefix, told.path))?;
+        told.how = How::Assumed;
+        Some(given)
+    }
+
+    /// The plan of a program is what its `plan` action answers, where it has one.
+    async fn plan(
+        &self,
+        path: &StepPath,
+        performer: &Performer,
+        call: &Call,
+        state: &mut State,
+    ) -> Result<Plan, StepError> {
+        let parameters = parameters(call);
+        let Some(planner) = performer.plan.clone() else {
+            let (planned, _log) = self.performing(path, parameters, state)?;
+            return performer.action.plan(&planned).await;
+        };
+        let name = planner.metadata().reference.clone();
+        let asks = Performer { action: planner, plan: None, ..performer.clone() };
+        let question = serde_json::json!({ "parameters": parameters });
+        let answer = self.perform(path, asks, question, None, state).await?;
+        Plan::read(answer).map_err(|why| {
+            StepError::new(ErrorKind::Program, format!("what `{name}` answers is no plan: {why}"))
+        })
+    }
+
+    async fn perform(
+        &self,
+        path: &StepPath,
+        performer: Performer,
+        parameters: Value,
+        timeout: Option<Duration>,
+        state: &mut State,
+    ) -> Result<Value, StepError> {
+        let plain = performer.action.metadata().reference.pack() == "core";
+        let parameters = if plain { parameters } else { state.opened.reveal(parameters)? };
+        let (performing, _log) = self.performing(path, parameters, state)?;
+        let permits = if performer.program { &self.core.programs } else { &self.core.steps };
+        let _place = permits.ask(&None).await;
+        let left = u64::try_from(state.left().as_millis()).unwrap_or(0).max(1);
+        let timeout = timeout.into_iter().chain([Duration::from_millis(left)]).min();
+        let action = performer.action.as_ref();
+        let performance = within(&self.core.clock, timeout, action, performing).await;
+        let (performance, fresh) = state.opened.receive(performance, &action.metadata().result);
+        state.learn(&fresh);
+        match performance {
+            Performance::Done(value) => Ok(bounded(value)),
+            Performance::Failed(error) | Performance::Unknown(error) => Err(error),
+        }
+    }
+
+    /// A planned result with tokens where its schema says that there are secrets.
+    fn received(
+        &self,
+        performer: &Performer,
+        result: Option<Value>,
+        state: &mut State,
+    ) -> Option<Value> {
+        let schema = &performer.action.metadata().result;
+        let (performance, fresh) = state.opened.receive(Performance::Done(result?), schema);
+        state.learn(&fresh);
+        match performance {
+            Performance::Done(value) => Some(value),
+            Performance::Failed(_) | Performance::Unknown(_) => None,
+        }
+    }
+
+    /// What an action gets; its log goes with the folder.
+    fn performing(
+        &self,
+        path: &StepPath,
+        parameters: Value,
+        state: &State,
+    ) -> Result<(Performing, tempfile::TempDir), StepError> {
+        let log = self.core.library.context().programs.folder().map_err(|error| {
+            let message = format!("a temporary folder cannot be made: {error}");
+            StepError::new(ErrorKind::Unavailable, message)
+        })?;
+        let performing = Performing {
+            parameters,
+            key: IdempotencyKey::new(&self.id, path),
+            attempt: 1,
+            pack: self.owner().cloned(),
+            hosts: self.rights().hosts(),
+            log: log.path().to_owned(),
+            redactor: state.opened.redactor().clone(),
+            cancel: state.cancel.child_token(),
+        };
+        Ok((performing, log))
+    }
+}
+
+/// `value` as a chain would see it: a large one by what names it. It is kept nowhere.
+fn bounded(value: Value) -> Value {
+    match fits(&value) {
+        Ok(()) => value,
+        Err(_) => BlobRef::of(value.to_string().as_bytes()).to_value(),
+    }
+}
+
+fn parameters(call: &Call) -> Value {
+    call.parameters().cloned().unwrap_or_default()
+}
+
+const fn effect(call: &Call) -> Option<Effect> {
+    match call {
+        Call::Run { effect, .. } => Some(*effect),
+        Call::Poll { .. } => Some(Effect::Read),
+        Call::Child { .. } | Call::Sleep { .. } => None,
+    }
+}
