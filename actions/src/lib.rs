@@ -17,6 +17,7 @@ mod http;
 pub mod port;
 pub mod program;
 pub mod secrets;
+pub mod template;
 
 use host::git::Exports;
 use std::sync::Arc;
@@ -36,8 +37,8 @@ pub struct BuiltinContext {
     pub connections: host::connection::Connections,
 }
 
-/// Every built-in action that performs itself. `datastore.*` doesn't: the engine applies it
-/// together with its step's result.
+/// Every built-in action that this crate performs. `datastore.*`, `secrets.*` and `template.render` are
+/// the engine's.
 pub fn builtin(context: &BuiltinContext) -> Vec<SharedAction> {
     let mut actions: Vec<SharedAction> = Vec::new();
     actions.extend(core::Core::all().map(|action| Arc::new(action) as SharedAction));
@@ -54,6 +55,7 @@ pub fn declarations() -> Vec<Metadata> {
     let mut all: Vec<Metadata> = performed.iter().map(|action| action.metadata().clone()).collect();
     all.extend(datastore::declarations());
     all.extend(secrets::declarations());
+    all.push(template::declaration());
     all.sort_by(|one, other| one.reference.cmp(&other.reference));
     all
 }

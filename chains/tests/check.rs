@@ -289,7 +289,7 @@ fn what_a_call_writes_out_is_told_as_far_as_it_is() {
         .iter()
         .map(|(name, written, _)| format!("{name}: {written:?}"))
         .collect();
-    expect![[r#"json: Computed, method: Value(String("PUT")), url: Beginning("https://a/")"#]]
+    expect![[r#"url: Beginning("https://a/"), json: Computed, method: Value(String("PUT"))"#]]
         .assert_eq(&written.join(", "));
 }
 

@@ -116,7 +116,7 @@ impl Engine {
         let (git, mirrors) = (Git::new(git_options(&settings)?), Mirrors::default());
         let vault = Arc::new(Vault::open(settings.secrets.clone(), store.as_ref()).await?);
         let connections = Connections::new(vault.lookup());
-        let builtin = actions::builtin(&BuiltinContext {
+        let builtin = crate::render::builtin(&BuiltinContext {
             mirrors: mirrors.clone(),
             exports: folders.exports(),
             connections: connections.clone(),

@@ -31,6 +31,7 @@ mod pages;
 mod permissions;
 mod queries;
 mod random;
+mod render;
 pub mod rerun;
 pub mod retry;
 pub mod secrets;

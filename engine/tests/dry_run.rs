@@ -296,6 +296,23 @@ async fn a_poll_is_asked_once_and_stops_the_dry_run_if_that_is_not_the_answer() 
 }
 
 #[tokio::test]
+async fn a_chain_that_goes_on_as_a_new_run_is_followed_to_there() {
+    let house = house();
+    house.chain(
+        "watch",
+        "n: { type: integer, default: 1 }",
+        r#"run("datastore.set", #{ key: "n", value: params.n }); continue_as(#{ n: params.n + 1 })"#,
+    );
+    let engine = house.start().await;
+    expect![[r#"
+        1 datastore.set planned: sets the key p/n → {}
+            p/n: null → 1
+        stopped … [{"why":"the chain goes on as a new run, with {\"n\":2}"}]"#]]
+    .assert_eq(&shown(&dry(&engine, "p.watch").await));
+    nothing_happened(&house, &engine).await;
+}
+
+#[tokio::test]
 async fn what_a_pack_may_not_do_it_may_not_plan_either() {
     let house = house();
     permit(&house, "{ actions: [datastore.set, http.request], hosts: ['api.example.com'] }");

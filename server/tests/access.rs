@@ -162,6 +162,7 @@ async fn every_route_lets_in_exactly_the_roles_and_scopes_it_names() {
         PUT /keys/{key}                             - - -       a s -       a s -
         GET /packs                                  a s o       a s o       a s o
         GET /packs/{pack}                           a s -       a s -       a s -
+        POST /plans                                 - - -       a s -       a s -
         POST /reload                                - - -       a - -       a - -
         GET /rules                                  a s o       a s o       a s o
         GET /rules/{rule}                           a s -       a s -       a s -

@@ -2,7 +2,6 @@
 
 use std::fmt::Write;
 
-use actions::{BuiltinContext, Metadata};
 use clap::{CommandFactory, ValueEnum};
 use engine::metrics::METRICS;
 use model::{Map, Value};
@@ -87,11 +86,7 @@ fn is_told(section: &str) -> bool {
 }
 
 fn actions() -> String {
-    let builtin = actions::builtin(&BuiltinContext::default());
-    let mut all: Vec<Metadata> = builtin.iter().map(|action| action.metadata().clone()).collect();
-    all.extend(actions::datastore::declarations());
-    all.sort_by(|a, b| a.reference.cmp(&b.reference));
-    let told = all.iter().map(|action| {
+    let told = actions::declarations().into_iter().map(|action| {
         let effect = action
             .effect
             .map_or_else(|| "depends on the parameters".to_owned(), |effect| format!("`{effect}`"));

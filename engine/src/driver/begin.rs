@@ -223,7 +223,7 @@ impl Run {
             step_span,
             opened,
             // They touch nothing outside, and show what they get.
-            plain: matches!(action.pack(), "core" | "datastore"),
+            plain: matches!(action.pack(), "core" | "datastore" | "template"),
         })
     }
 }

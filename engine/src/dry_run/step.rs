@@ -204,7 +204,7 @@ impl Walk {
         timeout: Option<Duration>,
         state: &mut State,
     ) -> Result<Value, StepError> {
-        let plain = performer.action.metadata().reference.pack() == "core";
+        let plain = matches!(performer.action.metadata().reference.pack(), "core" | "template");
         let parameters = if plain { parameters } else { state.opened.reveal(parameters)? };
         let (performing, _log) = self.performing(path, parameters, state)?;
         let permits = if performer.program { &self.core.programs } else { &self.core.steps };
@@ -256,6 +256,7 @@ impl Walk {
             hosts: self.rights().hosts(),
             log: log.path().to_owned(),
             redactor: state.opened.redactor().clone(),
+            traceparent: None,
             cancel: state.cancel.child_token(),
         };
         Ok((performing, log))

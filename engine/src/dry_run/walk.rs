@@ -7,6 +7,7 @@ use chains::{Advance, Input, Next, Program, Rehearsed, Use};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use model::fact::{ExecutionRequested, StepResult};
+use model::value::brief;
 use model::{
     ActionRef, Call, ErrorKind, ExecutionId, ExecutionState, Fact, Journal, Origin, Outcome,
     PackName, Plan, Record, StepError, StepPath, UndoReason, Value,
@@ -71,6 +72,7 @@ impl Walk {
             pack: resolved.version(),
             depth: 0,
             deadline: None,
+            traceparent: None,
             at: core.now(),
         };
         let mut journal = Journal::default();
@@ -127,6 +129,11 @@ impl Walk {
                         continue;
                     }
                     Next::Finished(outcome) => return self.finished(outcome, &uses),
+                    Next::Continued(_, parameters) => {
+                        let with = brief(&parameters, 400);
+                        let why = format!("the chain goes on as a new run, with {with}");
+                        return self.stopped(vec![Stopped { step: None, why }]);
+                    }
                     Next::Broken(error) => return self.failed(error),
                 };
                 if fresh.is_empty() {

@@ -68,7 +68,7 @@ pub fn check_packs(paths: &[PathBuf]) -> Findings {
 pub fn check_packs_in(paths: &[PathBuf], environment: Option<&Environment>) -> Findings {
     let context = offline::context();
     let (packs, rejected, mut findings) = read(paths, &context, environment);
-    let library = Library::new(actions::builtin(&BuiltinContext::default()), context.clone());
+    let library = Library::new(crate::render::builtin(&BuiltinContext::default()), context.clone());
     // What is beside a pack is there for it, and not asked about.
     let beside = offline::beside(&packs, &context);
     let all: Vec<Arc<Pack>> = packs.iter().chain(&beside).cloned().collect();

@@ -43,7 +43,7 @@ pub(crate) fn load(folder: &Path, others: &[PathBuf]) -> (Vec<Arc<Pack>>, Findin
     }
     let beside = beside(&packs, &context);
     packs.extend(beside);
-    let library = Library::new(actions::builtin(&BuiltinContext::default()), context);
+    let library = Library::new(crate::render::builtin(&BuiltinContext::default()), context);
     let crossed = cross_check(&packs, &rejected, &library, None);
     let own = packs.first().and_then(|pack| crossed.get(&pack.name).cloned());
     findings.extend(own.unwrap_or_default());

@@ -70,7 +70,7 @@ impl Suite {
             return suite;
         };
         let context = offline::context();
-        let builtin = actions::builtin(&BuiltinContext::default());
+        let builtin = crate::render::builtin(&BuiltinContext::default());
         let library = Library::new(builtin.clone(), context.clone());
         let by_name = packs.iter().map(|pack| (pack.name.clone(), pack.clone())).collect();
         let generation = Generation::idle(by_name);

@@ -107,19 +107,20 @@ pub(super) async fn rolling_log(
     pipe: impl AsyncRead + Unpin,
     file: &Path,
     bound: u64,
+    redactor: &Redactor,
     exited: CancellationToken,
 ) -> String {
     let mut reader = Reader::new(pipe, exited);
     let mut log = Log::open(file, u64::MAX).await;
     let mut tail = Vec::new();
+    let mut clean = redactor.stream();
     while let Some(chunk) = reader.next().await {
-        tail.extend_from_slice(chunk);
-        tail.drain(..tail.len().saturating_sub(TAIL));
-        log.append(chunk).await;
+        log.keep(&mut tail, &clean.push(chunk)).await;
         if log.length() >= bound {
             log = log.roll(file).await;
         }
     }
+    log.keep(&mut tail, &clean.finish()).await;
     text_from(&tail)
 }
 

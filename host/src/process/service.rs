@@ -56,9 +56,9 @@ impl Programs {
             let pieces = input.each_ref().map(Vec::as_slice);
             pipes::feed(stdin, &pieces, &input_exited).await;
         });
-        let file = job.log.clone();
+        let (file, redactor) = (job.log.clone(), job.redactor.clone());
         let log = tokio::spawn(async move {
-            pipes::rolling_log(stderr, &file, MAX_SERVICE_LOG, log_exited).await
+            pipes::rolling_log(stderr, &file, MAX_SERVICE_LOG, &redactor, log_exited).await
         });
         let service = Service {
             running,

@@ -10,7 +10,7 @@ use model::{Map, Size, Value};
 
 use super::Process;
 use crate::fields::{find, text};
-use crate::secret::{Secret, SecretRef};
+use crate::secret::{self, Secret, SecretRef};
 use crate::{BuildContext, BuildError};
 
 /// Less is not enough to start anything.
@@ -54,7 +54,7 @@ impl ProcessConfig {
             return Err(error.with_hint("add `exec: true` to its permissions"));
         }
         let resolve = |(name, reference): (&String, &SecretRef)| {
-            let value = reference.resolve(&format!("secrets.{name}"), context)?;
+            let value = secret::resolve(reference, &format!("secrets.{name}"), context)?;
             Ok((name.clone(), value))
         };
         let secrets: BTreeMap<String, Secret> =
@@ -78,7 +78,7 @@ impl ProcessConfig {
 fn secrets(parameters: &Map) -> Result<BTreeMap<String, SecretRef>, BuildError> {
     let given = parameters.get("secrets").and_then(Value::as_object).into_iter().flatten();
     let read = |(name, value): (&String, &Value)| {
-        Ok((name.clone(), SecretRef::read(&format!("secrets.{name}"), value)?))
+        Ok((name.clone(), secret::read(&format!("secrets.{name}"), value)?))
     };
     given.map(read).collect()
 }

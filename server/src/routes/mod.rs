@@ -122,7 +122,7 @@ pub(crate) fn router(app: App, tokens: Tokens) -> Router {
 
 /// Every route under `/api/v1`.
 fn table(app: App) -> Table {
-    let nouns: [fn(Table) -> Table; 15] = [
+    let nouns: [fn(Table) -> Table; 16] = [
         actions::routes,
         audit::routes,
         backup::routes,
