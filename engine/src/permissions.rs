@@ -57,12 +57,10 @@ impl Rights {
         self.action(action)?;
         let connection = parameters.get("connection").and_then(Value::as_str);
         match (&self.caller, resolved.version(), connection) {
-            // A parameter of a pack's own action may have that name too.
-            (_, Some(_), _) => Ok(()),
             (Caller::Pack(pack), None, Some(name)) => connected(pack, name),
-            (_, None, Some(_)) => Ok(()),
             (_, None, None) if action.as_str() == "http.request" => self.host(parameters),
-            (_, None, None) => Ok(()),
+            // A parameter of a pack's own action may be called `connection` too.
+            _ => Ok(()),
         }
     }
 

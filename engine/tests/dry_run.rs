@@ -4,6 +4,7 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use engine::Engine;
 use engine::dry_run::DryRun;
@@ -49,13 +50,13 @@ fn list(lines: &mut Vec<String>, indent: &str, told: &Value) {
         let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let mut line = format!("{indent}{} {name} {}", text(&step["path"]), text(&step["how"]));
         if let Some(summary) = step["plan"]["summary"].as_str() {
-            line += &format!(": {summary}");
+            let _ = write!(line, ": {summary}");
         }
         if let Some(result) = step.get("result") {
-            line += &format!(" → {result}");
+            let _ = write!(line, " → {result}");
         }
         if let Some(error) = step.get("error") {
-            line += &format!(" ✗ {}", text(&error["message"]));
+            let _ = write!(line, " ✗ {}", text(&error["message"]));
         }
         lines.push(line);
         for change in step["plan"]["changes"].as_array().into_iter().flatten() {
@@ -70,7 +71,7 @@ fn list(lines: &mut Vec<String>, indent: &str, told: &Value) {
     for (name, sign) in [("result", " → "), ("error", " ✗ "), ("stopped", " … ")] {
         if let Some(value) = told.get(name) {
             let value = if name == "error" { &value["message"] } else { value };
-            end += &format!("{sign}{value}");
+            let _ = write!(end, "{sign}{value}");
         }
     }
     lines.push(end);
@@ -81,12 +82,10 @@ async fn nothing_happened(house: &House, engine: &Engine) {
     let executions = engine.executions(&ExecutionFilter::default()).await.unwrap();
     assert!(executions.is_empty(), "{executions:#?}");
     assert!(!house.path("touched").exists());
-    assert!(house.store.keys("", engine_now(), 10).await.unwrap().iter().all(|row| row.value == 1));
+    assert!(
+        house.store.keys("", house.clock.now(), 10).await.unwrap().iter().all(|row| row.value == 1)
+    );
     assert!(!house.path("state/logs").exists());
-}
-
-fn engine_now() -> model::Timestamp {
-    model::Timestamp::now()
 }
 
 async fn set_key(engine: &Engine, key: &str, value: Value) {

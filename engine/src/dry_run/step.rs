@@ -37,13 +37,13 @@ impl Walk {
                 self.end(told, call, Err(error), state);
             }
             Intention::Datastore(call) => {
-                let served = state.datastore(&call, self.owner()).await;
-                let ended = self.served(&mut told, &call, served, state);
+                let plan = state.datastore(&call, self.owner()).await;
+                let ended = served(&mut told, &call, plan, state);
                 self.end(told, call, ended, state);
             }
             Intention::Secrets(call) => {
-                let served = state.secrets(&call, &self.rights());
-                let ended = self.served(&mut told, &call, served, state);
+                let plan = state.secrets(&call, &self.rights());
+                let ended = served(&mut told, &call, plan, state);
                 self.end(told, call, ended, state);
             }
             Intention::Call(call) => {
@@ -92,25 +92,6 @@ impl Walk {
             }
             ended => self.finish(&path, ended, state),
         }
-    }
-
-    /// What the engine would do itself.
-    fn served(
-        &self,
-        told: &mut DryStep,
-        call: &Call,
-        served: Result<Plan, StepError>,
-        state: &State,
-    ) -> Ended {
-        told.effect = effect(call);
-        if told.effect == Some(Effect::Read) {
-            told.how = How::Performed;
-        }
-        let plan = served?;
-        let result = plan.result.clone();
-        // What was read says what there is to say.
-        told.plan = (told.how == How::Planned).then(|| state.clean(Plan { result: None, ..plan }));
-        Ok(result)
     }
 
     async fn run_child(
@@ -162,7 +143,7 @@ impl Walk {
             return performed.await.map(Some);
         }
         let plan = self.plan(&told.path, &performer, call, state).await?;
-        let result = self.received(&performer, plan.result.clone(), state);
+        let result = received(&performer, plan.result.clone(), state);
         told.plan = Some(state.clean(Plan { result: None, ..plan }));
         Ok(result.or_else(|| self.assumed(told, state)))
     }
@@ -221,22 +202,6 @@ impl Walk {
         }
     }
 
-    /// A planned result with tokens where its schema says that there are secrets.
-    fn received(
-        &self,
-        performer: &Performer,
-        result: Option<Value>,
-        state: &mut State,
-    ) -> Option<Value> {
-        let schema = &performer.action.metadata().result;
-        let (performance, fresh) = state.opened.receive(Performance::Done(result?), schema);
-        state.learn(&fresh);
-        match performance {
-            Performance::Done(value) => Some(value),
-            Performance::Failed(_) | Performance::Unknown(_) => None,
-        }
-    }
-
     /// What an action gets; its log goes with the folder.
     fn performing(
         &self,
@@ -260,6 +225,35 @@ impl Walk {
             cancel: state.cancel.child_token(),
         };
         Ok((performing, log))
+    }
+}
+
+/// What the engine would do itself.
+fn served(
+    told: &mut DryStep,
+    call: &Call,
+    served: Result<Plan, StepError>,
+    state: &State,
+) -> Ended {
+    told.effect = effect(call);
+    if told.effect == Some(Effect::Read) {
+        told.how = How::Performed;
+    }
+    let plan = served?;
+    let result = plan.result.clone();
+    // What was read says what there is to say.
+    told.plan = (told.how == How::Planned).then(|| state.clean(Plan { result: None, ..plan }));
+    Ok(result)
+}
+
+/// A planned result with tokens where its schema says that there are secrets.
+fn received(performer: &Performer, result: Option<Value>, state: &mut State) -> Option<Value> {
+    let schema = &performer.action.metadata().result;
+    let (performance, fresh) = state.opened.receive(Performance::Done(result?), schema);
+    state.learn(&fresh);
+    match performance {
+        Performance::Done(value) => Some(value),
+        Performance::Failed(_) | Performance::Unknown(_) => None,
     }
 }
 

@@ -155,7 +155,7 @@ impl Walk {
         let Some(program) = self.program.clone() else {
             let first = StepPath::top(1);
             let unknown = self.unseen.contains(&first);
-            let uses = unknown.then(|| Use { path: first, variable: None });
+            let uses = unknown.then_some(Use { path: first, variable: None });
             let advance = single::advance(&self.request, &self.journal);
             return Rehearsed { advance, uses: uses.into_iter().collect() };
         };

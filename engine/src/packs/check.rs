@@ -320,7 +320,7 @@ impl Check<'_> {
     fn action(&self, action: &PackAction) -> Findings {
         let asked = [("verify", &action.verify), ("plan", &action.plan)];
         let mut findings: Findings =
-            asked.into_iter().filter_map(|(key, named)| self.reader(key, named)).collect();
+            asked.into_iter().filter_map(|(key, named)| self.reader(key, named.as_ref())).collect();
         if let ActionKind::Chain(program) = &action.kind {
             findings.extend(chains::check(program, self).into_iter().map(|f| self.shown(f)));
             for call in chains::calls_named(program) {
@@ -351,8 +351,8 @@ impl Check<'_> {
     }
 
     /// An action under `verify` or `plan` that is not there, or does not only read.
-    fn reader(&self, key: &str, named: &Option<(ActionRef, Location)>) -> Option<Diagnostic> {
-        let (asked, at) = named.as_ref()?;
+    fn reader(&self, key: &str, named: Option<&(ActionRef, Location)>) -> Option<Diagnostic> {
+        let (asked, at) = named?;
         match self.library.resolve(self.generation, Some(self.pack), asked) {
             Err(_) => {
                 let message = format!("there is no action `{asked}`");
