@@ -7,8 +7,9 @@ use model::fact::StepResult;
 use model::journal::Progress;
 use model::{Call, Effect, Entry, ErrorKind, Fact, IdempotencyKey, StepError, StepPath, Timestamp};
 
+use super::page::Page;
 use super::perform::Job;
-use super::run::{Page, Run};
+use super::run::Run;
 use super::schedule::{Due, due, relevant};
 use crate::core::Trouble;
 use crate::fair::Permit;

@@ -10,7 +10,8 @@ use model::{
 use serde_json::json;
 use tokio::sync::oneshot;
 
-use super::run::{Page, Run};
+use super::page::Page;
+use super::run::Run;
 use super::{Message, Refused};
 use crate::core::Trouble;
 use crate::secrets::passed_on;

@@ -6,7 +6,8 @@ use model::{Call, ErrorKind, Fact, Outcome, StepError, Stream, Timestamp, Value,
 use store::Write;
 
 use super::ask::{Intention, Lookup};
-use super::run::{Page, Run};
+use super::page::Page;
+use super::run::Run;
 use crate::core::Trouble;
 use crate::packs::PackAction;
 use crate::permissions::Rights;

@@ -2,7 +2,8 @@
 
 use model::{Actor, Fact, Outcome, Resolution, StepError, StepPath, Value};
 
-use super::run::{Page, Run};
+use super::page::Page;
+use super::run::Run;
 use super::{Message, Refused};
 use crate::core::Trouble;
 

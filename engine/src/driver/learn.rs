@@ -6,8 +6,9 @@ use model::{
     ActionRef, Call, Effect, ErrorKind, Fact, Performance, Policy, StepError, StepPath, Timestamp,
 };
 
+use super::page::Page;
 use super::perform::Report;
-use super::run::{Page, Run};
+use super::run::Run;
 use crate::core::Trouble;
 use crate::retry::{Verdict, default_attempts, verdict};
 

@@ -7,33 +7,27 @@
 //! A *turn* takes in what was learnt, advances the chain as far as it goes, and stores all of it
 //! in one commit together with the intents of new steps; only then are those steps begun.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chains::{Input, Program, Step};
 use model::{
-    Actor, BatchId, ErrorKind, Event, ExecutionId, Fact, Journal, PackName, StepError, StepPath,
-    Stream, Timestamp, Value, Version,
+    Actor, ErrorKind, ExecutionId, Fact, Journal, StepError, StepPath, Stream, Timestamp, Value,
+    Version,
 };
 use serde_json::json;
-use store::{
-    Appended, Batch, MAX_BATCH_BYTES, MAX_BATCH_FACTS, MAX_SEALED_CHANGES, Sealing, StoreError,
-    Write,
-};
+use store::StoreError;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::bounds;
 use super::flight::Flight;
-use super::perform::{Job, Report};
+use super::page::{Page, Place};
+use super::perform::Report;
 use super::places::Places;
 use super::{Driver, Exit, Message};
 use crate::core::{Core, Trouble};
-use crate::decide::decide_under;
-use crate::fair::{Lane, Permit};
-use crate::notices;
-use crate::packs::{ActionKind, Generation, Pack};
-use crate::pages::{Begun, Room};
-use crate::permissions::Rights;
+use crate::fair::Lane;
+use crate::packs::{ActionKind, Pack};
 use crate::secrets::Opened;
 
 /// What runs: a script, or one action by itself.
@@ -66,57 +60,14 @@ pub(super) struct Run {
     pub(super) asked_children: BTreeSet<StepPath>,
     /// Children that were told to end.
     pub(super) told_children: BTreeSet<StepPath>,
-    version: Version,
-    place: Place,
+    /// The version of its stream that is stored.
+    pub(super) version: Version,
+    /// What the end of the stream says.
+    pub(super) place: Place,
     /// The journal's size.
     pub(super) bytes: usize,
     /// Whether it was said that the journal comes near its bounds.
     pub(super) warned: bool,
-}
-
-/// What the end of the stream says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    /// It is parked until then.
-    Parked(Option<Timestamp>),
-    /// It goes on.
-    Open,
-}
-
-impl Place {
-    fn after(last: Option<&Fact>) -> Self {
-        match last {
-            Some(Fact::ExecutionParked { until, .. }) => Self::Parked(*until),
-            _ => Self::Open,
-        }
-    }
-}
-
-/// What a turn wants stored, and done once it is.
-#[derive(Default)]
-pub(super) struct Page {
-    noted: VecDeque<Noted>,
-    /// What the commit brings into being.
-    pub(super) begun: Begun,
-    pub(super) jobs: Vec<(Job, Permit)>,
-}
-
-/// A fact of the execution, and those of other streams that belong into the same commit.
-struct Noted {
-    fact: Fact,
-    sides: Vec<Write>,
-    sealing: Vec<Sealing>,
-}
-
-impl Noted {
-    fn facts(&self) -> usize {
-        1 + self.sides.iter().map(|side| side.facts.len()).sum::<usize>()
-    }
-
-    fn bytes(&self) -> usize {
-        let sides = self.sides.iter().flat_map(|side| &side.facts);
-        std::iter::once(&self.fact).chain(sides).map(|fact| fact.encode().len()).sum()
-    }
 }
 
 /// Why an execution's task goes on.
@@ -264,172 +215,6 @@ impl Run {
         Ok(Exit::Parked(until))
     }
 
-    /// Takes a fact in and puts it on the page.
-    pub(super) fn note(&mut self, page: &mut Page, fact: Fact) {
-        self.note_with(page, fact, Vec::new());
-    }
-
-    /// The same, together with facts of other streams.
-    pub(super) fn note_with(&mut self, page: &mut Page, fact: Fact, sides: Vec<Write>) {
-        self.note_all(page, fact, sides, Vec::new());
-    }
-
-    /// The same, together with changes of encrypted records.
-    pub(super) fn note_sealing(&mut self, page: &mut Page, fact: Fact, sealing: Vec<Sealing>) {
-        self.note_all(page, fact, Vec::new(), sealing);
-    }
-
-    fn note_all(&mut self, page: &mut Page, fact: Fact, sides: Vec<Write>, sealing: Vec<Sealing>) {
-        let fact = bounds::fitted(fact);
-        if chain_sees(&fact) {
-            self.asked = None;
-        }
-        Arc::make_mut(&mut self.journal).apply(&fact);
-        page.noted.push_back(Noted { fact, sides, sealing });
-    }
-
-    /// Takes in facts that are stored already.
-    pub(super) fn take_in(&mut self, facts: &[Fact]) {
-        self.asked = None;
-        let journal = Arc::make_mut(&mut self.journal);
-        for fact in facts {
-            journal.apply(fact);
-        }
-    }
-
-    /// The same, together with what the engine tells of the fact, if it does.
-    pub(super) async fn note_telling(
-        &mut self,
-        page: &mut Page,
-        fact: Fact,
-    ) -> Result<(), Trouble> {
-        self.note_telling_with(page, fact, Vec::new()).await
-    }
-
-    /// The same, together with facts of other streams.
-    pub(super) async fn note_telling_with(
-        &mut self,
-        page: &mut Page,
-        fact: Fact,
-        mut sides: Vec<Write>,
-    ) -> Result<(), Trouble> {
-        let generation = self.core.generation.load_full();
-        let told = match &self.journal.request {
-            Some(request) => {
-                notices::of_execution(&self.core, &generation, &self.id, request, &fact)
-            }
-            None => Vec::new(),
-        };
-        for event in told {
-            sides.extend(self.told(page, &generation, event).await?);
-        }
-        self.note_with(page, fact, sides);
-        Ok(())
-    }
-
-    /// A notice of the engine's own, with what rules make of it.
-    pub(super) async fn told(
-        &self,
-        page: &mut Page,
-        generation: &Arc<Generation>,
-        event: Event,
-    ) -> Result<Vec<Write>, Trouble> {
-        let decided = decide_under(&self.core, generation, event, None, Room::SHARE).await?;
-        page.begun.add(&decided.writes);
-        Ok(decided.writes)
-    }
-
-    /// Stores what is on the page; its jobs stay on it.
-    pub(super) async fn store(&mut self, page: &mut Page, actor: Actor) -> Result<(), Trouble> {
-        while let Some((facts, sides, sealing)) = next_part(&mut page.noted) {
-            let place = Place::after(facts.last());
-            match self.append_sealing(sides, facts, actor.clone(), sealing).await? {
-                Appended::Committed { .. } => self.place = place,
-                Appended::Conflict { stream, actual } => {
-                    return Err(Trouble::Overtaken { stream, actual });
-                }
-            }
-        }
-        self.driver.take_up(std::mem::take(&mut page.begun));
-        Ok(())
-    }
-
-    /// Appends facts of this execution and of others in one batch. This one's come last, so that
-    /// the batch's position is its new version.
-    pub(super) async fn append(
-        &mut self,
-        writes: Vec<Write>,
-        facts: Vec<Fact>,
-        actor: Actor,
-    ) -> Result<Appended, Trouble> {
-        self.append_sealing(writes, facts, actor, Vec::new()).await
-    }
-
-    /// The same, together with changes of encrypted records.
-    pub(super) async fn append_sealing(
-        &mut self,
-        mut writes: Vec<Write>,
-        facts: Vec<Fact>,
-        actor: Actor,
-        sealing: Vec<Sealing>,
-    ) -> Result<Appended, Trouble> {
-        let stream = Stream::Execution(self.id.clone());
-        let id = BatchId::new(format!("{stream}@{}", self.version.0));
-        self.bytes += facts.iter().map(|fact| fact.encode().len()).sum::<usize>();
-        writes.push(Write { stream, expected: Some(self.version), facts });
-        let batch = Batch { id, actor, at: self.core.now(), writes };
-        let (appended, batch) = self.core.append_keeping(batch, sealing).await?;
-        let told = batch.writes.last().map_or(&[][..], |own| &own.facts);
-        if let Appended::Committed { position } = &appended {
-            self.version = Version(position.0);
-            self.observe(told);
-        }
-        Ok(appended)
-    }
-
-    /// The pack on whose behalf steps are performed: the chain's own, or that of the rule that
-    /// asks for the action.
-    pub(super) fn owner(&self) -> Option<PackName> {
-        let rule = || self.journal.request.as_ref()?.origin.rule().map(|rule| rule.pack.clone());
-        self.pinned.as_ref().map(|pack| pack.name.clone()).or_else(rule)
-    }
-
-    /// The pack that a step is made for: the chain's own, or that of the rule that asks for the
-    /// action. None: a person does.
-    fn caller(&self) -> Option<PackName> {
-        match &self.runs {
-            Runs::Chain(_) | Runs::Nothing(_) => self.pinned.as_ref().map(|pack| pack.name.clone()),
-            Runs::Single => self.rule_pack(),
-        }
-    }
-
-    fn rule_pack(&self) -> Option<PackName> {
-        self.journal.request.as_ref()?.origin.rule().map(|rule| rule.pack.clone())
-    }
-
-    /// What the steps of this execution may do now.
-    pub(super) fn rights(&self) -> Rights {
-        self.rights_of(self.caller().as_ref())
-    }
-
-    pub(super) fn rights_of(&self, caller: Option<&PackName>) -> Rights {
-        let (generation, environment) =
-            (self.core.generation.load_full(), self.core.environment.load_full());
-        Rights::of(generation, environment, caller, self.pinned.as_ref())
-    }
-
-    /// Why a rule may not run this chain of another pack; asked before it begins.
-    pub(super) fn forbidden(&self) -> Option<StepError> {
-        let journal = &self.journal;
-        let begun =
-            journal.undo.is_some() || !journal.entries.is_empty() || !journal.records.is_empty();
-        let (Runs::Chain(_), Some(rule_pack), false) = (&self.runs, self.rule_pack(), begun) else {
-            return None;
-        };
-        let action = &self.journal.request.as_ref()?.action;
-        self.rights_of(Some(&rule_pack)).action(action).err()
-    }
-
     /// Answers messages that came too late.
     fn refuse(&self, messages: &mut UnboundedReceiver<Message>) {
         let Some(state) = self.journal.outcome.as_ref().map(|outcome| outcome.state) else {
@@ -446,38 +231,6 @@ impl Run {
             }
         }
     }
-}
-
-/// Whether a chain that is evaluated again may go on otherwise because of `fact`.
-const fn chain_sees(fact: &Fact) -> bool {
-    !matches!(
-        fact,
-        Fact::StepIntended { .. }
-            | Fact::AttemptStarted { .. }
-            | Fact::AttemptCutOff { .. }
-            | Fact::AttemptFailed { .. }
-            | Fact::ExecutionParked { .. }
-    )
-}
-
-/// As much from the front as fits into one batch, at least one fact with its sides.
-fn next_part(noted: &mut VecDeque<Noted>) -> Option<(Vec<Fact>, Vec<Write>, Vec<Sealing>)> {
-    let first = noted.pop_front()?;
-    let (mut count, mut bytes) = (first.facts(), first.bytes());
-    let (mut facts, mut sides, mut sealing) = (vec![first.fact], first.sides, first.sealing);
-    while let Some(next) = noted.front() {
-        count += next.facts();
-        bytes += next.bytes();
-        let records = sealing.len() + next.sealing.len();
-        if count > MAX_BATCH_FACTS || bytes > MAX_BATCH_BYTES / 2 || records > MAX_SEALED_CHANGES {
-            break;
-        }
-        let next = noted.pop_front()?;
-        facts.push(next.fact);
-        sides.extend(next.sides);
-        sealing.extend(next.sealing);
-    }
-    Some((facts, sides, sealing))
 }
 
 async fn what_runs(core: &Core, journal: &Journal) -> (Runs, Option<Arc<Pack>>) {

@@ -12,7 +12,8 @@ use model::{
 use serde_json::json;
 use store::{Appended, Sealing, Write};
 
-use super::run::{Page, Run};
+use super::page::Page;
+use super::run::Run;
 use crate::core::Trouble;
 use crate::random;
 use crate::secrets::{Fresh, Opened, Plain, SecretError, Setting, passed_on};

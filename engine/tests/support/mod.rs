@@ -153,6 +153,11 @@ pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: 
     }
 }
 
+/// What an entry of the datastore holds.
+pub(crate) async fn key(engine: &Engine, name: &str) -> Value {
+    engine.store().key(name, engine.now()).await.unwrap().unwrap().value
+}
+
 /// The result of an execution that must have succeeded.
 pub(crate) fn result(view: &ExecutionView) -> &Value {
     view.outcome.as_ref().and_then(|o| o.result.as_ref()).unwrap_or_else(|| panic!("{view:#?}"))
