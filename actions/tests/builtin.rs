@@ -61,6 +61,7 @@ fn every_action_declares_what_it_takes_and_returns() {
         secrets.generate (alphabet?, length?) ->  [idempotent]
         secrets.get (path) ->  [read]
         secrets.store (path, value) -> path, token, version [idempotent]
+        template.render (template, values?) -> value [read]
     "#]].assert_eq(&listing);
 }
 

@@ -385,7 +385,7 @@ fn parameters_are_checked_at_load() {
         ),
         (
             json!({ "url": url, "credentials": { "env": "NONE" } }),
-            "credentials: the environment variable NONE is not set",
+            "credentials: the environment variable NONE is not set where the server was started",
         ),
         (
             json!({ "url": "http://git.example.com/app" }),
