@@ -9,6 +9,7 @@ CARGO ?= cargo
 export SCHEMATHESIS ?= $(abspath target/tools/schemathesis/bin/schemathesis)
 
 $(SCHEMATHESIS): .ci/schemathesis.txt
+	@python3 -c 'import ensurepip' || { echo "error: python3 with its venv is needed to test the API: install python3 and python3-venv" >&2; exit 1; }
 	python3 -m venv --clear $(@D)/..
 	$(@D)/pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@

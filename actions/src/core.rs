@@ -27,6 +27,12 @@ impl Core {
     }
 }
 
+/// What a chain's `catch` may see: bounds and mismatches are nobody's to pretend.
+fn raisable() -> Vec<&'static str> {
+    let kinds = ErrorKind::ALL.into_iter().filter(|kind| kind.is_catchable());
+    kinds.map(ErrorKind::as_str).collect()
+}
+
 impl What {
     fn metadata(self) -> Metadata {
         match self {
@@ -46,7 +52,7 @@ impl What {
                 None,
                 &json!({
                     "message": { "type": "string", "required": true },
-                    "kind": { "enum": ErrorKind::ALL.map(ErrorKind::as_str), "default": "failed" },
+                    "kind": { "enum": raisable(), "default": "failed" },
                     "outcome": {
                         "enum": ["failed", "unknown"],
                         "default": "failed",

@@ -29,6 +29,12 @@ impl WebhookRefused {
         let message = message.to_owned();
         Self { status: 503, kind: "unavailable", message, retry_after: Some(5) }
     }
+
+    /// The same, where what is wrong is nothing for strangers.
+    fn unable(pack: &str, sensor: &str, message: &str, why: &str) -> Self {
+        tracing::warn!(sensor = %format_args!("{pack}.{sensor}"), why, "a webhook was answered 503");
+        Self::busy(message)
+    }
 }
 
 impl Engine {
@@ -63,7 +69,14 @@ impl Engine {
         let id = format!("{pack}/{sensor}");
         let webhook = match self.sensing.webhook(&id) {
             Some(Ok(webhook)) => webhook,
-            Some(Err(error)) => return Err(WebhookRefused::busy(&error)),
+            Some(Err(error)) => {
+                return Err(WebhookRefused::unable(
+                    pack,
+                    sensor,
+                    "the sensor is not ready",
+                    &error,
+                ));
+            }
             None => {
                 let message = format!("there is no webhook sensor `{pack}.{sensor}`");
                 return Err(WebhookRefused {
@@ -95,7 +108,10 @@ impl Engine {
                 message: error.to_string(),
                 retry_after: None,
             }),
-            Err(IntakeError::Trouble(trouble)) => Err(WebhookRefused::busy(&trouble.to_string())),
+            Err(IntakeError::Trouble(trouble)) => {
+                let message = "events cannot be stored now";
+                Err(WebhookRefused::unable(pack, sensor, message, &trouble.to_string()))
+            }
         }
     }
 }

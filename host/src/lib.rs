@@ -1,6 +1,15 @@
 //! The operating system and the wire, once: child processes, hardened git, HTTP client, clock.
 //!
 //! Sensors and actions stand on this crate. It knows no events, rules or executions.
+//!
+//! ```text
+//!  sensors ─┐         ┌─▶ process   a program, bounded, ended with all it started
+//!           ├─▶ host ─┼─▶ git       the `git` program, without its users' configuration
+//!  actions ─┘         ├─▶ http      requests, after guard looked where they go
+//!                     └─▶ secret    what a connection shows, read when it is used
+//! ```
+//!
+//! What it answers is data or a typed error; nothing here is tried again, and nothing is stored.
 
 pub mod clock;
 pub mod connection;

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! The cursor alone decides what has changed; the mirror is a cache. So whatever asks for a look,
-//! the clock or a host's webhook ([`Sensor::poke`]), an event is made once.
+//! the clock or who knows of a push ([`Sensor::poke`]), an event is made once.
 
 mod config;
 mod cursor;
