@@ -3,39 +3,30 @@
 //! A sensor that fails is started again from its stored cursor, after a delay that grows; it never
 //! takes another with it, and it always says how it stands.
 
+mod keeper;
+mod rights;
 mod status;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use futures::FutureExt;
-use futures::future::BoxFuture;
 use host::connection::Connection;
 use host::git::{Git, Mirrors};
 use host::secret::SecretRef;
 use model::{Actor, BatchId, EventSource, Fact, Name, Schema, Stream, Timestamp, Value};
-use sensors::{
-    BuildContext, Built, Context, Emission, PackContext, Sensor, SensorState, Sink, SinkError,
-};
+use sensors::{BuildContext, Built, PackContext, SensorState};
 use store::{Batch, Write};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio_util::sync::CancellationToken;
 
+use self::keeper::Keeper;
+use self::rights::lookup;
 use self::status::{Status, status};
 use crate::core::{Core, Trouble};
 use crate::driver::Driver;
-use crate::intake;
-use crate::notices;
 use crate::packs::{Generation, Pack, Subscription};
 use crate::random;
-
-/// The first and the longest delay before a failed sensor is started again.
-const RESTART_DELAYS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
-
-/// A sensor that ran for so long failed for another reason than the last time.
-const HEALTHY: Duration = Duration::from_secs(60);
 
 /// Runs the sensors that the active packs need.
 pub(crate) struct Sensing {
@@ -66,6 +57,8 @@ struct Running {
     built: Result<Built, String>,
     /// The secrets that were looked up for it, there or not.
     secrets: Asked,
+    /// Those of them that its pack may not use: others are another sensor.
+    denied: BTreeSet<String>,
     status: Arc<Mutex<Status>>,
     cancel: CancellationToken,
     /// Fires when no rule needs it any more.
@@ -87,7 +80,7 @@ impl Sensing {
 
     /// Follows the first generation. Timers that it does not want have ended before, even if nobody
     /// was there to see it: should they be wanted again, they begin anew.
-    pub(crate) async fn begin(&self, generation: &Generation) -> Result<(), Trouble> {
+    pub(crate) async fn begin(&self, generation: &Arc<Generation>) -> Result<(), Trouble> {
         for id in self.core.store.cursors().await?.into_keys() {
             // No pack has a dot in its name: these are no named sensors.
             if id.starts_with("timer.") && !generation.subscriptions.contains_key(&id) {
@@ -99,14 +92,15 @@ impl Sensing {
     }
 
     /// Starts what `generation` needs and does not run, ends what it does not need.
-    pub(crate) fn follow(&self, generation: &Generation) {
+    pub(crate) fn follow(&self, generation: &Arc<Generation>) {
         let mut running = self.lock();
         running.retain(|id, sensor| {
             let wanted = generation.subscriptions.get(id);
             let keep = wanted.is_some_and(|wanted| *wanted == sensor.subscription)
                 && made_from(generation, &sensor.subscription) == sensor.made_from
                 && self.same_connection(sensor)
-                && self.may_exec(generation, &sensor.subscription) == sensor.exec;
+                && self.may_exec(generation, &sensor.subscription) == sensor.exec
+                && self.denied(generation, &sensor.subscription, &sensor.secrets) == sensor.denied;
             if !keep {
                 if wanted.is_none() {
                     sensor.unwanted.cancel();
@@ -125,7 +119,12 @@ impl Sensing {
     }
 
     /// `anew`: its stored cursor is of a former life and does not count.
-    fn start(&self, generation: &Generation, subscription: Subscription, anew: bool) -> Running {
+    fn start(
+        &self,
+        generation: &Arc<Generation>,
+        subscription: Subscription,
+        anew: bool,
+    ) -> Running {
         let secrets = Asked::default();
         let connection = self.connection(&subscription);
         let stored =
@@ -142,6 +141,7 @@ impl Sensing {
         let sensor = Running {
             made_from: made_from(generation, &subscription),
             exec: self.may_exec(generation, &subscription),
+            denied: self.denied(generation, &subscription, &secrets),
             connection,
             subscription,
             built,
@@ -175,7 +175,7 @@ impl Sensing {
 
     fn build(
         &self,
-        generation: &Generation,
+        generation: &Arc<Generation>,
         subscription: &Subscription,
         asked: &Asked,
     ) -> Result<Built, String> {
@@ -196,7 +196,7 @@ impl Sensing {
         context.mirrors = self.mirrors.clone();
         context.git = self.git.clone();
         context.connections = self.core.connections.clone();
-        context.secret = self.lookup(asked);
+        context.secret = lookup(&self.core, self.rights(generation, subscription), asked);
         sensors::build(&subscription.kind, &subscription.parameters, &context).map_err(|errors| {
             let first = errors.into_iter().next();
             first.map_or_else(String::new, |error| {
@@ -216,16 +216,6 @@ impl Sensing {
             (Some(now), Some(before)) => Arc::ptr_eq(&now, before),
             (now, before) => now.is_none() && before.is_none(),
         }
-    }
-
-    /// How a sensor looks up secrets; what it asked for is noted.
-    fn lookup(&self, asked: &Asked) -> sensors::SecretLookup {
-        let (core, asked) = (self.core.clone(), asked.clone());
-        Arc::new(move |path| {
-            asked.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned());
-            let value = core.vault.value(path).map_err(|error| error.to_string())?;
-            Ok(value.expose().to_owned())
-        })
     }
 
     /// Lets sensors follow the secrets they asked for, until the engine stops.
@@ -257,20 +247,8 @@ impl Sensing {
         }
     }
 
-    /// Whether its pack asks to run programs and its environment leaves that to it; for a sensor that
-    /// is no program nothing depends on it.
-    fn may_exec(&self, generation: &Generation, subscription: &Subscription) -> bool {
-        let sensor = subscription.sensor.as_ref().filter(|_| subscription.kind == "process");
-        let Some(pack) = sensor.and_then(|sensor| generation.packs.get(&sensor.pack)) else {
-            return false;
-        };
-        let environment = self.core.environment.load();
-        let granted = environment.packs.get(&pack.name).and_then(|pack| pack.grants.exec);
-        pack.permissions.exec && granted != Some(false)
-    }
-
     /// Starts a sensor again at once. False if none is called so.
-    pub(crate) fn restart(&self, name: &str, generation: &Generation) -> bool {
+    pub(crate) fn restart(&self, name: &str, generation: &Arc<Generation>) -> bool {
         let mut running = self.lock();
         let sensor = running.values().find(|sensor| sensor.subscription.is_called(name));
         let Some(sensor) = sensor.cloned() else { return false };
@@ -367,140 +345,6 @@ fn made_from(generation: &Generation, subscription: &Subscription) -> Option<mod
 /// The event types that the pack's files in `triggers/` make.
 fn own_types(pack: &Pack) -> BTreeMap<Name, Schema> {
     pack.triggers.iter().map(|(name, spec)| (name.clone(), spec.payload.clone())).collect()
-}
-
-/// Keeps one sensor's task running.
-struct Keeper {
-    core: Arc<Core>,
-    driver: Driver,
-    source: String,
-    sensor: Running,
-    anew: AtomicBool,
-    turn: Arc<tokio::sync::Mutex<()>>,
-}
-
-impl Keeper {
-    async fn keep(self, task: Arc<dyn Sensor>) {
-        // Its predecessor may still be ending.
-        let _turn = self.turn.lock().await;
-        self.run(task).await;
-        if self.sensor.unwanted.is_cancelled()
-            && misses_nothing(&self.sensor.subscription)
-            && let Err(error) = forget(&self.core, &self.sensor.subscription.id).await
-        {
-            let sensor = &self.sensor.subscription.id;
-            tracing::warn!(%sensor, %error, "the cursor of a sensor that ended stays");
-        }
-    }
-
-    async fn run(&self, task: Arc<dyn Sensor>) {
-        let mut delay = RESTART_DELAYS.0;
-        while !self.sensor.cancel.is_cancelled() {
-            let begun = self.core.now();
-            match self.run_once(task.as_ref()).await {
-                Ok(()) if self.sensor.cancel.is_cancelled() => return,
-                Ok(()) => {
-                    self.state(SensorState::Waiting("nothing will happen again".to_owned()));
-                    self.wait(None).await;
-                }
-                Err(error) => {
-                    let now = self.core.now();
-                    // Events alone are no sign of health: it may tell one and fail each time.
-                    if now.duration_since(begun).unsigned_abs() > HEALTHY {
-                        delay = RESTART_DELAYS.0;
-                    }
-                    let next_try = now.saturating_add(delay).unwrap_or(Timestamp::MAX);
-                    tracing::warn!(sensor = %self.sensor.subscription.address(), %error, "the sensor failed");
-                    self.state(SensorState::Failing { error, next_try });
-                    self.wait(Some(delay)).await;
-                    delay = (delay * 2).min(RESTART_DELAYS.1);
-                }
-            }
-        }
-    }
-
-    async fn run_once(&self, task: &dyn Sensor) -> Result<(), String> {
-        let id = &self.sensor.subscription.id;
-        let cursor = match self.anew.load(Ordering::Relaxed) {
-            true => None,
-            false => self.core.store.cursor(id).await.map_err(|error| error.to_string())?,
-        };
-        let cursor = cursor.filter(|cursor| !cursor.is_null());
-        status(&self.sensor.status).state = SensorState::Running;
-        let run = self.sensor.cancel.child_token();
-        let context = Context {
-            source: self.source.clone(),
-            cursor,
-            sink: self,
-            clock: self.core.clock.clone(),
-            cancel: run.clone(),
-        };
-        task.run(context).await.map_err(|error| error.to_string())
-    }
-
-    /// Tells of a sensor that begins to fail, and of one that works again.
-    fn tell(&self, state: &SensorState) {
-        let failing = match state {
-            SensorState::Running => false,
-            SensorState::Failing { .. } => true,
-            SensorState::Waiting(_) => return,
-        };
-        let before = std::mem::replace(&mut status(&self.sensor.status).failing, failing);
-        let sensor = &self.sensor.subscription;
-        let event = match state {
-            SensorState::Failing { error, next_try } if !before => {
-                notices::sensor_failing(&self.core, sensor, error, *next_try)
-            }
-            SensorState::Running if before => notices::sensor_recovered(&self.core, sensor),
-            _ => return,
-        };
-        let (core, driver) = (self.core.clone(), self.driver.clone());
-        self.core.tasks.spawn(async move {
-            let actor = Actor::engine();
-            if let Err(error) = intake::accept(&core, &driver, &actor, vec![event], None).await {
-                tracing::warn!(%error, "how a sensor stands could not be told as an event");
-            }
-        });
-    }
-
-    /// Waits for the delay to pass or the end.
-    async fn wait(&self, delay: Option<Duration>) {
-        let passed = async {
-            match delay {
-                Some(delay) => tokio::time::sleep(delay).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            () = passed => {}
-            () = self.sensor.cancel.cancelled() => {}
-        }
-    }
-}
-
-impl Sink for Keeper {
-    fn emit(&self, emission: Emission) -> BoxFuture<'_, Result<(), SinkError>> {
-        async move {
-            let count = emission.events.len() as u64;
-            let happened = emission.events.last().map(|event| event.envelope.time);
-            let cursor =
-                emission.cursor.map(|cursor| (self.sensor.subscription.id.clone(), cursor));
-            let actor = Actor::engine();
-            let stored =
-                intake::accept(&self.core, &self.driver, &actor, emission.events, cursor).await;
-            stored.map_err(|error| SinkError(error.to_string()))?;
-            self.anew.store(false, Ordering::Relaxed);
-            status(&self.sensor.status).count(count, happened, self.core.now());
-            self.tell(&SensorState::Running);
-            Ok(())
-        }
-        .boxed()
-    }
-
-    fn state(&self, state: SensorState) {
-        self.tell(&state);
-        status(&self.sensor.status).state = state;
-    }
 }
 
 /// The source of what a person emits through the API.

@@ -17,7 +17,7 @@ pub(crate) fn world() -> World {
     pack(
         &world,
         "pack.yaml",
-        "name: p\nversion: 1.0.0\npermissions: { actions: [core.*, datastore.*], exec: true }\n",
+        "name: p\nversion: 1.0.0\npermissions: { actions: [core.*, datastore.*], secrets: ['hooks/*'], exec: true }\n",
     );
     world
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use actions::BuiltinContext;
 use chains::Signature;
+use host::secret::SecretRef;
 use model::diagnostic::instead;
 use model::{ActionRef, Diagnostic, Effect, Location, Map, PackName, Schema, TriggerType, Value};
 use rules::{Rule, Trigger};
@@ -156,7 +157,8 @@ impl Check<'_> {
         let actions = self.pack.actions.values().flat_map(|action| self.action(action));
         let sensors = self.pack.sensors.values();
         let sensors = sensors
-            .flat_map(|spec| self.sensor_connection(spec).into_iter().chain(self.program(spec)));
+            .flat_map(|spec| self.sensor_connection(spec).into_iter().chain(self.program(spec)))
+            .chain(self.pack.sensors.values().flat_map(|spec| self.sensor_secrets(spec)));
         let mut findings: Findings = self.required();
         for finding in rules.chain(actions).chain(sensors) {
             // A library is checked with every chain, and wrong only once.
@@ -382,6 +384,19 @@ impl Check<'_> {
         Some(self.denied(&sensor.at, &message, &hint))
     }
 
+    /// Secrets of the store that a sensor uses and that the pack does not ask for.
+    fn sensor_secrets(&self, sensor: &SensorSpec) -> Findings {
+        let asked = &self.pack.permissions.secrets;
+        let listed = |path: &String| asked.iter().any(|pattern| fits_pattern(pattern, path));
+        let unlisted = stored_secrets(&sensor.parameters).into_iter().filter(|path| !listed(path));
+        let finding = |path: String| {
+            let message = format!("the pack uses the secret `{path}` but does not ask for it");
+            let hint = format!("add `{path}` to `permissions.secrets` in its pack.yaml");
+            self.denied(&sensor.at, &message, &hint)
+        };
+        unlisted.map(finding).collect()
+    }
+
     /// A pack that may not reach any host by the action that asks hosts.
     fn no_host(&self, reference: &ActionRef, at: &Location) -> Option<Diagnostic> {
         let permissions = &self.pack.permissions;
@@ -471,4 +486,19 @@ impl chains::Catalog for Check<'_> {
     fn trigger_types(&self) -> Vec<String> {
         self.triggers.keys().map(ToString::to_string).collect()
     }
+}
+
+/// The paths in the secret store that a sensor's parameters refer to.
+fn stored_secrets(parameters: &Map) -> BTreeSet<String> {
+    let several: Vec<&Value> = match parameters.get("secrets") {
+        Some(Value::Array(list)) => list.iter().collect(),
+        Some(Value::Object(map)) => map.values().collect(),
+        _ => Vec::new(),
+    };
+    let references = several.into_iter().chain(parameters.get("credentials"));
+    let stored = |reference: &Value| match SecretRef::read(reference) {
+        Some(SecretRef::Stored(path)) => Some(path),
+        _ => None,
+    };
+    references.filter_map(stored).collect()
 }

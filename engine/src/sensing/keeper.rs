@@ -1,0 +1,156 @@
+//! One task for each sensor: run, and after a failure run again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use model::{Actor, Timestamp};
+use sensors::{Context, Emission, Sensor, SensorState, Sink, SinkError};
+
+use super::status::status;
+use super::{Running, forget, misses_nothing};
+use crate::core::Core;
+use crate::driver::Driver;
+use crate::{intake, notices};
+
+/// The first and the longest delay before a failed sensor is started again.
+const RESTART_DELAYS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+
+/// A sensor that ran for so long failed for another reason than the last time.
+const HEALTHY: Duration = Duration::from_secs(60);
+
+/// Keeps one sensor's task running.
+pub(super) struct Keeper {
+    pub(super) core: Arc<Core>,
+    pub(super) driver: Driver,
+    pub(super) source: String,
+    pub(super) sensor: Running,
+    pub(super) anew: AtomicBool,
+    pub(super) turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Keeper {
+    pub(super) async fn keep(self, task: Arc<dyn Sensor>) {
+        // Its predecessor may still be ending.
+        let _turn = self.turn.lock().await;
+        self.run(task).await;
+        if self.sensor.unwanted.is_cancelled()
+            && misses_nothing(&self.sensor.subscription)
+            && let Err(error) = forget(&self.core, &self.sensor.subscription.id).await
+        {
+            let sensor = &self.sensor.subscription.id;
+            tracing::warn!(%sensor, %error, "the cursor of a sensor that ended stays");
+        }
+    }
+
+    async fn run(&self, task: Arc<dyn Sensor>) {
+        let mut delay = RESTART_DELAYS.0;
+        while !self.sensor.cancel.is_cancelled() {
+            let begun = self.core.now();
+            match self.run_once(task.as_ref()).await {
+                Ok(()) if self.sensor.cancel.is_cancelled() => return,
+                Ok(()) => {
+                    self.state(SensorState::Waiting("nothing will happen again".to_owned()));
+                    self.wait(None).await;
+                }
+                Err(error) => {
+                    let now = self.core.now();
+                    // Events alone are no sign of health: it may tell one and fail each time.
+                    if now.duration_since(begun).unsigned_abs() > HEALTHY {
+                        delay = RESTART_DELAYS.0;
+                    }
+                    let next_try = now.saturating_add(delay).unwrap_or(Timestamp::MAX);
+                    tracing::warn!(sensor = %self.sensor.subscription.address(), %error, "the sensor failed");
+                    self.state(SensorState::Failing { error, next_try });
+                    self.wait(Some(delay)).await;
+                    delay = (delay * 2).min(RESTART_DELAYS.1);
+                }
+            }
+        }
+    }
+
+    async fn run_once(&self, task: &dyn Sensor) -> Result<(), String> {
+        let id = &self.sensor.subscription.id;
+        let cursor = match self.anew.load(Ordering::Relaxed) {
+            true => None,
+            false => self.core.store.cursor(id).await.map_err(|error| error.to_string())?,
+        };
+        let cursor = cursor.filter(|cursor| !cursor.is_null());
+        status(&self.sensor.status).state = SensorState::Running;
+        let run = self.sensor.cancel.child_token();
+        let context = Context {
+            source: self.source.clone(),
+            cursor,
+            sink: self,
+            clock: self.core.clock.clone(),
+            cancel: run.clone(),
+        };
+        task.run(context).await.map_err(|error| error.to_string())
+    }
+
+    /// Tells of a sensor that begins to fail, and of one that works again.
+    fn tell(&self, state: &SensorState) {
+        let failing = match state {
+            SensorState::Running => false,
+            SensorState::Failing { .. } => true,
+            SensorState::Waiting(_) => return,
+        };
+        let before = std::mem::replace(&mut status(&self.sensor.status).failing, failing);
+        let sensor = &self.sensor.subscription;
+        let event = match state {
+            SensorState::Failing { error, next_try } if !before => {
+                notices::sensor_failing(&self.core, sensor, error, *next_try)
+            }
+            SensorState::Running if before => notices::sensor_recovered(&self.core, sensor),
+            _ => return,
+        };
+        let (core, driver) = (self.core.clone(), self.driver.clone());
+        self.core.tasks.spawn(async move {
+            let actor = Actor::engine();
+            if let Err(error) = intake::accept(&core, &driver, &actor, vec![event], None).await {
+                tracing::warn!(%error, "how a sensor stands could not be told as an event");
+            }
+        });
+    }
+
+    /// Waits for the delay to pass or the end.
+    async fn wait(&self, delay: Option<Duration>) {
+        let passed = async {
+            match delay {
+                Some(delay) => tokio::time::sleep(delay).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = passed => {}
+            () = self.sensor.cancel.cancelled() => {}
+        }
+    }
+}
+
+impl Sink for Keeper {
+    fn emit(&self, emission: Emission) -> BoxFuture<'_, Result<(), SinkError>> {
+        async move {
+            let count = emission.events.len() as u64;
+            let happened = emission.events.last().map(|event| event.envelope.time);
+            let cursor =
+                emission.cursor.map(|cursor| (self.sensor.subscription.id.clone(), cursor));
+            let actor = Actor::engine();
+            let stored =
+                intake::accept(&self.core, &self.driver, &actor, emission.events, cursor).await;
+            stored.map_err(|error| SinkError(error.to_string()))?;
+            self.anew.store(false, Ordering::Relaxed);
+            status(&self.sensor.status).count(count, happened, self.core.now());
+            self.tell(&SensorState::Running);
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn state(&self, state: SensorState) {
+        self.tell(&state);
+        status(&self.sensor.status).state = state;
+    }
+}
