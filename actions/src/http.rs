@@ -1,6 +1,7 @@
 //! `http.request`: one request, and what its answer, or the lack of one, says about its effect.
 
 mod access;
+mod download;
 mod exchange;
 mod outcome;
 mod plan;
@@ -9,9 +10,11 @@ mod request;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use host::connection::Connections;
+use host::git::Exports;
 use model::{Effect, ErrorKind, Performance, Plan, StepError, Value};
 use serde_json::json;
 
+use self::download::Wanted;
 use crate::declare::metadata;
 use crate::{Action, Metadata, Performing};
 use access::Access;
@@ -25,11 +28,23 @@ const METHODS: [&str; 7] = ["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "POST", "
 pub(crate) struct HttpRequest {
     metadata: Metadata,
     connections: Connections,
+    exports: Exports,
 }
 
 impl HttpRequest {
-    pub(crate) fn new(connections: Connections) -> Self {
-        Self { metadata: declaration(), connections }
+    /// Requests over these connections; downloads go to the folder of `exports`.
+    pub(crate) fn new(connections: Connections, exports: Exports) -> Self {
+        Self { metadata: declaration(), connections, exports }
+    }
+
+    /// What a step asks for, and how it gets in.
+    fn asked(&self, performing: &Performing) -> Result<(Access, Request), StepError> {
+        let invalid = |message| StepError::new(ErrorKind::InvalidParameters, message);
+        let access = Access::of(performing, &self.connections)?;
+        let (parameters, key) = (&performing.parameters, &performing.key);
+        let request = Request::parse(parameters, key, &access).map_err(invalid)?;
+        let wanted = Wanted::of(parameters, key, &self.exports).map_err(invalid)?;
+        Ok((access, request.into_file(wanted)))
     }
 }
 
@@ -71,6 +86,7 @@ pub(crate) fn declaration() -> Metadata {
                 "default": true,
                 "description": "at most 5; to another host only for GET and HEAD, without the headers given here",
             },
+            "download": download::schema(),
             "idempotency_header": {
                 "type": "string",
                 "description": "sends the step's key in this header, by which the server knows a repetition",
@@ -79,36 +95,35 @@ pub(crate) fn declaration() -> Metadata {
         &json!({
             "status": { "type": "integer" },
             "headers": { "type": "object", "description": "names in lower case" },
-            "body": { "type": ["string", "null"], "description": "null where it is no text" },
+            "body": { "type": ["string", "null"], "description": "null where it is no text, or in a file" },
             "body_base64": { "type": "string", "description": "the body where it is no text" },
             "json": { "description": "the body where it is JSON, else null" },
             "url": { "type": "string", "description": "after redirects" },
+            "path": { "type": "string", "description": "with `download`: the file" },
+            "size": { "type": "integer", "description": "with `download`: its bytes" },
+            "sha256": { "type": "string", "description": "with `download`: its digest" },
         }),
     )
 }
 
-/// What sending such a request twice would do.
+/// Whether the server is only asked: what is unknown of it has had no effect there.
+fn is_read(parameters: &Value) -> bool {
+    matches!(parameters["method"].as_str().unwrap_or("GET"), "GET" | "HEAD")
+}
+
+/// What sending such a request twice would do. A file that is written is an effect, though the same
+/// each time, so that a dry run writes none.
 fn effect(parameters: &Value) -> Effect {
     let keyed = parameters["idempotency_header"].is_string();
     match parameters["method"].as_str().unwrap_or("GET") {
-        "GET" | "HEAD" => Effect::Read,
-        "PUT" | "DELETE" | "OPTIONS" => Effect::Idempotent,
+        "GET" | "HEAD" if parameters["download"].is_null() => Effect::Read,
+        "GET" | "HEAD" | "PUT" | "DELETE" | "OPTIONS" => Effect::Idempotent,
         _ if keyed => Effect::Idempotent,
         _ => Effect::Unsafe,
     }
 }
 
-async fn perform(performing: Performing, connections: &Connections) -> Performance {
-    let access = match Access::of(&performing, connections) {
-        Ok(access) => access,
-        Err(error) => return Performance::Failed(error),
-    };
-    let request = match Request::parse(&performing.parameters, &performing.key, &access) {
-        Ok(request) => request,
-        Err(message) => {
-            return Performance::Failed(StepError::new(ErrorKind::InvalidParameters, message));
-        }
-    };
+async fn perform(performing: Performing, access: Access, request: Request) -> Performance {
     let request = request.within(performing.traceparent);
     let timeout = request.timeout;
     let expect = request.expect.clone();
@@ -141,15 +156,24 @@ impl Action for HttpRequest {
     }
 
     fn plan<'a>(&'a self, planned: &'a Performing) -> BoxFuture<'a, Result<Plan, StepError>> {
-        async move { plan::plan(planned, &self.connections) }.boxed()
+        async move {
+            let (access, request) = self.asked(planned)?;
+            plan::plan(&access, &request)
+        }
+        .boxed()
     }
 
     fn perform(&self, performing: Performing) -> BoxFuture<'_, Performance> {
         async move {
-            match (effect(&performing.parameters), perform(performing, &self.connections).await) {
-                // Whatever happened on the way, a read had no effect.
-                (Effect::Read, Performance::Unknown(error)) => Performance::Failed(error),
-                (_, performance) => performance,
+            let reads = is_read(&performing.parameters);
+            let (access, request) = match self.asked(&performing) {
+                Ok(asked) => asked,
+                Err(error) => return Performance::Failed(error),
+            };
+            match perform(performing, access, request).await {
+                // Whatever happened on the way, a read had no effect; a file is whole or not there.
+                Performance::Unknown(error) if reads => Performance::Failed(error),
+                performance => performance,
             }
         }
         .boxed()

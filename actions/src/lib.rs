@@ -31,7 +31,7 @@ pub use program::{Program, ProgramSpec};
 pub struct BuiltinContext {
     /// The mirrors that git sensors fill.
     pub mirrors: host::git::Mirrors,
-    /// Where `git.export` puts a target that is not absolute.
+    /// Where `git.export` and `http.request` put what has no absolute target.
     pub exports: Exports,
     /// The connections that actions use by name.
     pub connections: host::connection::Connections,
@@ -45,7 +45,10 @@ pub fn builtin(context: &BuiltinContext) -> Vec<SharedAction> {
     actions.push(Arc::new(git::Export::new(context.mirrors.clone(), context.exports.clone())));
     actions.push(Arc::new(git::push::Push::commit(context.mirrors.clone())));
     actions.push(Arc::new(git::push::Push::tag(context.mirrors.clone())));
-    actions.push(Arc::new(http::HttpRequest::new(context.connections.clone())));
+    actions.push(Arc::new(http::HttpRequest::new(
+        context.connections.clone(),
+        context.exports.clone(),
+    )));
     actions
 }
 

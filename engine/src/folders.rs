@@ -62,7 +62,7 @@ impl Folders {
         self.root.join("git")
     }
 
-    /// What `git.export` writes to relative targets.
+    /// What `git.export` writes to relative targets, and what is downloaded.
     pub fn exports(&self) -> Exports {
         Exports::new(self.root.join("exports"))
     }

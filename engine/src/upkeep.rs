@@ -70,6 +70,7 @@ async fn once(
     drop_logs(core).await?;
     drop_exports(core).await?;
     drop_mirrors(core, mirrors);
+    drop_parts(core);
     // A page that is still to be stored may be all that names a pack's content.
     if core.store.deferred().await?.is_empty() {
         packs.drop_unused(core).await?;
@@ -88,6 +89,14 @@ async fn drop_exports(core: &Core) -> Result<(), StoreError> {
         }
     }
     Ok(())
+}
+
+/// Removes what is left of downloads that a kill has cut short and that nobody took up again.
+fn drop_parts(core: &Core) {
+    let parts = host::download::parts_of(&core.folders.exports());
+    for name in old_folders(&parts, YOUNG) {
+        remove(&parts.join(name));
+    }
 }
 
 /// Removes mirrors that no sensor fills.

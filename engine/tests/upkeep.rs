@@ -101,7 +101,7 @@ async fn a_repeated_execution_keeps_its_own_copy_of_what_the_first_one_generated
 
 #[tokio::test]
 #[expect(clippy::disallowed_methods, reason = "compared with times that the file system keeps")]
-async fn exports_and_mirrors_go_once_nobody_is_left_who_needs_them() {
+async fn exports_mirrors_and_parts_of_downloads_go_once_nobody_is_left_who_needs_them() {
     let mut house = House::new();
     house.clock = host::Clock::simulated("2026-01-01T00:00:00Z".parse().unwrap());
     house.chain("nap", "", r#"sleep("80d");"#);
@@ -118,18 +118,20 @@ async fn exports_and_mirrors_go_once_nobody_is_left_who_needs_them() {
         fs::write(house.path(&format!("state/exports/.{to}.commit")), "c").unwrap();
     }
     let (old, young) = (house.path("state/git/old"), house.path("state/git/young"));
-    for mirror in [&old, &young] {
-        fs::create_dir_all(mirror).unwrap();
+    let part = house.path("state/exports/.downloads/cut_short");
+    for folder in [&old, &young, &part] {
+        fs::create_dir_all(folder).unwrap();
     }
-    let old_file = File::open(&old).unwrap();
     let weeks = SystemTime::now() - Duration::from_secs(8 * 24 * 60 * 60);
-    old_file.set_modified(weeks).unwrap();
+    for folder in [&old, &part] {
+        File::open(folder).unwrap().set_modified(weeks).unwrap();
+    }
     house.advance(model::Duration::from_secs(31 * 24 * 60 * 60));
     let mut settings = house.settings();
     settings.forget_every = model::Duration::from_millis(50);
     let _engine = Engine::start(settings, house.store.clone(), house.clock.clone()).await.unwrap();
     eventually("what nobody needs to go", || async {
-        !exports.path(Path::new("left")).exists() && !old.exists()
+        !exports.path(Path::new("left")).exists() && !old.exists() && !part.exists()
     })
     .await;
     assert!(exports.path(Path::new("used")).exists() && young.exists());

@@ -13,6 +13,7 @@
 
 pub mod clock;
 pub mod connection;
+pub mod download;
 pub mod exec_child;
 pub mod git;
 pub mod guard;

@@ -1,14 +1,16 @@
 //! Sending and reading: redirects, bounds, and where it broke off.
 
-use model::StepError;
+use host::download::Download;
+use model::{Hash, Size, StepError};
 use reqwest::header::{ACCEPT, ACCEPT_LANGUAGE, HeaderMap, LOCATION, USER_AGENT};
 use reqwest::{Client, Response, StatusCode, Url};
 
 use super::access::Access;
+use super::download::Saved;
 use super::request::Request;
 
 /// Most bytes of an answer's body.
-pub(super) const MAX_BODY: usize = 4 * 1024 * 1024;
+const MAX_BODY: Size = Size::from_bytes(4 * 1024 * 1024);
 const MAX_REDIRECTS: usize = 5;
 
 /// What the server said.
@@ -19,9 +21,17 @@ pub(super) struct Answer {
     /// After redirects, without credentials.
     pub(super) url: String,
     /// The body, or why it could not be read.
-    pub(super) body: Result<Vec<u8>, Trouble>,
+    pub(super) body: Result<Body, Trouble>,
     /// It was the answer to a HEAD request: there is no body to read.
     pub(super) bodiless: bool,
+}
+
+/// What came after an answer's head.
+#[derive(Debug)]
+pub(super) enum Body {
+    Bytes(Vec<u8>),
+    /// Written to where the step wants it.
+    File(Saved),
 }
 
 /// Why there is no answer, or not all of it.
@@ -33,21 +43,36 @@ pub(super) enum Trouble {
     NotSent(String),
     /// The server may have got it.
     Lost(String),
-    /// The body is larger than [`MAX_BODY`].
-    TooLarge,
+    /// The body is larger than this.
+    TooLarge(Size),
+    /// The file that is wanted cannot be written.
+    Unwritten(String),
+    /// The body is another than was expected.
+    Digest { expected: Hash, found: Hash },
     /// More than [`MAX_REDIRECTS`].
     Redirects,
 }
 
+impl Trouble {
+    pub(super) fn lost(error: reqwest::Error) -> Self {
+        // The URL may hold credentials, and the caller knows it.
+        Self::Lost(host::http::chain(&error.without_url()))
+    }
+}
+
 /// Sends the request, follows redirects, reads the last answer.
 pub(super) async fn exchange(mut request: Request, access: &Access) -> Result<Answer, Trouble> {
+    let download = match &request.download {
+        Some(wanted) => Some(wanted.begin().await?),
+        None => None,
+    };
     for _ in 0..=MAX_REDIRECTS {
         access.turn().await;
         let client = access.client(&request.url).await.map_err(Trouble::Refused)?;
         let response = send(&client, &request, access).await?;
         match redirected(&request, &response) {
             Some(next) => request = next,
-            None => return Ok(read(response, &request).await),
+            None => return Ok(read(response, &request, download).await),
         }
     }
     Err(Trouble::Redirects)
@@ -107,16 +132,23 @@ fn harmless(headers: &HeaderMap) -> HeaderMap {
     kept.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-async fn read(response: Response, request: &Request) -> Answer {
+async fn read(response: Response, request: &Request, download: Option<Download>) -> Answer {
     let mut url = response.url().clone();
     // Fails only for URLs that cannot have credentials.
     let _ = url.set_username("").and_then(|()| url.set_password(None));
+    let (status, headers) = (response.status(), response.headers().clone());
+    let body = match (&request.download, download) {
+        (Some(wanted), Some(download)) if request.expects(status.as_u16()) => {
+            wanted.save(download, response).await.map(Body::File)
+        }
+        _ => read_body(response).await.map(Body::Bytes),
+    };
     Answer {
-        status: response.status(),
-        headers: response.headers().clone(),
+        status,
+        headers,
         url: url.into(),
         bodiless: request.method == reqwest::Method::HEAD,
-        body: read_body(response).await,
+        body,
     }
 }
 
@@ -125,11 +157,11 @@ async fn read_body(mut response: Response) -> Result<Vec<u8>, Trouble> {
     loop {
         match response.chunk().await {
             Ok(None) => return Ok(body),
-            Ok(Some(chunk)) if body.len() + chunk.len() > MAX_BODY => {
-                return Err(Trouble::TooLarge);
+            Ok(Some(chunk)) if (body.len() + chunk.len()) as u64 > MAX_BODY.bytes() => {
+                return Err(Trouble::TooLarge(MAX_BODY));
             }
             Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-            Err(error) => return Err(Trouble::Lost(host::http::chain(&error.without_url()))),
+            Err(error) => return Err(Trouble::lost(error)),
         }
     }
 }

@@ -17,6 +17,10 @@
 //! | none: not connected | failed | `unavailable` |
 //! | none, or cut short: connected, then lost | unknown | `unavailable` |
 //! | too large, after an expected status | unknown | `too_large` |
+//! | another digest than expected, after an expected status | unknown | `rejected` |
+//! | a file that cannot be written, after an expected status | unknown | `unavailable` |
+//!
+//! What is unknown here has failed where the method is a read.
 
 use std::ops::RangeInclusive;
 
@@ -26,7 +30,7 @@ use model::{ErrorKind, Map, Performance, StepError, Value};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
 use serde_json::json;
 
-use super::exchange::{Answer, MAX_BODY, Trouble};
+use super::exchange::{Answer, Body, Trouble};
 
 /// How much of a refusing answer's body an error shows.
 const SHOWN: usize = 2_000;
@@ -42,10 +46,21 @@ pub(super) fn of_trouble(trouble: Trouble) -> Performance {
             ErrorKind::Unavailable,
             format!("the connection was lost before the whole answer came: {told}"),
         )),
-        Trouble::TooLarge => Performance::Unknown(StepError::new(
+        Trouble::TooLarge(limit) => Performance::Unknown(StepError::new(
             ErrorKind::TooLarge,
-            format!("the answer's body has more than {} MiB", MAX_BODY / 1024 / 1024),
+            format!("the answer's body has more than {limit}"),
         )),
+        Trouble::Unwritten(told) => Performance::Unknown(StepError::new(
+            ErrorKind::Unavailable,
+            format!("the server answered, and {told}"),
+        )),
+        Trouble::Digest { expected, found } => Performance::Unknown(
+            StepError::new(
+                ErrorKind::Rejected,
+                format!("the answer's body has the SHA-256 {found}: expected {expected}"),
+            )
+            .with_details(json!({ "expected": expected, "found": found })),
+        ),
         Trouble::Redirects => Performance::Failed(StepError::new(
             ErrorKind::Rejected,
             "the server redirected more than 5 times",
@@ -59,8 +74,13 @@ pub(super) fn of_answer(answer: Answer, expect: &[RangeInclusive<u16>]) -> Perfo
         return unexpected(&answer);
     }
     match answer.body {
-        Ok(body) => {
+        Ok(Body::Bytes(body)) => {
             Performance::Done(result(status, &answer.headers, answer.url, body, answer.bodiless))
+        }
+        Ok(Body::File(saved)) => {
+            let mut result = result(status, &answer.headers, answer.url, Vec::new(), true);
+            saved.describe(&mut result);
+            Performance::Done(result)
         }
         Err(trouble) => of_trouble(trouble),
     }
@@ -103,7 +123,7 @@ fn details(answer: &Answer) -> Value {
     let mut details = Map::new();
     details.insert("status".to_owned(), answer.status.as_u16().into());
     details.insert("url".to_owned(), answer.url.as_str().into());
-    if let Ok(body) = &answer.body {
+    if let Ok(Body::Bytes(body)) = &answer.body {
         let text: String = String::from_utf8_lossy(body).chars().take(SHOWN).collect();
         details.insert("body".to_owned(), text.into());
     }

@@ -1,30 +1,31 @@
 //! The request as it would be sent, without what gets it in.
 
-use host::connection::Connections;
-use model::{Change, ErrorKind, Map, Plan, StepError, Value};
+use model::{Change, Map, Plan, StepError, Value};
 use reqwest::header::HeaderMap;
 use serde_json::json;
 
 use super::access::Access;
 use super::request::Request;
-use crate::Performing;
 
 /// What stands in the place of the header that a connection's credentials make.
 const CREDENTIALS: &str = "(credentials of the connection)";
 
-/// The request of `planned`; its host is checked, and nothing is sent.
-pub(super) fn plan(planned: &Performing, connections: &Connections) -> Result<Plan, StepError> {
-    let access = Access::of(planned, connections)?;
-    let request = Request::parse(&planned.parameters, &planned.key, &access)
-        .map_err(|message| StepError::new(ErrorKind::InvalidParameters, message))?;
+/// What is asked for; its host is checked, and nothing is sent.
+pub(super) fn plan(access: &Access, request: &Request) -> Result<Plan, StepError> {
     access.reach(&request.url)?;
-    let what = format!("{} {}", request.method, shown(&request));
+    let what = format!("{} {}", request.method, shown(request));
     let mut after = json!({ "headers": headers(&request.headers) });
     if let Some(body) = &request.body {
         let text = String::from_utf8_lossy(body);
         after["body"] = serde_json::from_str(&text).unwrap_or_else(|_| Value::from(text));
     }
-    Ok(Plan::new(format!("sends {what}")).with(Change::to(what, after)))
+    let sends = format!("sends {what}");
+    Ok(match &request.download {
+        None => Plan::new(sends).with(Change::to(what, after)),
+        Some(wanted) => Plan::new(format!("{sends} and writes the answer to {}", wanted.path()))
+            .with(Change::to(what, after))
+            .with(wanted.change()),
+    })
 }
 
 /// The URL without a password in it.

@@ -9,6 +9,7 @@ use reqwest::{Method, Url};
 use serde::Deserialize;
 
 use super::access::Access;
+use super::download::Wanted;
 
 /// Headers that the connection owns: letting them through would let two requests pass for one.
 const OWNED: [&str; 4] = ["content-length", "transfer-encoding", "connection", "upgrade"];
@@ -24,6 +25,8 @@ pub(super) struct Request {
     pub(super) expect: Vec<RangeInclusive<u16>>,
     pub(super) timeout: Duration,
     pub(super) follow_redirects: bool,
+    /// The file that the answer's body goes to.
+    pub(super) download: Option<Wanted>,
 }
 
 #[derive(Deserialize)]
@@ -70,6 +73,7 @@ impl Request {
             expect,
             timeout: given.timeout.unwrap_or(DEFAULT_TIMEOUT),
             follow_redirects: given.follow_redirects.unwrap_or(true),
+            download: None,
         })
     }
 
@@ -80,6 +84,16 @@ impl Request {
             self.headers.entry("traceparent").or_insert(place);
         }
         self
+    }
+
+    /// The same with its answer's body in a file.
+    pub(super) fn into_file(self, download: Option<Wanted>) -> Self {
+        Self { download, ..self }
+    }
+
+    /// Whether an answer with this status is a success.
+    pub(super) fn expects(&self, status: u16) -> bool {
+        self.expect.iter().any(|range| range.contains(&status))
     }
 
     /// Whether it changes nothing.

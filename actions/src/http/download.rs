@@ -1,0 +1,157 @@
+//! Bodies that go to a file below the server's exports instead of into the result.
+
+use host::download::{Download, Place};
+use host::git::Exports;
+use model::{Change, ErrorKind, Hash, IdempotencyKey, Size, StepError, Value};
+use reqwest::Response;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::exchange::Trouble;
+
+/// Most bytes where the step says nothing.
+const DEFAULT_LIMIT: Size = Size::from_bytes(256 * 1024 * 1024);
+
+/// What the step asks of the file.
+#[derive(Debug, Clone)]
+pub(super) struct Wanted {
+    place: Place,
+    limit: Size,
+    sha256: Option<Hash>,
+    key: IdempotencyKey,
+}
+
+/// A file that is in its place.
+#[derive(Debug)]
+pub(super) struct Saved {
+    path: String,
+    size: u64,
+    sha256: Hash,
+}
+
+#[derive(Deserialize)]
+struct Parameters {
+    to: String,
+    max_size: Option<Value>,
+    sha256: Option<String>,
+}
+
+/// Its schema among the action's parameters.
+pub(super) fn schema() -> Value {
+    json!({
+        "type": "object",
+        "additionalProperties": false,
+        "description": "writes the body of an expected answer to a file, whole or not at all",
+        "properties": {
+            "to": {
+                "type": "string",
+                "required": true,
+                "description": "the file, relative to the server's exports; one that is there is replaced",
+            },
+            "max_size": {
+                "type": ["string", "integer"],
+                "default": DEFAULT_LIMIT.to_string(),
+                "description": "the largest body, in bytes or as 64MiB or 2GiB",
+            },
+            "sha256": { "type": "string", "description": "the digest that the body must have" },
+        },
+    })
+}
+
+impl Wanted {
+    /// What `parameters` ask for, if anything, else what is wrong with it.
+    pub(super) fn of(
+        parameters: &Value,
+        key: &IdempotencyKey,
+        exports: &Exports,
+    ) -> Result<Option<Self>, String> {
+        let given = match &parameters["download"] {
+            Value::Null => return Ok(None),
+            given => Parameters::deserialize(given),
+        };
+        let given = given.map_err(|error| format!("`download`: {error}"))?;
+        if parameters["method"] == "HEAD" {
+            return Err("`download`: the answer to HEAD has no body: use GET".to_owned());
+        }
+        let place = Place::below(exports, &given.to);
+        let digest = |text: String| text.to_ascii_lowercase().parse::<Hash>();
+        Ok(Some(Self {
+            place: place.map_err(|error| format!("`download.to`: {error}"))?,
+            limit: given.max_size.as_ref().map_or(Ok(DEFAULT_LIMIT), size)?,
+            sha256: given
+                .sha256
+                .map(digest)
+                .transpose()
+                .map_err(|error| format!("`download.sha256`: {error}"))?,
+            key: key.clone(),
+        }))
+    }
+
+    /// Where it would go.
+    pub(super) fn change(&self) -> Change {
+        let mut after = json!({ "max_size": self.limit.to_string() });
+        if let Some(sha256) = &self.sha256 {
+            after["sha256"] = sha256.to_string().into();
+        }
+        after["replaces"] = self.place.path().exists().into();
+        Change::to(self.path(), after)
+    }
+
+    /// The file.
+    pub(super) fn path(&self) -> String {
+        self.place.path().to_string_lossy().into_owned()
+    }
+
+    /// Makes sure that there is room for a file, before anything is sent.
+    pub(super) async fn begin(&self) -> Result<Download, Trouble> {
+        let begun = Download::begin(self.place.clone(), self.key.as_str()).await;
+        begun.map_err(|error| {
+            let message = format!("nothing was sent: {} cannot be written: {error}", self.path());
+            Trouble::Refused(StepError::new(ErrorKind::Unavailable, message))
+        })
+    }
+
+    /// Reads the body of `response` into the file.
+    pub(super) async fn save(
+        &self,
+        mut download: Download,
+        mut response: Response,
+    ) -> Result<Saved, Trouble> {
+        let unwritten =
+            |error| Trouble::Unwritten(format!("{} cannot be written: {error}", self.path()));
+        let limit = self.limit.bytes();
+        if response.content_length().is_some_and(|announced| announced > limit) {
+            return Err(Trouble::TooLarge(self.limit));
+        }
+        while let Some(chunk) = response.chunk().await.map_err(Trouble::lost)? {
+            if download.size() + chunk.len() as u64 > limit {
+                return Err(Trouble::TooLarge(self.limit));
+            }
+            download.write(&chunk).await.map_err(unwritten)?;
+        }
+        let whole = download.whole();
+        let (sha256, size) = (whole.sha256, whole.size);
+        if let Some(expected) = self.sha256.filter(|expected| *expected != sha256) {
+            return Err(Trouble::Digest { expected, found: sha256 });
+        }
+        let path = whole.keep().await.map_err(unwritten)?;
+        Ok(Saved { path: path.to_string_lossy().into_owned(), size, sha256 })
+    }
+}
+
+impl Saved {
+    /// Adds what it is to a result.
+    pub(super) fn describe(&self, result: &mut Value) {
+        result["path"] = self.path.as_str().into();
+        result["size"] = self.size.into();
+        result["sha256"] = self.sha256.to_string().into();
+    }
+}
+
+fn size(value: &Value) -> Result<Size, String> {
+    if let Some(bytes) = value.as_u64() {
+        return Ok(Size::from_bytes(bytes));
+    }
+    let text = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
+    text.parse().map_err(|error| format!("`download.max_size`: {error}"))
+}
