@@ -8,18 +8,19 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use model::event::StoredEvent;
 use model::fact::{EventAccepted, ExecutionRequested};
-use model::value::{INLINE_EVENT_BYTES, INLINE_VALUE_BYTES, brief};
+use model::value::{INLINE_EVENT_BYTES, INLINE_VALUE_BYTES, brief, fits};
 use model::{
-    Body, ErrorKind, Event, EventKey, ExecutionId, Fact, Hash, Origin, RuleRef, Stream, Timestamp,
-    Value, Version,
+    Body, ErrorKind, Event, EventKey, ExecutionId, Fact, Hash, Origin, RuleRef, Schema, Stream,
+    Timestamp, Value, Version, token,
 };
 use rules::{Decision, Selected};
-use store::Write;
+use store::{Sealing, Write};
 
 use crate::core::{Core, Trouble};
 use crate::notices;
 use crate::packs::Generation;
-use crate::pages::{Consequence, Room, defer, next_part};
+use crate::pages::{Consequence, Room, Sides, defer, next_part};
+use crate::secrets::{Opened, SecretError, too_short};
 
 /// Parameters of all executions that one event asks for: beyond it, large ones become blobs.
 const INLINE_REQUESTS_BYTES: usize = 1024 * 1024;
@@ -36,6 +37,9 @@ pub(crate) struct Decided {
     pub(crate) payload: Hash,
     /// What is stored, in one commit: the event first.
     pub(crate) writes: Vec<Write>,
+    /// The encrypted records that belong to it: values of `secret: true` parameters, those of
+    /// requests in later commits too.
+    pub(crate) sealing: Vec<Sealing>,
     /// The executions asked for, those of later commits too.
     pub(crate) executions: Vec<ExecutionId>,
 }
@@ -45,6 +49,11 @@ impl Decided {
     pub(crate) fn weight(&self) -> (usize, usize) {
         let facts = || self.writes.iter().flat_map(|write| &write.facts);
         (facts().count(), facts().map(|fact| fact.encode().len()).sum())
+    }
+
+    /// Its parts that go beside the facts of whoever tells it.
+    pub(crate) fn into_sides(self) -> Sides {
+        Sides { writes: self.writes, sealing: self.sealing }
     }
 }
 
@@ -70,7 +79,9 @@ pub(crate) fn decide_under<'a>(
         let accepted_at = core.now();
         let event = Arc::new(event);
         let (key, payload) = (event.key(), Hash::of_value(&event.data));
-        let made = consequences(core, generation, &event, accepted_at).await?;
+        let mut bounds = Bounds { inline: 0, secrets: room.secrets() };
+        let (made, sealing) =
+            consequences(core, generation, &event, accepted_at, &mut bounds).await?;
         let executions = made.iter().filter_map(|one| match one {
             Consequence::Request(_, id, _) => Some(id.clone()),
             Consequence::Failure(_) | Consequence::Told(_) => None,
@@ -93,29 +104,38 @@ pub(crate) fn decide_under<'a>(
         let stream = Stream::Event(key.clone());
         let own = Write { stream, expected: Some(Version::NONE), facts };
         let writes = std::iter::once(own).chain(part.writes).chain(deferred).collect();
-        Ok(Decided { key, payload, writes, executions })
+        Ok(Decided { key, payload, writes, sealing, executions })
     }
     .boxed()
 }
 
-/// Everything that the rules make of the event, requests first.
+/// What an event's requests have room for together.
+struct Bounds {
+    /// Bytes of parameters that are inline so far.
+    inline: usize,
+    /// Encrypted records that still fit into its commit.
+    secrets: usize,
+}
+
+/// Everything that the rules make of the event, requests first, and the encrypted records of it.
 async fn consequences(
     core: &Core,
     generation: &Arc<Generation>,
     event: &Arc<Event>,
     at: Timestamp,
-) -> Result<Vec<Consequence>, Trouble> {
+    bounds: &mut Bounds,
+) -> Result<(Vec<Consequence>, Vec<Sealing>), Trouble> {
     let decision = ask_rules(core, generation, event, at).await;
-    let mut made = Vec::new();
+    let (mut made, mut sealing) = (Vec::new(), Vec::new());
     let mut failed: Vec<(RuleRef, String)> =
         decision.failed.into_iter().map(|failure| (failure.rule, failure.error)).collect();
-    let mut inline = 0;
     for selected in decision.selected {
         let rule = selected.rule.clone();
         let id = ExecutionId::for_rule(&event.key(), &rule, None);
-        match request(core, generation, event, selected, at, &mut inline).await? {
-            Ok(request) => {
-                made.push(Consequence::Request(rule, id, Fact::ExecutionRequested(request)));
+        match request(core, generation, event, (&id, selected), at, bounds).await? {
+            Ok((facts, sealed)) => {
+                made.push(Consequence::Request(rule, id, facts));
+                sealing.extend(sealed);
             }
             Err(error) => failed.push((rule, error)),
         }
@@ -123,12 +143,15 @@ async fn consequences(
     for (rule, error) in failed {
         let error = shortened(error);
         if let Some(notice) = notices::rule_error(core, generation, event, &rule, &error) {
-            let told = decide_under(core, generation, notice, None, Room::SHARE).await?;
+            let room = Room::SHARE.with_secrets(bounds.secrets);
+            let told = decide_under(core, generation, notice, None, room).await?;
+            bounds.secrets -= told.sealing.len();
+            sealing.extend(told.sealing);
             made.push(Consequence::Told(told.writes));
         }
-        made.push(Consequence::Failure(Fact::RuleFailed { rule, error }));
+        made.push(Consequence::Failure(Box::new(Fact::RuleFailed { rule, error })));
     }
-    Ok(made)
+    Ok((made, sealing))
 }
 
 async fn ask_rules(
@@ -158,32 +181,37 @@ fn shortened(error: String) -> String {
     }
 }
 
-/// The request that a rule makes, or what is wrong with it. `inline` adds up the bytes of the
-/// event's requests.
+/// The facts of the request that a rule makes, with the encrypted records that they need; or what
+/// is wrong with it.
 async fn request(
     core: &Core,
     generation: &Generation,
     event: &Event,
-    selected: Selected,
+    (id, selected): (&ExecutionId, Selected),
     at: Timestamp,
-    inline: &mut usize,
-) -> Result<Result<ExecutionRequested, String>, Trouble> {
+    bounds: &mut Bounds,
+) -> Result<Result<(Vec<Fact>, Vec<Sealing>), String>, Trouble> {
     let resolved = match core.library.resolve(generation, None, &selected.action) {
         Ok(resolved) => resolved,
         Err(error) => return Ok(Err(error.message)),
     };
     let mut parameters = selected.parameters;
     resolved.parameters().fill(&mut parameters);
-    let given = Value::Object(parameters);
+    let mut given = Value::Object(parameters);
+    let misfit = |why: String| format!("the parameters of `{}` don't fit: {why}", selected.action);
     if let Some(violation) = resolved.parameters().violations(&given).into_iter().next() {
-        let (action, why) = (&selected.action, violation.message);
-        return Ok(Err(format!("the parameters of `{action}` don't fit: {why}")));
+        return Ok(Err(misfit(violation.message)));
     }
-    let parameters = match stored(core, given, inline).await? {
+    let (granted, sealing) = match sealed(core, id, &mut given, resolved.parameters(), at, bounds) {
+        Ok(sealed) => sealed,
+        Err(why) => return Ok(Err(misfit(why))),
+    };
+    let parameters = match stored(core, given, &mut bounds.inline).await? {
         Ok(parameters) => parameters,
         Err(error) => return Ok(Err(error)),
     };
-    Ok(Ok(ExecutionRequested {
+    bounds.secrets -= sealing.len();
+    let requested = Fact::ExecutionRequested(ExecutionRequested {
         parameters,
         origin: Origin::Rule { rule: selected.rule, event: event.key() },
         pack: resolved.version(),
@@ -192,7 +220,37 @@ async fn request(
         action: selected.action,
         at,
         traceparent: event.envelope.traceparent.map(|_| event.envelope.span()),
-    }))
+    });
+    Ok(Ok((std::iter::once(requested).chain(granted).collect(), sealing)))
+}
+
+/// Puts tokens where `schema` says `secret: true`: the fact that grants them to the execution `id`,
+/// and the encrypted records of what they stand for.
+fn sealed(
+    core: &Core,
+    id: &ExecutionId,
+    parameters: &mut Value,
+    schema: &Schema,
+    at: Timestamp,
+    bounds: &Bounds,
+) -> Result<(Option<Fact>, Vec<Sealing>), String> {
+    let fresh = Opened::default().tokenise(parameters, schema);
+    if fresh.is_empty() {
+        return Ok((None, Vec::new()));
+    }
+    if let Some(why) = too_short(&fresh) {
+        return Err(why);
+    }
+    if fresh.len() > bounds.secrets {
+        return Err(format!(
+            "the rules that selected this event pass on more secrets than its commit has room for ({} more here, room for {})",
+            fresh.len(),
+            bounds.secrets
+        ));
+    }
+    let (tokens, sealing) =
+        core.keep(id, &fresh, at).map_err(|error: SecretError| error.to_string())?;
+    Ok((Some(Fact::TokensGranted { tokens, at }), sealing))
 }
 
 /// Parameters as they are stored: large ones lie in blobs.
@@ -204,7 +262,13 @@ async fn stored(
     let Value::Object(mut parameters) = parameters else {
         return Ok(Err(ErrorKind::Internal.to_string()));
     };
-    for value in parameters.values_mut() {
+    for (name, value) in &mut parameters {
+        // What lies in a blob is handed on as it is: a token there would stay one.
+        if let (true, Err(why)) = (token::is_within(value), fits(value)) {
+            return Ok(Err(format!(
+                "the parameter `{name}` holds a secret, and so must fit into the journal: {why}"
+            )));
+        }
         *value = core.bounded(value.take()).await?;
     }
     let mut parameters = Value::Object(parameters);
@@ -223,11 +287,11 @@ async fn stored(
     Ok(Ok(parameters))
 }
 
-/// Puts each parameter that is not small into a blob.
+/// Puts each parameter that is neither small nor holds a secret into a blob.
 async fn lighten(core: &Core, parameters: &mut Value) -> Result<(), Trouble> {
     let Value::Object(parameters) = parameters else { return Ok(()) };
     for value in parameters.values_mut() {
-        if value.to_string().len() > SMALL_PARAMETER_BYTES {
+        if value.to_string().len() > SMALL_PARAMETER_BYTES && !token::is_within(value) {
             *value = core.blob(value).await?.to_value();
         }
     }

@@ -8,7 +8,10 @@ use std::iter::Peekable;
 
 use model::value::MAX_EVENT_BYTES;
 use model::{Actor, BatchId, Event, EventKey, ExecutionId, Fact, Hash, Stream, Value};
-use store::{Appended, Batch, MAX_BATCH_BYTES, MAX_BATCH_FACTS, StoreError, Write};
+use store::{
+    Appended, Batch, MAX_BATCH_BYTES, MAX_BATCH_FACTS, MAX_SEALED_CHANGES, Sealing, StoreError,
+    Write, of_execution,
+};
 
 use crate::core::{Core, Trouble};
 use crate::decide::{Decided, decide};
@@ -102,12 +105,15 @@ fn next_part(decided: &mut Peekable<impl Iterator<Item = Decided>>) -> Vec<Decid
         return part;
     }
     let (mut facts, mut bytes) = part.first().map_or((0, 0), Decided::weight);
+    let mut records = part.first().map_or(0, |first| first.sealing.len());
     while let Some(next) = decided.peek() {
         let (more_facts, more_bytes) = next.weight();
         facts += more_facts;
         bytes += more_bytes;
+        records += next.sealing.len();
         // One fact is the cursor's.
-        if facts >= MAX_BATCH_FACTS || bytes > MAX_BATCH_BYTES / 2 {
+        let full = facts >= MAX_BATCH_FACTS || bytes > MAX_BATCH_BYTES / 2;
+        if full || records > MAX_SEALED_CHANGES {
             break;
         }
         part.extend(decided.next());
@@ -120,20 +126,21 @@ struct Told {
     key: EventKey,
     payload: Hash,
     writes: Vec<Write>,
+    sealing: Vec<Sealing>,
     answer: Accepted,
 }
 
 impl Told {
     /// `one`, which counts once even if it is told twice in one go.
     fn after(earlier: &[Self], one: Decided) -> Self {
-        let Decided { key, payload, writes, executions } = one;
+        let Decided { key, payload, writes, sealing, executions } = one;
         if let Some(first) = earlier.iter().find(|told| told.key == key) {
             let differs = first.payload != payload;
             let answer = Accepted::Duplicate { key: key.clone(), differs };
-            return Self { key, payload, writes: Vec::new(), answer };
+            return Self { key, payload, writes: Vec::new(), sealing: Vec::new(), answer };
         }
         let answer = Accepted::New { key: key.clone(), executions };
-        Self { key, payload, writes, answer }
+        Self { key, payload, writes, sealing, answer }
     }
 }
 
@@ -161,7 +168,8 @@ async fn store_part(
         }
         let begun = Begun::of(&writes);
         let batch = Batch { id: batch_id(), actor: actor.clone(), at: core.now(), writes };
-        match core.append(batch).await? {
+        let sealing = told.iter().flat_map(|told| &told.sealing).cloned().collect();
+        match core.append_sealing(batch, sealing).await? {
             Appended::Committed { .. } => {
                 driver.take_up(begun);
                 break;
@@ -185,6 +193,12 @@ async fn leave_out(core: &Core, stream: &Stream, told: &mut [Told]) -> Result<()
     };
     if *stream != Stream::Event(told.key.clone()) {
         told.writes.retain(|write| write.stream != *stream);
+        if let Stream::Execution(id) = stream {
+            let own = of_execution(id);
+            told.sealing.retain(
+                |change| !matches!(change, Sealing::Put(name, _) if name.starts_with(&own)),
+            );
+        }
         return Ok(());
     }
     let stored = core.store.payload(&told.key).await?;
@@ -195,5 +209,6 @@ async fn leave_out(core: &Core, stream: &Stream, told: &mut [Told]) -> Result<()
     };
     told.answer = Accepted::Duplicate { key: told.key.clone(), differs };
     told.writes = vec![Write { stream: stream.clone(), expected: None, facts: vec![repeated] }];
+    told.sealing.clear();
     Ok(())
 }

@@ -12,7 +12,7 @@ use model::{
     Actor, BatchId, EventKey, ExecutionId, Fact, Hash, RuleRef, Stream, Timestamp, Value, Version,
 };
 use serde::{Deserialize, Serialize};
-use store::{Appended, Batch, StoreError, Write};
+use store::{Appended, Batch, Sealing, StoreError, Write};
 
 use crate::core::{Core, Trouble};
 use crate::driver::Driver;
@@ -24,22 +24,57 @@ pub(crate) struct Room {
     requests: usize,
     facts: usize,
     bytes: usize,
+    /// Encrypted records, of later pages too: they don't wait for those.
+    secrets: usize,
 }
 
 impl Room {
     /// A commit of its own. A batch holds 500 facts and 4 MiB: the event itself, with half a MiB of
     /// data, its cursor and what a chain stores besides need some of it.
-    pub(crate) const COMMIT: Self = Self { requests: 400, facts: 480, bytes: 2 * 1024 * 1024 };
+    pub(crate) const COMMIT: Self =
+        Self { requests: 400, facts: 480, bytes: 2 * 1024 * 1024, secrets: 400 };
     /// A share of one: an end of an execution tells up to two events in its own commit.
-    pub(crate) const SHARE: Self = Self { requests: 150, facts: 200, bytes: 1024 * 1024 };
+    pub(crate) const SHARE: Self =
+        Self { requests: 150, facts: 200, bytes: 1024 * 1024, secrets: 200 };
+
+    /// How many encrypted records there is room for.
+    pub(crate) const fn secrets(self) -> usize {
+        self.secrets
+    }
+
+    /// The same with room for at most `secrets` encrypted records.
+    pub(crate) fn with_secrets(self, secrets: usize) -> Self {
+        Self { secrets: self.secrets.min(secrets), ..self }
+    }
+}
+
+/// What goes into a commit beside its own facts: those of other streams, and encrypted records.
+#[derive(Default)]
+pub(crate) struct Sides {
+    pub(crate) writes: Vec<Write>,
+    pub(crate) sealing: Vec<Sealing>,
+}
+
+impl From<Vec<Write>> for Sides {
+    fn from(writes: Vec<Write>) -> Self {
+        Self { writes, sealing: Vec::new() }
+    }
+}
+
+impl Sides {
+    /// Takes `others` in.
+    pub(crate) fn extend(&mut self, others: Self) {
+        self.writes.extend(others.writes);
+        self.sealing.extend(others.sealing);
+    }
 }
 
 /// One thing that the rules made of an event; it is stored whole.
 pub(crate) enum Consequence {
-    /// An execution is requested.
-    Request(RuleRef, ExecutionId, Fact),
+    /// An execution is requested: the first facts of its stream.
+    Request(RuleRef, ExecutionId, Vec<Fact>),
     /// A rule failed.
-    Failure(Fact),
+    Failure(Box<Fact>),
     /// An event of the engine's own, with what rules make of that.
     Told(Vec<Write>),
 }
@@ -47,19 +82,23 @@ pub(crate) enum Consequence {
 impl Consequence {
     fn facts(&self) -> usize {
         match self {
-            Self::Request(..) | Self::Failure(_) => 1,
+            Self::Request(_, _, facts) => facts.len(),
+            Self::Failure(_) => 1,
             Self::Told(writes) => writes.iter().map(|write| write.facts.len()).sum(),
         }
     }
 
     fn bytes(&self) -> usize {
         match self {
-            Self::Request(_, _, fact) | Self::Failure(fact) => fact.encode().len(),
-            Self::Told(writes) => {
-                writes.iter().flat_map(|write| &write.facts).map(|fact| fact.encode().len()).sum()
-            }
+            Self::Request(_, _, facts) => bytes(facts),
+            Self::Failure(fact) => bytes([&**fact]),
+            Self::Told(writes) => bytes(writes.iter().flat_map(|write| &write.facts)),
         }
     }
+}
+
+fn bytes<'a>(facts: impl IntoIterator<Item = &'a Fact>) -> usize {
+    facts.into_iter().map(|fact| fact.encode().len()).sum()
 }
 
 /// Consequences that are stored together.
@@ -76,12 +115,12 @@ pub(crate) struct Part {
 impl Part {
     fn push(&mut self, consequence: Consequence) {
         match consequence {
-            Consequence::Request(rule, id, fact) => {
+            Consequence::Request(rule, id, facts) => {
                 self.matched.push((rule, id.clone()));
-                let (stream, facts) = (Stream::Execution(id), vec![fact]);
+                let stream = Stream::Execution(id);
                 self.writes.push(Write { stream, expected: Some(Version::NONE), facts });
             }
-            Consequence::Failure(fact) => self.failures.push(fact),
+            Consequence::Failure(fact) => self.failures.push(*fact),
             Consequence::Told(writes) => self.writes.extend(writes),
         }
     }

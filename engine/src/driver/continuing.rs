@@ -41,7 +41,8 @@ impl Run {
             page.begun.executions.push((next.clone(), self.lane.clone()));
         }
         let outcome = Outcome { continued_as: Some(next), ..outcome };
-        self.note_telling_with(page, Fact::ExecutionFinished { outcome, at }, vec![side]).await
+        self.note_telling_with(page, Fact::ExecutionFinished { outcome, at }, vec![side].into())
+            .await
     }
 
     /// The request of the run that goes on: for the same reason as this one, with the chain that is

@@ -1,6 +1,6 @@
 //! People's words become facts: cancel and resolve; for pause and resume see `holding`.
 
-use model::{Actor, Fact, Outcome, Resolution, StepError, StepPath, Value};
+use model::{Actor, Fact, Outcome, Resolution, Schema, StepError, StepPath, Value};
 
 use super::page::Page;
 use super::run::Run;
@@ -37,17 +37,7 @@ impl Run {
                 Ok(())
             }
             Message::Resolve { actor, path, resolution, reply } => {
-                let resolution = match resolution {
-                    Resolution::Done(value) => Resolution::Done(self.core.bounded(value).await?),
-                    other => other,
-                };
-                let answer = match self.resolution(path, resolution) {
-                    Ok(facts) => {
-                        self.say(facts, actor).await?;
-                        Ok(())
-                    }
-                    Err(refused) => Err(refused),
-                };
+                let answer = self.resolve(actor, path.as_ref(), resolution).await?;
                 let _ = reply.send(answer);
                 Ok(())
             }
@@ -55,30 +45,68 @@ impl Run {
     }
 
     pub(super) async fn say(&mut self, facts: Vec<Fact>, actor: Actor) -> Result<(), Trouble> {
-        let mut page = Page::default();
+        self.say_on(Page::default(), facts, actor).await
+    }
+
+    /// The same, after what is on the page.
+    async fn say_on(
+        &mut self,
+        mut page: Page,
+        facts: Vec<Fact>,
+        actor: Actor,
+    ) -> Result<(), Trouble> {
         for fact in facts {
             self.note_telling(&mut page, fact).await?;
         }
         self.store(&mut page, actor).await
     }
 
-    /// The facts that a person's decision makes.
-    fn resolution(
-        &self,
-        path: Option<StepPath>,
+    /// Takes in a person's decision, without the values in it that are secret by the schema.
+    async fn resolve(
+        &mut self,
+        actor: Actor,
+        path: Option<&StepPath>,
         resolution: Resolution,
-    ) -> Result<Vec<Fact>, Refused> {
-        let at = self.core.now();
-        let Some((waiting, error)) = &self.journal.attention else {
+    ) -> Result<Result<(), Refused>, Trouble> {
+        let schema = match self.may_resolve(path, &resolution) {
+            Ok(schema) => schema,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let (mut page, mut said) = (Page::default(), resolution);
+        if let Resolution::Done(value) = said {
+            let opened = self.opened().await?;
+            let (value, fresh) = opened.told(value, &schema);
+            self.grant_fresh(&mut page, &fresh, self.core.now())?;
+            said = Resolution::Done(self.core.bounded(value).await?);
+        }
+        let facts = self.resolution(said);
+        self.say_on(page, facts, actor).await.map(Ok)
+    }
+
+    /// What the result of the waiting step looks like, if it may be resolved like this.
+    fn may_resolve(
+        &self,
+        path: Option<&StepPath>,
+        resolution: &Resolution,
+    ) -> Result<Schema, Refused> {
+        let Some((waiting, _)) = &self.journal.attention else {
             return Err(Refused::NothingToResolve(String::new()));
         };
-        if path.is_some() && path != *waiting {
+        if path.is_some() && path != waiting.as_ref() {
             let named = waiting.as_ref().map(|path| format!("; it waits at step {path}"));
             return Err(Refused::NothingToResolve(named.unwrap_or_default()));
         }
-        if let (Some(path), Resolution::Done(value)) = (waiting, &resolution) {
-            self.check_result(path, value)?;
+        let schema = self.result_schema(waiting.as_ref());
+        if let (Some(_), Resolution::Done(value)) = (waiting, resolution) {
+            check_result(&schema, value)?;
         }
+        Ok(schema)
+    }
+
+    /// The facts that a person's decision makes.
+    fn resolution(&self, resolution: Resolution) -> Vec<Fact> {
+        let at = self.core.now();
+        let Some((waiting, error)) = &self.journal.attention else { return Vec::new() };
         let resolved =
             Fact::StepResolved { path: waiting.clone(), resolution: resolution.clone(), at };
         let end = match (waiting, resolution) {
@@ -95,25 +123,28 @@ impl Run {
         let held = self.journal.paused.filter(|_| finished.is_none());
         let with_parent = self.journal.paused_with_parent;
         let held = held.map(|_| Fact::ExecutionPaused { reason: None, with_parent, at });
-        Ok(std::iter::once(resolved).chain(finished).chain(held).collect())
+        std::iter::once(resolved).chain(finished).chain(held).collect()
     }
 
-    fn check_result(&self, path: &StepPath, value: &Value) -> Result<(), Refused> {
-        let Some(action) = self.journal.entries.get(path).and_then(|entry| entry.call.action())
-        else {
-            return Ok(());
+    /// What the result of the step at `path` looks like, or that of the chain itself.
+    fn result_schema(&self, path: Option<&StepPath>) -> Schema {
+        let action = match path {
+            Some(path) => self.journal.entries.get(path).and_then(|entry| entry.call.action()),
+            None => self.journal.request.as_ref().map(|request| &request.action),
         };
         let generation = self.core.generation.load();
-        let resolved = self.core.library.resolve(&generation, self.pinned.as_ref(), action);
-        let violations = match resolved {
-            Ok(resolved) if !resolved.result().properties().is_empty() => {
-                resolved.result().violations(value)
-            }
-            _ => Vec::new(),
-        };
-        match violations.into_iter().next() {
-            Some(violation) => Err(Refused::BadResult(violation.message)),
-            None => Ok(()),
-        }
+        let resolve = |action| self.core.library.resolve(&generation, self.pinned.as_ref(), action);
+        let resolved = action.and_then(|action| resolve(action).ok());
+        resolved.map_or_else(Schema::empty, |resolved| resolved.result().clone())
+    }
+}
+
+fn check_result(schema: &Schema, value: &Value) -> Result<(), Refused> {
+    if schema.properties().is_empty() {
+        return Ok(());
+    }
+    match schema.violations(value).into_iter().next() {
+        Some(violation) => Err(Refused::BadResult(violation.message)),
+        None => Ok(()),
     }
 }

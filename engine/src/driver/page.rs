@@ -16,7 +16,7 @@ use crate::decide::decide_under;
 use crate::fair::Permit;
 use crate::notices;
 use crate::packs::Generation;
-use crate::pages::{Begun, Room};
+use crate::pages::{Begun, Room, Sides};
 
 /// What a turn wants stored, and done once it is.
 #[derive(Default)]
@@ -30,17 +30,16 @@ pub(super) struct Page {
 /// A fact of the execution, and those of other streams that belong into the same commit.
 struct Noted {
     fact: Fact,
-    sides: Vec<Write>,
-    sealing: Vec<Sealing>,
+    sides: Sides,
 }
 
 impl Noted {
     fn facts(&self) -> usize {
-        1 + self.sides.iter().map(|side| side.facts.len()).sum::<usize>()
+        1 + self.sides.writes.iter().map(|side| side.facts.len()).sum::<usize>()
     }
 
     fn bytes(&self) -> usize {
-        let sides = self.sides.iter().flat_map(|side| &side.facts);
+        let sides = self.sides.writes.iter().flat_map(|side| &side.facts);
         std::iter::once(&self.fact).chain(sides).map(|fact| fact.encode().len()).sum()
     }
 }
@@ -66,26 +65,17 @@ impl Place {
 impl Run {
     /// Takes a fact in and puts it on the page.
     pub(super) fn note(&mut self, page: &mut Page, fact: Fact) {
-        self.note_with(page, fact, Vec::new());
+        self.note_with(page, fact, Sides::default());
     }
 
-    /// The same, together with facts of other streams.
-    pub(super) fn note_with(&mut self, page: &mut Page, fact: Fact, sides: Vec<Write>) {
-        self.note_all(page, fact, sides, Vec::new());
-    }
-
-    /// The same, together with changes of encrypted records.
-    pub(super) fn note_sealing(&mut self, page: &mut Page, fact: Fact, sealing: Vec<Sealing>) {
-        self.note_all(page, fact, Vec::new(), sealing);
-    }
-
-    fn note_all(&mut self, page: &mut Page, fact: Fact, sides: Vec<Write>, sealing: Vec<Sealing>) {
+    /// The same, together with what else belongs into its commit.
+    pub(super) fn note_with(&mut self, page: &mut Page, fact: Fact, sides: Sides) {
         let fact = bounds::fitted(fact);
         if chain_sees(&fact) {
             self.asked = None;
         }
         Arc::make_mut(&mut self.journal).apply(&fact);
-        page.noted.push_back(Noted { fact, sides, sealing });
+        page.noted.push_back(Noted { fact, sides });
     }
 
     /// Takes in facts that are stored already.
@@ -103,15 +93,15 @@ impl Run {
         page: &mut Page,
         fact: Fact,
     ) -> Result<(), Trouble> {
-        self.note_telling_with(page, fact, Vec::new()).await
+        self.note_telling_with(page, fact, Sides::default()).await
     }
 
-    /// The same, together with facts of other streams.
+    /// The same, together with what else belongs into its commit.
     pub(super) async fn note_telling_with(
         &mut self,
         page: &mut Page,
         fact: Fact,
-        mut sides: Vec<Write>,
+        mut sides: Sides,
     ) -> Result<(), Trouble> {
         let generation = self.core.generation.load_full();
         let told = match &self.journal.request {
@@ -133,17 +123,17 @@ impl Run {
         page: &mut Page,
         generation: &Arc<Generation>,
         event: Event,
-    ) -> Result<Vec<Write>, Trouble> {
+    ) -> Result<Sides, Trouble> {
         let decided = decide_under(&self.core, generation, event, None, Room::SHARE).await?;
         page.begun.add(&decided.writes);
-        Ok(decided.writes)
+        Ok(decided.into_sides())
     }
 
     /// Stores what is on the page; its jobs stay on it.
     pub(super) async fn store(&mut self, page: &mut Page, actor: Actor) -> Result<(), Trouble> {
-        while let Some((facts, sides, sealing)) = next_part(&mut page.noted) {
+        while let Some((facts, Sides { writes, sealing })) = next_part(&mut page.noted) {
             let place = Place::after(facts.last());
-            match self.append_sealing(sides, facts, actor.clone(), sealing).await? {
+            match self.append_sealing(writes, facts, actor.clone(), sealing).await? {
                 Appended::Committed { .. } => self.place = place,
                 Appended::Conflict { stream, actual } => {
                     return Err(Trouble::Overtaken { stream, actual });
@@ -201,21 +191,20 @@ const fn chain_sees(fact: &Fact) -> bool {
 }
 
 /// As much from the front as fits into one batch, at least one fact with its sides.
-fn next_part(noted: &mut VecDeque<Noted>) -> Option<(Vec<Fact>, Vec<Write>, Vec<Sealing>)> {
+fn next_part(noted: &mut VecDeque<Noted>) -> Option<(Vec<Fact>, Sides)> {
     let first = noted.pop_front()?;
     let (mut count, mut bytes) = (first.facts(), first.bytes());
-    let (mut facts, mut sides, mut sealing) = (vec![first.fact], first.sides, first.sealing);
+    let (mut facts, mut sides) = (vec![first.fact], first.sides);
     while let Some(next) = noted.front() {
         count += next.facts();
         bytes += next.bytes();
-        let records = sealing.len() + next.sealing.len();
+        let records = sides.sealing.len() + next.sides.sealing.len();
         if count > MAX_BATCH_FACTS || bytes > MAX_BATCH_BYTES / 2 || records > MAX_SEALED_CHANGES {
             break;
         }
         let next = noted.pop_front()?;
         facts.push(next.fact);
         sides.extend(next.sides);
-        sealing.extend(next.sealing);
     }
-    Some((facts, sides, sealing))
+    Some((facts, sides))
 }

@@ -15,6 +15,7 @@ use store::{Appended, Sealing, Write};
 use super::page::Page;
 use super::run::Run;
 use crate::core::Trouble;
+use crate::pages::Sides;
 use crate::random;
 use crate::secrets::{Fresh, Opened, Plain, SecretError, Setting, passed_on};
 
@@ -54,7 +55,8 @@ impl Run {
         }
         let (tokens, sealing) = self.core.keep(&self.id, fresh, at).map_err(trouble)?;
         self.opened = Arc::new(self.opened.with(fresh));
-        self.note_sealing(page, Fact::TokensGranted { tokens, at }, sealing);
+        let sides = Sides { writes: Vec::new(), sealing };
+        self.note_with(page, Fact::TokensGranted { tokens, at }, sides);
         Ok(())
     }
 

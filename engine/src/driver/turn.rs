@@ -21,6 +21,7 @@ use crate::core::Trouble;
 use crate::decide::decide;
 use crate::emitting;
 use crate::notices;
+use crate::pages::Sides;
 use crate::suspects::{Mark, REFUSED_AT};
 
 /// How long steps under way may go on once the execution is to end.
@@ -260,7 +261,7 @@ impl Run {
             });
             let sides = match notice {
                 Some(notice) => self.told(page, &generation, notice).await?,
-                None => Vec::new(),
+                None => Sides::default(),
             };
             let record = Record::EmitRefused { kind: kind.clone(), error };
             self.note_with(page, Fact::StepRecorded { path, record, at }, sides);
@@ -270,7 +271,7 @@ impl Run {
         let event = emitting::event(&self.core, &self.id, &request, &path, told, at);
         let decided = decide(&self.core, event, None).await?;
         page.begun.add(&decided.writes);
-        self.note_with(page, Fact::StepRecorded { path, record, at }, decided.writes);
+        self.note_with(page, Fact::StepRecorded { path, record, at }, decided.into_sides());
         Ok(true)
     }
 
@@ -354,7 +355,7 @@ impl Run {
         } else {
             self.fresh.insert(path.clone());
         }
-        self.note_with(page, Fact::StepIntended { path, call, at }, sides);
+        self.note_with(page, Fact::StepIntended { path, call, at }, sides.into());
     }
 
     /// Performs a datastore step: entry and step in one commit, planned again on a conflict.

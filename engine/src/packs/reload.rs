@@ -19,7 +19,7 @@ use crate::core::{Core, Trouble};
 use crate::decide::decide_under;
 use crate::environment::{Environment, EnvironmentStatus, Keeper};
 use crate::notices;
-use crate::pages::{Begun, Room};
+use crate::pages::{Begun, Room, Sides};
 use crate::random;
 
 /// The configured folders and what became of them.
@@ -338,30 +338,31 @@ async fn record(
     let mut begun = Begun::default();
     let mut late = Vec::new();
     for event in told {
-        let told = decide_under(core, now, event, None, Room::SHARE).await?.writes;
-        let wanted = Begun::of(&told);
-        let facts: usize = writes.iter().chain(&told).map(|write| write.facts.len()).sum();
-        match facts <= TOLD_TOGETHER && wanted.executions.is_empty() {
-            true => writes.extend(told),
+        let told = decide_under(core, now, event, None, Room::SHARE).await?.into_sides();
+        let wanted = Begun::of(&told.writes);
+        let facts: usize = writes.iter().chain(&told.writes).map(|write| write.facts.len()).sum();
+        let alone = wanted.executions.is_empty() && told.sealing.is_empty();
+        match facts <= TOLD_TOGETHER && alone {
+            true => writes.extend(told.writes),
             false => late.push(told),
         }
         begun.executions.extend(wanted.executions);
         begun.deferred.extend(wanted.deferred);
     }
-    append(core, writes).await?;
-    for writes in late {
-        append(core, writes).await?;
+    append(core, writes.into()).await?;
+    for sides in late {
+        append(core, sides).await?;
     }
     Ok(begun)
 }
 
-async fn append(core: &Core, writes: Vec<Write>) -> Result<(), Trouble> {
+async fn append(core: &Core, sides: Sides) -> Result<(), Trouble> {
     let batch = Batch {
         id: BatchId::new(format!("packs/{}", random::name())),
         actor: Actor::engine(),
         at: core.now(),
-        writes,
+        writes: sides.writes,
     };
-    core.append(batch).await?;
+    core.append_sealing(batch, sides.sealing).await?;
     Ok(())
 }

@@ -189,17 +189,23 @@ impl Opened {
         schema: &Schema,
     ) -> (Performance, Vec<Fresh>) {
         match performance {
-            Performance::Done(mut result) => {
-                let fresh = self.tokenise(&mut result, schema);
-                let clean = match fresh.is_empty() {
-                    true => self.redactor.value(result),
-                    false => self.with(&fresh).redactor.value(result),
-                };
+            Performance::Done(result) => {
+                let (clean, fresh) = self.told(result, schema);
                 (Performance::Done(clean), fresh)
             }
             Performance::Failed(error) => (Performance::Failed(self.clean(error)), Vec::new()),
             Performance::Unknown(error) => (Performance::Unknown(self.clean(error)), Vec::new()),
         }
+    }
+
+    /// A result without values, and those that got tokens just now.
+    pub(crate) fn told(&self, mut result: Value, schema: &Schema) -> (Value, Vec<Fresh>) {
+        let fresh = self.tokenise(&mut result, schema);
+        let clean = match fresh.is_empty() {
+            true => self.redactor.value(result),
+            false => self.with(&fresh).redactor.value(result),
+        };
+        (clean, fresh)
     }
 
     fn clean(&self, error: StepError) -> StepError {
