@@ -172,7 +172,7 @@ fn commands(example: &Example) -> Vec<String> {
         .collect()
 }
 
-/// The words of a command as a shell divides them, up to a comment.
+/// The words of a command as a shell divides them, up to a comment or a file that is its input.
 fn words(command: &str) -> Vec<String> {
     let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
     for c in command.chars() {
@@ -182,7 +182,7 @@ fn words(command: &str) -> Vec<String> {
                 quote = Some(c);
                 word.get_or_insert_default();
             }
-            (None, '#') if word.is_none() => break,
+            (None, '#' | '<') if word.is_none() => break,
             (None, ' ') => words.extend(word.take()),
             _ => word.get_or_insert_default().push(c),
         }

@@ -72,7 +72,7 @@ pub enum StartError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The environment's file is broken, and no earlier content of it is known.
-    #[error("{}", told(.0))]
+    #[error("the environment cannot be used\n{}", told(.0))]
     Environment(Findings),
     /// The store failed while the engine was starting.
     #[error(transparent)]

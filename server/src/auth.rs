@@ -26,6 +26,8 @@ pub(crate) struct Authenticated {
     pub(crate) token_name: String,
     /// What it allows.
     pub(crate) grant: Grant,
+    /// The token's hash, unless it is the one in the state folder, which nobody can revoke.
+    hash: Option<Hash>,
 }
 
 impl Tokens {
@@ -40,11 +42,11 @@ impl Tokens {
         let hash = Hash::of(presented.as_bytes());
         if hash == self.admin {
             let token_name = engine::ADMIN.to_owned();
-            return Ok(Authenticated { token_name, grant: Grant::ADMIN });
+            return Ok(Authenticated { token_name, grant: Grant::ADMIN, hash: None });
         }
         match self.engine.holder(hash) {
             Some(Holder::Known { name, grant }) => {
-                Ok(Authenticated { token_name: name.to_string(), grant })
+                Ok(Authenticated { token_name: name.to_string(), grant, hash: Some(hash) })
             }
             Some(Holder::Revoked(at)) => Err(refused(format!("the token was revoked at {at}"))),
             Some(Holder::Expired(at)) => Err(refused(format!("the token expired at {at}"))),
@@ -67,6 +69,12 @@ impl Authenticated {
     /// As facts name it.
     pub(crate) fn actor(&self) -> Actor {
         Actor::token(&self.token_name)
+    }
+
+    /// Whether the token still opens the API: for answers that go on for a long time.
+    pub(crate) fn still_holds(&self, engine: &Engine) -> bool {
+        let known = |hash| matches!(engine.holder(hash), Some(Holder::Known { .. }));
+        self.hash.is_none_or(known)
     }
 }
 

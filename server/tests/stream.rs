@@ -67,6 +67,23 @@ async fn one_execution_is_followed_from_its_first_fact() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stream_ends_with_the_token_that_opened_it() {
+    let served = Served::start().await;
+    let made =
+        served.post("/api/v1/tokens", json!({ "name": "eve", "role": "viewer" })).await.json();
+    let request = served.request(Method::GET, "/api/v1/stream");
+    let mut live = Stream::open(request.bearer_auth(made["token"].as_str().unwrap())).await;
+    served.order("before").await;
+    live.until("ExecutionFinished").await;
+    let path = "/api/v1/tokens/eve";
+    send(served.request(Method::DELETE, path).bearer_auth(served.token())).await;
+    served.order("after").await;
+    while let Some(message) = live.next().await {
+        assert!(!message.to_string().contains("after"), "{message}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stream_ends_when_the_server_stops() {
     let served = Served::start().await;
     let mut live = Stream::open(stream(&served, "")).await;

@@ -59,20 +59,20 @@ pub(crate) struct Get {
 
 #[derive(Debug, Args)]
 pub(crate) struct Cancel {
-    #[command(flatten)]
-    one: One,
     /// Why: stands in the execution's journal
     #[arg(long)]
     reason: Option<String>,
+    #[command(flatten)]
+    one: One,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Pause {
-    #[command(flatten)]
-    one: One,
     /// Why: stands in the execution's journal
     #[arg(long)]
     reason: Option<String>,
+    #[command(flatten)]
+    one: One,
 }
 
 #[derive(Debug, Args)]

@@ -3,7 +3,7 @@
 //! Each message's id is the position of its fact; a client that comes back with it (the header
 //! `Last-Event-ID`, which browsers send by themselves, or `?after=`) misses nothing. Without
 //! either the stream begins now. `?stream=execution/ex_…` gives the facts of one thing, from its
-//! first.
+//! first. It ends with the token that opened it: nothing is told after that was revoked or expired.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -69,7 +69,10 @@ async fn follow(
     let stopping = engine.stopping();
     let reader =
         Reader { engine, after, only: asked.stream, version: Version::NONE, read: VecDeque::new() };
-    let facts = stream::unfold(reader, Reader::next).filter_map(move |recorded| {
+    let (tokens, holder) = (app.engine.clone(), who.clone());
+    let facts = stream::unfold(reader, Reader::next)
+        .take_while(move |_| futures::future::ready(holder.still_holds(&tokens)));
+    let facts = facts.filter_map(move |recorded| {
         let (app, who) = (app.clone(), who.clone());
         async move { sees(&app, &who, &recorded.stream).await.then(|| Ok(message(&recorded))) }
     });

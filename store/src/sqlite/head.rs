@@ -42,6 +42,11 @@ impl Head {
     /// What the folder's head file says, if there is one.
     pub(super) fn read(folder: &Path) -> Result<Option<Self>, OpenError> {
         let path = folder.join(FILE);
+        // Opening a pipe would wait for a writer for ever.
+        if path.exists() && !path.is_file() {
+            let wrong = io::Error::other("it is not a regular file");
+            return Err(OpenError::folder(&path)(wrong));
+        }
         match std::fs::read(&path) {
             Ok(bytes) => {
                 let text = String::from_utf8_lossy(&bytes);
