@@ -3,7 +3,8 @@
 //! A step is made for the pack whose chain calls it, or whose rule asks for it. That pack's
 //! *current* `permissions` hold, also for executions that began under others, and no more of them
 //! than its environment grants. A person who runs an action is governed by their role instead; the
-//! chain that they run, by its pack. What is not asked for is denied.
+//! chain that they run, by its pack. Named secrets are for packs alone: by hand they have commands of
+//! their own. What is not asked for is denied.
 
 use std::sync::Arc;
 
@@ -111,10 +112,11 @@ impl Rights {
         }
     }
 
-    /// Whether the secret at this path may be used.
+    /// Whether the secret at this path may be used. By a person never: whoever may run actions may
+    /// not therefore use or change every secret, which takes an admin and has commands of its own.
     pub(crate) fn secret(&self, path: &str) -> Result<(), StepError> {
         let pack = match &self.caller {
-            Caller::Person => return Ok(()),
+            Caller::Person => return Err(by_hand(path)),
             Caller::Gone(name) => return Err(denied(name, "secrets", path)),
             Caller::Pack(pack) => pack,
         };
@@ -204,6 +206,14 @@ fn denied(pack: &PackName, permission: &str, asked: &str) -> StepError {
     let message =
         format!("the pack `{pack}` may not {what}: add `{line}` to `permissions` in its pack.yaml");
     error(message, pack, permission, asked)
+}
+
+fn by_hand(path: &str) -> StepError {
+    let message = format!(
+        "the secret `{path}` cannot be used by an action that is run by hand: an admin gives it a value with `tripline secret set {path}`; a chain uses it as its pack's `permissions.secrets` allow"
+    );
+    StepError::new(ErrorKind::Denied, message)
+        .with_details(json!({ "permission": "secrets", "asked": path }))
 }
 
 fn shown(permission: &str, asked: &str) -> String {

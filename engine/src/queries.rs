@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use model::{
-    ActionRef, Event, EventKey, ExecutionId, Fact, Journal, RuleRef, Stream, TriggerType, Value,
-    Version,
+    ActionRef, Event, EventKey, ExecutionId, Fact, Journal, PackName, RuleRef, Stream, TriggerType,
+    Value, Version,
 };
 use sensors::SensorState;
 use store::{EventFilter, EventRow, ExecutionFilter, ExecutionRow, RuleCount};
@@ -13,7 +13,7 @@ use crate::ask::AskError;
 use crate::engine::Engine;
 use crate::packs::{
     ActionKind, Generation, Pack, PackStatus, TriggerInfo, activate, default_subscription,
-    is_enabled, name_of,
+    is_enabled, is_reserved, name_of,
 };
 use crate::view::{
     ActionView, AttentionView, ExecutionView, Health, PackView, RecordedDecision, RuleExplanation,
@@ -311,6 +311,12 @@ impl Engine {
     /// Whether an active pack has this name.
     pub fn has_pack(&self, name: &str) -> bool {
         self.core.generation.load().packs.keys().any(|pack| pack.as_str() == name)
+    }
+
+    /// Whether what is named `prefix.…` is built in and belongs to no pack.
+    pub fn is_built_in(&self, prefix: &str) -> bool {
+        let reserved = prefix.parse::<PackName>().is_ok_and(|name| is_reserved(&name));
+        reserved && !self.has_pack(prefix)
     }
 
     /// One pack, by its name.

@@ -3,13 +3,15 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
 use engine::Engine;
+use engine::rerun::Repetition;
 use engine::view::ExecutionView;
 use expect_test::expect;
-use model::ExecutionState;
+use model::{Actor, ExecutionState};
 use serde_json::json;
 use support::{House, ended, error_kind, eventually, result, run, until};
 
@@ -128,6 +130,35 @@ async fn an_environment_that_grants_less_denies_at_once_what_its_packs_ask_for()
     assert_eq!(error_kind(&view), "denied");
     let told = message(&view).replace(&house.folder.path().display().to_string(), "DIR");
     expect!["the environment does not grant `p` what it asks for, `core.echo`: see `packs.p.permissions.actions` (DIR/dev.yaml:2)"].assert_eq(&told);
+}
+
+#[tokio::test]
+async fn no_secret_is_used_or_changed_by_an_action_that_is_run_by_hand() {
+    let house = house("{ actions: [secrets.*], secrets: ['p/*'] }");
+    house.chain("turn", "", r#"run("secrets.store", #{ path: "p/admin", value: "of the pack" })"#);
+    let engine = start(&house).await;
+    let first = engine::secrets::Plain::new("the first value");
+    engine.set_secret(Actor::token("test"), "p/admin", first).await.unwrap();
+    let store = json!({ "path": "p/admin", "value": "the second value" });
+    for (action, parameters) in
+        [("secrets.store", store), ("secrets.get", json!({ "path": "p/admin" }))]
+    {
+        let id = run(&engine, action, parameters.clone()).await;
+        let rerun = engine.rerun(Actor::token("test"), &id, Repetition::default()).await.unwrap();
+        for id in [id, rerun.id] {
+            let view = ended(&engine, &id).await;
+            assert_eq!(error_kind(&view), "denied", "{action}: {view:#?}");
+            assert!(message(&view).contains("`tripline secret set p/admin`"), "{}", message(&view));
+        }
+        let parameters = parameters.as_object().unwrap().clone();
+        let plan = engine.dry_run(action.parse().unwrap(), parameters, BTreeMap::new()).await;
+        assert_eq!(plan.unwrap().error.unwrap().kind.as_str(), "denied", "{action}");
+    }
+    assert_eq!(engine.secrets()[0].version, 1, "as it was");
+    // A chain is governed by its pack, also where a person runs it.
+    let id = run(&engine, "p.turn", json!({})).await;
+    assert_eq!(ended(&engine, &id).await.row.state, ExecutionState::Succeeded);
+    assert_eq!(engine.secrets()[0].version, 2);
 }
 
 #[tokio::test]

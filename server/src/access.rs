@@ -133,12 +133,21 @@ impl Authenticated {
         self.grant.covers(pack)
     }
 
-    /// Refuses what belongs to a pack that the token does not cover.
-    pub(crate) fn must_cover(&self, what: &str, pack: &str) -> Result<(), Problem> {
-        if self.covers(pack) {
+    /// Whether the token holds for what belongs to `owner`; `None` is the installation.
+    pub(crate) fn covers_owner(&self, owner: Option<&str>) -> bool {
+        owner.map_or_else(|| self.grant.is_whole(), |pack| self.covers(pack))
+    }
+
+    /// Refuses to run or tell `what` if the token does not cover its owner.
+    pub(crate) fn must_cover(&self, what: &str, owner: Option<&str>) -> Result<(), Problem> {
+        if self.covers_owner(owner) {
             return Ok(());
         }
-        Err(self.beyond(&format!("`{what}` belongs to `{pack}`")))
+        let told = owner.map_or_else(
+            || format!("`{what}` is built in and belongs to no pack"),
+            |pack| format!("`{what}` belongs to `{pack}`"),
+        );
+        Err(self.beyond(&told))
     }
 
     fn beyond(&self, what: &str) -> Problem {

@@ -4,8 +4,8 @@
 //! for `web*` does not cover `webhook.received`. What the engine tells of itself belongs to whom it
 //! tells of.
 
-use engine::AskError;
 use engine::view::{SensorView, TimerView};
+use engine::{AskError, Engine};
 use model::source::Emitter;
 use model::{Envelope, EventKey, EventSource, ExecutionId, Origin, RuleRef, Stream};
 use store::{EventRow, ExecutionRow};
@@ -42,15 +42,21 @@ async fn execution(app: &App, id: &str) -> Result<Option<Vec<String>>, Problem> 
         return Ok(None);
     };
     let row = app.engine.store().execution(&root).await?;
-    Ok(row.map(|row| vec![of_execution(&row)]))
+    let owners = |row| of_execution(&app.engine, &row).map(ToOwned::to_owned).into_iter().collect();
+    Ok(row.map(owners))
 }
 
-/// The pack whose rule asked for it, or whose action a person ran.
-pub(crate) fn of_execution(row: &ExecutionRow) -> String {
+/// The pack whose rule asked for it, or whose action a person ran; none: the action is built in.
+pub(crate) fn of_execution<'a>(engine: &Engine, row: &'a ExecutionRow) -> Option<&'a str> {
     match &row.origin {
-        Origin::Rule { rule, .. } => rule.pack.to_string(),
-        _ => row.action.pack().to_owned(),
+        Origin::Rule { rule, .. } => Some(rule.pack.as_str()),
+        _ => of_prefix(engine, row.action.pack()),
     }
+}
+
+/// The pack that an action or a type whose name begins like this belongs to; none: it is built in.
+pub(crate) fn of_prefix<'a>(engine: &Engine, prefix: &'a str) -> Option<&'a str> {
+    Some(prefix).filter(|prefix| !engine.is_built_in(prefix))
 }
 
 async fn event(app: &App, id: &str) -> Result<Option<Vec<String>>, Problem> {

@@ -207,6 +207,55 @@ async fn listings_leave_out_what_a_token_does_not_cover() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_operator_gives_no_secret_a_value_by_running_an_action() {
+    let served = Served::start().await;
+    let tokens = Tokens::make(&served).await;
+    let set = served.request(Method::PUT, "/api/v1/secrets/databases%2Fadmin");
+    let set = set.bearer_auth(served.token()).json(&json!({ "value": "the first value" }));
+    assert_eq!(send(set).await.status, 200);
+    let parameters = json!({ "path": "databases/admin", "value": "another value" });
+    let run = served.request(Method::POST, "/api/v1/executions");
+    let run = run.bearer_auth(tokens.of("operator", "all"));
+    let run = run.json(&json!({ "action": "secrets.store", "parameters": parameters }));
+    let id = send(run).await.json()["id"].as_str().unwrap().to_owned();
+    let ended = served.ended(&id).await;
+    assert_eq!(ended["outcome"]["error"]["kind"], "denied", "{ended}");
+    let listed = served.get("/api/v1/secrets").await.json();
+    assert_eq!(listed["items"][0]["version"], 1, "{listed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limited_token_runs_and_tells_nothing_that_is_built_in() {
+    let served = Served::start().await;
+    let body = json!({ "name": "se", "role": "operator", "packs": ["se*", "co*", "we*", "sh*"] });
+    let made = served.post("/api/v1/tokens", body).await.json();
+    let token = made["token"].as_str().unwrap();
+    let run = |action: &str| json!({ "action": action });
+    let hook = json!({ "type": "webhook.received", "data": {} });
+    for (noun, body) in [
+        ("executions", run("secrets.store")),
+        ("executions", run("core.echo")),
+        ("plans", run("secrets.get")),
+        ("events", hook),
+    ] {
+        let request = served.request(Method::POST, &format!("/api/v1/{noun}"));
+        let answer = send(request.bearer_auth(token).json(&body)).await;
+        let problem = answer.problem(403, "denied");
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains("is built in and belongs to no pack"), "{detail}");
+    }
+    let id = served.post("/api/v1/executions", run("core.noop")).await;
+    let id = id.json()["id"].as_str().unwrap().to_owned();
+    for path in [format!("executions/{id}"), format!("executions/{id}/logs")] {
+        let request = served.request(Method::GET, &format!("/api/v1/{path}"));
+        send(request.bearer_auth(token)).await.problem(403, "denied");
+    }
+    let listed = served.request(Method::GET, "/api/v1/executions");
+    let listed = send(listed.bearer_auth(token)).await.json();
+    assert!(listed["items"].as_array().unwrap().is_empty(), "{listed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_live_stream_tells_a_limited_token_of_its_packs_only() {
     let served = Served::start().await;
     let tokens = Tokens::make(&served).await;

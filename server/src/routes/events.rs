@@ -113,7 +113,7 @@ async fn emit(
 ) -> Result<Told<EmittedView>, Problem> {
     let Emit { kind, id, subject, data, traceparent } = asked;
     let from = traceparent.and_then(|text| text.parse().ok()).or(from);
-    who.must_cover(kind.as_str(), kind.pack())?;
+    who.must_cover(kind.as_str(), owners::of_prefix(&engine, kind.pack()))?;
     let id = id.or(name);
     let new = NewEvent { kind, id, subject, data };
     let accepted = engine.emit_from(from, &who.token_name, new).await?;

@@ -130,7 +130,7 @@ async fn list(
     };
     let found = engine.executions(&filter).await?;
     let page = List::page(found, filter.limit, |row| row.position);
-    Ok(List::seen(page, |row| who.covers(&owners::of_execution(row))))
+    Ok(List::seen(page, |row| who.covers_owner(owners::of_execution(&engine, row))))
 }
 
 fn states(names: Option<&str>) -> Result<Vec<ExecutionState>, Problem> {
@@ -170,7 +170,7 @@ async fn run(
     Traced(from): Traced,
     Body(asked): Body<Run>,
 ) -> Result<Created<Started>, Problem> {
-    who.must_cover(asked.action.as_str(), asked.action.pack())?;
+    who.must_cover(asked.action.as_str(), owners::of_prefix(&engine, asked.action.pack()))?;
     let Run { action, parameters } = asked;
     let id = engine.run_from(from, who.actor(), action, parameters, name.as_deref()).await?;
     Ok(Created(Started { id }))

@@ -15,6 +15,7 @@ use super::table::Table;
 use crate::access::{About, Access};
 use crate::auth::Authenticated;
 use crate::extract::Body;
+use crate::owners;
 use crate::problem::Problem;
 
 pub(super) fn routes(table: Table) -> Table {
@@ -44,6 +45,6 @@ async fn plan(
     who: Authenticated,
     Body(asked): Body<Asked>,
 ) -> Result<Json<DryRun>, Problem> {
-    who.must_cover(asked.action.as_str(), asked.action.pack())?;
+    who.must_cover(asked.action.as_str(), owners::of_prefix(&engine, asked.action.pack()))?;
     Ok(Json(engine.dry_run(asked.action, asked.parameters, asked.assume).await?))
 }
