@@ -163,8 +163,8 @@ async fn ask_rules(
     let (rules, seen) = (generation.rules.clone(), event.clone());
     let asked = core.evaluators.call(move |bench| rules.decide(&mut bench.rules, &seen, at));
     asked.await.unwrap_or_else(|panicked| Decision {
-        selected: Vec::new(),
         failed: vec![rules::RuleFailure { rule: unknown_rule(), error: panicked.to_string() }],
+        ..Decision::default()
     })
 }
 

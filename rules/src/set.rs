@@ -49,6 +49,8 @@ pub struct Decision {
     pub selected: Vec<Selected>,
     /// Rules that could not tell.
     pub failed: Vec<RuleFailure>,
+    /// How many rules' criteria were looked at: the cost of the decision.
+    pub asked: usize,
 }
 
 /// A rule selected the event.
@@ -135,6 +137,7 @@ impl RuleSet {
         let mut decision = Decision::default();
         let mut frame = None;
         for position in self.candidates(event, &view) {
+            decision.asked += 1;
             let ActiveRule { rule, config, .. } = &self.rules[position];
             if !rule.criteria.hold(&Scene::new(&view, config, accepted_at)) {
                 continue;

@@ -125,3 +125,33 @@ proptest! {
         prop_assert_eq!(found, asked);
     }
 }
+
+/// How many of `count` rules are asked about the event of one of them, and how many select it.
+fn asked_of(count: usize, criteria: impl Fn(usize) -> Value) -> (usize, usize) {
+    let rules = (0..count).map(|n| {
+        let text = json!({
+            "trigger": { "type": "a.b" }, "criteria": criteria(n), "action": { "ref": "core.echo" },
+        });
+        listening(&format!("p.r{n}"), &text.to_string(), &[])
+    });
+    let set = RuleSet::new(rules.collect());
+    let event = event_from(SOURCES[3], "a.b", json!({ "name": "n7", "kind": "app", "size": 7 }));
+    let decision = set.decide(&mut Evaluator::new(), &event, now());
+    (decision.asked, decision.selected.len())
+}
+
+#[test]
+fn an_event_asks_the_rules_that_compare_with_what_it_holds_however_many_others_there_are() {
+    let own = |n: usize| json!({ "trigger.kind": "app", "trigger.name": format!("n{n}") });
+    let listed = |n: usize| json!({ "trigger.name": { "in": [format!("n{n}"), format!("m{n}")] } });
+    let grouped =
+        |n: usize| json!({ "any": [{ "trigger.name": format!("n{n}") }, { "trigger.size": n }] });
+    for count in [10, 2_000] {
+        assert_eq!(asked_of(count, own), (1, 1), "of {count}");
+        assert_eq!(asked_of(count, listed), (1, 1), "of {count}");
+        assert_eq!(asked_of(count, grouped), (1, 1), "of {count}");
+    }
+    // Nothing is fixed here: the figure counts every rule that the index cannot rule out.
+    let prefix = |n: usize| json!({ "trigger.name": { "startswith": format!("n{n}") } });
+    assert_eq!(asked_of(10, prefix), (10, 1));
+}
