@@ -13,6 +13,7 @@ mod backups;
 mod broken_packs;
 mod by_hand;
 mod canaries;
+mod commits;
 mod crash_in_chain;
 mod crash_in_program;
 mod damage;
