@@ -318,3 +318,23 @@ async fn the_bounds_of_an_events_data_are_half_a_mebibyte_inline_and_four_in_all
     let refused = engine.emit("ci", new).await.unwrap_err().to_string();
     assert!(refused.contains("4194305 bytes of JSON text"), "{refused}");
 }
+
+#[tokio::test]
+async fn an_explanation_of_a_stored_event_has_the_time_at_which_it_was_accepted() {
+    let start = "2026-01-31T12:00:00Z".parse().unwrap();
+    let house = House { clock: host::Clock::simulated(start), ..house() };
+    rule(&house, "early", r#"when: now() < "2026-01-31T13:00:00Z""#);
+    let engine = house.start().await;
+    let first = emit(&engine, "ci", Some("1"), json!({ "version": "a" })).await;
+    house.advance(model::Duration::from_secs(7_200));
+    let late = emit(&engine, "ci", Some("2"), json!({ "version": "a" })).await;
+    for (accepted, expected) in [(&first, rules::Outcome::Match), (&late, rules::Outcome::NoMatch)]
+    {
+        // As it was recorded, and with today's rules: the event's own time counts in both.
+        for todays in [false, true] {
+            let told = engine.explain(accepted.key(), None, todays).await.unwrap();
+            let explained = told[0].explanation.as_ref().unwrap();
+            assert_eq!(explained.outcome, expected, "{explained}");
+        }
+    }
+}
