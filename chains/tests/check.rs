@@ -354,3 +354,68 @@ fn an_emit_names_a_known_type_and_data_that_fits_it() {
     );
     finds(r#"emit("app.up", params.data); emit(params.kind, #{})"#, expect![""]);
 }
+
+#[test]
+fn a_closure_that_cannot_be_called_as_it_will_be_is_refused() {
+    finds(
+        "let n = 1; undo(|| log(n)); undo(|e, f| log(f)); on_exit(|| log(\"over\"));",
+        expect![[r#"
+            1:17 `undo` calls its closure with 1 argument, and this one takes 0 -- write `|error| …`
+            1:34 `undo` calls its closure with 1 argument, and this one takes 2 -- write `|error| …`
+            1:58 `on_exit` calls its closure with 1 argument, and this one takes 0 -- write `|outcome| …`"#]],
+    );
+    finds(
+        "undo(\"x\"); on_exit(#{}); parallel([1, |x| x, || 2]); parallel(|| 1); parallel_map([1], |a, b| a + b)",
+        expect![[r#"
+            1:6 `undo` needs a closure, found a string -- write `|error| …`
+            1:20 `on_exit` needs a closure, found a map -- write `|outcome| …`
+            1:36 `parallel` needs a closure, found a whole number -- write `|| …`
+            1:39 `parallel` calls its closure without arguments, and this one takes 1 -- write `|| …`
+            1:63 `parallel` needs a list of closures, found a closure -- write `[|| run(…), || run(…)]`
+            1:88 `parallel_map` calls its closure with 1 argument, and this one takes 2 -- write `|item| …`"#]],
+    );
+    finds(
+        "parallel_map(#{}, 1, 2); poll(\"core.echo\", #{}, || true)",
+        expect![[r#"
+        1:14 `parallel_map` needs a list, found a map -- write it as `[one, two]`
+        1:19 `parallel_map` needs a closure, found a whole number -- write `|item| …`
+        1:22 `parallel_map` needs the options as a map, found a whole number -- write it as `#{ name: value }`
+        1:49 `poll` calls its closure with 1 argument, and this one takes 0 -- write `|answer| …`"#]],
+    );
+    finds(
+        "fn f(e) {} let n = 1; undo(|e| log(n)); undo(Fn(\"f\")); on_exit(params.f); parallel(params.all); parallel_map(params.all, |x| x + n);",
+        expect![""],
+    );
+}
+
+#[test]
+fn what_is_no_map_or_no_text_where_one_belongs_is_refused() {
+    finds(
+        "run(\"core.noop\", 5); run(\"core.echo\", \"text\", [1]); run(5); run(\"core.echo\", ())",
+        expect![[r#"
+            1:5 there is no action `core.noop` -- known here: core.echo
+            1:18 `run` needs the parameters as a map, found a whole number -- write it as `#{ name: value }`
+            1:39 `run` needs the parameters as a map, found a string -- write it as `#{ name: value }`
+            1:47 `run` needs the options as a map, found a list -- write it as `#{ name: value }`
+            1:57 `run` needs the action as a string, found a whole number -- write it in quotes"#]],
+    );
+    finds(
+        "secret(1); continue_as([params]); poll(\"core.echo\", `a${1}`, |r| true, || 1)",
+        expect![[r#"
+            1:8 `secret` needs the path as a string, found a whole number -- write it in quotes
+            1:24 `continue_as` needs the parameters as a map, found a list -- write it as `#{ name: value }`
+            1:53 `poll` needs the parameters as a map, found a string -- write it as `#{ name: value }`
+            1:72 `poll` needs the options as a map, found a closure -- write it as `#{ name: value }`"#]],
+    );
+}
+
+#[test]
+fn the_condition_of_a_poll_calls_nothing_that_is_journaled() {
+    finds(
+        "fn ready(r) { log(r); r.ok } poll(\"core.echo\", #{}, |r| ready(r) && [1].all(|x| run(\"core.echo\").ok)); ready(params)",
+        expect![[r#"
+            1:15 `log` cannot be called in the condition of `poll`, which only looks at an answer -- call it before `poll`, or after it
+            1:81 `run` cannot be called in the condition of `poll`, which only looks at an answer -- call it before `poll`, or after it"#]],
+    );
+    finds("poll(\"core.echo\", #{}, |r| get(r, \"a\", 1) == 1)", expect![""]);
+}

@@ -140,3 +140,39 @@ fn exit_handlers_of_a_chain_that_ended_well_cannot_be_cancelled() {
     chain.done("undo.1.1", Value::Null).advance();
     expect![[r#"succeeded "fine""#]].assert_eq(&chain.shown());
 }
+
+#[test]
+fn a_handler_that_could_not_be_called_is_refused_where_it_is_registered() {
+    for (text, refused) in [
+        (
+            "undo(|| 1); run(\"core.a\")",
+            "failed: `undo` calls its closure with 1 argument, and this one takes 0: write `undo(|error| …)` (invalid_parameters)",
+        ),
+        (
+            "let n = 1; undo(|e, f| n); run(\"core.a\")",
+            "failed: `undo` calls its closure with 1 argument, and this one takes 2: write `undo(|error| …)` (invalid_parameters)",
+        ),
+        (
+            "let f = || 1; parallel([|| on_exit(f)])",
+            "failed: `on_exit` calls its closure with 1 argument, and this one takes 0: write `on_exit(|outcome| …)` (invalid_parameters)",
+        ),
+    ] {
+        let shown = Trial::of(text).advance().shown();
+        assert_eq!(shown.lines().next(), Some(refused), "{text}");
+    }
+}
+
+#[test]
+fn a_handler_that_a_journal_of_an_earlier_version_holds_goes_on_as_it_did() {
+    let mut chain = Trial::of("undo(|e| 1); run(\"core.a\")");
+    chain.advance();
+    let mut chain = chain.changed_to("undo(|| 1); run(\"core.a\")");
+    chain.advance();
+    assert_eq!(chain.waiting(), ["2"]);
+}
+
+#[test]
+fn a_handler_may_be_a_named_function_or_one_of_a_library() {
+    let mut chain = Trial::of("fn gone(e) { run(\"core.undo\") } undo(Fn(\"gone\")); fail(\"x\")");
+    expect!["undo.1.1: run core.undo {}"].assert_eq(&chain.advance().shown());
+}

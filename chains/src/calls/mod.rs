@@ -49,12 +49,30 @@ const FUNCTIONS: [&str; 19] = [
     "hmac",
 ];
 
+/// Those of them that only compute: they can be called anywhere.
+const COMPUTING: [&str; 5] = ["fail", "get", "base64", "url_encode", "hmac"];
+
 /// Variables that every chain finds, in its functions too.
 pub(crate) const PROVIDED: [&str; 3] = ["params", "config", "execution"];
 
 /// Whether scripts call this name and mean a function of chains.
 pub(crate) fn is_host_function(name: &str) -> bool {
     FUNCTIONS.contains(&name) || UNSUPPORTED.contains(&name)
+}
+
+/// Whether calls of this name have a place in the journal.
+pub(crate) fn is_journaled(name: &str) -> bool {
+    is_host_function(name) && !COMPUTING.contains(&name)
+}
+
+/// What is wrong with a closure that takes `takes` arguments and is called with `given`.
+pub(crate) fn closure_takes(function: &str, takes: usize, given: usize) -> String {
+    let called = match given {
+        0 => "without arguments".to_owned(),
+        1 => "with 1 argument".to_owned(),
+        more => format!("with {more} arguments"),
+    };
+    format!("`{function}` calls its closure {called}, and this one takes {takes}")
 }
 
 /// The engine of chains, whose functions act on `host`.

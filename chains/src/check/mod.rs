@@ -8,6 +8,7 @@ mod actions;
 mod captures;
 mod functions;
 mod literal;
+mod shapes;
 mod undo;
 
 use std::rc::Rc;
@@ -54,6 +55,7 @@ pub fn check(program: &Program, catalog: &dyn Catalog) -> Vec<Diagnostic> {
             let mut findings = functions::check(&engine, source, text);
             findings.extend(captures::check(text));
             findings.extend(actions::check(text, catalog));
+            findings.extend(shapes::check(text));
             findings.extend(undo::check(text, catalog));
             findings
         })
@@ -106,6 +108,16 @@ impl Text<'_> {
     /// Calls `look` on every node with the nodes around it, outermost first.
     fn walk(&self, mut look: impl FnMut(&[ASTNode<'_>])) {
         self.ast.walk(&mut |path: &[ASTNode<'_>]| {
+            look(path);
+            true
+        });
+    }
+
+    /// The same in the functions of this name alone.
+    fn walk_function(&self, name: &str, mut look: impl FnMut(&[ASTNode<'_>])) {
+        let mut alone = self.ast.clone_functions_only();
+        alone.retain_functions(|_, _, own, _| own == name);
+        alone.walk(&mut |path: &[ASTNode<'_>]| {
             look(path);
             true
         });
