@@ -51,8 +51,15 @@ fn program(text: &str) -> Program {
     Program::compile(Source { file: "a.rhai".to_owned(), text: text.to_owned(), libs }).unwrap()
 }
 
+/// What the chains of these tests declare.
+fn parameters() -> Schema {
+    let names =
+        ["all", "attempts", "bad", "data", "f", "id", "items", "kind", "name", "team", "url", "x"];
+    Schema::compile(&names.map(|name| (name.to_owned(), json!({}))).into_iter().collect()).unwrap()
+}
+
 fn finds(text: &str, expected: Expect) {
-    let found = check(&program(text), &Actions);
+    let found = check(&program(text), &parameters(), &Actions);
     let shown: Vec<String> = found
         .iter()
         .map(|d| {
@@ -256,7 +263,8 @@ fn a_kept_closure_that_captures_what_changes_is_refused() {
 
 #[test]
 fn findings_show_their_line() {
-    let found = check(&program("let a = 1;\n  run(\"core.ehco\", #{ text: a })"), &Actions);
+    let found =
+        check(&program("let a = 1;\n  run(\"core.ehco\", #{ text: a })"), &parameters(), &Actions);
     expect![[r#"
         error: there is no action `core.ehco`
           at a.rhai:2:7
@@ -316,7 +324,7 @@ fn an_undo_after_the_step_it_undoes_is_told_as_far_as_it_can_be_seen() {
         9:57 `undo` is registered after the step it undoes: it uses the result of `aws.rds.ensure` -- register it before that step, with what is known by then, and let it bear that there is nothing to undo
         11:9 `undo` is registered after every step: nothing is left that could fail -- register it before that step, with what is known by then, and let it bear that there is nothing to undo"#]],
     );
-    let found = check(&program(late), &Actions);
+    let found = check(&program(late), &parameters(), &Actions);
     assert!(found.iter().all(|found| found.severity == model::Severity::Warning));
 }
 
@@ -418,4 +426,25 @@ fn the_condition_of_a_poll_calls_nothing_that_is_journaled() {
             1:81 `run` cannot be called in the condition of `poll`, which only looks at an answer -- call it before `poll`, or after it"#]],
     );
     finds("poll(\"core.echo\", #{}, |r| get(r, \"a\", 1) == 1)", expect![""]);
+}
+
+#[test]
+fn a_parameter_that_the_chain_does_not_declare_is_told_where_it_is_read() {
+    finds(
+        "let n = 1; log(params.nmae); parallel([|| log(params.teem.size + n)]); fn f() { params[\"itmes\"] } params.nothing",
+        expect![[r#"
+            1:23 the chain has no parameter `nmae` -- did you mean `name`?
+            1:54 the chain has no parameter `teem` -- did you mean `team`?
+            1:88 the chain has no parameter `itmes` -- did you mean `items`?
+            1:106 the chain has no parameter `nothing` -- declare it: `parameters: { nothing: { type: … } }`"#]],
+    );
+    for fine in [
+        "log(params.name); params?.other; get(params, \"other\", 1); \"other\" in params; params.len()",
+        "let n = 1; [1].map(|params| params.other + n)",
+        "let params = #{ other: 1 }; params.other",
+        "params.other = 1; params.other",
+        "fn f(params) { params.other } f(#{ other: 1 })",
+    ] {
+        finds(fine, expect![""]);
+    }
 }

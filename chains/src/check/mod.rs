@@ -8,6 +8,7 @@ mod actions;
 mod captures;
 mod functions;
 mod literal;
+mod params;
 mod shapes;
 mod undo;
 
@@ -45,8 +46,9 @@ pub struct Signature {
     pub effect: Option<Effect>,
 }
 
-/// Everything in `program` that will fail or surprise, libraries included.
-pub fn check(program: &Program, catalog: &dyn Catalog) -> Vec<Diagnostic> {
+/// Everything in `program`, a chain with these `parameters`, that will fail or surprise, libraries
+/// included.
+pub fn check(program: &Program, parameters: &Schema, catalog: &dyn Catalog) -> Vec<Diagnostic> {
     let source = program.source();
     let engine = reader();
     let mut found: Vec<Diagnostic> = texts(&engine, source)
@@ -56,6 +58,9 @@ pub fn check(program: &Program, catalog: &dyn Catalog) -> Vec<Diagnostic> {
             findings.extend(captures::check(text));
             findings.extend(actions::check(text, catalog));
             findings.extend(shapes::check(text));
+            if text.file == source.file {
+                findings.extend(params::check(text, parameters));
+            }
             findings.extend(undo::check(text, catalog));
             findings
         })

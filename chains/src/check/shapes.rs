@@ -120,22 +120,24 @@ fn answer(argument: &Expr) -> Option<String> {
     }
 }
 
-/// A closure that is written out, and how many values it captures: they are its first parameters.
-struct Closure {
-    function: FnPtr,
-    captured: usize,
+/// A closure that is written out, and the variables it captures: they are its first parameters.
+pub(super) struct Closure {
+    pub(super) function: FnPtr,
+    pub(super) captured: Vec<String>,
 }
 
-fn closure(expression: &Expr) -> Option<Closure> {
+/// The closure that an expression writes out.
+pub(super) fn closure(expression: &Expr) -> Option<Closure> {
     match expression {
         Expr::DynamicConstant(value, _) => {
-            Some(Closure { function: value.read_lock::<FnPtr>()?.clone(), captured: 0 })
+            Some(Closure { function: value.read_lock::<FnPtr>()?.clone(), captured: Vec::new() })
         }
         // What rhai makes of one that captures: a block that shares and curries.
         Expr::Stmt(block) => match block.statements() {
             [Stmt::Share(captured), Stmt::Expr(curried)] => match curried.as_ref() {
                 Expr::FnCall(call, _) => {
-                    Some(Closure { captured: captured.len(), ..closure(call.args.first()?)? })
+                    let captured = captured.iter().map(|(name, _)| name.name.to_string()).collect();
+                    Some(Closure { captured, ..closure(call.args.first()?)? })
                 }
                 _ => None,
             },
@@ -152,7 +154,8 @@ fn wrong_number(
     parameters: &[&str],
 ) -> Option<(String, String)> {
     let all = text.ast.iter_fn_def().find(|f| f.name == closure.function.fn_name())?.params.len();
-    let takes = all.checked_sub(closure.captured).filter(|takes| *takes != parameters.len())?;
+    let takes =
+        all.checked_sub(closure.captured.len()).filter(|takes| *takes != parameters.len())?;
     Some((closure_takes(name, takes, parameters.len()), written(parameters)))
 }
 

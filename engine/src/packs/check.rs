@@ -324,7 +324,9 @@ impl Check<'_> {
         let mut findings: Findings =
             asked.into_iter().filter_map(|(key, named)| self.reader(key, named.as_ref())).collect();
         if let ActionKind::Chain(program) = &action.kind {
-            findings.extend(chains::check(program, self).into_iter().map(|f| self.shown(f)));
+            let parameters = &action.metadata.parameters;
+            let found = chains::check(program, parameters, self);
+            findings.extend(found.into_iter().map(|finding| self.shown(finding)));
             for call in chains::calls_named(program) {
                 findings.extend(self.permission(&call.action, &call.at));
                 findings.extend(self.unlisted(reached::by_call(self.pack, &call)));
