@@ -62,6 +62,42 @@ async fn what_ended_long_ago_goes_with_its_logs_and_pack_copies_and_what_sleeps_
 }
 
 #[tokio::test]
+async fn a_run_that_goes_on_keeps_its_own_copy_of_what_the_ended_one_generated() {
+    let mut house = House::new();
+    house.clock = host::Clock::simulated("2026-01-01T00:00:00Z".parse().unwrap());
+    let manifest = "name: p\nversion: 1.0.0\npermissions: { actions: [core.*, secrets.generate], exec: true }\n";
+    house.write("pack.yaml", manifest);
+    let kept = house.path("kept");
+    house.program("keep", "idempotent", &format!("cat >> {0}; echo >> {0}", kept.display()));
+    house.chain(
+        "make",
+        "a: {}",
+        r#"if params.a == () {
+            let made = run("secrets.generate", #{ length: 24 });
+            run("p.keep", #{ a: made });
+            continue_as(#{ a: made });
+        }
+        sleep("40d");
+        run("p.keep", #{ a: params.a })"#,
+    );
+    let engine = house.start().await;
+    let first = run(&engine, "p.make", json!({ "a": null })).await;
+    ended(&engine, &first).await;
+    engine.shutdown(support::PATIENCE).await;
+    house.advance(model::Duration::from_secs(35 * 24 * 60 * 60));
+    let mut settings = house.settings();
+    settings.forget_every = model::Duration::from_millis(50);
+    let engine = Engine::start(settings, house.store.clone(), house.clock.clone()).await.unwrap();
+    eventually("the ended run to go", || async { engine.execution(&first).await.is_err() }).await;
+    house.advance(model::Duration::from_secs(10 * 24 * 60 * 60));
+    let second = ended(&engine, &first.continuation()).await;
+    assert_eq!(second.row.state, ExecutionState::Succeeded, "{second:?}");
+    let kept = fs::read_to_string(kept).unwrap();
+    let values: Vec<&str> = kept.lines().collect();
+    assert!(values.len() == 2 && values[0] == values[1], "{values:?}");
+}
+
+#[tokio::test]
 async fn a_repeated_execution_keeps_its_own_copy_of_what_the_first_one_generated() {
     let mut house = House::new();
     house.clock = host::Clock::simulated("2026-01-01T00:00:00Z".parse().unwrap());

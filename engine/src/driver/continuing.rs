@@ -8,9 +8,12 @@ use store::Write;
 use super::ask::{Intention, Lookup};
 use super::page::Page;
 use super::run::Run;
+use super::secrets::trouble;
 use crate::core::Trouble;
 use crate::packs::PackAction;
+use crate::pages::Sides;
 use crate::permissions::Rights;
+use crate::secrets::Fresh;
 
 impl Run {
     /// Ends the execution and requests the one that goes on with `parameters`, in one commit.
@@ -21,8 +24,8 @@ impl Run {
         parameters: Value,
     ) -> Result<(), Trouble> {
         let at = self.core.now();
-        let request = match self.continuation(page, parameters, at).await? {
-            Ok(request) => request,
+        let (request, fresh) = match self.continuation(parameters, at).await? {
+            Ok(continuation) => continuation,
             Err(error) => {
                 let handler_errors = outcome.handler_errors;
                 return self
@@ -31,7 +34,12 @@ impl Run {
             }
         };
         let next = self.id.continuation();
-        let tokens = self.granted_to(&request);
+        // Its own copies: this run's go with it.
+        let handed = self.granted_to(&request);
+        let (mut tokens, mut sealing) = self.core.take_over(handed, &next, at).await?;
+        let (more, sealed) = self.core.keep(&next, &fresh, at).map_err(trouble)?;
+        tokens.extend(more);
+        sealing.extend(sealed);
         let continues = Fact::ExecutionContinues { of: self.id.clone(), at };
         let mut facts = vec![Fact::ExecutionRequested(request), continues];
         facts.extend((!tokens.is_empty()).then_some(Fact::TokensGranted { tokens, at }));
@@ -41,18 +49,17 @@ impl Run {
             page.begun.executions.push((next.clone(), self.lane.clone()));
         }
         let outcome = Outcome { continued_as: Some(next), ..outcome };
-        self.note_telling_with(page, Fact::ExecutionFinished { outcome, at }, vec![side].into())
-            .await
+        let sides = Sides { writes: vec![side], sealing };
+        self.note_telling_with(page, Fact::ExecutionFinished { outcome, at }, sides).await
     }
 
     /// The request of the run that goes on: for the same reason as this one, with the chain that is
-    /// active now, or the pinned one where none is.
+    /// active now, or the pinned one where none is; and what its schema calls secret.
     async fn continuation(
         &mut self,
-        page: &mut Page,
         parameters: Value,
         at: Timestamp,
-    ) -> Result<Result<ExecutionRequested, StepError>, Trouble> {
+    ) -> Result<Result<(ExecutionRequested, Vec<Fresh>), StepError>, Trouble> {
         let gone = || StepError::new(ErrorKind::Internal, "the execution's request is missing");
         let Some(own) = self.journal.request.clone() else { return Ok(Err(gone())) };
         let (opened, generation) = (self.opened().await?, self.core.generation.load_full());
@@ -79,8 +86,8 @@ impl Run {
             Intention::Refused(_, error) => return Ok(Err(error)),
             _ => return Ok(Err(gone())),
         };
-        self.grant_fresh(page, &fresh, at)?;
         let deadline = pack.actions.get(own.action.name()).and_then(|chain| chain.deadline);
-        Ok(Ok(ExecutionRequested { parameters, pack: Some(pack.hash), deadline, at, ..own }))
+        let pack = Some(pack.hash);
+        Ok(Ok((ExecutionRequested { parameters, pack, deadline, at, ..own }, fresh)))
     }
 }

@@ -216,6 +216,6 @@ fn failed(error: SecretError) -> StepError {
     StepError::new(kind, error.to_string())
 }
 
-fn trouble(error: SecretError) -> Trouble {
+pub(super) fn trouble(error: SecretError) -> Trouble {
     Trouble::Store(store::StoreError::Io(error.to_string()))
 }
