@@ -83,6 +83,7 @@ async fn a_run_that_goes_on_keeps_its_own_copy_of_what_the_ended_one_generated()
     let engine = house.start().await;
     let first = run(&engine, "p.make", json!({ "a": null })).await;
     ended(&engine, &first).await;
+    until(&engine, &first.continuation(), &[ExecutionState::Waiting]).await;
     engine.shutdown(support::PATIENCE).await;
     house.advance(model::Duration::from_secs(35 * 24 * 60 * 60));
     let mut settings = house.settings();
