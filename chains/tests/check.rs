@@ -302,6 +302,20 @@ fn what_a_call_writes_out_is_told_as_far_as_it_is() {
 }
 
 #[test]
+fn a_secret_is_named_like_the_call_of_an_action() {
+    let program = program(r#"base64(secret("a/b")); secret(`c/${params.x}`); secret(params.y)"#);
+    let named: Vec<String> = calls_named(&program)
+        .iter()
+        .map(|call| format!("{} {:?}", call.action, call.parameters[0].1))
+        .collect();
+    expect![[r#"
+        secrets.get Value(String("a/b"))
+        secrets.get Beginning("c/")
+        secrets.get Computed"#]]
+    .assert_eq(&named.join("\n"));
+}
+
+#[test]
 fn an_undo_after_the_step_it_undoes_is_told_as_far_as_it_can_be_seen() {
     let late = r#"
         let db = run("aws.rds.ensure", #{ size: 1 });

@@ -24,6 +24,7 @@ use crate::raise::{Answer, wrong};
 use crate::replay::{self, Said};
 use crate::unseen;
 
+pub(crate) use secret::GET as GET_SECRET;
 pub(crate) use unsupported::{WORDS as UNSUPPORTED, instead};
 
 /// The names of all functions of this crate: a script cannot define them anew.

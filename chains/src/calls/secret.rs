@@ -16,7 +16,7 @@ use crate::options::StepOptions;
 use crate::raise::Answer;
 
 /// What `secret(path)` is journaled as: a step that the engine performs.
-const GET: &str = "secrets.get";
+pub(crate) const GET: &str = "secrets.get";
 
 pub(super) fn register(engine: &mut Engine, host: &Rc<Host>) {
     let own = host.clone();

@@ -7,7 +7,7 @@ use model::{
 use rhai::{ASTNode, Expr, FnCallExpr, Position, Stmt};
 
 use super::{Catalog, NamedCall, Text, Written, hinted, literal, meant};
-use crate::calls::{self, UNSUPPORTED};
+use crate::calls::{self, GET_SECRET, UNSUPPORTED};
 use crate::compiled::location;
 use crate::options::{PollOptions, StepOptions, parse_max};
 
@@ -23,19 +23,40 @@ pub(super) fn check(text: &Text<'_>, catalog: &dyn Catalog) -> Vec<Diagnostic> {
     found
 }
 
-/// The calls of `run` and `poll` that name their actions in plain text.
+/// The calls of `run` and `poll` that name their actions in plain text, and those of `secret`.
 pub(super) fn named(text: &Text<'_>) -> Vec<NamedCall> {
     let mut found = Vec::new();
     text.walk(|path| {
-        let Some((call, _)) = call(path).filter(|(call, _)| runs(call)) else { return };
-        let Some(Expr::StringConstant(name, position)) = call.args.first() else { return };
-        if let Ok(action) = name.parse() {
-            let at = location(text.file, *position);
-            let parameters = call.args.get(1).map(|given| written(text, given));
-            found.push(NamedCall { action, at, parameters: parameters.unwrap_or_default() });
-        }
+        let Some((call, position)) = call(path) else { return };
+        found.extend(match call.name.as_str() {
+            "run" | "poll" => named_run(text, call),
+            "secret" => named_secret(text, call, position),
+            _ => None,
+        });
     });
     found
+}
+
+fn named_run(text: &Text<'_>, call: &FnCallExpr) -> Option<NamedCall> {
+    let Expr::StringConstant(name, position) = call.args.first()? else { return None };
+    let parameters = call.args.get(1).map(|given| written(text, given));
+    Some(NamedCall {
+        action: name.parse().ok()?,
+        at: location(text.file, *position),
+        parameters: parameters.unwrap_or_default(),
+    })
+}
+
+/// `secret(path)` is the call of an action.
+fn named_secret(text: &Text<'_>, call: &FnCallExpr, position: Position) -> Option<NamedCall> {
+    let path = call.args.first()?;
+    let (value, beginning) = (literal::value(path), literal::beginning(path));
+    let at = location(text.file, path.position());
+    Some(NamedCall {
+        action: GET_SECRET.parse().ok()?,
+        at: location(text.file, position),
+        parameters: vec![("path".to_owned(), said(value, beginning), at)],
+    })
 }
 
 /// What a map that is written out says of its entries.
@@ -43,14 +64,17 @@ fn written(text: &Text<'_>, given: &Expr) -> Vec<(String, Written, Location)> {
     let entries = literal::map(given).unwrap_or_default().into_iter();
     let written = |entry: literal::Entry| {
         let at = location(text.file, entry.position);
-        let said = match (entry.value, entry.beginning) {
-            (Some(value), _) => Written::Value(value),
-            (None, Some(beginning)) => Written::Beginning(beginning),
-            (None, None) => Written::Computed,
-        };
-        (entry.name, said, at)
+        (entry.name, said(entry.value, entry.beginning), at)
     };
     entries.map(written).collect()
+}
+
+fn said(value: Option<Value>, beginning: Option<String>) -> Written {
+    match (value, beginning) {
+        (Some(value), _) => Written::Value(value),
+        (None, Some(beginning)) => Written::Beginning(beginning),
+        (None, None) => Written::Computed,
+    }
 }
 
 /// The unqualified call that a walk stands at.
@@ -61,10 +85,6 @@ pub(super) fn call<'a>(path: &[ASTNode<'a>]) -> Option<(&'a FnCallExpr, Position
         _ => return None,
     };
     (call.namespace.is_empty() && call.op_token.is_none()).then_some((call, position))
-}
-
-fn runs(call: &FnCallExpr) -> bool {
-    matches!(call.name.as_str(), "run" | "poll")
 }
 
 struct Checker<'a> {

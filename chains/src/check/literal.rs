@@ -24,6 +24,12 @@ pub(super) fn text(expression: &Expr) -> Option<&str> {
     }
 }
 
+/// How a text with computed parts begins.
+pub(super) fn beginning(expression: &Expr) -> Option<String> {
+    let Expr::InterpolatedString(parts, _) = expression else { return None };
+    parts.first().and_then(text).map(ToOwned::to_owned)
+}
+
 /// An entry of a map that is written out.
 pub(super) struct Entry {
     pub(super) name: String,
@@ -41,12 +47,7 @@ pub(super) fn map(expression: &Expr) -> Option<Vec<Entry>> {
         name: name.name.to_string(),
         position: name.pos,
         value: self::value(value),
-        beginning: match value {
-            Expr::InterpolatedString(parts, _) => {
-                parts.first().and_then(text).map(ToOwned::to_owned)
-            }
-            _ => None,
-        },
+        beginning: beginning(value),
     };
     Some(entries.0.iter().map(entry).collect())
 }

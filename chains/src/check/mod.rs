@@ -70,7 +70,7 @@ pub fn check(program: &Program, parameters: &Schema, catalog: &dyn Catalog) -> V
     found
 }
 
-/// A call of an action that `program` names in plain text.
+/// A call of an action that `program` names in plain text; `secret(path)` is one, too.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NamedCall {
     /// The action.

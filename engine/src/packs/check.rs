@@ -14,11 +14,12 @@ use rules::{Rule, Trigger};
 
 use super::assemble::{sensor_ref, sensor_type};
 use super::load::load_in;
+use super::named::Named;
 use super::reached::{self, Unlisted};
 use super::reload::{discover, same_name};
 use super::{
     ActionKind, Findings, Generation, Library, LoadContext, Pack, PackAction, Resolved, SensorSpec,
-    fits_pattern, offline,
+    offline,
 };
 use crate::environment::{Environment, check_pack};
 use crate::notices;
@@ -201,7 +202,8 @@ impl Check<'_> {
                 findings.push(rule.action.error(message).with_hint(hint));
             }
             Ok(resolved) => {
-                findings.extend(self.permission(reference, &rule.action.location));
+                let named = Named::by_rule(&rule.action);
+                findings.extend(self.uses(reference, &rule.action.location, named));
                 findings.extend(self.unlisted(reached::by_rule(self.pack, &rule.action)));
                 findings.extend(rule.action.check(resolved.parameters()));
             }
@@ -328,7 +330,7 @@ impl Check<'_> {
             let found = chains::check(program, parameters, self);
             findings.extend(found.into_iter().map(|finding| self.shown(finding)));
             for call in chains::calls_named(program) {
-                findings.extend(self.permission(&call.action, &call.at));
+                findings.extend(self.uses(&call.action, &call.at, Named::by_call(&call)));
                 findings.extend(self.unlisted(reached::by_call(self.pack, &call)));
             }
         } else if !self.pack.permissions.exec {
@@ -377,26 +379,20 @@ impl Check<'_> {
     /// A sensor that uses a connection which the pack does not ask for.
     fn sensor_connection(&self, sensor: &SensorSpec) -> Option<Diagnostic> {
         let name = sensor.parameters.get("connection")?.as_str()?;
-        let asked = &self.pack.permissions.connections;
-        if asked.iter().any(|pattern| fits_pattern(pattern, name)) {
-            return None;
-        }
-        let message = format!("the pack uses the connection `{name}` but does not ask for it");
-        let hint = format!("add `{name}` to `permissions.connections` in its pack.yaml");
-        Some(self.denied(&sensor.at, &message, &hint))
+        self.unasked(&Named::connection(name, sensor.at.clone()))
+    }
+
+    /// A connection or secret that stands in a file and that the pack does not ask for.
+    fn unasked(&self, named: &Named) -> Option<Diagnostic> {
+        let (at, message, hint) = named.unasked(&self.pack.permissions)?;
+        Some(self.denied(at, &message, &hint))
     }
 
     /// Secrets of the store that a sensor uses and that the pack does not ask for.
     fn sensor_secrets(&self, sensor: &SensorSpec) -> Findings {
-        let asked = &self.pack.permissions.secrets;
-        let listed = |path: &String| asked.iter().any(|pattern| fits_pattern(pattern, path));
-        let unlisted = stored_secrets(&sensor.parameters).into_iter().filter(|path| !listed(path));
-        let finding = |path: String| {
-            let message = format!("the pack uses the secret `{path}` but does not ask for it");
-            let hint = format!("add `{path}` to `permissions.secrets` in its pack.yaml");
-            self.denied(&sensor.at, &message, &hint)
-        };
-        unlisted.map(finding).collect()
+        let named = stored_secrets(&sensor.parameters).into_iter();
+        let named = named.map(|path| Named::secret(path, sensor.at.clone()));
+        named.filter_map(|named| self.unasked(&named)).collect()
     }
 
     /// A pack that may not reach any host by the action that asks hosts.
@@ -420,14 +416,25 @@ impl Check<'_> {
         Some(self.denied(&at, &message, &hint))
     }
 
+    /// What a call of `reference` needs, with what it names, and the pack does not ask for.
+    fn uses(&self, reference: &ActionRef, at: &Location, named: Option<Named>) -> Findings {
+        let resolved = self.library.resolve(self.generation, Some(self.pack), reference);
+        let Ok(resolved) = resolved else { return Vec::new() };
+        // A parameter of a pack's own action may be called `connection` too.
+        let named = named.filter(|_| resolved.version().is_none());
+        let named = named.and_then(|named| self.unasked(&named));
+        let action = self.permission(reference, at);
+        let told = action.is_some() || named.is_some();
+        let host = if told { None } else { self.no_host(reference, at) };
+        [action, named, host].into_iter().flatten().collect()
+    }
+
     fn permission(&self, reference: &ActionRef, at: &Location) -> Option<Diagnostic> {
         let own = reference.pack() == self.pack.name.as_str();
-        let known = self.library.resolve(self.generation, Some(self.pack), reference).is_ok();
-        if own || !known {
+        // Of `secrets.get`, as of `secret(path)`, the path decides.
+        let by_path = reference.as_str() == "secrets.get";
+        if own || by_path || self.pack.permissions.allows_action(reference) {
             return None;
-        }
-        if self.pack.permissions.allows_action(reference) {
-            return self.no_host(reference, at);
         }
         let message = format!("the pack uses `{reference}` but does not ask for it");
         let hint = format!("add `{reference}` to `permissions.actions` in its pack.yaml");

@@ -8,6 +8,7 @@ pub mod docs;
 mod library;
 mod load;
 mod manifest;
+mod named;
 pub mod offline;
 mod pin;
 mod reached;
