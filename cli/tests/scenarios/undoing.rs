@@ -120,18 +120,18 @@ fn what_is_cancelled_lets_its_step_settle_and_is_undone_newest_first() {
     world.run(&["execution", "cancel", &id]).ended(1);
 }
 
+/// What was performed when the server died has no survivor that could finish it behind the undo's
+/// back, and it is not begun again.
 #[test]
-#[ignore = "one run in four waits for a line of the ledger that does not come: see the roadmap"]
 fn what_is_cancelled_stays_so_through_a_kill_before_and_while_it_is_undone() {
     let (world, server, id) = cancelled_at_work();
     server.kill();
-    open_gate(&world, "4");
     let server = world.serve();
     world.reaches(&id, &["undoing"]);
     open_gate(&world, "undo.3.1");
-    has_lines(&world, "ledger", 2);
+    has_lines(&world, "ledger", 1);
     server.kill();
     let _server = world.serve();
     open_gates(&world);
-    assert_eq!(ledger_once(&world, &id, "cancelled"), ["4", "undo.3.1", "undo.1.1"]);
+    assert_eq!(ledger_once(&world, &id, "cancelled"), ["undo.3.1", "undo.1.1"]);
 }
