@@ -7,17 +7,46 @@ use anyhow::{Context, Result};
 
 use crate::repo;
 
-/// Runs every test of the workspace, the rest of the run too when one binary failed; then, where it
-/// is installed, puts the API to the test by a client that is not ours.
+/// What a test says that is ignored because it needs real servers.
+const NEEDS_THE_LAB: &str = "needs the lab";
+
+/// Runs every test of the workspace, the rest of the run too when one binary failed; then those that
+/// need the lab, and, where it is installed, puts the API to the test by a client that is not ours.
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     let all = ["--workspace", "--no-fail-fast"];
     let mut sum = cargo_test(&all, arguments)?;
+    let lab = std::mem::take(&mut sum.need_the_lab);
+    if std::env::var("LAB").is_ok_and(|lab| lab == "0") || !arguments.is_empty() {
+        tell_what_is_left_out(&lab);
+    } else {
+        sum = sum.and(lab_test(&all, &lab)?);
+    }
     if std::env::var_os("SCHEMATHESIS").is_some() && arguments.is_empty() {
         let api = ["--package", "tripline-cli", "--test", "api_fuzz"];
         sum = sum.and(cargo_test(&api, &["--".to_owned(), "--ignored".to_owned()])?);
     }
     println!("{} passed, {} failed", sum.passed, sum.failed);
     Ok(if sum.ended && sum.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn tell_what_is_left_out(tests: &[String]) {
+    if !tests.is_empty() {
+        println!("\nleft out, for they need the lab (`make lab`):\n  {}", tests.join("\n  "));
+    }
+}
+
+/// Runs the tests of these names, each of which must be there.
+fn lab_test(which: &[&str], names: &[String]) -> Result<Counts> {
+    if names.is_empty() {
+        return Ok(Counts { ended: true, ..Counts::default() });
+    }
+    let only = ["--tests", "--", "--ignored", "--exact"].map(ToOwned::to_owned);
+    let counts = cargo_test(which, &[only.as_slice(), names].concat())?;
+    let ran = counts.passed + counts.failed;
+    if ran < names.len() as u64 {
+        eprintln!("error: {} tests need the lab, and only {ran} were run", names.len());
+    }
+    Ok(Counts { ended: counts.ended && ran >= names.len() as u64, ..counts })
 }
 
 fn cargo_test(which: &[&str], arguments: &[String]) -> Result<Counts> {
@@ -41,6 +70,8 @@ fn cargo_test(which: &[&str], arguments: &[String]) -> Result<Counts> {
 struct Counts {
     passed: u64,
     failed: u64,
+    /// The names of those that were ignored because they need the lab.
+    need_the_lab: Vec<String>,
     /// Whether every binary was built and came to its end.
     ended: bool,
 }
@@ -50,6 +81,7 @@ impl Counts {
         Self {
             passed: self.passed + more.passed,
             failed: self.failed + more.failed,
+            need_the_lab: [self.need_the_lab, more.need_the_lab].concat(),
             ended: self.ended && more.ended,
         }
     }
@@ -62,23 +94,31 @@ fn echo(mut from: impl BufRead, mut to: impl Write) -> Result<Counts> {
     while from.read_until(b'\n', &mut line)? > 0 {
         to.write_all(&line)?;
         to.flush()?;
-        if let Some(counts) = result(&String::from_utf8_lossy(&line)) {
-            sum.passed += counts.passed;
-            sum.failed += counts.failed;
+        let text = String::from_utf8_lossy(&line);
+        if let Some((passed, failed)) = result(&text) {
+            sum.passed += passed;
+            sum.failed += failed;
         }
+        sum.need_the_lab.extend(needs_the_lab(&text));
         line.clear();
     }
     Ok(sum)
 }
 
 /// Reads `test result: ok. 3 passed; 0 failed; …`; the verdict may be coloured.
-fn result(line: &str) -> Option<Counts> {
+fn result(line: &str) -> Option<(u64, u64)> {
     let (_, counts) = line.strip_prefix("test result: ")?.split_once(". ")?;
     let count = |name: &str| {
         let part = counts.split("; ").find_map(|part| part.trim().strip_suffix(name))?;
         part.trim().parse().ok()
     };
-    Some(Counts { passed: count("passed")?, failed: count("failed")?, ended: false })
+    Some((count("passed")?, count("failed")?))
+}
+
+/// Reads `test NAME ... ignored, needs the lab`; the verdict may be coloured.
+fn needs_the_lab(line: &str) -> Option<String> {
+    let (name, verdict) = line.strip_prefix("test ")?.split_once(" ... ")?;
+    verdict.contains(NEEDS_THE_LAB).then(|| name.to_owned())
 }
 
 #[cfg(test)]
@@ -90,6 +130,8 @@ mod tests {
         let output = "\
 running 3 tests
 test a ... ok
+test b::c ... ignored, needs the lab
+test d ... ignored, needs much time
 test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s
 test result: \u{1b}[31mFAILED\u{1b}[m. 1 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out
 
@@ -97,7 +139,8 @@ test result: a test that prints this is not a result
 ";
         let mut shown = Vec::new();
         let counts = echo(output.as_bytes(), &mut shown).unwrap();
-        assert_eq!(counts, Counts { passed: 4, failed: 2, ended: false });
+        let need_the_lab = vec!["b::c".to_owned()];
+        assert_eq!(counts, Counts { passed: 4, failed: 2, need_the_lab, ended: false });
         assert_eq!(String::from_utf8(shown).unwrap(), output);
     }
 

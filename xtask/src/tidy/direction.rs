@@ -1,10 +1,11 @@
 //! Crates depend one way, and siblings don't know each other: data walks one corridor.
 
 use super::Finding;
-use crate::repo::{Crate, Repo};
+use crate::repo::{Crate, Dependency, Repo};
 
 /// Each crate and the crates of the house it may name, tests and benches included.
-const HOUSE: [(&str, &[&str]); 13] = [
+const HOUSE: [(&str, &[&str]); 14] = [
+    (LAB, &[]),
     ("model", &[]),
     ("syntax", &["model"]),
     ("expr", &["model"]),
@@ -19,6 +20,8 @@ const HOUSE: [(&str, &[&str]); 13] = [
     ("cli", CLI),
     ("xtask", &[]),
 ];
+/// Real servers: tests of every crate may have them, the product never.
+const LAB: &str = "lab";
 const CORE: &[&str] =
     &["model", "syntax", "expr", "rules", "chains", "host", "sensors", "actions", "store"];
 const SERVER: &[&str] = &[
@@ -43,7 +46,8 @@ fn findings(one: &Crate) -> Vec<Finding> {
         )];
     };
     let ours = one.dependencies.iter().filter(|dependency| dependency.ours);
-    let wrong = ours.filter(|dependency| !allowed.contains(&dependency.name.as_str()));
+    let may = |to: &Dependency| allowed.contains(&to.name.as_str()) || to.dev && to.name == LAB;
+    let wrong = ours.filter(|dependency| !may(dependency));
     wrong.map(|dependency| against(&place, &one.name, allowed, &dependency.name)).collect()
 }
 
@@ -59,8 +63,6 @@ fn against(place: &str, from: &str, allowed: &[&str], to: &str) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::repo::Dependency;
-
     fn crate_with(name: &str, dependencies: &[&str]) -> Crate {
         let line = |name: &&str| Dependency { name: (*name).to_owned(), ours: true, dev: false };
         let dependencies = dependencies.iter().map(line).collect();
@@ -80,6 +82,14 @@ mod tests {
             let found = findings(&crate_with(name, &dependencies));
             assert_eq!(found.len(), wrong, "{name} {dependencies:?}: {found:?}");
         }
+    }
+
+    #[test]
+    fn only_tests_may_have_the_lab() {
+        let mut sensors = crate_with("sensors", &["lab"]);
+        assert_eq!(findings(&sensors).len(), 1);
+        sensors.dependencies[0].dev = true;
+        assert_eq!(findings(&sensors), vec![]);
     }
 
     #[test]

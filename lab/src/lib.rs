@@ -1,0 +1,50 @@
+//! Real servers for tests: each test has its own, on free ports and folders of its own.
+//!
+//! ```text
+//!  Group (go.mod, sources) ──`make lab`──▶ programs in a cache, by hash
+//!                                              │
+//!                    Cluster = Etcd + Api […] ◀┘  each a Server: kill, stop, freeze, start again
+//! ```
+//!
+//! No containers: the programs are built from Go modules, pinned in a `go.mod` for each group, into
+//! a cache outside of the checkout ([`Group::build`]), so that a second checkout builds nothing. A
+//! [`Server`] is a child process that ends with whoever started it, whatever becomes of that.
+//!
+//! A test that needs the lab says `#[ignore = "needs the lab"]`: `cargo test` leaves it out,
+//! `make test` runs it.
+
+mod cluster;
+mod group;
+mod identity;
+mod part;
+mod port;
+mod server;
+
+pub use cluster::{Cluster, Parts};
+pub use group::Group;
+pub use identity::{ADMIN, NARROW};
+pub use part::Part;
+pub use port::Port;
+pub use server::Server;
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::time::{sleep, timeout};
+
+/// How long a server may take to be ready, on a machine that builds something besides.
+pub const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Asks until there is an answer.
+pub async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> Result<T> {
+    let asking = async {
+        loop {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            sleep(Duration::from_millis(25)).await;
+        }
+    };
+    let late = || format!("{what}: not within {} s", PATIENCE.as_secs());
+    timeout(PATIENCE, asking).await.with_context(late)
+}
