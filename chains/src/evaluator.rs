@@ -112,24 +112,13 @@ impl Evaluator {
         journal: &Arc<Journal>,
         now: Timestamp,
     ) -> Advance {
-        self.guarded(program, input, journal, now, &BTreeSet::new()).advance
+        self.rehearse(program, input, journal, now, &BTreeSet::new()).advance
     }
 
     /// The same in a dry run, which has planned the steps in `unseen` and does not know their
     /// results: `journal` holds that they are done, with any value. Where the chain uses such a
     /// result, it waits.
     pub fn rehearse(
-        &mut self,
-        program: &Program,
-        input: &Input,
-        journal: &Arc<Journal>,
-        now: Timestamp,
-        unseen: &BTreeSet<StepPath>,
-    ) -> Rehearsed {
-        self.guarded(program, input, journal, now, unseen)
-    }
-
-    fn guarded(
         &mut self,
         program: &Program,
         input: &Input,

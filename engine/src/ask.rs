@@ -15,8 +15,9 @@ use crate::decide::decide;
 use crate::driver::Refused;
 use crate::engine::Engine;
 use crate::intake::{self, Accepted, IntakeError};
+use crate::packs::Resolved;
 use crate::random;
-use crate::secrets::{Opened, SecretError, too_short};
+use crate::secrets::{Fresh, Opened, SecretError, too_short};
 use crate::sensing::api_source;
 
 /// Why something asked for is not done.
@@ -209,6 +210,31 @@ impl Engine {
         self.run_from(None, actor, action, parameters, name).await
     }
 
+    /// The action that somebody asks for, and what it is given: with its defaults, and with tokens
+    /// for the values that are secret by its schema.
+    pub(crate) fn called(
+        &self,
+        action: &ActionRef,
+        mut parameters: Map,
+    ) -> Result<(Resolved, Value, Vec<Fresh>), AskError> {
+        let generation = self.core.generation.load_full();
+        let resolved = self.core.library.resolve(&generation, None, action);
+        let resolved = resolved.map_err(|error| AskError::NotFound(error.message))?;
+        let schema = resolved.parameters();
+        schema.fill(&mut parameters);
+        let mut parameters = Value::Object(parameters);
+        let violations = schema.violations(&parameters);
+        if !violations.is_empty() {
+            return Err(AskError::Invalid(violations));
+        }
+        let fresh = Opened::default().tokenise(&mut parameters, schema);
+        if let Some(message) = too_short(&fresh) {
+            let path = "parameters".to_owned();
+            return Err(AskError::Invalid(vec![Violation { path, message, hint: None }]));
+        }
+        Ok((resolved, parameters, fresh))
+    }
+
     /// The same, asked for from a place in a trace.
     pub async fn run_from(
         &self,
@@ -218,21 +244,7 @@ impl Engine {
         parameters: Map,
         name: Option<&str>,
     ) -> Result<ExecutionId, AskError> {
-        let generation = self.core.generation.load_full();
-        let resolved = self.core.library.resolve(&generation, None, &action);
-        let resolved = resolved.map_err(|error| AskError::NotFound(error.message))?;
-        let mut parameters = parameters;
-        resolved.parameters().fill(&mut parameters);
-        let mut parameters = Value::Object(parameters);
-        let violations = resolved.parameters().violations(&parameters);
-        if !violations.is_empty() {
-            return Err(AskError::Invalid(violations));
-        }
-        let fresh = Opened::default().tokenise(&mut parameters, resolved.parameters());
-        if let Some(message) = too_short(&fresh) {
-            let path = "parameters".to_owned();
-            return Err(AskError::Invalid(vec![Violation { path, message, hint: None }]));
-        }
+        let (resolved, parameters, fresh) = self.called(&action, parameters)?;
         // What lies in a blob is handed on as it is: a token there would stay one.
         if let (false, Err(why)) = (fresh.is_empty(), fits(&parameters)) {
             return Err(AskError::TooLarge(format!(

@@ -6,15 +6,17 @@ mod support;
 use serde_json::json;
 use support::{House, ended, result, run};
 
+/// A program `p.count` that answers how often it was run.
+fn counting(house: &House) {
+    let counter = house.path("count").display().to_string();
+    let text = format!("echo x >>{counter}; echo \"{{\\\"n\\\": $(wc -l <{counter})}}\"");
+    house.program("count", "read", &text);
+}
+
 #[tokio::test]
 async fn a_poll_ends_when_its_condition_holds() {
     let house = House::new();
-    let counter = house.path("count").display().to_string();
-    house.program(
-        "count",
-        "read",
-        &format!("echo x >>{counter}; echo \"{{\\\"n\\\": $(wc -l <{counter})}}\""),
-    );
+    counting(&house);
     house.chain("polls", "", r#"poll("p.count", #{}, |r| r.n >= 3, #{ every: "5ms" }).n"#);
     let engine = house.start().await;
     let id = run(&engine, "p.polls", json!({})).await;
@@ -24,12 +26,7 @@ async fn a_poll_ends_when_its_condition_holds() {
 #[tokio::test]
 async fn a_poll_that_was_satisfied_asks_no_more_while_the_chain_goes_on() {
     let house = House::new();
-    let counter = house.path("count").display().to_string();
-    house.program(
-        "count",
-        "read",
-        &format!("echo x >>{counter}; echo \"{{\\\"n\\\": $(wc -l <{counter})}}\""),
-    );
+    counting(&house);
     house.chain(
         "polls",
         "",
@@ -46,57 +43,34 @@ async fn a_poll_that_was_satisfied_asks_no_more_while_the_chain_goes_on() {
     assert_eq!(view.steps[0].state, engine::view::StepState::Done);
 }
 
+/// The kind of the error that `call` throws in a chain that catches it.
+async fn caught(house: &House, call: &str) -> serde_json::Value {
+    let chain = format!(r#"let kind = ""; try {{ {call}; }} catch (e) {{ kind = e.kind; }} kind"#);
+    house.chain("calls", "", &chain);
+    let engine = house.start().await;
+    let id = run(&engine, "p.calls", json!({})).await;
+    result(&ended(&engine, &id).await).clone()
+}
+
 #[tokio::test]
 async fn a_poll_that_is_never_satisfied_ends_at_its_deadline() {
-    let house = House::new();
-    house.chain(
-        "polls",
-        "",
-        r#"
-        let kind = "";
-        try { poll("core.echo", #{ value: 1 }, |r| false, #{ every: "5ms", deadline: "60ms" }); }
-        catch (e) { kind = e.kind; }
-        kind
-    "#,
-    );
-    let engine = house.start().await;
-    let id = run(&engine, "p.polls", json!({})).await;
-    assert_eq!(result(&ended(&engine, &id).await), &json!("deadline"));
+    let call =
+        r#"poll("core.echo", #{ value: 1 }, |r| false, #{ every: "5ms", deadline: "60ms" })"#;
+    assert_eq!(caught(&House::new(), call).await, json!("deadline"));
 }
 
 #[tokio::test]
 async fn a_step_that_takes_too_long_is_ended_and_its_kind_is_timeout() {
     let house = House::new();
     house.program("slow", "idempotent", "sleep 60");
-    house.chain(
-        "hurry",
-        "",
-        r#"
-        let kind = "";
-        try { run("p.slow", #{}, #{ timeout: "50ms", retry: #{ attempts: 1 } }); }
-        catch (e) { kind = e.kind; }
-        kind
-    "#,
-    );
-    let engine = house.start().await;
-    let id = run(&engine, "p.hurry", json!({})).await;
-    assert_eq!(result(&ended(&engine, &id).await), &json!("timeout"));
+    let call = r#"run("p.slow", #{}, #{ timeout: "50ms", retry: #{ attempts: 1 } })"#;
+    assert_eq!(caught(&house, call).await, json!("timeout"));
 }
 
 #[tokio::test]
 async fn a_deadline_ends_the_attempt_that_is_under_way() {
     let house = House::new();
     house.program("slow", "idempotent", "sleep 60");
-    house.chain(
-        "hurry",
-        "",
-        r#"
-        let kind = "";
-        try { run("p.slow", #{}, #{ deadline: "50ms" }); } catch (e) { kind = e.kind; }
-        kind
-    "#,
-    );
-    let engine = house.start().await;
-    let id = run(&engine, "p.hurry", json!({})).await;
-    assert_eq!(result(&ended(&engine, &id).await), &json!("deadline"));
+    let call = r#"run("p.slow", #{}, #{ deadline: "50ms" })"#;
+    assert_eq!(caught(&house, call).await, json!("deadline"));
 }

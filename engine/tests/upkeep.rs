@@ -4,7 +4,7 @@
 mod support;
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use engine::Engine;
@@ -61,14 +61,21 @@ async fn what_ended_long_ago_goes_with_its_logs_and_pack_copies_and_what_sleeps_
     assert_eq!(ended(&engine, &nap).await.row.state, ExecutionState::Succeeded);
 }
 
-#[tokio::test]
-async fn a_run_that_goes_on_keeps_its_own_copy_of_what_the_ended_one_generated() {
+/// A house at the beginning of a year whose pack may generate secrets, and the file in which its
+/// program `p.keep` writes down what it is given.
+fn keeping() -> (House, PathBuf) {
     let mut house = House::new();
     house.clock = host::Clock::simulated("2026-01-01T00:00:00Z".parse().unwrap());
     let manifest = "name: p\nversion: 1.0.0\npermissions: { actions: [core.*, secrets.generate], exec: true }\n";
     house.write("pack.yaml", manifest);
     let kept = house.path("kept");
     house.program("keep", "idempotent", &format!("cat >> {0}; echo >> {0}", kept.display()));
+    (house, kept)
+}
+
+#[tokio::test]
+async fn a_run_that_goes_on_keeps_its_own_copy_of_what_the_ended_one_generated() {
+    let (house, kept) = keeping();
     house.chain(
         "make",
         "a: {}",
@@ -100,12 +107,7 @@ async fn a_run_that_goes_on_keeps_its_own_copy_of_what_the_ended_one_generated()
 
 #[tokio::test]
 async fn a_repeated_execution_keeps_its_own_copy_of_what_the_first_one_generated() {
-    let mut house = House::new();
-    house.clock = host::Clock::simulated("2026-01-01T00:00:00Z".parse().unwrap());
-    let manifest = "name: p\nversion: 1.0.0\npermissions: { actions: [core.*, secrets.generate], exec: true }\n";
-    house.write("pack.yaml", manifest);
-    let kept = house.path("kept");
-    house.program("keep", "idempotent", &format!("cat >> {0}; echo >> {0}", kept.display()));
+    let (house, kept) = keeping();
     house.chain(
         "make",
         "",

@@ -95,19 +95,7 @@ impl fmt::Display for PackPattern {
     }
 }
 
-impl TryFrom<String> for PackPattern {
-    type Error = BadPackPattern;
-
-    fn try_from(text: String) -> Result<Self, BadPackPattern> {
-        text.parse()
-    }
-}
-
-impl From<PackPattern> for String {
-    fn from(pattern: PackPattern) -> Self {
-        pattern.0
-    }
-}
+crate::text::as_text!(PackPattern);
 
 /// What a token allows.
 #[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]

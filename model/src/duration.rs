@@ -110,19 +110,7 @@ impl fmt::Display for Duration {
     }
 }
 
-impl TryFrom<String> for Duration {
-    type Error = BadDuration;
-
-    fn try_from(text: String) -> Result<Self, BadDuration> {
-        text.parse()
-    }
-}
-
-impl From<Duration> for String {
-    fn from(duration: Duration) -> Self {
-        duration.to_string()
-    }
-}
+crate::text::as_text!(Duration);
 
 #[cfg(test)]
 mod tests {

@@ -179,33 +179,18 @@ impl BatchId {
     }
 }
 
-macro_rules! text_id {
+crate::text::as_text!(EventKey, ExecutionId);
+
+macro_rules! shown_as_it_is {
     ($($id:ty),*) => {$(
         impl fmt::Display for $id {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(&self.0)
             }
         }
-        impl TryFrom<String> for $id {
-            type Error = BadId;
-            fn try_from(text: String) -> Result<Self, BadId> {
-                text.parse()
-            }
-        }
-        impl From<$id> for String {
-            fn from(id: $id) -> Self {
-                id.0
-            }
-        }
     )*};
 }
-text_id!(EventKey, ExecutionId);
-
-impl fmt::Display for IdempotencyKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+shown_as_it_is!(EventKey, ExecutionId, IdempotencyKey);
 
 #[cfg(test)]
 mod tests {

@@ -34,6 +34,7 @@ pub mod size;
 pub mod source;
 pub mod step;
 pub mod stream;
+mod text;
 pub mod token;
 pub mod trace;
 pub mod value;

@@ -25,22 +25,7 @@ fn is_name(text: &str) -> bool {
         && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_'))
 }
 
-macro_rules! serde_as_text {
-    ($($name:ty),*) => {$(
-        impl TryFrom<String> for $name {
-            type Error = BadName;
-            fn try_from(text: String) -> Result<Self, BadName> {
-                text.parse()
-            }
-        }
-        impl From<$name> for String {
-            fn from(name: $name) -> Self {
-                name.to_string()
-            }
-        }
-    )*};
-}
-serde_as_text!(Name, RuleRef, SensorRef, ActionRef, TriggerType);
+crate::text::as_text!(Name, RuleRef, SensorRef, ActionRef, TriggerType);
 
 /// An object's name, which is its file's stem: `[a-z][a-z0-9_]*`.
 #[derive(

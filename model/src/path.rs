@@ -115,19 +115,7 @@ impl FromStr for StepPath {
     }
 }
 
-impl TryFrom<String> for StepPath {
-    type Error = BadPath;
-
-    fn try_from(text: String) -> Result<Self, BadPath> {
-        text.parse()
-    }
-}
-
-impl From<StepPath> for String {
-    fn from(path: StepPath) -> Self {
-        path.to_string()
-    }
-}
+crate::text::as_text!(StepPath);
 
 #[cfg(test)]
 mod tests {

@@ -106,19 +106,7 @@ impl FromStr for Stream {
     }
 }
 
-impl TryFrom<String> for Stream {
-    type Error = BadStream;
-
-    fn try_from(text: String) -> Result<Self, BadStream> {
-        text.parse()
-    }
-}
-
-impl From<Stream> for String {
-    fn from(stream: Stream) -> Self {
-        stream.to_string()
-    }
-}
+crate::text::as_text!(Stream);
 
 #[cfg(test)]
 mod tests {

@@ -70,19 +70,7 @@ impl fmt::Display for Token {
     }
 }
 
-impl TryFrom<String> for Token {
-    type Error = BadToken;
-
-    fn try_from(text: String) -> Result<Self, BadToken> {
-        text.parse()
-    }
-}
-
-impl From<Token> for String {
-    fn from(token: Token) -> Self {
-        token.0
-    }
-}
+crate::text::as_text!(Token);
 
 /// Where a token, or something derived, stands in a text.
 enum Found {

@@ -82,19 +82,7 @@ fn parse(text: &str) -> Option<TraceParent> {
     (known && trace != 0 && span != 0).then_some(read)
 }
 
-impl TryFrom<String> for TraceParent {
-    type Error = BadTraceParent;
-
-    fn try_from(text: String) -> Result<Self, BadTraceParent> {
-        text.parse()
-    }
-}
-
-impl From<TraceParent> for String {
-    fn from(place: TraceParent) -> Self {
-        place.to_string()
-    }
-}
+crate::text::as_text!(TraceParent);
 
 #[cfg(test)]
 mod tests {

@@ -21,7 +21,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::ask::AskError;
 use crate::engine::Engine;
-use crate::secrets::{Opened, too_short};
 
 pub use report::{DryRun, DryStep, End, How, Stopped};
 use state::State;
@@ -39,21 +38,7 @@ impl Engine {
         parameters: Map,
         assumed: BTreeMap<String, Value>,
     ) -> Result<DryRun, AskError> {
-        let generation = self.core.generation.load_full();
-        let resolved = self.core.library.resolve(&generation, None, &action);
-        let resolved = resolved.map_err(|error| AskError::NotFound(error.message))?;
-        let mut parameters = parameters;
-        resolved.parameters().fill(&mut parameters);
-        let mut parameters = Value::Object(parameters);
-        let violations = resolved.parameters().violations(&parameters);
-        if !violations.is_empty() {
-            return Err(AskError::Invalid(violations));
-        }
-        let fresh = Opened::default().tokenise(&mut parameters, resolved.parameters());
-        if let Some(message) = too_short(&fresh) {
-            let path = "parameters".to_owned();
-            return Err(AskError::Invalid(vec![Violation { path, message, hint: None }]));
-        }
+        let (resolved, parameters, fresh) = self.called(&action, parameters)?;
         let mut state = State::new(self.core.clone(), assumed, Instant::now() + LIMIT);
         state.learn(&fresh);
         let cancel = state.cancel.clone();

@@ -19,6 +19,7 @@ mod executions;
 mod head;
 mod lock;
 mod log;
+mod opening;
 mod project;
 mod prune;
 mod readers;
@@ -26,6 +27,7 @@ mod refs;
 mod replay;
 mod schema;
 mod sealed;
+mod upkeep;
 mod values;
 mod verify;
 mod writer;
@@ -38,14 +40,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use futures::FutureExt;
 use model::{
     EventKey, ExecutionId, ExecutionState, Hash, Name, PackName, RuleRef, Stream, Timestamp, Value,
     Version,
 };
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::Connection;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 pub use self::backup::{About, about};
@@ -56,6 +57,7 @@ pub use self::verify::Finding;
 use self::blobs::Blobs;
 use self::head::Head;
 use self::lock::Lock;
+use self::opening::{check_head, tell_missing_blobs};
 use self::readers::Readers;
 use self::writer::{Request, Work, Writer};
 use crate::batch::Prepared;
@@ -84,9 +86,6 @@ impl Default for Options {
         Self { readers: 4, max_pages: None }
     }
 }
-
-/// A blob that no fact names goes after a day: the fact that names it comes within seconds.
-const UNNAMED_BLOBS: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A store in a state folder.
 ///
@@ -158,102 +157,24 @@ impl Sqlite {
         self.readers.query(query).boxed()
     }
 
-    /// Has the writer do something in a transaction of its own.
-    async fn change<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        self.aside(move |connection| {
-            let change = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
-            let done = work(&change)?;
-            change.commit()?;
-            Ok(done)
-        })
-        .await
-    }
-
-    /// Has the writer do something between two commits.
-    async fn aside<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let (answer, answered) = oneshot::channel();
-        let work = move |connection: &Connection| {
-            // Whoever asked may have gone.
-            let _ = answer.send(work(connection));
-        };
-        let queue = self.queue.as_ref().ok_or(StoreError::Closed)?;
-        queue.send(Work::Aside(Box::new(work))).await.map_err(|_| StoreError::Closed)?;
-        answered.await.map_err(|_| StoreError::Closed)?
-    }
-
-    async fn prune_page(
-        &self,
-        keep: Retention,
-        after: Position,
-        now: Timestamp,
-    ) -> Result<Pruned, StoreError> {
-        let page = self.readers.query(move |it| prune::page(it, &keep, after, now)).await?;
-        let pruned = Pruned { facts: page.goes.len() as u64, next: page.next };
-        if !page.goes.is_empty() {
-            self.change(move |connection| checkpoint::prune(connection, &page.goes)).await?;
-        }
-        Ok(pruned)
-    }
-
-    async fn tidy_step(&self, window: Timestamp) -> Result<bool, StoreError> {
-        let more = self.change(move |connection| checkpoint::tidy(connection, window)).await?;
-        let more = more || self.aside(checkpoint::give_back).await?;
-        if more {
-            return Ok(true);
-        }
-        // A page that is still to be stored may be all that names a blob.
-        if self.deferred().await?.is_empty() {
-            self.drop_blobs().await?;
-        }
-        Ok(false)
-    }
-
-    /// Removes blobs that no fact names. One that was kept a moment ago may be about to be named.
-    async fn drop_blobs(&self) -> Result<(), StoreError> {
-        let _still = self.copying.lock().await;
-        let (blobs, list) = (Arc::clone(&self.blobs), Arc::clone(&self.blobs));
-        let old = blocking(move || list.older_than(UNNAMED_BLOBS)).await?;
-        for some in old.chunks(1_000) {
-            let asked = some.to_vec();
-            let named = self.readers.query(move |it| refs::named(it, &asked)).await?;
-            let unnamed: Vec<Hash> =
-                some.iter().filter(|it| !named.contains(it)).copied().collect();
-            let blobs = Arc::clone(&blobs);
-            blocking(move || blobs.drop_older(&unnamed, UNNAMED_BLOBS)).await?;
-        }
-        Ok(())
-    }
-
-    async fn copy(&self, to: PathBuf) -> Result<(), StoreError> {
-        let _still = self.copying.lock().await;
-        let (answer, answered) = oneshot::channel();
-        let queue = self.queue.as_ref().ok_or(StoreError::Closed)?;
-        let copy = Work::Copy { to: schema::path(&to), answer };
-        queue.send(copy).await.map_err(|_| StoreError::Closed)?;
-        answered.await.map_err(|_| StoreError::Closed)??;
-        let state = self.folder.clone();
-        blocking(move || backup::finish(&state, &to)).await
-    }
-
     async fn append_now(
         &self,
         batch: Batch,
         sealing: Vec<Sealing>,
     ) -> Result<Appended, StoreError> {
         let batch = Prepared::of(batch, sealing)?;
+        self.asked(|answer| Work::Append(Request { batch, answer })).await?
+    }
+
+    /// What the writer answers.
+    async fn asked<T>(
+        &self,
+        work: impl FnOnce(oneshot::Sender<T>) -> Work,
+    ) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
         let queue = self.queue.as_ref().ok_or(StoreError::Closed)?;
-        queue
-            .send(Work::Append(Request { batch, answer }))
-            .await
-            .map_err(|_| StoreError::Closed)?;
-        answered.await.map_err(|_| StoreError::Closed)?
+        queue.send(work(answer)).await.map_err(|_| StoreError::Closed)?;
+        answered.await.map_err(|_| StoreError::Closed)
     }
 }
 
@@ -266,46 +187,6 @@ impl Drop for Sqlite {
             tracing::error!("the store's writer ended by a panic");
         }
     }
-}
-
-/// Compares the log's end with what was acknowledged.
-fn check_head(folder: &Path, connection: &Connection) -> Result<Head, OpenError> {
-    let damaged = |error| OpenError::database(&schema::path(folder), error);
-    let head = log::head(connection).map_err(damaged)?;
-    match Head::read(folder)? {
-        Some(acknowledged) => {
-            let at = log::hash_at(connection, acknowledged.position).map_err(damaged)?;
-            head.check(acknowledged, at)?;
-        }
-        None if head == Head::EMPTY => {}
-        None => tracing::warn!(
-            folder = %folder.display(),
-            "the file `head` is not there: nobody can tell whether the log is complete"
-        ),
-    }
-    Ok(head)
-}
-
-/// Tells of blobs that facts name and that are not there. Work that needs none of them goes on.
-fn tell_missing_blobs(folder: &Path, connection: &Connection) -> Result<(), StoreError> {
-    const PAGE: usize = 10_000;
-    let (mut after, mut missing): (Hash, Vec<Hash>) = (Head::EMPTY.hash, Vec::new());
-    loop {
-        let page = refs::blobs_after(connection, &after, PAGE)?;
-        missing.extend(page.iter().filter(|blob| !blobs::exists(folder, **blob)).copied());
-        match page.last() {
-            Some(last) if page.len() == PAGE => after = *last,
-            _ => break,
-        }
-    }
-    if let Some(first) = missing.first() {
-        tracing::error!(
-            missing = missing.len(),
-            %first,
-            "blobs are not there: what needs them fails; `tripline doctor` tells which, and restore a backup"
-        );
-    }
-    Ok(())
 }
 
 /// Makes names in a folder durable.
