@@ -114,6 +114,7 @@ impl Engine {
         let slot = |n| Slot::open(&evaluating, n);
         let evaluators = Evaluators::start(settings.evaluators.max(1), slot).map_err(failed)?;
         let (git, mirrors) = (Git::new(git_options(&settings)?), Mirrors::default());
+        host::git::drop_keys(&folders.git()).map_err(failed)?;
         let vault = Arc::new(Vault::open(settings.secrets.clone(), store.as_ref()).await?);
         let connections = Connections::new(vault.lookup());
         let builtin = crate::render::builtin(&BuiltinContext {

@@ -381,7 +381,7 @@ fn parameters_are_checked_at_load() {
         (json!({ "url": "git@git.example.com:app.git", "credentials": { "file": "key" } }), ""),
         (
             json!({ "url": "git@git.example.com:app.git", "credentials": { "env": "TOKEN" } }),
-            "credentials: an ssh URL takes the file of a private key as credentials: `{ file: PATH }`",
+            "credentials: an ssh URL takes a private key as credentials, which begins with `-----BEGIN`",
         ),
         (
             json!({ "url": url, "credentials": { "env": "NONE" } }),

@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
+use tempfile::NamedTempFile;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 
 use super::error::brief;
+use super::keys::key_file;
 use super::remote::Transport;
-use super::{Git, GitError, Options, Remote};
+use super::{Credentials, Git, GitError, Options, Remote};
 
 /// What survives of the environment: where programs are, proxies, certificates, the ssh agent.
 const KEPT_VARIABLES: [&str; 11] = [
@@ -58,6 +60,8 @@ pub(super) struct Run {
     max_output: u64,
     /// A folder that must not grow beyond so many bytes meanwhile.
     max_folder: Option<(PathBuf, u64)>,
+    /// The key that ssh reads: there until the command has ended.
+    key: Option<NamedTempFile>,
 }
 
 /// How a git command ended.
@@ -105,7 +109,7 @@ impl Run {
         command.arg(name).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.kill_on_drop(true).process_group(0);
         let timeout = git.options().query_timeout;
-        Self { name, command, timeout, max_output: 16 << 20, max_folder: None }
+        Self { name, command, timeout, max_output: 16 << 20, max_folder: None, key: None }
     }
 
     pub(super) fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
@@ -144,12 +148,20 @@ impl Run {
     }
 
     /// Lets the command reach `remote`, by its transport alone and with its credentials.
-    pub(super) fn reaching(mut self, remote: &Remote, options: &Options) -> Self {
+    pub(super) fn reaching(
+        mut self,
+        mirror: &Path,
+        remote: &Remote,
+        options: &Options,
+    ) -> Result<Self, GitError> {
         self.command.env("GIT_ALLOW_PROTOCOL", remote.transport().protocol());
         if remote.transport() == Transport::Ssh {
+            if let Credentials::PrivateKey(key) = remote.credentials() {
+                self.key = Some(key_file(mirror, key)?);
+            }
             let key = match remote.credentials() {
-                super::Credentials::Key(path) => Some(path.as_path()),
-                _ => None,
+                Credentials::Key(path) => Some(path.as_path()),
+                _ => self.key.as_ref().map(NamedTempFile::path),
             };
             self.command.env("GIT_SSH_VARIANT", "ssh");
             self.command.env("GIT_SSH_COMMAND", ssh_command(options.known_hosts.as_deref(), key));
@@ -169,7 +181,7 @@ impl Run {
                 .env("GIT_CONFIG_KEY_0", format!("credential.{origin}.helper"))
                 .env("GIT_CONFIG_VALUE_0", helper);
         }
-        self
+        Ok(self)
     }
 
     /// Starts it with a pipe to its input, for a caller that talks with it.
@@ -341,11 +353,11 @@ mod tests {
     async fn a_password_reaches_its_origin_alone_and_no_argument() {
         let folder = tempfile::tempdir().unwrap();
         let git = Git::new(Options::default());
-        let password = super::super::Credentials::Password("me:s3cr3t-token".to_owned());
+        let password = Credentials::Password("me:s3cr3t-token".to_owned());
         let remote = git.remote("https://git.example.com:8443/app.git", password).unwrap();
         for (host, told) in [("git.example.com:8443", true), ("git.example.com", false)] {
             let mut run = Run::new(&git, folder.path(), "credential").args(["fill"]);
-            run = run.reaching(&remote, git.options());
+            run = run.reaching(folder.path(), &remote, git.options()).unwrap();
             assert!(!format!("{:?}", run.command.as_std().get_args()).contains("s3cr3t"));
             let input = folder.path().join("input");
             std::fs::write(&input, format!("protocol=https\nhost={host}\n\n")).unwrap();
@@ -354,5 +366,33 @@ mod tests {
             let text = String::from_utf8(output.stdout).unwrap();
             assert_eq!(text.contains("username=me\npassword=s3cr3t-token"), told, "{host}: {text}");
         }
+    }
+
+    #[test]
+    fn a_private_key_lies_in_a_file_of_its_owner_alone_while_git_runs() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        let (git, mirror) = (Git::new(Options::default()), folder.path().join("mirror"));
+        let key = "-----BEGIN OPENSSH PRIVATE KEY-----\ns3cr3t\n-----END OPENSSH PRIVATE KEY-----";
+        let remote = git.remote("git@git.example.com:app", Credentials::PrivateKey(key.to_owned()));
+        let remote = remote.unwrap();
+        assert!(!format!("{remote:?}").contains("s3cr3t"));
+        let run = Run::new(&git, &mirror, "fetch").reaching(&mirror, &remote, git.options());
+        let run = run.unwrap();
+        let path = run.key.as_ref().unwrap().path().to_owned();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{key}\n"));
+        for (path, mode) in [(path.as_path(), 0o600), (path.parent().unwrap(), 0o700)] {
+            let found = std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+            assert_eq!(found, mode, "{}", path.display());
+        }
+        let command = format!("{:?}", run.command.as_std());
+        assert!(command.contains(&*path.to_string_lossy()) && !command.contains("s3cr3t"));
+        drop(run);
+        assert!(!path.exists());
+        std::fs::write(&path, "left by a kill").unwrap();
+        super::super::drop_keys(folder.path()).unwrap();
+        assert!(!path.exists());
+        super::super::drop_keys(folder.path()).unwrap();
     }
 }

@@ -38,18 +38,24 @@ pub enum Credentials {
     Password(String),
     /// For ssh: a file with a private key.
     Key(PathBuf),
+    /// For ssh: a private key itself.
+    PrivateKey(String),
 }
 
-/// Never shows the password.
+/// Never shows the password or key.
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::None => f.write_str("None"),
             Self::Password(_) => f.write_str("Password(…)"),
+            Self::PrivateKey(_) => f.write_str("PrivateKey(…)"),
             Self::Key(path) => f.debug_tuple("Key").field(path).finish(),
         }
     }
 }
+
+/// How every form of a private key begins.
+const KEY_BEGINS: &str = "-----BEGIN";
 
 /// How git reaches a repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -181,15 +187,22 @@ impl Remote {
 
     fn with(self, credentials: Credentials) -> Result<Self, BadUrl> {
         match (self.transport, &credentials) {
+            (Transport::Ssh, Credentials::PrivateKey(key)) if !key.starts_with(KEY_BEGINS) => {
+                Err(BadUrl::Credentials(
+                    "an ssh URL takes a private key as credentials, which begins with `-----BEGIN`",
+                ))
+            }
             (_, Credentials::None)
             | (Transport::Https, Credentials::Password(_))
-            | (Transport::Ssh, Credentials::Key(_)) => Ok(Self { credentials, ..self }),
-            (Transport::Https, Credentials::Key(_)) => Err(BadUrl::Credentials(
-                "an https URL takes a token or `user:password` as credentials",
-            )),
-            (Transport::Ssh, Credentials::Password(_)) => Err(BadUrl::Credentials(
-                "an ssh URL takes the file of a private key as credentials: `{ file: PATH }`",
-            )),
+            | (Transport::Ssh, Credentials::Key(_) | Credentials::PrivateKey(_)) => {
+                Ok(Self { credentials, ..self })
+            }
+            (Transport::Https, Credentials::Key(_) | Credentials::PrivateKey(_)) => Err(
+                BadUrl::Credentials("an https URL takes a token or `user:password` as credentials"),
+            ),
+            (Transport::Ssh, Credentials::Password(_)) => {
+                Err(BadUrl::Credentials("an ssh URL takes a private key as credentials"))
+            }
             (Transport::File, _) => {
                 Err(BadUrl::Credentials("a local repository takes no credentials"))
             }
@@ -252,5 +265,9 @@ mod tests {
         let remote = Remote::parse("https://git.example.com:8443/app", pair, false).unwrap();
         assert_eq!(remote.login(), Some(("https://git.example.com:8443", "me", "s3cr3t-token")));
         assert!(Remote::parse("git@git.example.com:app", token, false).is_err());
+        let no_key = Credentials::PrivateKey("s3cr3t-token".to_owned());
+        let error =
+            Remote::parse("git@git.example.com:app", no_key, false).unwrap_err().to_string();
+        assert!(error.contains("-----BEGIN") && !error.contains("s3cr3t"), "{error}");
     }
 }

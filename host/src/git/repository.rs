@@ -54,7 +54,7 @@ impl Repository {
         let flags = ["--quiet", "--prune", "--no-tags", "--no-write-fetch-head"];
         let output = self
             .run("fetch")
-            .reaching(&self.remote, options)
+            .reaching(&self.folder, &self.remote, options)?
             .args(flags)
             .args(["--", self.remote.url()])
             .args(patterns.iter().map(RefPattern::refspec))
@@ -85,7 +85,7 @@ impl Repository {
     pub async fn remote_is_empty(&self) -> Result<bool, GitError> {
         let output = self
             .run("ls-remote")
-            .reaching(&self.remote, self.git.options())
+            .reaching(&self.folder, &self.remote, self.git.options())?
             .args(["--quiet", "--", self.remote.url()])
             // One line answers the question.
             .max_output(1)

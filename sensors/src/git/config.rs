@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use super::{GitSensor, Initial};
 use crate::build::fit;
 use crate::fields::{optional, parsed, text};
-use crate::secret::{self, SecretRef};
+use crate::secret::{self, Secret, SecretRef};
 use crate::{BuildContext, BuildError};
 
 /// A git sensor's parameters.
@@ -103,14 +103,11 @@ impl GitConfig {
         let wrong = |error: NoConnection| BuildError::at("connection", error.to_string());
         let url = connection.repository(self.url.as_deref()).map_err(wrong)?;
         let credentials = match &connection.spec.credentials {
-            None => Credentials::None,
             // ssh reads its key from the file itself.
-            Some(SecretRef::File(key)) if !url.starts_with("https:") => {
-                Credentials::Key(key.clone())
-            }
-            Some(_) => {
+            Some(SecretRef::File(key)) if is_ssh(&url) => Credentials::Key(key.clone()),
+            _ => {
                 let secret = context.connections.credentials(connection).map_err(wrong)?;
-                secret.map_or(Credentials::None, |s| Credentials::Password(s.expose().to_owned()))
+                secret.map_or(Credentials::None, |secret| given(&url, &secret))
             }
         };
         context.git.remote(&url, credentials).map_err(|error| at_fault(&error))
@@ -124,20 +121,12 @@ impl GitConfig {
             path if is_path => context.folder.join(path).to_string_lossy().into_owned(),
             url => url.to_owned(),
         };
-        let is_ssh = !url.starts_with("https:");
         let credentials = match &self.credentials {
             None => Credentials::None,
-            Some(SecretRef::File(key)) if is_ssh => Credentials::Key(context.folder.join(key)),
-            Some(SecretRef::Stored(_)) if is_ssh => {
-                let message = "`credentials`: ssh reads its key from a file itself";
-                return Err(
-                    BuildError::at("credentials", message).with_hint("write `{ file: PATH }`")
-                );
+            Some(SecretRef::File(key)) if is_ssh(&url) => {
+                Credentials::Key(context.folder.join(key))
             }
-            Some(reference) => {
-                let secret = secret::resolve(reference, "credentials", context)?;
-                Credentials::Password(secret.expose().to_owned())
-            }
+            Some(reference) => given(&url, &secret::resolve(reference, "credentials", context)?),
         };
         context.git.remote(&url, credentials).map_err(|error| at_fault(&error))
     }
@@ -158,6 +147,17 @@ impl GitConfig {
 pub fn build(parameters: &Map, context: &BuildContext) -> Result<GitSensor, Vec<BuildError>> {
     let config = GitConfig::read(&fit("git", parameters)?)?;
     config.build(context).map_err(|error| vec![error])
+}
+
+/// Whether ssh reaches the repository, or nothing that takes a password.
+fn is_ssh(url: &str) -> bool {
+    !url.starts_with("https:")
+}
+
+/// What `secret` is to the repository at `url`.
+fn given(url: &str, secret: &Secret) -> Credentials {
+    let value = secret.expose().to_owned();
+    if is_ssh(url) { Credentials::PrivateKey(value) } else { Credentials::Password(value) }
 }
 
 fn at_fault(error: &BadUrl) -> BuildError {

@@ -9,8 +9,11 @@ mod support;
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
 
-use host::git::{Git, GitError, Options};
+use host::connection::{ConnectionSpec, Connections, Target};
+use host::git::{Git, GitError, NewTag, Options};
+use host::secret::SecretRef;
 use host::tls::Authorities;
 use https::GitHttps;
 use model::{Event, Timestamp, Value};
@@ -70,11 +73,23 @@ impl Lab {
         Options { ca_bundle: Some(bundle), ..Options::default() }
     }
 
-    /// Looks once as a sensor with these parameters; returns what it told.
-    async fn look(&self, options: &Options, parameters: &Value) -> Result<Vec<Event>, PollError> {
+    fn context(&self, options: &Options) -> BuildContext {
         let mut context = BuildContext::new("tripline:test/app/push", self.folder.path());
+        context.sensor = Some("app.push".parse().unwrap());
         context.git = Git::new(options.clone());
         context.variable = variable;
+        let key = self.path("key");
+        context.secret = Arc::new(move |path| match path {
+            "git/key" => std::fs::read_to_string(&key).map_err(|error| error.to_string()),
+            other => Err(format!("there is no secret `{other}`")),
+        });
+        context.connections = Connections::new(context.secret.clone());
+        context
+    }
+
+    /// Looks once as a sensor with these parameters; returns what it told.
+    async fn look(&self, options: &Options, parameters: &Value) -> Result<Vec<Event>, PollError> {
+        let context = self.context(options);
         let sensor = git::build(parameters.as_object().unwrap(), &context).unwrap();
         let (told, cursor) = (self.recorder.events().len(), self.recorder.cursor());
         let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
@@ -168,6 +183,48 @@ async fn a_push_to_a_repository_over_ssh_is_told() {
     let events = lab.look(&options, &sensor).await.unwrap();
     assert_eq!(events.len(), 1);
     assert_eq!(events[0].data["after"], second);
+}
+
+#[tokio::test]
+async fn a_key_of_the_secret_store_opens_a_repository_and_lies_in_no_file_afterwards() {
+    if !ssh::is_there() {
+        return;
+    }
+    let lab = Lab::new();
+    let server = GitSsh::serve(lab.folder.path());
+    let known_hosts = Some(server.known_as("host_key.pub"));
+    let context = lab.context(&Options { known_hosts, ..Options::default() });
+    let url = server.url(&lab.path("app.git"));
+    let sensor = json!({ "url": url, "credentials": "git/key", "initial": "emit" });
+    let sensor = git::build(sensor.as_object().unwrap(), &context).unwrap();
+    let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+    let looked = sensor.poll_once("tripline:test/app/push", None, now, &lab.recorder);
+    looked.await.unwrap();
+    let first = lab.git(&["rev-parse", "HEAD"]);
+    assert_eq!(lab.recorder.events()[0].data["after"], first);
+    // What actions do with the repository of a sensor.
+    let mirror = context.mirrors.get(context.sensor.as_ref().unwrap()).unwrap();
+    let tag = NewTag { name: "v1".to_owned(), commit: first.clone(), message: None };
+    mirror.push_tag(&tag, now).await.unwrap();
+    assert_eq!(lab.git(&["rev-parse", "v1"]), first);
+    // The same by a connection.
+    context.connections.set([ConnectionSpec {
+        name: "host".to_owned(),
+        target: Target::Git { url: server.url(&lab.path("")) },
+        credentials: Some(SecretRef::Stored("git/key".to_owned())),
+        requests_per_second: None,
+        packs: vec!["app".to_owned()],
+        at: "dev.yaml:1".to_owned(),
+    }]);
+    let sensor = json!({ "connection": "host", "url": "app.git", "initial": "emit" });
+    let sensor = git::build(sensor.as_object().unwrap(), &context).unwrap();
+    let looked = sensor.poll_once("tripline:test/app/push", None, now, &lab.recorder);
+    looked.await.unwrap();
+    assert_eq!(lab.recorder.events().last().unwrap().data["after"], first);
+    let left: Vec<_> = std::fs::read_dir(lab.path("mirrors/.keys")).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+    let found = Command::new("grep").args(["-r", "PRIVATE KEY"]).arg(lab.path("mirrors")).output();
+    assert_eq!(String::from_utf8_lossy(&found.unwrap().stdout), "");
 }
 
 #[tokio::test]
