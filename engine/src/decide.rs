@@ -20,7 +20,7 @@ use crate::core::{Core, Trouble};
 use crate::notices;
 use crate::packs::Generation;
 use crate::pages::{Consequence, Room, Sides, defer, next_part};
-use crate::secrets::{Opened, SecretError, too_short};
+use crate::secrets::{Opened, Read, SecretError, too_short};
 
 /// Parameters of all executions that one event asks for: beyond it, large ones become blobs.
 const INLINE_REQUESTS_BYTES: usize = 1024 * 1024;
@@ -185,7 +185,7 @@ fn shortened(error: String) -> String {
 /// is wrong with it.
 async fn request(
     core: &Core,
-    generation: &Generation,
+    generation: &Arc<Generation>,
     event: &Event,
     (id, selected): (&ExecutionId, Selected),
     at: Timestamp,
@@ -198,11 +198,18 @@ async fn request(
     let mut parameters = selected.parameters;
     resolved.parameters().fill(&mut parameters);
     let mut given = Value::Object(parameters);
+    let chain_of = resolved.chain_of();
+    let passed = core.settings_passed_on(generation, &selected.rule.pack, chain_of, &mut given);
+    let passed = match passed {
+        Ok(passed) => passed,
+        Err(error) => return Ok(Err(error.message)),
+    };
     let misfit = |why: String| format!("the parameters of `{}` don't fit: {why}", selected.action);
     if let Some(violation) = resolved.parameters().violations(&given).into_iter().next() {
         return Ok(Err(misfit(violation.message)));
     }
-    let (granted, sealing) = match sealed(core, id, &mut given, resolved.parameters(), at, bounds) {
+    let schema = resolved.parameters();
+    let (granted, sealing) = match sealed(core, id, &mut given, (schema, passed), at, bounds) {
         Ok(sealed) => sealed,
         Err(why) => return Ok(Err(misfit(why))),
     };
@@ -225,17 +232,18 @@ async fn request(
 }
 
 /// Puts tokens where `schema` says `secret: true`: the fact that grants them to the execution `id`,
-/// and the encrypted records of what they stand for.
+/// and the encrypted records of what they stand for; with settings that are passed on.
 fn sealed(
     core: &Core,
     id: &ExecutionId,
     parameters: &mut Value,
-    schema: &Schema,
+    (schema, settings): (&Schema, Read),
     at: Timestamp,
     bounds: &Bounds,
 ) -> Result<(Option<Fact>, Vec<Sealing>), String> {
-    let fresh = Opened::default().tokenise(parameters, schema);
-    if fresh.is_empty() {
+    let mut fresh = Opened::default().tokenise(parameters, schema);
+    fresh.extend(settings.fresh);
+    if fresh.is_empty() && settings.named.is_empty() {
         return Ok((None, Vec::new()));
     }
     if let Some(why) = too_short(&fresh) {
@@ -248,8 +256,9 @@ fn sealed(
             bounds.secrets
         ));
     }
-    let (tokens, sealing) =
+    let (mut tokens, sealing) =
         core.keep(id, &fresh, at).map_err(|error: SecretError| error.to_string())?;
+    tokens.extend(settings.named);
     Ok((Some(Fact::TokensGranted { tokens, at }), sealing))
 }
 

@@ -21,14 +21,15 @@ impl Engine {
         let journal = Journal::of(facts.iter().copied());
         let unknown = || AskError::NotFound(format!("there is no execution `{id}`"));
         let request = journal.request.clone().ok_or_else(unknown)?;
-        let config = match request.pack {
+        let pack = match request.pack {
             Some(hash) => self.core.library.pack(&self.core.folders, hash).await.ok(),
             None => None,
         };
+        let config = pack.map(|pack| pack.config_with(&journal.settings));
         Ok(Exported {
             format: FORMAT.to_owned(),
             execution: id.clone(),
-            config: config.map_or_else(|| serde_json::json!({}), |pack| (*pack.config).clone()),
+            config: config.unwrap_or_else(|| serde_json::json!({})),
             event: self.cause(&request.origin).await?,
             packs: self.packs_of(&journal).await,
             calls: Exported::calls(facts.iter().copied()),

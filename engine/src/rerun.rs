@@ -69,6 +69,11 @@ impl Engine {
             let (tokens, kept) = self.core.take_over(tokens, &id, at).await?;
             facts.insert(1, Fact::TokensGranted { tokens, at });
             sealing = kept;
+            if how.from.is_some() && !journal.settings.is_empty() {
+                // What is taken over was asked for with these.
+                let tokens = journal.settings.clone();
+                facts.insert(2, Fact::SettingsRead { tokens, at });
+            }
         }
         let write =
             Write { stream: Stream::Execution(id.clone()), expected: Some(Version::NONE), facts };

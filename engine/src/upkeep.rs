@@ -38,6 +38,9 @@ pub(crate) async fn run(
             () = tokio::time::sleep(pause) => pause = every,
         }
         pages::retry(&core, &driver).await;
+        if let Err(error) = core.drop_versions().await {
+            tracing::warn!(%error, "old versions of secrets stay for now");
+        }
         match once(&core, &packs, &mirrors, &keep).await {
             Ok(0) => {}
             Ok(facts) => tracing::info!(facts, "forgot what is no longer kept"),

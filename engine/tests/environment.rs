@@ -174,16 +174,15 @@ async fn a_pack_gets_its_configuration_and_a_change_of_the_file_is_loaded_like_a
 #[tokio::test]
 async fn an_execution_keeps_the_configuration_that_it_began_with() {
     let house = house("packs: { p: { config: { region: north } } }\n");
-    house.chain(
-        "slow",
-        "",
-        "let before = config.region; sleep(\"1500ms\"); [before, config.region]",
-    );
+    house.gate();
+    house.chain("slow", "", "let before = config.region; run(\"p.wait\"); [before, config.region]");
     let engine = start(&house).await;
     let id = run(&engine, "p.slow", json!({})).await;
+    house.reached().await;
     let before = pack(&engine).await.hash;
     set(&house, "packs: { p: { config: { region: south } } }\n");
     eventually("the change", || async { pack(&engine).await.hash != before }).await;
+    house.open();
     assert_eq!(result(&ended(&engine, &id).await), &json!(["north", "north"]));
 }
 

@@ -13,7 +13,7 @@ use engine::view::ExecutionView;
 use expect_test::expect;
 use model::{Actor, ExecutionState};
 use serde_json::json;
-use support::{House, ended, error_kind, eventually, result, run, until};
+use support::{House, ended, error_kind, eventually, result, run};
 
 fn house(permissions: &str) -> House {
     let house = House::new();
@@ -94,20 +94,124 @@ async fn a_chain_of_another_pack_is_governed_by_its_own_permissions() {
 #[tokio::test]
 async fn running_executions_are_held_to_the_permissions_of_now() {
     let house = house("{ actions: [core.*], exec: true }");
+    house.gate();
     house.chain(
         "later",
         "action: { type: string }",
-        "run(params.action, #{ value: 1 }); sleep(\"1500ms\"); run(params.action, #{ value: 2 })",
+        "run(params.action, #{ value: 1 }); run(\"p.wait\"); run(params.action, #{ value: 2 })",
     );
     let engine = start(&house).await;
     let id = run(&engine, "p.later", json!({ "action": "core.echo" })).await;
-    until(&engine, &id, &[ExecutionState::Waiting]).await;
+    house.reached().await;
     write(&house, "{ actions: [core.fail], exec: true }");
     let before = engine.pack_views().await[0].hash;
     eventually("the change", || async { engine.pack_views().await[0].hash != before }).await;
+    house.open();
     let view = ended(&engine, &id).await;
     assert_eq!(error_kind(&view), "denied", "{view:#?}");
     assert_eq!(view.steps[0].state, engine::view::StepState::Done);
+}
+
+#[tokio::test]
+async fn a_connection_named_by_a_parameter_is_denied_unless_the_pack_asks_for_it() {
+    let house = house("{ actions: [http.request], connections: [status] }");
+    let call = "run(\"http.request\", #{ connection: params.name, url: \"x\" })";
+    house.chain("call", "name: { type: string }", call);
+    let text = ["status", "other"].map(|name| {
+        format!("  {name}: {{ type: http, base_url: 'http://127.0.0.1:1/', packs: [p] }}\n")
+    });
+    std::fs::write(house.path("dev.yaml"), format!("connections:\n{}", text.concat())).unwrap();
+    let engine = start_in(&house).await;
+    let id = run(&engine, "p.call", json!({ "name": "other" })).await;
+    let view = ended(&engine, &id).await;
+    assert_eq!((error_kind(&view), view.steps[0].attempts), ("denied", 0));
+    expect!["the pack `p` may not use the connection `other`: add `connections: [other]` to `permissions` in its pack.yaml"].assert_eq(&message(&view));
+    let id = run(&engine, "p.call", json!({ "name": "status" })).await;
+    assert_ne!(error_kind(&ended(&engine, &id).await), "denied", "nobody listens there");
+}
+
+/// An engine in the environment `dev.yaml`.
+async fn start_in(house: &House) -> Engine {
+    let environment = Some(house.path("dev.yaml"));
+    let settings = engine::Settings { environment, programs: 8, ..house.settings() };
+    Engine::start(settings, house.store.clone(), house.clock.clone()).await.unwrap()
+}
+
+fn set_environment(house: &House, text: &str) {
+    std::fs::write(house.path("new.yaml"), text).unwrap();
+    std::fs::rename(house.path("new.yaml"), house.path("dev.yaml")).unwrap();
+}
+
+#[tokio::test]
+async fn what_an_environment_takes_away_is_denied_to_the_steps_that_come() {
+    let house =
+        house("{ actions: [http.request], secrets: ['p/*'], hosts: ['127.0.0.1:*'], exec: true }");
+    house.gate();
+    house.program("tool", "read", "echo done");
+    for (name, call) in [
+        ("exec", "run(\"p.tool\")"),
+        ("secrets", "secret(\"p/admin\")"),
+        (
+            "hosts",
+            "run(\"http.request\", #{ url: \"http://127.0.0.1:1/\" }, #{ retry: #{ attempts: 1 } })",
+        ),
+    ] {
+        let kind =
+            |n: &str| format!("let {n} = \"\"; try {{ {call} }} catch (e) {{ {n} = e.kind }}");
+        let text = format!("{} run(\"p.wait\"); {} [one, two]", kind("one"), kind("two"));
+        house.chain(name, "", &text);
+    }
+    set_environment(&house, "packs: {}\n");
+    let engine = start_in(&house).await;
+    let value = engine::secrets::Plain::new("the first value");
+    engine.set_secret(Actor::token("test"), "p/admin", value).await.unwrap();
+    let mut running = Vec::new();
+    for name in ["exec", "secrets", "hosts"] {
+        let id = run(&engine, &format!("p.{name}"), json!({})).await;
+        let waits = |step: &engine::view::StepView| {
+            step.action.as_ref().is_some_and(|action| action.as_str() == "p.wait")
+        };
+        eventually("its gate", || async {
+            engine.execution(&id).await.unwrap().steps.iter().any(waits)
+        })
+        .await;
+        running.push(id);
+    }
+    set_environment(
+        &house,
+        "packs:\n  p: { permissions: { secrets: [q/*], hosts: [example.com], exec: false } }\n",
+    );
+    let stale = || async { engine.pack_views().await[0].state == "stale" };
+    eventually("the change", stale).await;
+    house.open();
+    let mut seen = Vec::new();
+    for id in running {
+        seen.push(result(&ended(&engine, &id).await).clone());
+    }
+    let unreachable = json!(["unavailable", "denied"]);
+    assert_eq!(seen, [json!(["", "denied"]), json!(["", "denied"]), unreachable]);
+}
+
+#[tokio::test]
+async fn a_program_is_denied_to_a_chain_once_its_pack_asks_for_none() {
+    let house = house("{ exec: true }");
+    house.gate();
+    house.program("tool", "read", "echo done");
+    house.chain("call", "name: { type: string }", "run(\"p.wait\"); run(params.name)");
+    let engine = start(&house).await;
+    let id = run(&engine, "p.call", json!({ "name": "p.tool" })).await;
+    house.reached().await;
+    for program in ["tool", "wait"] {
+        std::fs::remove_file(house.path(&format!("packs/p/actions/{program}.yaml"))).unwrap();
+    }
+    house.chain("call", "name: { type: string }", "run(params.name)");
+    write(&house, "{}");
+    let before = engine.pack_views().await[0].hash;
+    eventually("the change", || async { engine.pack_views().await[0].hash != before }).await;
+    house.open();
+    let view = ended(&engine, &id).await;
+    assert_eq!(error_kind(&view), "denied", "{view:#?}");
+    expect!["the pack `p` may not run programs on the server: add `exec: true` to `permissions` in its pack.yaml"].assert_eq(&message(&view));
 }
 
 #[tokio::test]

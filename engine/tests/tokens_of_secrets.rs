@@ -118,17 +118,19 @@ async fn a_token_stands_for_the_version_that_was_the_latest_when_it_was_made() {
     let text = r#"
         let s = secret("p/admin");
         run("p.keep", #{ a: s });
-        sleep(params.pause);
+        run("p.wait");
         run("p.keep", #{ b: s });
         run("p.keep", #{ b: secret("p/admin") });
     "#;
-    chain(&house, &engine, "go", "pause: { type: string, required: true }", text).await;
-    let id = run(&engine, "p.go", json!({ "pause": "2s" })).await;
-    support::eventually("the first step", || async { kept(&house).contains("\"a\"") }).await;
+    house.gate();
+    chain(&house, &engine, "go", "", text).await;
+    let id = run(&engine, "p.go", json!({})).await;
+    house.reached().await;
     set(&engine, "p/admin", "a later value").await;
     // Nothing but the journal says which version it was.
-    engine.shutdown(Duration::from_secs(10)).await;
+    engine.shutdown(Duration::from_millis(100)).await;
     let engine = house.start().await;
+    house.open();
     ended(&engine, &id).await;
     let kept = kept(&house).replace(['\n', ' '], "");
     let old = r#""correct-horse\"battery\"""#;
@@ -186,6 +188,39 @@ async fn children_get_the_tokens_in_their_parameters_and_give_theirs_back() {
     let made = kept[1]["b"].as_str().unwrap();
     assert!(made.len() == 32 && made.bytes().all(|b| b.is_ascii_digit()), "{made}");
     assert_eq!(kept[0]["a"], format!("<{made}>"));
+}
+
+#[tokio::test]
+async fn a_child_of_another_pack_gets_no_named_secret_that_its_pack_may_not_use() {
+    let (house, engine) = house().await;
+    let write = |name: &str, text: &str| {
+        let path = house.path("packs/q").join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    let permit = |secrets: &str| {
+        let text = format!("{{ actions: [p.keep], exec: true, secrets: [{secrets}] }}");
+        write("pack.yaml", &format!("name: q\nversion: 1.0.0\npermissions: {text}\n"));
+    };
+    permit("");
+    write("actions/take.yaml", "entry_point: take.rhai\nparameters: { s: {}, t: {} }\n");
+    write("actions/take.rhai", r#"run("p.keep", #{ a: params.s, b: params.t })"#);
+    house.write(
+        "pack.yaml",
+        "name: p\nversion: 1.0.0\npermissions: { actions: [q.take, secrets.generate], exec: true, secrets: ['p/*'] }\n",
+    );
+    let text = r#"run("q.take", #{ s: secret("p/admin"), t: run("secrets.generate") })"#;
+    chain(&house, &engine, "go", "", text).await;
+    let id = run(&engine, "p.go", json!({})).await;
+    result(&ended(&engine, &id).await);
+    let seen: Value = serde_json::from_str(&kept(&house)).unwrap();
+    token(&seen["a"]);
+    assert_eq!(seen["b"].as_str().unwrap().len(), 32, "what was made for it is its own: {seen}");
+    permit("p/*");
+    engine.reload().await.unwrap();
+    let id = run(&engine, "p.go", json!({})).await;
+    result(&ended(&engine, &id).await);
+    assert!(kept(&house).contains("correct-horse"));
 }
 
 #[tokio::test]
@@ -325,14 +360,15 @@ async fn a_secret_that_was_deleted_fails_the_step_that_needs_it() {
     let (house, engine) = house().await;
     let text = r#"
         let s = secret("p/admin");
-        sleep("1500ms");
+        run("p.wait");
         run("p.keep", #{ a: s });
     "#;
+    house.gate();
     chain(&house, &engine, "go", "", text).await;
     let id = run(&engine, "p.go", json!({})).await;
-    support::eventually("the token", || async { stored(&house, &id).await.contains("tlsec_") })
-        .await;
+    house.reached().await;
     engine.delete_secret(Actor::token("test"), "p/admin").await.unwrap();
+    house.open();
     let view = ended(&engine, &id).await;
     assert_eq!(error_kind(&view), "not_found");
     assert_eq!(kept(&house), "");

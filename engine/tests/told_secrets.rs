@@ -6,7 +6,7 @@ mod support;
 use engine::{Engine, NewEvent};
 use model::{Actor, ExecutionId, ExecutionState, Fact, Resolution, Stream, Value, Version};
 use serde_json::json;
-use support::{House, ended, eventually, result, run, until};
+use support::{House, die_after, ended, eventually, live, result, run, until};
 
 const VALUE: &str = "told-by-an-event";
 
@@ -131,6 +131,121 @@ async fn what_a_chain_emits_and_a_rule_passes_on_is_a_token_too() {
         if let Fact::ExecutionRequested(request) = fact {
             assert!(!request.parameters.to_string().contains(VALUE), "{request:?}");
         }
+    }
+}
+
+/// The parameters with which `p.take` was asked for.
+async fn asked(house: &House) -> Vec<Value> {
+    let of_take = |fact: Fact| match fact {
+        Fact::ExecutionRequested(request) if request.action.as_str() == "p.take" => {
+            Some(request.parameters)
+        }
+        _ => None,
+    };
+    facts(house).await.into_iter().filter_map(of_take).collect()
+}
+
+#[tokio::test]
+async fn what_a_notice_tells_and_a_rule_passes_on_is_a_token_too() {
+    let house = house(0);
+    rule(&house, "pass", "tripline.execution.failed", "{ word: '${trigger.error.message}' }");
+    house.chain("fails", "", &format!(r#"fail("{VALUE}")"#));
+    let engine = house.start().await;
+    let id = run(&engine, "p.fails", json!({})).await;
+    ended(&engine, &id).await;
+    eventually("the run", || async { kept(&house) == 1 }).await;
+    let asked = asked(&house).await;
+    assert!(asked.len() == 1 && asked[0]["word"].as_str().unwrap().starts_with("tlsec_"));
+    assert_eq!(records(&house).await, 1);
+}
+
+#[tokio::test]
+async fn what_a_reload_tells_and_a_rule_passes_on_is_a_token_too() {
+    let house = house(0);
+    rule(&house, "pass", "tripline.pack.activated", "{ word: '${trigger.hash}' }");
+    let engine = house.start().await;
+    for change in 1..=2 {
+        let hash = engine.pack_views().await[0].hash.unwrap().to_string();
+        eventually("the run", || async {
+            let kept = std::fs::read_to_string(house.path("kept")).unwrap_or_default();
+            kept.contains(&hash)
+        })
+        .await;
+        let asked = asked(&house).await;
+        assert_eq!(asked.len(), change, "{asked:?}");
+        assert!(asked.iter().all(|one| one["word"].as_str().unwrap().starts_with("tlsec_")));
+        assert_eq!(records(&house).await, change);
+        house.chain("more", "", "()");
+        engine.reload().await.unwrap();
+    }
+}
+
+/// Rules that pass a secret on, and all of them.
+const SECRET_RULES: usize = 300;
+const RULES: usize = 900;
+
+#[test]
+fn a_kill_between_two_pages_loses_no_secret_and_repeats_none() {
+    let mut house = house(0);
+    for n in 0..RULES {
+        let (action, word) = match n % (RULES / SECRET_RULES) {
+            0 => ("p.take", "{ word: '${trigger.word}' }"),
+            _ => ("core.noop", "{}"),
+        };
+        let text = format!(
+            "trigger: {{ type: p.told }}\naction: {{ ref: {action}, parameters: {word} }}\n"
+        );
+        house.write(&format!("rules/r{n}.yaml"), &text);
+    }
+    let sqlite = |house: &House| {
+        store::Sqlite::open(&house.path("state"), &store::sqlite::Options::default()).unwrap()
+    };
+    house.store = std::sync::Arc::new(sqlite(&house));
+    // An engine that is stopping begins no page.
+    let pages: Vec<std::path::PathBuf> = live(async {
+        let engine = house.start().await;
+        engine.shutdown(support::PATIENCE).await;
+        tell(&engine, json!({ "word": VALUE })).await;
+        let deferred = facts(&house).await.into_iter().find_map(|fact| match fact {
+            Fact::PagesDeferred { pages } => Some(pages),
+            _ => None,
+        });
+        let file = |hash: model::Hash| {
+            let name = hash.to_string();
+            house.path("state/blobs").join(&name[..2]).join(name)
+        };
+        deferred.unwrap().into_iter().map(file).collect()
+    });
+    assert!(pages.len() > 1, "{pages:?}");
+    // Without the last page the engine comes no further than the one before it, and dies there.
+    let last = pages.last().unwrap();
+    let kept_aside = std::fs::read(last).unwrap();
+    std::fs::remove_file(last).unwrap();
+    die_after(async {
+        let engine = house.start().await;
+        eventually("the pages before the last", || async {
+            let stored = |fact: &Fact| matches!(fact, Fact::PageStored { .. });
+            facts(&house).await.iter().filter(|fact| stored(fact)).count() == pages.len() - 1
+        })
+        .await;
+        (engine, ())
+    });
+    std::fs::write(last, kept_aside).unwrap();
+    live(async {
+        let engine = house.start().await;
+        eventually("every run", || async { kept(&house) >= SECRET_RULES }).await;
+        eventually("their ends", || async { engine.health().await.unwrap().active == 0 }).await;
+        assert_eq!(
+            (asked(&house).await.len(), records(&house).await),
+            (SECRET_RULES, SECRET_RULES)
+        );
+        for fact in facts(&house).await {
+            assert!(!String::from_utf8(fact.encode()).unwrap().contains(VALUE), "{fact:?}");
+        }
+    });
+    for page in pages {
+        let text = std::fs::read(&page).unwrap_or_default();
+        assert!(!String::from_utf8_lossy(&text).contains(VALUE), "{}", page.display());
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use engine::Engine;
 use engine::rerun::Repetition;
+use engine::secrets::Plain;
 use host::git::Exports;
 use model::{Actor, ExecutionState};
 use serde_json::json;
@@ -175,4 +176,44 @@ async fn exports_mirrors_and_parts_of_downloads_go_once_nobody_is_left_who_needs
     .await;
     assert!(exports.path(Path::new("used")).exists() && young.exists());
     assert_eq!(exports.owners().unwrap(), [nap.as_str()]);
+}
+
+#[tokio::test]
+async fn an_old_version_of_a_secret_stays_while_a_sleeping_execution_holds_a_token_for_it() {
+    let mut house = House::new();
+    house.clock = host::Clock::simulated("2026-01-01T00:00:00Z".parse().unwrap());
+    let manifest = "name: p\nversion: 1.0.0\npermissions: { actions: [core.*], exec: true, secrets: ['p/*'] }\n";
+    house.write("pack.yaml", manifest);
+    let kept = house.path("kept");
+    house.program("keep", "idempotent", &format!("cat >> {}", kept.display()));
+    house.chain("nap", "", r#"let s = secret("p/admin"); sleep("80d"); run("p.keep", #{ a: s });"#);
+    let mut settings = house.settings();
+    settings.forget_every = model::Duration::from_millis(50);
+    let engine = Engine::start(settings, house.store.clone(), house.clock.clone()).await.unwrap();
+    let set = |path: &'static str, value: &'static str| {
+        engine.set_secret(Actor::token("test"), path, Plain::new(value))
+    };
+    for (path, value) in [("p/admin", "the first value"), ("q/other", "another value")] {
+        set(path, value).await.unwrap();
+    }
+    let nap = run(&engine, "p.nap", json!({})).await;
+    until(&engine, &nap, &[ExecutionState::Waiting]).await;
+    for (path, value) in [("p/admin", "the second value"), ("p/admin", "the third value")] {
+        set(path, value).await.unwrap();
+    }
+    set("q/other", "and another value").await.unwrap();
+    let records = || async {
+        let records = house.store.sealed_under("secret/", "", 99).await.unwrap();
+        records.into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+    };
+    assert_eq!(records().await.len(), 5);
+    house.advance(model::Duration::from_secs(31 * 24 * 60 * 60));
+    // Nobody holds the second one, and the latest of each stays.
+    eventually("three records", || async { records().await.len() == 3 }).await;
+    assert!(records().await[0].starts_with("secret/p/admin@") && records().await[0].ends_with('1'));
+    house.advance(model::Duration::from_secs(50 * 24 * 60 * 60));
+    ended(&engine, &nap).await;
+    assert!(fs::read_to_string(&kept).unwrap().contains("the first value"));
+    eventually("the last old one to go", || async { records().await.len() == 2 }).await;
+    assert_eq!(engine.secret_value("p/admin").unwrap().expose(), "the third value");
 }

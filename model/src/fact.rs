@@ -128,10 +128,15 @@ pub enum Fact {
 
     /// From here on the execution may use these tokens.
     TokensGranted { tokens: BTreeMap<Token, Grant>, at: Timestamp },
+    /// From here on these tokens stand in the configuration that the chain sees, each at its place
+    /// (a JSON Pointer): the settings of its pack that are secret.
+    SettingsRead { tokens: BTreeMap<String, Token>, at: Timestamp },
 
     // -- secrets ---------------------------------------------------------------------------
     /// A named secret has a new version; its value lies encrypted beside the log.
     SecretSet { version: u64 },
+    /// These versions of a named secret are gone: others followed them long ago.
+    SecretVersionsDropped { versions: Vec<u64> },
     /// A named secret is gone, all its versions.
     SecretDeleted,
     /// So many records are encrypted with the key of this public half from here on.
@@ -266,7 +271,9 @@ impl Fact {
             Self::ExecutionParked { .. } => "ExecutionParked",
             Self::ExecutionFinished { .. } => "ExecutionFinished",
             Self::TokensGranted { .. } => "TokensGranted",
+            Self::SettingsRead { .. } => "SettingsRead",
             Self::SecretSet { .. } => "SecretSet",
+            Self::SecretVersionsDropped { .. } => "SecretVersionsDropped",
             Self::SecretDeleted => "SecretDeleted",
             Self::SecretsRekeyed { .. } => "SecretsRekeyed",
             Self::KeySet { .. } => "KeySet",

@@ -26,6 +26,8 @@ pub struct Journal {
     pub records: BTreeMap<StepPath, (Sequence, Record)>,
     /// The secrets' tokens that the execution may use.
     pub tokens: BTreeMap<Token, Grant>,
+    /// Those that stand in its configuration, by their places there.
+    pub settings: BTreeMap<String, Token>,
     /// Whose steps it began with, the first of them first.
     pub inherited: Vec<Inherited>,
     /// The run of the same chain that it goes on from.
@@ -230,6 +232,7 @@ impl Journal {
                 self.tokens
                     .extend(tokens.iter().map(|(token, grant)| (token.clone(), grant.clone())));
             }
+            Fact::SettingsRead { tokens, .. } => self.settings.clone_from(tokens),
             Fact::ExecutionFinished { outcome, .. } => self.outcome = Some(outcome.clone()),
             _ => {}
         }

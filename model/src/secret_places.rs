@@ -6,7 +6,13 @@ impl Schema {
     /// Calls `visit` with everything in `value` that stands where the schema says `secret: true`:
     /// of lists and maps there, each text and number within.
     pub fn secrets<'a>(&self, value: &'a mut Value, visit: &mut dyn FnMut(&'a mut Value)) {
-        in_map(self.properties(), value, visit);
+        in_map(self.properties(), value, &mut String::new(), &mut |_, place| leaves(place, visit));
+    }
+
+    /// Calls `visit` with each place in `value` that the schema calls secret as a whole, and its
+    /// JSON Pointer.
+    pub fn secret_places(&self, value: &mut Value, visit: &mut dyn FnMut(&str, &mut Value)) {
+        in_map(self.properties(), value, &mut String::new(), &mut |path, place| visit(path, place));
     }
 
     /// Whether what stands at this dotted path is secret.
@@ -48,18 +54,40 @@ fn others(property: &Value) -> Option<&Value> {
     property.get("additionalProperties").filter(|others| others.is_object())
 }
 
-fn in_map<'a>(properties: &Map, value: &'a mut Value, visit: &mut dyn FnMut(&'a mut Value)) {
+/// Who is told of a secret place, and its JSON Pointer.
+type Visit<'v, 'a> = dyn FnMut(&str, &'a mut Value) + 'v;
+
+fn in_map<'a>(
+    properties: &Map,
+    value: &'a mut Value,
+    path: &mut String,
+    visit: &mut Visit<'_, 'a>,
+) {
     let Value::Object(map) = value else { return };
     for (name, item) in map {
         if let Some(property) = properties.get(name) {
-            within(property, item, visit);
+            below(path, name, |path| within(property, item, path, visit));
         }
     }
 }
 
-fn within<'a>(property: &Value, value: &'a mut Value, visit: &mut dyn FnMut(&'a mut Value)) {
+/// Goes one part further down for a while.
+fn below(path: &mut String, part: &str, go: impl FnOnce(&mut String)) {
+    let length = path.len();
+    path.push('/');
+    path.push_str(&part.replace('~', "~0").replace('/', "~1"));
+    go(path);
+    path.truncate(length);
+}
+
+fn within<'a>(
+    property: &Value,
+    value: &'a mut Value,
+    path: &mut String,
+    visit: &mut Visit<'_, 'a>,
+) {
     if says_so(property) {
-        return leaves(value, visit);
+        return visit(path, value);
     }
     match value {
         Value::Object(map) => {
@@ -67,14 +95,14 @@ fn within<'a>(property: &Value, value: &'a mut Value, visit: &mut dyn FnMut(&'a 
             for (name, item) in map {
                 let inner = named.and_then(|named| named.get(name)).or_else(|| others(property));
                 if let Some(inner) = inner {
-                    within(inner, item, visit);
+                    below(path, name, |path| within(inner, item, path, visit));
                 }
             }
         }
         Value::Array(items) => {
             if let Some(inner) = property.get("items") {
-                for item in items.iter_mut() {
-                    within(inner, item, visit);
+                for (n, item) in items.iter_mut().enumerate() {
+                    below(path, &n.to_string(), |path| within(inner, item, path, visit));
                 }
             }
         }
@@ -124,6 +152,20 @@ mod tests {
         seen.sort();
         assert_eq!(seen, ["\"b\"", "\"d\"", "\"f\"", "\"i\"", "5"]);
         assert_eq!(value["users"], json!([{ "name": "e", "key": "•" }, "g"]));
+    }
+
+    #[test]
+    fn each_place_that_is_secret_as_a_whole_has_a_pointer() {
+        let mut value = json!({
+            "password": "b",
+            "data": { "x/y": 5 },
+            "users": [{ "name": "e" }, { "key": { "env": "KEY" } }],
+            "all": [1, 2],
+        });
+        let mut seen = Vec::new();
+        schema().secret_places(&mut value, &mut |path, _| seen.push(path.to_owned()));
+        seen.sort();
+        assert_eq!(seen, ["/all", "/data/x~1y", "/password", "/users/1/key"]);
     }
 
     #[test]

@@ -148,7 +148,10 @@ fn belongs(fact: &Fact, stream: &Stream) -> bool {
         | Fact::UndoBegan { .. }
         | Fact::ExecutionParked { .. }
         | Fact::TokensGranted { .. }
+        | Fact::SettingsRead { .. }
         | Fact::ExecutionFinished { .. } => matches!(stream, Stream::Execution(_)),
-        Fact::SecretSet { .. } | Fact::SecretDeleted => matches!(stream, Stream::Secret(_)),
+        Fact::SecretSet { .. } | Fact::SecretVersionsDropped { .. } | Fact::SecretDeleted => {
+            matches!(stream, Stream::Secret(_))
+        }
     }
 }

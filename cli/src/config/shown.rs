@@ -70,9 +70,11 @@ fn settings(pack: &Pack, environment: &Environment) -> Vec<Line> {
     let properties = pack.config_schema.properties();
     let line = |(name, property): (&String, &Value)| {
         let value = pack.config.get(name).cloned().unwrap_or(Value::Null);
-        let value = match property["secret"] == true && !value.is_null() {
-            true => SECRET.into(),
-            false => value,
+        // Where a secret lies, not what it is.
+        let value = match pack.settings.get(&format!("/{name}")) {
+            Some(setting) => setting.reference.to_string().into(),
+            None if property["secret"] == true && !value.is_null() => SECRET.into(),
+            None => value,
         };
         let from = match given.and_then(|node| node.get(name)) {
             Some(node) => node.location(),

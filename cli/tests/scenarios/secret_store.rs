@@ -1,5 +1,8 @@
 //! The secret store as people use it: set, listed, rotated, encrypted anew, its key lost.
 
+use std::io::{Read, Write};
+use std::process::Stdio;
+
 use crate::files::{pack, sensor_is, text, world};
 use crate::support::{SOON, World, client, eventually, send};
 
@@ -100,4 +103,57 @@ fn keys_are_rotated_by_adding_the_new_one_first() {
     assert!(log.contains("can only be opened with the key age1"), "{log}");
     keys("[{ command: [cat, new] }]");
     world.serve().stop();
+}
+
+#[test]
+fn a_key_comes_from_an_environment_variable_and_none_is_made_then() {
+    let maker = World::new();
+    let server = maker.serve();
+    maker.run_with_input(&["secret", "set", "x"], "long enough").succeeded();
+    server.stop();
+    let world = hooked().with_variable("SECRETS_KEY", &maker.read("state.key"));
+    world.write("tripline.yaml", "secrets: { keys: [{ env: SECRETS_KEY }] }\n");
+    let server = world.serve();
+    world.run_with_input(&["secret", "set", "hooks/app"], "the first secret").succeeded();
+    server.stop();
+    assert!(!world.path("state.key").exists());
+    let server = world.serve();
+    sensor_is(&world, "p/hook", "running");
+    let request = client().post(format!("{}/webhooks/p/hook", server.webhooks())).body("{}");
+    let request = request.header("content-type", "application/json");
+    let request = request.header("x-signature", signed("the first secret", "{}"));
+    assert_eq!(send(request).status, 202);
+    assert!(!server.log().contains(KEY));
+}
+
+#[test]
+fn the_prompt_shows_nothing_of_what_is_typed() {
+    let world = hooked();
+    let server = world.serve();
+    let terminal = nix::pty::openpty(None, None).unwrap();
+    let shows = || {
+        let settings = nix::sys::termios::tcgetattr(&terminal.slave).unwrap();
+        settings.local_flags.contains(nix::sys::termios::LocalFlags::ECHO)
+    };
+    let mut command = world.client(&["secret", "set", "hooks/app"]);
+    command.stdin(terminal.slave.try_clone().unwrap());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    eventually(SOON, || (!shows()).then_some(()));
+    let mut keyboard = std::fs::File::from(terminal.master);
+    keyboard.write_all(b"typed by hand\n").unwrap();
+    eventually(SOON, || child.try_wait().unwrap());
+    let output = child.wait_with_output().unwrap();
+    let told = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert_eq!(told, "hooks/app: version 1\nvalue of hooks/app: \n");
+    let settings = nix::sys::termios::tcgetattr(&terminal.slave).unwrap();
+    assert!(settings.local_flags.contains(nix::sys::termios::LocalFlags::ECHO), "as it was");
+    drop((terminal.slave, command));
+    // What the terminal showed; reading it fails once nobody is on its other side.
+    let mut screen = Vec::new();
+    let _ = keyboard.read_to_end(&mut screen);
+    assert!(!String::from_utf8_lossy(&screen).contains("typed"), "{screen:?}");
+    sensor_is(&world, "p/hook", "running");
+    let request = client().post(format!("{}/webhooks/p/hook", server.webhooks())).body("{}");
+    let request = request.header("content-type", "application/json");
+    assert_eq!(send(request.header("x-signature", signed("typed by hand", "{}"))).status, 202);
 }

@@ -28,6 +28,7 @@ mod rights;
 pub(crate) mod run;
 mod schedule;
 mod secrets;
+mod settings;
 pub(crate) mod single;
 mod turn;
 

@@ -252,12 +252,12 @@ async fn what_runs(core: &Core, journal: &Journal) -> (Runs, Option<Arc<Pack>>) 
     }
 }
 
-fn input(id: &ExecutionId, journal: &Journal, pack: Option<&Pack>) -> Input {
+pub(super) fn input(id: &ExecutionId, journal: &Journal, pack: Option<&Pack>) -> Input {
     let request = journal.request.as_ref();
     Input {
         execution: id.clone(),
         parameters: request.map(|r| r.parameters.clone()).unwrap_or_default(),
-        config: pack.map_or_else(|| json!({}), |pack| (*pack.config).clone()),
+        config: pack.map_or_else(|| json!({}), |pack| pack.config_with(&journal.settings)),
         context: journal.inherited.first().map_or_else(
             || context(id, journal, pack),
             // What was taken over was asked for with what the first one saw.

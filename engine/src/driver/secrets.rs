@@ -17,7 +17,7 @@ use super::run::Run;
 use crate::core::Trouble;
 use crate::pages::Sides;
 use crate::random;
-use crate::secrets::{Fresh, Opened, Plain, SecretError, Setting, passed_on};
+use crate::secrets::{Fresh, Opened, Plain, SecretError, Setting, may_hold, passed_on};
 
 /// What a secrets' step comes to.
 struct Served {
@@ -39,6 +39,15 @@ impl Run {
     pub(super) async fn opened(&mut self) -> Result<Arc<Opened>, Trouble> {
         if self.opened.len() != self.journal.tokens.len() {
             self.opened = Arc::new(self.core.open(&self.journal.tokens).await?);
+        }
+        // One that was deleted meanwhile is used no more.
+        let deleted = |grant: &Grant| match grant {
+            Grant::Named { path, .. } => self.core.vault.version(path).is_err(),
+            Grant::Kept { .. } => false,
+        };
+        let lost = self.journal.tokens.iter().filter(|(_, grant)| deleted(grant));
+        if let Some(opened) = self.opened.without(lost) {
+            self.opened = Arc::new(opened);
         }
         Ok(self.opened.clone())
     }
@@ -77,11 +86,9 @@ impl Run {
             return tokens;
         }
         let pack = child.action.pack().parse::<PackName>().ok();
-        let rights = self.rights_of(pack.as_ref());
-        tokens.retain(|_, grant| match grant {
-            Grant::Named { path, .. } => rights.secret(path).is_ok(),
-            Grant::Kept { .. } => true,
-        });
+        let (rights, generation) =
+            (self.rights_of(pack.as_ref()), self.core.generation.load_full());
+        tokens.retain(|_, grant| may_hold(grant, &rights, &generation, pack.as_ref()));
         tokens
     }
 

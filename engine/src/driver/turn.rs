@@ -104,6 +104,10 @@ impl Run {
             self.finish(page, Outcome::failed(error)).await?;
             return Ok(None);
         }
+        if let Err(error) = self.read_settings(page, now).await? {
+            self.finish(page, Outcome::failed(error)).await?;
+            return Ok(None);
+        }
         let Advance { records, next } = self.advance(now).await;
         for (path, record) in records {
             if !self.record(page, path, record, now).await? {

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use actions::datastore::{self, Change as KeyChange, Entry, entry_key};
 use actions::secrets::Recipe;
+use model::fact::Grant;
 use model::{
     ActionRef, Call, Change, ErrorKind, PackName, Plan, StepError, Timestamp, Token, Value,
 };
@@ -16,7 +17,7 @@ use super::token;
 use crate::core::Core;
 use crate::permissions::Rights;
 use crate::random;
-use crate::secrets::{Fresh, Opened, Plain, SecretError};
+use crate::secrets::{Fresh, Opened, Plain, Read, SecretError, SecretSettingsOf};
 
 /// Most steps of one dry run, its children's included.
 const MAX_STEPS: usize = 2_000;
@@ -78,6 +79,21 @@ impl State {
         if !fresh.is_empty() {
             self.opened = Arc::new(self.opened.with(fresh));
         }
+    }
+
+    /// Tokens for what `settings` stand for.
+    pub(super) fn read_settings(
+        &mut self,
+        settings: &SecretSettingsOf,
+    ) -> Result<BTreeMap<String, Token>, StepError> {
+        let Read { mut places, named, fresh } = self.core.read_settings(settings)?;
+        self.learn(&fresh);
+        for (token, grant) in named {
+            let Grant::Named { path, .. } = grant else { continue };
+            let known = self.named_token(&path)?;
+            places.values_mut().filter(|own| **own == token).for_each(|own| *own = known.clone());
+        }
+        Ok(places)
     }
 
     /// `plan` without values of secrets.

@@ -112,6 +112,9 @@ impl Walk {
     /// Follows it.
     pub(super) fn walk(mut self, state: &mut State) -> BoxFuture<'_, DryRun> {
         async move {
+            if let Err(error) = self.read_settings(state) {
+                return self.failed(error);
+            }
             loop {
                 let Rehearsed { advance, uses } = self.rehearse(state).await;
                 let Advance { records, next } = advance;
@@ -149,6 +152,16 @@ impl Walk {
             }
         }
         .boxed()
+    }
+
+    /// Gives the chain tokens for the secret settings of its pack.
+    fn read_settings(&mut self, state: &mut State) -> Result<(), StepError> {
+        let Some(pack) = self.pack.clone().filter(|pack| !pack.settings.is_empty()) else {
+            return Ok(());
+        };
+        let tokens = state.read_settings(&pack.settings)?;
+        Arc::make_mut(&mut self.input).config = pack.config_with(&tokens);
+        Ok(())
     }
 
     async fn rehearse(&self, state: &State) -> Rehearsed {

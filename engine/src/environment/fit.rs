@@ -1,12 +1,14 @@
 //! Whether a pack fits the environment it is to run in: its configuration, and what it asks for.
 
 use host::connection::ConnectionSpec;
+use host::secret::FORMS;
 use model::diagnostic::instead;
-use model::{Diagnostic, Location, Map, Schema, Value, Violation};
+use model::{Diagnostic, Location, Schema, Token, Value, Violation};
 use syntax::Node;
 
 use super::Environment;
 use crate::packs::{Findings, Pack, fits_pattern};
+use crate::secrets::settings::{self, Written};
 
 /// Everything that keeps `pack` from running in `environment`.
 pub(crate) fn check(pack: &Pack, environment: &Environment) -> Findings {
@@ -19,24 +21,11 @@ pub(crate) fn check(pack: &Pack, environment: &Environment) -> Findings {
     findings
 }
 
-/// The configuration that `given` and the schema's defaults make, or what is wrong with `given`.
-pub fn configuration(schema: &Schema, given: &Node) -> Result<Value, Findings> {
-    let findings = misfits(schema, Some(given));
-    if !findings.is_empty() {
-        return Err(findings);
-    }
-    let mut config = match given.to_value() {
-        Value::Object(map) => map,
-        _ => Map::new(),
-    };
-    schema.fill(&mut config);
-    Ok(Value::Object(config))
-}
-
 /// What of `given` does not fit; what is missing apart.
 fn misfits(schema: &Schema, given: Option<&Node>) -> Findings {
     let Some(node) = given else { return Vec::new() };
-    let value = node.to_value();
+    let mut value = node.to_value();
+    let mut findings = plain_secrets(schema, node, &mut value);
     let present = |violation: &Violation| !absent(schema, &value, violation);
     let told = schema.violations(&value).into_iter().filter(present).map(|violation| {
         let message = violation.message.replacen("unknown parameter", "unknown setting", 1);
@@ -55,7 +44,31 @@ fn misfits(schema: &Schema, given: Option<&Node>) -> Findings {
             None => finding,
         }
     });
-    told.collect()
+    findings.extend(told);
+    findings
+}
+
+/// Secrets that stand in the file themselves, where it should say where they lie. Each is named and
+/// not shown; in `value` stands what fits any schema of a text.
+fn plain_secrets(schema: &Schema, node: &Node, value: &mut Value) -> Findings {
+    let mut findings = Findings::new();
+    let stand_in = Token::random(&[0; 32]);
+    settings::each(value, schema, &mut |place, value, written| {
+        let shown = settings::shown(place);
+        *value = Value::from(stand_in.as_str());
+        let message = match written {
+            Written::Reference(_) => return,
+            Written::BadPath => format!(
+                "`{shown}`: not the path of a secret: expected names of letters, digits and `_.-` with slashes between"
+            ),
+            Written::Plain => {
+                format!("`{shown}` is secret: its value may not stand in the environment's file")
+            }
+        };
+        let finding = node.error_at(&shown, message).with_hint(FORMS);
+        findings.push(Diagnostic { line: None, ..finding });
+    });
+    findings
 }
 
 fn absent(schema: &Schema, value: &Value, violation: &Violation) -> bool {

@@ -15,7 +15,6 @@ use model::diagnostic::instead;
 use model::{Diagnostic, Location, Map, PackName};
 use syntax::{Entry, Fields, Node};
 
-pub use fit::configuration;
 pub(crate) use fit::{check as check_pack, covers};
 pub use keeper::EnvironmentStatus;
 pub(crate) use keeper::Keeper;

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use actions::{Metadata, SharedAction};
 use model::diagnostic::unknown;
-use model::{ActionRef, Duration, Effect, ErrorKind, Hash, Location, Schema, StepError, Value};
+use model::{
+    ActionRef, Duration, Effect, ErrorKind, Hash, Location, PackName, Schema, StepError, Value,
+};
 
 use super::{ActionKind, Generation, LoadContext, OnUnknown, Pack, load_pinned};
 use crate::core::Core;
@@ -102,6 +104,14 @@ impl Resolved {
     /// Whether an attempt is made outside of the execution's own task.
     pub const fn is_performed(&self) -> bool {
         matches!(self, Self::Builtin(_) | Self::Program { .. })
+    }
+
+    /// The pack whose chain it is.
+    pub(crate) fn chain_of(&self) -> Option<&PackName> {
+        match self {
+            Self::Chain { pack, .. } => Some(&pack.name),
+            _ => None,
+        }
     }
 
     /// The content it was resolved to; none for what is built in.

@@ -16,6 +16,7 @@ use super::pin::Snapshot;
 use super::sensors_file;
 use super::{Findings, Pack, TriggerSpec};
 use crate::environment::Environment;
+use crate::secrets::{SecretSettingsOf, settings};
 
 /// What packs are read with.
 #[derive(Clone)]
@@ -90,6 +91,7 @@ impl Reader<'_> {
 
     fn pack(&mut self, manifest: Manifest, folder: &Path, context: &LoadContext) -> Pack {
         let name = manifest.name.clone();
+        let (config, settings) = self.config(&manifest.config_schema);
         Pack {
             rules: self.rules(&name),
             actions: self.actions(&name, folder, context),
@@ -103,7 +105,8 @@ impl Reader<'_> {
             requires: manifest.requires,
             hash: self.snapshot.hash(),
             folder: folder.to_owned(),
-            config: Arc::new(self.config(&manifest.config_schema)),
+            config: Arc::new(config),
+            settings,
             config_schema: manifest.config_schema,
             permissions: manifest.permissions,
             texts: self.texts(),
@@ -112,10 +115,12 @@ impl Reader<'_> {
 
     /// What the environment gives, and the defaults of what it does not. Whether it fits is asked
     /// where the environment is known.
-    fn config(&self, schema: &Schema) -> Value {
+    fn config(&self, schema: &Schema) -> (Value, SecretSettingsOf) {
         let mut config = self.snapshot.configuration();
         schema.fill(&mut config);
-        Value::Object(config)
+        let mut config = Value::Object(config);
+        let settings = settings::take(&mut config, schema);
+        (config, settings)
     }
 
     fn rules(&mut self, pack: &PackName) -> BTreeMap<Name, Arc<Rule>> {

@@ -1,11 +1,12 @@
 //! `pack.yaml`.
 
 use host::guard::HostPattern;
-use model::{Diagnostic, Location, Map, PackName, Schema};
+use model::{Diagnostic, Location, Map, PackName, Schema, Value};
 use syntax::{Fields, Node};
 
 use super::Permissions;
 use super::requires::{self, Required};
+use crate::secrets::settings;
 
 /// First parts of what is built in: no pack may have such a name.
 const RESERVED: [&str; 23] = [
@@ -81,6 +82,11 @@ pub(super) fn parse(node: &Node) -> Result<Manifest, Vec<Diagnostic>> {
     let requires = fields.optional("requires").node().map(requires::parse);
     let requires = requires.map_or(Some(Vec::new()), |requires| fields.part(requires));
     let config_schema = fields.part(schema(fields.optional("config_schema").node()));
+    if let (Some(schema), Some(node)) = (&config_schema, node.get("config_schema")) {
+        for finding in secret_defaults(schema, node) {
+            fields.report(finding);
+        }
+    }
     let permissions = fields.optional("permissions").node().map(permissions);
     let permissions = permissions.map_or(Some(Permissions::default()), |p| fields.part(p));
     let manifest = (|| {
@@ -119,6 +125,22 @@ pub(super) fn schema(node: Option<&Node>) -> Result<Schema, Vec<Diagnostic>> {
         let alone: Vec<Diagnostic> = alone.collect();
         if alone.is_empty() { vec![node.error(error.message).with_hint(hint)] } else { alone }
     })
+}
+
+/// Settings that are secret and have a default, which everybody who sees the pack could read.
+fn secret_defaults(schema: &Schema, node: &Node) -> Vec<Diagnostic> {
+    let mut defaults = Map::new();
+    schema.fill(&mut defaults);
+    let mut findings: Vec<Diagnostic> = Vec::new();
+    schema.secret_places(&mut Value::Object(defaults), &mut |place, _| {
+        let shown = settings::shown(place);
+        let name = shown.split('.').next().unwrap_or_default();
+        let message = format!("`{shown}` is secret and has a default, which everybody can read");
+        let finding = node.error_at(&format!("{name}.default"), message);
+        let hint = "take the default out: the environment says where the value lies";
+        findings.push(Diagnostic { line: None, ..finding.with_hint(hint) });
+    });
+    findings
 }
 
 fn permissions(node: &Node) -> Result<Permissions, Vec<Diagnostic>> {

@@ -28,6 +28,7 @@ use model::{
 use rules::{Rule, RuleSet};
 
 use crate::retry::Verdict;
+use crate::secrets::SecretSettingsOf;
 
 pub(crate) use absent::absence;
 pub use assemble::{activate, default_subscription, is_enabled};
@@ -70,6 +71,8 @@ pub struct Pack {
     pub triggers: BTreeMap<Name, TriggerSpec>,
     /// Its configuration: what its environment gives, and the schema's defaults.
     pub config: Arc<Value>,
+    /// Where the secrets in it lie: for each a token that stands for nothing is in its place.
+    pub settings: SecretSettingsOf,
     /// What its configuration may hold.
     pub config_schema: Schema,
     /// What it asks to be allowed.

@@ -12,7 +12,7 @@ use model::fact::ExecutionRequested;
 use model::value::brief;
 use model::{
     Event, Exported, Fact, Journal, Location, Outcome, Record, RuleRef, StepError, UndoReason,
-    Value,
+    Value, token,
 };
 
 use super::compare::Misfit;
@@ -123,11 +123,40 @@ fn rule_differs(
         return Some(misfit.with(lines));
     }
     // The recording has the action's defaults besides.
-    let differ = misfits(&Value::Object(selected.parameters), &exported.parameters);
+    let today = with_tokens_of(Value::Object(selected.parameters), &exported.parameters);
+    let differ = misfits(&today, &exported.parameters);
     let differ: Vec<String> =
         differ.iter().map(|differs| format!("  {}", turned(differs))).collect();
     let misfit = || Misfit::new(at, format!("the rule `{rule}` gives other parameters"));
     (!differ.is_empty()).then(|| misfit().with(differ))
+}
+
+/// `today` with the recording's tokens: each request has its own, for what a rule passes on to a
+/// secret parameter or from a secret setting.
+fn with_tokens_of(today: Value, recorded: &Value) -> Value {
+    let masked = |text: &str| token::substitute(text, &|_| Some(String::new()));
+    match (today, recorded) {
+        (Value::Object(today), Value::Object(recorded)) => {
+            let leveled = |(name, value)| {
+                let value = match recorded.get(&name) {
+                    Some(recorded) => with_tokens_of(value, recorded),
+                    None => value,
+                };
+                (name, value)
+            };
+            Value::Object(today.into_iter().map(leveled).collect())
+        }
+        (Value::Array(today), Value::Array(recorded)) if today.len() == recorded.len() => {
+            today.into_iter().zip(recorded).map(|(t, r)| with_tokens_of(t, r)).collect()
+        }
+        (today, recorded) if token::stands_for(recorded, &today) => recorded.clone(),
+        (Value::String(today), Value::String(recorded))
+            if masked(&today).is_some() && masked(&today) == masked(recorded) =>
+        {
+            Value::String(recorded.clone())
+        }
+        (today, _) => today,
+    }
 }
 
 /// `misfits` was asked whether the recording holds what today's rule gives.

@@ -10,7 +10,8 @@
 //!
 //! - A *named* secret has a path (`databases/admin`) and versions from 1; its record is
 //!   `secret/<path>@<version>`. `secret(path)` gives a chain a token for the version that is the
-//!   latest then. Older versions stay for [`KEEP_VERSIONS`], for executions that began with them.
+//!   latest then. Older versions stay for [`KEEP_VERSIONS`], and as long as an execution that has not
+//!   ended holds a token for one.
 //! - A value without a path (generated, typed in as a `secret: true` parameter, marked in a result)
 //!   gets a token of its own; its record is `token/<root execution>/<token>`, and goes with that
 //!   execution.
@@ -26,7 +27,9 @@
 mod keys;
 mod named;
 mod opened;
+pub(crate) mod settings;
 mod vault;
+mod versions;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -39,6 +42,8 @@ use zeroize::Zeroizing;
 pub use keys::{KeyError, KeySource};
 pub(crate) use named::Setting;
 pub(crate) use opened::{Fresh, Opened, passed_on, too_short};
+pub(crate) use settings::{Read, may_hold};
+pub use settings::{SecretSetting, SecretSettingsOf};
 pub use vault::Vault;
 
 /// What is shorter can be guessed, and cannot be hidden without hiding ordinary words.

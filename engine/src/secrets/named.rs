@@ -1,10 +1,10 @@
 //! Named secrets: set, deleted, encrypted anew.
 
-use model::{Actor, BatchId, Fact, Stream, Timestamp, Version};
+use model::{Actor, BatchId, Fact, Stream, Version};
 use store::{Appended, Batch, Recorded, Sealing, Write};
 
 use super::vault::{Latest, NAMED, PAGE, Vault, named, record};
-use super::{KEEP_VERSIONS, Plain, SecretError, SecretRow, check_path, check_value};
+use super::{Plain, SecretError, SecretRow, check_path, check_value};
 use crate::core::{Core, Trouble};
 use crate::engine::Engine;
 use crate::random;
@@ -150,11 +150,10 @@ impl Core {
         let stream = Stream::Secret(path.to_owned());
         let (facts, expected) = self.store.read(&stream, Version::NONE).await?;
         let before = self.vault.version(path).unwrap_or(0).max(highest(&facts));
-        let (version, now) = (before + 1, self.now());
+        let version = before + 1;
         let name = record(path, version);
-        let sealed = self.vault.seal(&name, value, now)?;
-        let mut sealing = vec![Sealing::Put(name, sealed.clone())];
-        sealing.extend(self.outdated(path, now).await?.into_iter().map(Sealing::Delete));
+        let sealed = self.vault.seal(&name, value, self.now())?;
+        let sealing = vec![Sealing::Put(name, sealed.clone())];
         let write =
             Write { stream, expected: Some(expected), facts: vec![Fact::SecretSet { version }] };
         let latest = Latest { version, sealed };
@@ -166,16 +165,6 @@ impl Core {
         let version = setting.latest.version;
         self.vault.change(&setting.path, Some(setting.latest));
         version
-    }
-
-    /// Records of versions that were followed by another one long ago.
-    async fn outdated(&self, path: &str, now: Timestamp) -> Result<Vec<String>, SecretError> {
-        let versions = self.store.sealed_under(&format!("{NAMED}{path}@"), "", PAGE).await?;
-        let old = versions.windows(2).filter_map(|two| match two {
-            [(name, _), (_, next)] if KEEP_VERSIONS.after(next.at) < now => Some(name.clone()),
-            _ => None,
-        });
-        Ok(old.collect())
     }
 }
 

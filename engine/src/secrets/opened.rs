@@ -111,7 +111,9 @@ impl Core {
 fn gone(grant: &Grant) -> String {
     match grant {
         Grant::Named { path, version } => {
-            format!("version {version} of the secret `{path}` was deleted")
+            format!(
+                "version {version} of the secret `{path}` is gone: the secret was deleted, or has had a newer value for long"
+            )
         }
         Grant::Kept { .. } => "the value of a token is gone with its execution".to_owned(),
     }
@@ -132,6 +134,21 @@ impl Opened {
         let mut values = self.values.clone();
         values.extend(fresh.iter().map(|one| (one.token.clone(), Ok(one.value.clone()))));
         Self::of(values)
+    }
+
+    /// The same with these `lost`, which are looked for in output all the same. None: they were.
+    pub(crate) fn without<'a>(
+        &self,
+        lost: impl Iterator<Item = (&'a Token, &'a Grant)>,
+    ) -> Option<Self> {
+        let known = |token: &Token| self.values.get(token).is_some_and(Result::is_ok);
+        let lost: Vec<_> = lost.filter(|(token, _)| known(token)).collect();
+        if lost.is_empty() {
+            return None;
+        }
+        let mut values = self.values.clone();
+        values.extend(lost.into_iter().map(|(token, grant)| (token.clone(), Err(gone(grant)))));
+        Some(Self { values, redactor: self.redactor.clone() })
     }
 
     /// Finds the values in what others print.

@@ -68,6 +68,23 @@ impl House {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
     }
 
+    /// Writes the program `p.wait`, which ends once [`House::open`] was called.
+    pub(crate) fn gate(&self) {
+        let gate = self.path("gate").display().to_string();
+        let text = format!("touch {gate}.reached; while [ ! -e {gate} ]; do sleep 0.02; done");
+        self.program("wait", "idempotent", &text);
+    }
+
+    /// Waits until `p.wait` runs.
+    pub(crate) async fn reached(&self) {
+        eventually("the gate", || async { self.path("gate.reached").exists() }).await;
+    }
+
+    /// Lets `p.wait` end, now and later.
+    pub(crate) fn open(&self) {
+        std::fs::write(self.path("gate"), "").unwrap();
+    }
+
     /// Moves a simulated clock on.
     pub(crate) fn advance(&self, by: model::Duration) {
         match &self.clock {
