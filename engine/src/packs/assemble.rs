@@ -7,7 +7,7 @@ use model::source::Emitter;
 use model::{Hash, Name, PackName, RuleRef, SensorRef, TriggerType, Value};
 use rules::{ActiveRule, Rule, RuleSet};
 
-use super::check::triggers;
+use super::triggers::triggers;
 use super::{Generation, Pack, Subscription};
 
 impl Generation {

@@ -15,6 +15,7 @@ mod reached;
 mod reload;
 mod requires;
 mod sensors_file;
+mod triggers;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -33,7 +34,7 @@ use crate::secrets::SecretSettingsOf;
 pub(crate) use absent::absence;
 pub use assemble::{activate, default_subscription, is_enabled};
 pub(crate) use check::name_of;
-pub use check::{TriggerInfo, check_packs, check_packs_in, packs_in};
+pub use check::{check_packs, check_packs_in, packs_in};
 pub use library::{Library, Performer, Resolved};
 pub(crate) use load::load_pinned;
 pub use load::{LoadContext, load};
@@ -41,6 +42,7 @@ pub use manifest::is_reserved;
 pub use pin::content_hash;
 pub use reload::{PackStatus, Packs};
 pub use requires::{Required, Versions};
+pub use triggers::TriggerInfo;
 
 /// A pack's content, immutable and named by its hash.
 #[derive(Clone)]

@@ -1,0 +1,73 @@
+//! Actions, and what chains call.
+
+use chains::Signature;
+use model::{ActionRef, Diagnostic, Effect, Location, Schema, TriggerType, Value};
+
+use super::Check;
+use crate::packs::named::Named;
+use crate::packs::{ActionKind, Findings, PackAction, Resolved, reached};
+
+impl Check<'_> {
+    pub(super) fn action(&self, action: &PackAction) -> Findings {
+        let asked = [("verify", &action.verify), ("plan", &action.plan)];
+        let mut findings: Findings =
+            asked.into_iter().filter_map(|(key, named)| self.reader(key, named.as_ref())).collect();
+        if let ActionKind::Chain(program) = &action.kind {
+            let parameters = &action.metadata.parameters;
+            let found = chains::check(program, parameters, self);
+            findings.extend(found.into_iter().map(|finding| self.shown(finding)));
+            for call in chains::calls_named(program) {
+                findings.extend(self.uses(&call.action, &call.at, Named::by_call(&call)));
+                findings.extend(self.unlisted(reached::by_call(self.pack, &call)));
+            }
+        } else if !self.pack.permissions.exec {
+            let message = "the pack runs programs but does not ask for `permissions.exec`";
+            findings.push(self.denied(&action.at, message, "add `exec: true` to its permissions"));
+        }
+        findings
+    }
+
+    /// An action under `verify` or `plan` that is not there, or does not only read.
+    fn reader(&self, key: &str, named: Option<&(ActionRef, Location)>) -> Option<Diagnostic> {
+        let (asked, at) = named?;
+        match self.library.resolve(self.generation, Some(self.pack), asked) {
+            Err(_) => {
+                let message = format!("there is no action `{asked}`");
+                let finding = Diagnostic::error(at.clone(), message);
+                Some(self.shown(finding.with_hint(self.instead(asked))))
+            }
+            Ok(resolved)
+                if resolved.effect(&Value::Null) != Effect::Read || !resolved.is_performed() =>
+            {
+                let message = format!("`{key}` needs an action that only reads; `{asked}` is not");
+                let finding = Diagnostic::error(at.clone(), message);
+                Some(self.shown(finding.with_hint("declare `effect: read` in its file")))
+            }
+            Ok(_) => None,
+        }
+    }
+}
+
+/// What `chains::check` wants to know of actions.
+impl chains::Catalog for Check<'_> {
+    fn get(&self, action: &ActionRef) -> Option<Signature> {
+        let resolved = self.library.resolve(self.generation, Some(self.pack), action).ok()?;
+        let effect = match &resolved {
+            Resolved::Chain { .. } => None,
+            resolved => resolved.metadata().effect,
+        };
+        Some(Signature { parameters: resolved.parameters().clone(), effect })
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.library.names(self.generation)
+    }
+
+    fn payload(&self, kind: &TriggerType) -> Option<Schema> {
+        self.triggers.get(kind).map(|info| info.payload.clone())
+    }
+
+    fn trigger_types(&self) -> Vec<String> {
+        self.triggers.keys().map(ToString::to_string).collect()
+    }
+}

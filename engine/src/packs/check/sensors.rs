@@ -1,0 +1,56 @@
+//! Named sensors, and what they use.
+
+use std::collections::BTreeSet;
+
+use host::secret::SecretRef;
+use model::{Diagnostic, Map, Value};
+
+use super::Check;
+use crate::packs::named::Named;
+use crate::packs::{Findings, SensorSpec};
+
+impl Check<'_> {
+    /// What keeps a sensor that is a program from telling anything.
+    pub(super) fn program(&self, spec: &SensorSpec) -> Option<Diagnostic> {
+        if spec.kind != "process" {
+            return None;
+        }
+        if !self.pack.permissions.exec {
+            let message = "the pack runs programs but does not ask for `permissions.exec`";
+            return Some(self.denied(&spec.at, message, "add `exec: true` to its permissions"));
+        }
+        self.pack.triggers.is_empty().then(|| {
+            let message = "the pack has no event type for what the sensor's program prints";
+            Diagnostic::warning(spec.at.clone(), message)
+                .with_hint("add one to its folder `triggers`")
+        })
+    }
+
+    /// A sensor that uses a connection which the pack does not ask for.
+    pub(super) fn sensor_connection(&self, sensor: &SensorSpec) -> Option<Diagnostic> {
+        let name = sensor.parameters.get("connection")?.as_str()?;
+        self.unasked(&Named::connection(name, sensor.at.clone()))
+    }
+
+    /// Secrets of the store that a sensor uses and that the pack does not ask for.
+    pub(super) fn sensor_secrets(&self, sensor: &SensorSpec) -> Findings {
+        let named = stored_secrets(&sensor.parameters).into_iter();
+        let named = named.map(|path| Named::secret(path, sensor.at.clone()));
+        named.filter_map(|named| self.unasked(&named)).collect()
+    }
+}
+
+/// The paths in the secret store that a sensor's parameters refer to.
+fn stored_secrets(parameters: &Map) -> BTreeSet<String> {
+    let several: Vec<&Value> = match parameters.get("secrets") {
+        Some(Value::Array(list)) => list.iter().collect(),
+        Some(Value::Object(map)) => map.values().collect(),
+        _ => Vec::new(),
+    };
+    let references = several.into_iter().chain(parameters.get("credentials"));
+    let stored = |reference: &Value| match SecretRef::read(reference) {
+        Some(SecretRef::Stored(path)) => Some(path),
+        _ => None,
+    };
+    references.filter_map(stored).collect()
+}
