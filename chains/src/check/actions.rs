@@ -130,10 +130,7 @@ impl Checker<'_> {
             }
         };
         let Some(signature) = self.catalog.get(&action) else {
-            let names = self.catalog.names();
-            let hint = instead(name, names.iter().map(String::as_str));
-            let finding = self.text.error(*at, format!("there is no action `{name}`"));
-            found.push(finding.with_hint(hint));
+            found.extend(self.missing("action", name, *at, &self.catalog.names()));
             return found;
         };
         let writes = signature.effect.is_some_and(|effect| effect != Effect::Read);
@@ -149,6 +146,21 @@ impl Checker<'_> {
             position,
         ));
         found
+    }
+
+    /// That there is no such thing, unless it is among those that there are.
+    fn missing(
+        &self,
+        what: &str,
+        name: &str,
+        at: Position,
+        known: &[String],
+    ) -> Option<Diagnostic> {
+        if known.iter().any(|known| known == name) {
+            return None;
+        }
+        let finding = self.text.error(at, format!("there is no {what} `{name}`"));
+        Some(finding.with_hint(instead(name, known.iter().map(String::as_str))))
     }
 
     fn parameters(
@@ -245,10 +257,8 @@ impl Checker<'_> {
             }
         };
         let Some(payload) = self.catalog.payload(&kind) else {
-            let names = self.catalog.trigger_types();
-            let hint = instead(name, names.iter().map(String::as_str));
-            let finding = self.text.error(*at, format!("there is no trigger type `{name}`"));
-            return vec![finding.with_hint(hint)];
+            let missing = self.missing("trigger type", name, *at, &self.catalog.trigger_types());
+            return missing.into_iter().collect();
         };
         self.parameters(call.args.get(1), name, &payload, position)
     }

@@ -24,16 +24,16 @@ use crate::program::{Program, Source};
 
 /// What a check knows of actions.
 pub trait Catalog {
-    /// The action's parameters and effect; none where there is no such action.
+    /// The action's parameters and effect; none where nothing is known of it.
     fn get(&self, action: &ActionRef) -> Option<Signature>;
 
-    /// Every action's name, for suggestions.
+    /// Every action's name, also of those of which nothing is known since their file is wrong.
     fn names(&self) -> Vec<String>;
 
-    /// What the data of such an event must be; none where there is no such trigger type.
+    /// What the data of such an event must be; none where nothing is known of the type.
     fn payload(&self, kind: &TriggerType) -> Option<Schema>;
 
-    /// Every trigger type's name, for suggestions.
+    /// Every trigger type's name, also of those of which nothing is known.
     fn trigger_types(&self) -> Vec<String>;
 }
 

@@ -11,9 +11,11 @@ use rules::Rule;
 use syntax::{Document, Fields, Node};
 
 use super::actions_file::{self, Surroundings};
+use super::broken::Broken;
 use super::manifest::{self, Manifest, schema};
 use super::pin::Snapshot;
 use super::sensors_file;
+use super::together::name_of;
 use super::{Findings, Pack, TriggerSpec};
 use crate::environment::Environment;
 use crate::secrets::{SecretSettingsOf, settings};
@@ -27,9 +29,27 @@ pub struct LoadContext {
     pub git: Git,
 }
 
+/// What was read of a pack.
+pub(super) struct Read {
+    /// As much of it as could be read; none where it is not known which files it has.
+    pub(super) pack: Option<Pack>,
+    /// What could not.
+    pub(super) broken: Broken,
+    /// What was found about it.
+    pub(super) findings: Findings,
+}
+
+impl Read {
+    /// The content, if all of it can be used, and what was found.
+    pub(super) fn usable(self) -> (Option<Pack>, Findings) {
+        let usable = !self.findings.iter().any(Diagnostic::is_error);
+        (self.pack.filter(|_| usable), self.findings)
+    }
+}
+
 /// Reads the pack in `folder`: its content if it can be used, and what was found.
 pub fn load(folder: &Path, context: &LoadContext) -> (Option<Pack>, Findings) {
-    load_in(folder, context, None)
+    load_in(folder, context, None).usable()
 }
 
 /// The same with the configuration that `environment` gives it.
@@ -37,7 +57,7 @@ pub(super) fn load_in(
     folder: &Path,
     context: &LoadContext,
     environment: Option<&Environment>,
-) -> (Option<Pack>, Findings) {
+) -> Read {
     let mut read = Snapshot::read(folder);
     if let Some(environment) = environment {
         read.0.configure(environment);
@@ -47,7 +67,7 @@ pub(super) fn load_in(
 
 /// Reads the pack whose content is pinned in `folder`, with the configuration it was pinned with.
 pub(crate) fn load_pinned(folder: &Path, context: &LoadContext) -> (Option<Pack>, Findings) {
-    load_snapshot(&Snapshot::read_pinned(folder), folder, folder, context)
+    load_snapshot(&Snapshot::read_pinned(folder), folder, folder, context).usable()
 }
 
 /// Reads a pack from its files and what was found about these; `shown` is its folder as the user
@@ -57,24 +77,28 @@ pub(super) fn load_snapshot(
     shown: &Path,
     folder: &Path,
     context: &LoadContext,
-) -> (Option<Pack>, Findings) {
-    let findings = found.clone();
-    let mut reader = Reader { snapshot, shown: shown.display().to_string(), findings };
-    let Some(manifest) = reader.manifest() else { return (None, reader.findings) };
-    reader.unknown_places();
-    let pack = reader.pack(manifest, folder, context);
-    let usable = !reader.findings.iter().any(Diagnostic::is_error);
-    (usable.then_some(pack), reader.findings)
+) -> Read {
+    let (findings, broken) = (found.clone(), Broken::default());
+    let mut reader = Reader { snapshot, shown: shown.display().to_string(), broken, findings };
+    let pack = reader.manifest(shown).map(|manifest| {
+        reader.unknown_places();
+        reader.pack(manifest, folder, context)
+    });
+    // Of a content that is not known in whole it cannot be said what it lacks.
+    let whole = found.is_empty();
+    Read { pack: pack.filter(|_| whole), broken: reader.broken, findings: reader.findings }
 }
 
 struct Reader<'a> {
     snapshot: &'a Snapshot,
     shown: String,
+    broken: Broken,
     findings: Findings,
 }
 
 impl Reader<'_> {
-    fn manifest(&mut self) -> Option<Manifest> {
+    /// What `pack.yaml` says: where it is wrong, nothing but a name.
+    fn manifest(&mut self, shown: &Path) -> Option<Manifest> {
         if !self.snapshot.files.contains_key("pack.yaml") {
             // What could not be read is told already, and may be why.
             if !self.findings.is_empty() {
@@ -85,8 +109,15 @@ impl Reader<'_> {
             self.findings.push(finding.with_hint("add one that says `name:` and `version:`"));
             return None;
         }
-        let document = self.document("pack.yaml")?;
-        self.take(manifest::parse(document.root()))
+        let document = self.document("pack.yaml");
+        let said = document.and_then(|document| self.take(manifest::parse(document.root())));
+        said.or_else(|| {
+            self.broken.manifest = true;
+            let folder = || name_of(shown)?.parse().ok();
+            let name = self.snapshot.name().or_else(folder).or_else(|| "unnamed".parse().ok())?;
+            let at = Location::file(format!("{}/pack.yaml", self.shown));
+            Some(Manifest::unread(name, at))
+        })
     }
 
     fn pack(&mut self, manifest: Manifest, folder: &Path, context: &LoadContext) -> Pack {
@@ -188,9 +219,11 @@ impl Reader<'_> {
     ) -> BTreeMap<Name, T> {
         let mut decoded = BTreeMap::new();
         for (name, path) in self.yaml_files(kind) {
-            let Some(document) = self.document(&path) else { continue };
-            if let Some(one) = self.take(decode(&name, document.root())) {
-                decoded.insert(name, one);
+            let document = self.document(&path);
+            let read = document.and_then(|document| self.take(decode(&name, document.root())));
+            match read {
+                Some(one) => drop(decoded.insert(name, one)),
+                None => self.broken.object(kind, name),
             }
         }
         decoded

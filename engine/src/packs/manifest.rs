@@ -53,6 +53,22 @@ pub(super) struct Manifest {
     pub(super) permissions: Permissions,
 }
 
+impl Manifest {
+    /// What is known of a pack whose `pack.yaml` is wrong.
+    pub(super) fn unread(name: PackName, at: Location) -> Self {
+        Self {
+            name,
+            at,
+            version: String::new(),
+            description: String::new(),
+            team: None,
+            requires: Vec::new(),
+            config_schema: Schema::empty(),
+            permissions: Permissions::default(),
+        }
+    }
+}
+
 const KNOWN: [&str; 9] = [
     "name",
     "version",

@@ -3,6 +3,7 @@
 mod absent;
 mod actions_file;
 mod assemble;
+mod broken;
 mod check;
 pub mod docs;
 mod library;
@@ -15,6 +16,7 @@ mod reached;
 mod reload;
 mod requires;
 mod sensors_file;
+mod together;
 mod triggers;
 
 use std::collections::BTreeMap;
@@ -33,7 +35,6 @@ use crate::secrets::SecretSettingsOf;
 
 pub(crate) use absent::absence;
 pub use assemble::{activate, default_subscription, is_enabled};
-pub(crate) use check::name_of;
 pub use check::{check_packs, check_packs_in, packs_in};
 pub use library::{Library, Performer, Resolved};
 pub(crate) use load::load_pinned;
@@ -42,6 +43,7 @@ pub use manifest::is_reserved;
 pub use pin::content_hash;
 pub use reload::{PackStatus, Packs};
 pub use requires::{Required, Versions};
+pub(crate) use together::name_of;
 pub use triggers::TriggerInfo;
 
 /// A pack's content, immutable and named by its hash.

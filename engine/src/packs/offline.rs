@@ -1,6 +1,6 @@
 //! Packs read where no engine runs: for checks, tests and documentation.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,9 +9,11 @@ use host::git::Git;
 use host::process::{Launcher, Programs};
 use model::Diagnostic;
 
-use super::check::{cross_check, name_of};
+use super::check::cross_check;
+use super::load::load_in;
 use super::pin::Snapshot;
-use super::reload::{discover, same_name};
+use super::reload::discover;
+use super::together::Together;
 use super::{Findings, Library, LoadContext, Pack};
 
 /// What packs are read with: nothing is run, so the launcher and the folder of programs are never
@@ -26,53 +28,39 @@ pub(crate) fn context() -> LoadContext {
 /// The pack in `folder`, first, and those in `others` that it may use, with all that is wrong.
 pub(crate) fn load(folder: &Path, others: &[PathBuf]) -> (Vec<Arc<Pack>>, Findings) {
     let context = context();
-    let mut packs: Vec<Arc<Pack>> = Vec::new();
-    let (mut rejected, mut findings) = (BTreeSet::new(), Vec::new());
     let others = discover(others).into_iter().filter(|other| other != folder);
-    for folder in std::iter::once(folder.to_owned()).chain(others) {
-        let (pack, found) = super::load(&folder, &context);
-        findings.extend(found);
-        let Some(pack) = pack else {
-            rejected.extend(name_of(&folder));
-            continue;
-        };
-        match packs.iter().find(|other| other.name == pack.name) {
-            Some(other) => findings.push(same_name(&pack, &other.folder)),
-            None => packs.push(Arc::new(pack)),
-        }
-    }
-    let beside = beside(&packs, &context);
-    packs.extend(beside);
+    let folders = std::iter::once(folder.to_owned()).chain(others);
+    let mut read = Together::read(folders, &context, None);
+    let findings = std::mem::take(&mut read.findings);
+    beside(&mut read, &context);
     let library = Library::new(crate::render::builtin(&BuiltinContext::default()), context);
-    let crossed = cross_check(&packs, &rejected, &library, None);
-    let own = packs.first().and_then(|pack| crossed.get(&pack.name).cloned());
-    findings.extend(own.unwrap_or_default());
-    (packs, findings)
+    let crossed = cross_check(&read.packs, &read.broken, &library, None);
+    let own = read.packs.first().and_then(|pack| crossed.get(&pack.name).cloned());
+    (read.packs, findings.into_iter().chain(own.unwrap_or_default()).collect())
 }
 
-/// The packs that `packs` require and that lie beside them, in a folder of their name.
-pub(super) fn beside(packs: &[Arc<Pack>], context: &LoadContext) -> Vec<Arc<Pack>> {
-    let mut found: Vec<Arc<Pack>> = Vec::new();
-    let mut asking: Vec<Arc<Pack>> = packs.to_vec();
+/// Adds the packs that those in `read` require and that lie beside them, in a folder of their name.
+/// What is wrong with them is told where they are checked themselves.
+pub(super) fn beside(read: &mut Together, context: &LoadContext) {
+    let mut asking: Vec<Arc<Pack>> = read.packs.clone();
     while let Some(pack) = asking.pop() {
+        let Some(beside) = pack.folder.canonicalize().ok().and_then(parent) else { continue };
         for required in &pack.requires {
-            let known = packs.iter().chain(&found).any(|known| known.name == required.pack);
-            let folder = pack
-                .folder
-                .canonicalize()
-                .ok()
-                .and_then(|folder| Some(folder.parent()?.join(required.pack.as_str())));
-            let Some(folder) = folder.filter(|folder| !known && folder.is_dir()) else { continue };
-            // What is wrong with it is told where it is checked itself.
-            let Some(other) = super::load(&folder, context).0 else { continue };
-            if other.name == required.pack {
-                let other = Arc::new(other);
-                asking.push(other.clone());
-                found.push(other);
+            let known = read.packs.iter().any(|known| known.name == required.pack);
+            let folder = beside.join(required.pack.as_str());
+            if known || !folder.is_dir() {
+                continue;
+            }
+            let found = load_in(&folder, context, None);
+            if found.pack.as_ref().is_none_or(|pack| pack.name == required.pack) {
+                asking.extend(read.add(&folder, found));
             }
         }
     }
-    found
+}
+
+fn parent(folder: PathBuf) -> Option<PathBuf> {
+    Some(folder.parent()?.to_owned())
 }
 
 /// The folders that hold packs, in `paths` or directly below.

@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 
-use model::{Diagnostic, Hash, Location, Map, Value};
+use model::{Diagnostic, Hash, Location, Map, PackName, Value};
 
 use crate::environment::Environment;
 
@@ -59,13 +59,16 @@ impl Snapshot {
         (snapshot, findings)
     }
 
+    /// The name that the files give the pack.
+    pub(super) fn name(&self) -> Option<PackName> {
+        let manifest = self.files.get("pack.yaml")?;
+        let document = syntax::parse_bytes("pack.yaml", &manifest.bytes).ok()?;
+        document.root().get("name")?.as_str()?.parse().ok()
+    }
+
     /// The same files with the configuration that an environment gives: another content.
     pub(super) fn configure(&mut self, environment: &Environment) {
-        let document = self.files.get("pack.yaml");
-        let document = document.and_then(|f| syntax::parse_bytes("pack.yaml", &f.bytes).ok());
-        let name =
-            document.and_then(|document| document.root().get("name")?.as_str()?.parse().ok());
-        let config = name.and_then(|name| environment.config(&name)).unwrap_or_default();
+        let config = self.name().and_then(|name| environment.config(&name)).unwrap_or_default();
         if !config.is_empty() {
             let bytes = Value::Object(config).to_string().into_bytes();
             self.files.insert(CONFIGURATION.to_owned(), PackFile { bytes, executable: false });

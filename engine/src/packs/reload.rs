@@ -11,9 +11,11 @@ use model::{Actor, BatchId, Diagnostic, Fact, Location, PackName, Stream};
 use store::{Batch, Write};
 
 use super::absent;
-use super::check::{cross_check, name_of};
+use super::broken::AllBroken;
+use super::check::cross_check;
 use super::load::load_snapshot;
 use super::pin::Snapshot;
+use super::together::name_of;
 use super::{Findings, Generation, Pack};
 use crate::core::{Core, Trouble};
 use crate::decide::decide_under;
@@ -146,7 +148,8 @@ impl Packs {
                     return (Some(same), Vec::new());
                 }
                 let folder = pins.pack(&hash);
-                let (pack, mut findings) = load_snapshot(&read, &shown, &folder, &context);
+                let read_so = load_snapshot(&read, &shown, &folder, &context);
+                let (pack, mut findings) = read_so.usable();
                 if pack.is_some()
                     && let Err(error) = read.0.write(&folder)
                 {
@@ -186,7 +189,8 @@ impl Packs {
         let packs: Vec<Arc<Pack>> = slots.values().filter_map(|slot| slot.active.clone()).collect();
         let rejected = slots.values().filter(|slot| slot.active.is_none());
         let rejected = rejected.filter_map(|slot| name_of(&slot.folder)).collect();
-        let mut findings = cross_check(&packs, &rejected, &core.library, Some(environment));
+        let broken = AllBroken { packs: rejected, ..AllBroken::default() };
+        let mut findings = cross_check(&packs, &broken, &core.library, Some(environment));
         let generation = core.generation.load_full();
         for slot in slots.values_mut() {
             let Some(pack) = slot.active.clone() else { continue };

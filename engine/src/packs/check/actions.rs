@@ -22,7 +22,11 @@ impl Check<'_> {
             }
         } else if !self.pack.permissions.exec {
             let message = "the pack runs programs but does not ask for `permissions.exec`";
-            findings.push(self.denied(&action.at, message, "add `exec: true` to its permissions"));
+            findings.extend(self.denied(
+                &action.at,
+                message,
+                "add `exec: true` to its permissions",
+            ));
         }
         findings
     }
@@ -32,9 +36,8 @@ impl Check<'_> {
         let (asked, at) = named?;
         match self.library.resolve(self.generation, Some(self.pack), asked) {
             Err(_) => {
-                let message = format!("there is no action `{asked}`");
-                let finding = Diagnostic::error(at.clone(), message);
-                Some(self.shown(finding.with_hint(self.instead(asked))))
+                let (message, hint) = self.no_action(asked)?;
+                Some(self.shown(Diagnostic::error(at.clone(), message).with_hint(hint)))
             }
             Ok(resolved)
                 if resolved.effect(&Value::Null) != Effect::Read || !resolved.is_performed() =>
@@ -60,7 +63,7 @@ impl chains::Catalog for Check<'_> {
     }
 
     fn names(&self) -> Vec<String> {
-        self.library.names(self.generation)
+        self.action_names()
     }
 
     fn payload(&self, kind: &TriggerType) -> Option<Schema> {
@@ -68,6 +71,6 @@ impl chains::Catalog for Check<'_> {
     }
 
     fn trigger_types(&self) -> Vec<String> {
-        self.triggers.keys().map(ToString::to_string).collect()
+        self.trigger_names()
     }
 }

@@ -6,18 +6,19 @@ mod rights;
 mod rules;
 mod sensors;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use ::actions::BuiltinContext;
 use model::diagnostic::instead;
 use model::{ActionRef, Diagnostic, Location, PackName, TriggerType};
 
-use super::load::load_in;
-use super::reload::{discover, same_name};
+use super::broken::AllBroken;
+use super::reload::discover;
+use super::together::Together;
 use super::triggers::TriggerInfo;
-use super::{Findings, Generation, Library, LoadContext, Pack, offline};
+use super::{Findings, Generation, Library, Pack, offline};
 use crate::environment::{Environment, check_pack};
 
 /// Everything that is wrong with the packs in `paths`, by themselves and together.
@@ -28,65 +29,38 @@ pub fn check_packs(paths: &[PathBuf]) -> Findings {
 /// The same, and whether they fit the environment that they are to run in.
 pub fn check_packs_in(paths: &[PathBuf], environment: Option<&Environment>) -> Findings {
     let context = offline::context();
-    let (packs, rejected, mut findings) = read(paths, &context, environment);
-    let library = Library::new(crate::render::builtin(&BuiltinContext::default()), context.clone());
+    let mut read = Together::read(discover(paths), &context, environment);
+    let names: Vec<PackName> = read.packs.iter().map(|pack| pack.name.clone()).collect();
+    let mut findings = std::mem::take(&mut read.findings);
+    if names.is_empty() && findings.is_empty() {
+        findings.push(no_pack(paths));
+    }
     // What is beside a pack is there for it, and not asked about.
-    let beside = offline::beside(&packs, &context);
-    let all: Vec<Arc<Pack>> = packs.iter().chain(&beside).cloned().collect();
-    let mut crossed = cross_check(&all, &rejected, &library, environment);
-    findings.extend(packs.iter().filter_map(|pack| crossed.remove(&pack.name)).flatten());
-    let names = || packs.iter().map(|pack| &pack.name);
-    findings.extend(environment.map(|e| e.strangers(names())).unwrap_or_default());
+    offline::beside(&mut read, &context);
+    let library = Library::new(crate::render::builtin(&BuiltinContext::default()), context);
+    let mut crossed = cross_check(&read.packs, &read.broken, &library, environment);
+    findings.extend(names.iter().filter_map(|name| crossed.remove(name)).flatten());
+    findings.extend(environment.map(|e| e.strangers(names.iter())).unwrap_or_default());
     findings.sort_by(|a, b| a.at.cmp(&b.at));
     findings
 }
 
-/// The packs in `paths` that read well, with the configuration that `environment` gives them.
+/// The packs in `paths` as far as they can be read, with the configuration that `environment`
+/// gives them.
 pub fn packs_in(paths: &[PathBuf], environment: &Environment) -> Vec<Arc<Pack>> {
-    read(paths, &offline::context(), Some(environment)).0
+    Together::read(discover(paths), &offline::context(), Some(environment)).packs
 }
 
-fn read(
-    paths: &[PathBuf],
-    context: &LoadContext,
-    environment: Option<&Environment>,
-) -> (Vec<Arc<Pack>>, BTreeSet<String>, Findings) {
-    let mut packs: Vec<Arc<Pack>> = Vec::new();
-    let mut rejected = BTreeSet::new();
-    let mut findings = Vec::new();
-    let folders = discover(paths);
-    if folders.is_empty() {
-        let shown =
-            paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
-        let finding = Diagnostic::error(Location::file(shown), "there is no pack here");
-        findings.push(finding.with_hint(
-            "a pack is a folder with a pack.yaml; name it, or the folder that holds it",
-        ));
-    }
-    for folder in folders {
-        let (pack, found) = load_in(&folder, context, environment);
-        findings.extend(found);
-        let Some(pack) = pack else {
-            rejected.extend(name_of(&folder));
-            continue;
-        };
-        match packs.iter().find(|other| other.name == pack.name) {
-            Some(other) => findings.push(same_name(&pack, &other.folder)),
-            None => packs.push(Arc::new(pack)),
-        }
-    }
-    (packs, rejected, findings)
+fn no_pack(paths: &[PathBuf]) -> Diagnostic {
+    let shown = paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
+    Diagnostic::error(Location::file(shown), "there is no pack here")
+        .with_hint("a pack is a folder with a pack.yaml; name it, or the folder that holds it")
 }
 
-/// The name of a pack whose files could not be used: that of its folder.
-pub(crate) fn name_of(folder: &Path) -> Option<String> {
-    Some(folder.file_name()?.to_str()?.to_owned())
-}
-
-/// What is wrong between packs that each read well, by pack; `rejected` did not.
+/// What is wrong between packs, by pack. What is `broken` is there, and nothing is known of it.
 pub(super) fn cross_check(
     packs: &[Arc<Pack>],
-    rejected: &BTreeSet<String>,
+    broken: &AllBroken,
     library: &Library,
     environment: Option<&Environment>,
 ) -> BTreeMap<PackName, Findings> {
@@ -95,9 +69,11 @@ pub(super) fn cross_check(
     let triggers = &generation.triggers;
     let mut findings = BTreeMap::new();
     for pack in packs {
-        let check = Check { library, generation: &generation, triggers, rejected, pack };
+        let check = Check { library, generation: &generation, triggers, broken, pack };
         let mut found = check.all();
-        found.extend(environment.map(|e| check_pack(pack, e)).unwrap_or_default());
+        if !check.is_unread(&pack.name) {
+            found.extend(environment.map(|e| check_pack(pack, e)).unwrap_or_default());
+        }
         findings.insert(pack.name.clone(), found);
     }
     findings
@@ -107,7 +83,7 @@ struct Check<'a> {
     library: &'a Library,
     generation: &'a Generation,
     triggers: &'a BTreeMap<TriggerType, TriggerInfo>,
-    rejected: &'a BTreeSet<String>,
+    broken: &'a AllBroken,
     pack: &'a Arc<Pack>,
 }
 
@@ -133,6 +109,9 @@ impl Check<'_> {
     fn required(&self) -> Findings {
         let unmet = self.pack.requires.iter().filter_map(|required| {
             let (name, versions) = (&required.pack, &required.versions);
+            if self.is_unread(name) {
+                return None;
+            }
             let (message, hint) = match self.generation.packs.get(name) {
                 Some(pack) if versions.fit(&pack.version) => return None,
                 Some(pack) => (
@@ -151,17 +130,39 @@ impl Check<'_> {
         unmet.collect()
     }
 
-    /// What may have been meant by the name of no action.
-    fn instead(&self, reference: &ActionRef) -> String {
-        let names = self.library.names(self.generation);
+    /// That there is no action of this name, unless its file is there and wrong.
+    fn no_action(&self, reference: &ActionRef) -> Option<(String, String)> {
+        let names = self.action_names();
+        if names.iter().any(|name| name == reference.as_str()) {
+            return None;
+        }
         let known = names.iter().map(String::as_str);
-        self.rejected(reference.pack()).unwrap_or_else(|| instead(reference.as_str(), known))
+        let hint = self.rejected(reference.pack());
+        let hint = hint.unwrap_or_else(|| instead(reference.as_str(), known));
+        Some((format!("there is no action `{reference}`"), hint))
+    }
+
+    /// Every action that there is, also those whose file is wrong.
+    fn action_names(&self) -> Vec<String> {
+        let mut names = self.library.names(self.generation);
+        names.extend(self.broken.actions());
+        names
+    }
+
+    /// Every trigger type that there is, also those whose file is wrong.
+    fn trigger_names(&self) -> Vec<String> {
+        self.triggers.keys().map(ToString::to_string).chain(self.broken.triggers()).collect()
     }
 
     /// What to do where something is missing because its pack could not be used.
     fn rejected(&self, pack: &str) -> Option<String> {
         let hint = || format!("the pack `{pack}` has errors of its own: mend them first");
-        self.rejected.contains(pack).then(hint)
+        self.broken.packs.contains(pack).then(hint)
+    }
+
+    /// Whether the pack's `pack.yaml` is wrong, so that nobody knows what it says.
+    fn is_unread(&self, pack: &PackName) -> bool {
+        self.broken.of(pack).is_some_and(|broken| broken.manifest)
     }
 
     /// The finding with its line. A chain knows a library by the name it imports, a user by its

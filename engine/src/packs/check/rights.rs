@@ -35,7 +35,7 @@ impl Check<'_> {
         }
         let message = format!("the pack uses `{reference}` but does not ask for it");
         let hint = format!("add `{reference}` to `permissions.actions` in its pack.yaml");
-        Some(self.denied(at, &message, &hint))
+        self.denied(at, &message, &hint)
     }
 
     /// A pack that may not reach any host by the action that asks hosts.
@@ -47,7 +47,7 @@ impl Check<'_> {
         }
         let message = "the pack uses `http.request` but asks for no host and no connection";
         let hint = "add the hosts to `permissions.hosts` in its pack.yaml";
-        Some(self.denied(at, message, hint))
+        self.denied(at, message, hint)
     }
 
     /// A host that stands in a file and that the pack does not ask for. Where it asks for none at
@@ -56,17 +56,19 @@ impl Check<'_> {
         let (host, at) = found.filter(|_| !self.pack.permissions.hosts.is_empty())?;
         let message = format!("the pack sends requests to `{host}` but does not ask for it");
         let hint = format!("add `{host}` to `permissions.hosts` in its pack.yaml");
-        Some(self.denied(&at, &message, &hint))
+        self.denied(&at, &message, &hint)
     }
 
     /// A connection or secret that stands in a file and that the pack does not ask for.
     pub(super) fn unasked(&self, named: &Named) -> Option<Diagnostic> {
         let (at, message, hint) = named.unasked(&self.pack.permissions)?;
-        Some(self.denied(at, &message, &hint))
+        self.denied(at, &message, &hint)
     }
 
-    /// A use that would be denied whenever it came to it.
-    pub(super) fn denied(&self, at: &Location, message: &str, hint: &str) -> Diagnostic {
-        self.shown(Diagnostic::error(at.clone(), message).with_hint(hint))
+    /// A use that would be denied whenever it came to it; nothing is said of a pack of which it is
+    /// not known what it asks for.
+    pub(super) fn denied(&self, at: &Location, message: &str, hint: &str) -> Option<Diagnostic> {
+        let known = !self.is_unread(&self.pack.name);
+        known.then(|| self.shown(Diagnostic::error(at.clone(), message).with_hint(hint)))
     }
 }

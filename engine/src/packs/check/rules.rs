@@ -8,6 +8,7 @@ use rules::{Rule, Trigger};
 
 use super::Check;
 use crate::packs::assemble::{sensor_ref, sensor_type};
+use crate::packs::broken::Broken;
 use crate::packs::named::Named;
 use crate::packs::{Findings, Pack, reached};
 
@@ -17,9 +18,8 @@ impl Check<'_> {
         let reference = &rule.action.reference;
         match self.library.resolve(self.generation, Some(self.pack), reference) {
             Err(_) => {
-                let hint = self.instead(reference);
-                let message = format!("there is no action `{reference}`");
-                findings.push(rule.action.error(message).with_hint(hint));
+                let none = self.no_action(reference);
+                findings.extend(none.map(|(m, hint)| rule.action.error(m).with_hint(hint)));
             }
             Ok(resolved) => {
                 let named = Named::by_rule(&rule.action);
@@ -34,7 +34,7 @@ impl Check<'_> {
     fn trigger(&self, rule: &Rule) -> Findings {
         let trigger = &rule.trigger;
         let Some(known) = self.triggers.get(&trigger.kind) else {
-            return vec![self.unknown_trigger(trigger)];
+            return self.unknown_trigger(trigger).into_iter().collect();
         };
         let misfits = || trigger.check(&known.parameters);
         match sensor_type(&trigger.kind) {
@@ -59,7 +59,7 @@ impl Check<'_> {
         }
     }
 
-    fn unknown_trigger(&self, trigger: &Trigger) -> Diagnostic {
+    fn unknown_trigger(&self, trigger: &Trigger) -> Option<Diagnostic> {
         const LATER: [&str; 7] =
             ["kubernetes.", "github.", "gitlab.", "tripline.approval.", "aws.", "nats.", "argocd."];
         let kind = trigger.kind.as_str();
@@ -70,18 +70,23 @@ impl Check<'_> {
             let known = sensors::trigger_types();
             let known: Vec<&str> = known.iter().map(|kind| kind.name).collect();
             let hint = format!("known here: {}", known.join(", "));
-            return self.shown(Diagnostic::error(at, message).with_hint(hint));
+            return Some(self.shown(Diagnostic::error(at, message).with_hint(hint)));
         }
-        let known = self.triggers.keys().map(TriggerType::as_str);
-        let hint = self.rejected(trigger.kind.pack()).unwrap_or_else(|| instead(kind, known));
+        let known = self.trigger_names();
+        if known.iter().any(|known| known == kind) {
+            return None;
+        }
+        let hint = self.rejected(trigger.kind.pack());
+        let hint = hint.unwrap_or_else(|| instead(kind, known.iter().map(String::as_str)));
         let finding = Diagnostic::error(at, format!("there is no trigger type `{kind}`"));
-        self.shown(finding.with_hint(hint))
+        Some(self.shown(finding.with_hint(hint)))
     }
 
     /// The sensor that a trigger names, or the pack's sensors of the type it needs.
     fn sensor(&self, trigger: &Trigger, kind: &str) -> Option<Diagnostic> {
         let Some(named) = trigger.parameters.get("sensor").and_then(Value::as_str) else {
-            if self.pack.sensors.values().any(|spec| spec.kind == kind) {
+            let broken = self.broken.of(&self.pack.name).is_some_and(Broken::has_sensors);
+            if broken || self.pack.sensors.values().any(|spec| spec.kind == kind) {
                 return None;
             }
             let message = format!("the pack has no sensor of type `{kind}` for `{}`", trigger.kind);
@@ -100,6 +105,7 @@ impl Check<'_> {
                 let hint = format!("`{}` needs a sensor of type `{kind}`", trigger.kind);
                 Some(trigger.error_at("sensor", message).with_hint(hint))
             }
+            None if self.is_broken_sensor(named) => None,
             None => {
                 let known = self.sensors_of(kind);
                 let owner = named.split_once('.').and_then(|(pack, _)| self.rejected(pack));
@@ -115,6 +121,12 @@ impl Check<'_> {
                 Some(finding.with_hint(hint))
             }
         }
+    }
+
+    /// Whether the sensor's file is there and wrong.
+    fn is_broken_sensor(&self, named: &str) -> bool {
+        let address = sensor_ref(&self.pack.name, named).map(|sensor| sensor.to_string());
+        self.broken.sensors().any(|broken| Some(&broken) == address.as_ref())
     }
 
     /// The sensors that a trigger of this pack can name: its own, then those of other packs.

@@ -6,6 +6,7 @@ use host::secret::SecretRef;
 use model::{Diagnostic, Map, Value};
 
 use super::Check;
+use crate::packs::broken::Broken;
 use crate::packs::named::Named;
 use crate::packs::{Findings, SensorSpec};
 
@@ -17,9 +18,10 @@ impl Check<'_> {
         }
         if !self.pack.permissions.exec {
             let message = "the pack runs programs but does not ask for `permissions.exec`";
-            return Some(self.denied(&spec.at, message, "add `exec: true` to its permissions"));
+            return self.denied(&spec.at, message, "add `exec: true` to its permissions");
         }
-        self.pack.triggers.is_empty().then(|| {
+        let broken = self.broken.of(&self.pack.name).is_some_and(Broken::has_triggers);
+        (self.pack.triggers.is_empty() && !broken).then(|| {
             let message = "the pack has no event type for what the sensor's program prints";
             Diagnostic::warning(spec.at.clone(), message)
                 .with_hint("add one to its folder `triggers`")
