@@ -47,6 +47,12 @@ impl Folders {
         self.logs(execution).join(path.to_string())
     }
 
+    /// What is said of an execution's result. That of a child lies in the folder of its parent's
+    /// step, so that it stands in the log of both.
+    pub fn result_log(&self, execution: &ExecutionId) -> PathBuf {
+        self.logs(execution).join("result.log")
+    }
+
     /// What the program of a sensor (`pack/sensor`) prints to stderr.
     pub fn sensor_log(&self, sensor: &str) -> PathBuf {
         self.root.join("sensors").join(format!("{sensor}.log"))

@@ -63,7 +63,8 @@ impl Engine {
         Ok(self.core.store.events(filter).await?)
     }
 
-    /// What an execution's steps printed to stderr or logged, in the order of their paths.
+    /// What an execution's steps printed to stderr or logged, in the order of their paths, and what
+    /// is said of its result.
     pub async fn logs(&self, id: &ExecutionId) -> Result<Vec<StepLog>, AskError> {
         let view = self.execution(id).await?;
         let folders = self.core.folders.clone();
@@ -74,7 +75,9 @@ impl Engine {
             };
             Some(StepLog { path: step.path.to_string(), text })
         });
-        Ok(read.collect())
+        let result = read_logs(&folders.logs(id));
+        let result = result.map(|text| StepLog { path: "result".to_owned(), text });
+        Ok(read.chain(result).collect())
     }
 
     /// Every rule.

@@ -407,7 +407,7 @@ pub struct Health {
 /// A log of one step.
 #[derive(Debug, Clone, JsonSchema, Serialize)]
 pub struct StepLog {
-    /// The step.
+    /// The step; `result` for what is said of what the execution returned.
     pub path: String,
     /// What it printed to stderr, or logged.
     pub text: String,

@@ -301,7 +301,10 @@ impl Get {
 fn print_logs(logs: &[Value]) -> Result<(), Failure> {
     for log in logs {
         let text = |name| log[name].as_str().unwrap_or_default();
-        let heading = format!("── step {}", text("path"));
+        let heading = match text("path") {
+            "result" => "── result".to_owned(),
+            path => format!("── step {path}"),
+        };
         output::say(&output::coloured(output::Colour::Dim, &heading))?;
         output::say(text("text"))?;
     }

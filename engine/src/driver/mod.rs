@@ -24,6 +24,7 @@ mod page;
 mod perform;
 mod places;
 mod restored;
+mod result;
 mod rights;
 pub(crate) mod run;
 mod schedule;

@@ -9,6 +9,7 @@ use model::{Effect, ErrorKind, Performance, StepError, StepPath, TraceParent, Va
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use super::result;
 use crate::core::Core;
 use crate::fair::Permit;
 use crate::packs::OnUnknown;
@@ -80,6 +81,7 @@ pub(super) async fn perform(core: Arc<Core>, job: Job, _place: Permit) -> Report
     }
     let (path, on_unknown) = (job.path.clone(), job.on_unknown);
     let (opened, action) = (job.opened.clone(), job.action.clone());
+    let log = job.program.then(|| job.performing.log.join("stderr.log"));
     let (begun, from) = (Instant::now(), core.now());
     let (number, span) = (job.performing.attempt, job.step_span.zip(job.performing.traceparent));
     let performance = attempt(&core.clock, job).await;
@@ -90,6 +92,11 @@ pub(super) async fn perform(core: Arc<Core>, job: Job, _place: Permit) -> Report
         core.spans.end(spans::of_attempt(places, reference, number, &performance, times));
     }
     let (performance, fresh) = opened.receive(performance, &action.metadata().result);
+    if let (Some(log), Performance::Done(value)) = (log, &performance)
+        && let Some(lines) = result::misfits(action.metadata(), value)
+    {
+        host::process::note(&log, &lines).await;
+    }
     Report::Performed(path, performance, on_unknown, fresh)
 }
 

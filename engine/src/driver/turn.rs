@@ -157,6 +157,7 @@ impl Run {
         page: &mut Page,
         mut outcome: Outcome,
     ) -> Result<(), Trouble> {
+        self.hold_result(&outcome).await;
         if let Some(result) = outcome.result.take() {
             outcome.result = Some(self.core.bounded(result).await?);
         }

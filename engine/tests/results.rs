@@ -1,0 +1,81 @@
+//! What programs and chains return, against what their files declare: a misfit is told in the log,
+//! and changes nothing else.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use engine::Engine;
+use model::ExecutionId;
+use serde_json::json;
+use support::{House, ended, result, run};
+
+async fn logs(engine: &Engine, id: &ExecutionId) -> Vec<(String, String)> {
+    engine.logs(id).await.unwrap().into_iter().map(|log| (log.path, log.text)).collect()
+}
+
+fn line(action: &str, what: &str) -> String {
+    format!("[tripline: the result of `{action}` is not as its file says: {what}]\n")
+}
+
+fn house() -> House {
+    let house = House::new();
+    house.program("measure", "read", r#"echo '{ "size": "3", "colour": "red" }'"#);
+    house.write(
+        "actions/measure.yaml",
+        "entry_point: measure.sh\neffect: read\nresult: { size: { type: integer }, color: {} }\n",
+    );
+    house.chain("deploy", "", r#"run("p.measure"); #{ urls: ["a", 5] }"#);
+    house.write(
+        "actions/deploy.yaml",
+        "entry_point: deploy.rhai\nresult:\n  urls: { type: array, items: { type: string } }\n  host: { type: string, required: true }\n",
+    );
+    house
+}
+
+#[tokio::test]
+async fn what_a_program_and_a_chain_return_besides_what_they_declare_stands_in_the_log() {
+    let house = house();
+    let engine = house.start().await;
+    let id = run(&engine, "p.deploy", json!({})).await;
+    assert_eq!(result(&ended(&engine, &id).await), &json!({ "urls": ["a", 5] }));
+    let program = [
+        line("p.measure", "unknown field `colour` (did you mean `color`?)"),
+        line(
+            "p.measure",
+            r#"`size`: expected type "integer", found "3" (write it without quotes)"#,
+        ),
+    ];
+    let chain = [
+        line("p.deploy", "missing field `host` (`host` is a value of type string)"),
+        line("p.deploy", r#"`urls.1`: expected type "string", found 5 (quote it)"#),
+    ];
+    let expected = vec![("1".to_owned(), program.concat()), ("result".to_owned(), chain.concat())];
+    assert_eq!(logs(&engine, &id).await, expected);
+}
+
+#[tokio::test]
+async fn what_a_child_returns_amiss_stands_in_its_own_log_and_in_that_of_its_parents_step() {
+    let house = house();
+    house.chain("inner", "", "5");
+    house.write("actions/inner.yaml", "entry_point: inner.rhai\nresult: { size: {} }\n");
+    house.chain("outer", "", r#"run("p.inner")"#);
+    let engine = house.start().await;
+    let id = run(&engine, "p.outer", json!({})).await;
+    assert_eq!(result(&ended(&engine, &id).await), &json!(5));
+    let told = line("p.inner", "expected a map, found a whole number");
+    assert_eq!(logs(&engine, &id).await, [("1".to_owned(), told.clone())]);
+    let child = format!("{id}/1").parse().unwrap();
+    assert_eq!(logs(&engine, &child).await, [("result".to_owned(), told)]);
+}
+
+#[tokio::test]
+async fn nothing_is_said_of_a_result_that_fits_or_of_which_nothing_is_declared() {
+    let house = house();
+    house.chain("free", "", r#"#{ anything: "goes" }"#);
+    house.chain("fits", "", r#"run("p.free"); #{ size: 3 }"#);
+    house.write("actions/fits.yaml", "entry_point: fits.rhai\nresult: { size: {} }\n");
+    let engine = house.start().await;
+    let id = run(&engine, "p.fits", json!({})).await;
+    ended(&engine, &id).await;
+    assert_eq!(logs(&engine, &id).await, []);
+}
