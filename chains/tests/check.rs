@@ -4,7 +4,7 @@
 
 use chains::{Catalog, Program, Signature, Source, calls_named, check};
 use expect_test::{Expect, expect};
-use model::{ActionRef, Effect, Schema, TriggerType};
+use model::{ActionRef, Diagnostic, Effect, Schema, TriggerType};
 use serde_json::json;
 
 struct Actions;
@@ -408,6 +408,39 @@ fn a_closure_that_cannot_be_called_as_it_will_be_is_refused() {
         "fn f(e) {} let n = 1; undo(|e| log(n)); undo(Fn(\"f\")); on_exit(params.f); parallel(params.all); parallel_map(params.all, |x| x + n);",
         expect![""],
     );
+}
+
+#[test]
+fn a_closure_in_a_variable_is_looked_at_where_it_is_used() {
+    finds(
+        "let f = || 1; undo(f); let n = 2; let g = |e, x| log(n); on_exit(g); let five = 5; parallel_map([1], five);",
+        expect![[r#"
+            1:20 `undo` calls its closure with 1 argument, and this one takes 0 -- write `|error| …`
+            1:66 `on_exit` calls its closure with 1 argument, and this one takes 2 -- write `|outcome| …`
+            1:102 `parallel_map` needs a closure, found a whole number -- write `|item| …`"#]],
+    );
+    finds(
+        "let all = [|| 1, |x| x]; parallel(all)",
+        expect![
+            "1:18 `parallel` calls its closure without arguments, and this one takes 1 -- write `|| …`"
+        ],
+    );
+}
+
+#[test]
+fn a_variable_that_may_hold_something_else_is_left_alone() {
+    for text in [
+        "let f = || 1; f = |e| e; undo(f);",
+        "let f = || 1; if params.x { let f = |e| e; undo(f); }",
+        "fn later(f) { undo(f) } let f = || 1; later(|e| e);",
+        "let f = || 1; for f in params.all { undo(f); }",
+        "let f = || 1; try { run(\"core.echo\") } catch (f) { undo(f); }",
+        "let f = |e| e; undo(f); let all = [|| 1]; parallel(all);",
+    ] {
+        let found = check(&program(text), &parameters(), &Actions);
+        let errors: Vec<_> = found.into_iter().filter(Diagnostic::is_error).collect();
+        assert_eq!(errors, [], "{text}");
+    }
 }
 
 #[test]

@@ -28,6 +28,7 @@ pub mod journal;
 pub mod name;
 pub mod path;
 pub mod plan;
+pub mod reach;
 pub mod schema;
 mod secret_places;
 pub mod size;

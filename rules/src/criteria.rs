@@ -2,7 +2,7 @@
 
 use model::diagnostic::suggest;
 use model::{Diagnostic, Timestamp, Value};
-use syntax::{Entry, Kind, Node};
+use syntax::{Entry, Key, Kind, Node};
 
 use crate::operator::{Operator, Test, Verdict};
 use crate::path::{BadPath, Path, Root, View};
@@ -23,6 +23,8 @@ pub struct Criterion {
     pub path: Path,
     /// What.
     pub tests: Vec<Test>,
+    /// The path, where it stands.
+    pub(crate) written: Key,
 }
 
 /// What criteria are judged by: an event, a configuration, a time.
@@ -132,7 +134,23 @@ fn criterion(entry: &Entry, path: ReadPath, problems: &mut Vec<Diagnostic>) -> O
         problems.push(hinted(entry.key.error(error.message), error.hint));
     });
     let tests = tests(&entry.value, problems);
-    Some(Criterion { path: path.ok()?, tests })
+    problems.extend(contradiction(entry, &tests));
+    Some(Criterion { path: path.ok()?, tests, written: entry.key.clone() })
+}
+
+/// Two tests at a path that can never both hold: one operator, spelled in two ways.
+fn contradiction(entry: &Entry, tests: &[Test]) -> Option<Diagnostic> {
+    // Where they differ in number, something else is wrong with one of them.
+    let written = entry.value.as_map().filter(|written| written.len() == tests.len())?;
+    let tests: Vec<(&Key, &Test)> = written.iter().map(|test| &test.key).zip(tests).collect();
+    let mut pairs = (0..tests.len()).flat_map(|n| (0..n).map(move |earlier| (earlier, n)));
+    let (one, other) = pairs.find(|(one, other)| tests[*one].1.excludes(tests[*other].1))?;
+    let (one, other) = (tests[one].0, tests[other].0);
+    let message =
+        format!("`{}` and `{}` can never both hold, and both must", one.name(), other.name());
+    let hint =
+        "for one of several values write `{ in: [a, b] }`; for one of several groups, `any:`";
+    Some(other.error(message).with_hint(hint))
 }
 
 /// The tests at a path: a scalar is short for `eq`.

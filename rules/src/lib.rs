@@ -39,6 +39,7 @@ pub mod operator;
 pub mod parameters;
 pub mod path;
 mod pattern;
+pub mod reach;
 pub mod rule;
 pub mod set;
 

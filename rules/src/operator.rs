@@ -166,6 +166,24 @@ impl Test {
         }
     }
 
+    /// Whether this and `other`, at the same path, can never both hold.
+    pub(crate) fn excludes(&self, other: &Self) -> bool {
+        match (&self.pattern, &other.pattern) {
+            (Pattern::Present(one), Pattern::Present(other)) => one != other,
+            (Pattern::Value(_), Pattern::Value(_)) => {
+                let ignores_case = self.ignores_case || other.ignores_case;
+                let both = self.operator == Operator::Eq && other.operator == Operator::Eq;
+                let (one, other) = (&self.written, &other.written);
+                let same = match ignores_case {
+                    true => equal(&fold(one), &fold(other)),
+                    false => equal(one, other),
+                };
+                both && !same
+            }
+            _ => false,
+        }
+    }
+
     /// What it says of `found` at the scene's time.
     pub fn judge(&self, found: Option<&Value>, scene: &Scene<'_>) -> Verdict {
         if let Pattern::Present(wanted) = self.pattern {

@@ -7,6 +7,7 @@ use syntax::{Fields, Node};
 use crate::criteria::{Criteria, holds_template};
 use crate::evaluator::{Condition, Evaluator, Failure};
 use crate::parameters::Parameters;
+use crate::reach::Known;
 
 /// Fields of a rule that are read.
 const FIELDS: [&str; 6] = ["description", "enabled", "trigger", "criteria", "when", "action"];
@@ -88,6 +89,11 @@ impl Rule {
             when,
             action,
         }))
+    }
+
+    /// Criteria on paths at which nothing can stand, by what is known of events and configuration.
+    pub fn check_paths(&self, known: &Known) -> Vec<Diagnostic> {
+        known.check(&self.criteria)
     }
 
     /// What the action gets, if the condition holds for the values of `frame`.

@@ -281,3 +281,42 @@ fn paths_begin_with_a_known_name_and_groups_are_a_list() {
           hint: a key stands once: join the two, or rename one"#]],
     );
 }
+
+#[test]
+fn one_operator_in_two_spellings_that_cannot_both_hold_is_refused() {
+    refuse_criteria(
+        "trigger.a: { eq: 1, equals: 2 }",
+        expect![[r#"
+            error: `eq` and `equals` can never both hold, and both must
+              at r.yaml:3:23
+              3 |   trigger.a: { eq: 1, equals: 2 }
+                                        ^
+              hint: for one of several values write `{ in: [a, b] }`; for one of several groups, `any:`"#]],
+    );
+    refuse_criteria(
+        "trigger.a: { eq: A, iequals: b }",
+        expect![[r#"
+            error: `eq` and `iequals` can never both hold, and both must
+              at r.yaml:3:23
+              3 |   trigger.a: { eq: A, iequals: b }
+                                        ^
+              hint: for one of several values write `{ in: [a, b] }`; for one of several groups, `any:`"#]],
+    );
+    refuse_criteria(
+        "trigger.a: { exists: true, nexists: true }",
+        expect![[r#"
+            error: `exists` and `nexists` can never both hold, and both must
+              at r.yaml:3:30
+              3 |   trigger.a: { exists: true, nexists: true }
+                                               ^
+              hint: for one of several values write `{ in: [a, b] }`; for one of several groups, `any:`"#]],
+    );
+    refuse_criteria(
+        "trigger.a: { eq: A, ieq: a, equals: A, gt: 1, greaterthan: 2 }",
+        expect!["accepted"],
+    );
+    refuse_criteria(
+        "trigger.a: { exists: true, nexists: false, eq: 1.0, equals: 1 }",
+        expect!["accepted"],
+    );
+}

@@ -37,13 +37,13 @@ struct Capture<'a, 'n> {
 }
 
 /// An assignment, and the innermost function it stands in.
-struct Assigned {
-    name: String,
+pub(super) struct Assigned {
+    pub(super) name: String,
     at: Position,
     loops: Vec<Position>,
 }
 
-fn assignments(text: &Text<'_>) -> Vec<Assigned> {
+pub(super) fn assignments(text: &Text<'_>) -> Vec<Assigned> {
     let mut found = Vec::new();
     text.walk(|path| {
         let Some((ASTNode::Stmt(Stmt::Assignment(assignment)), around)) = path.split_last() else {

@@ -11,6 +11,7 @@ mod literal;
 mod params;
 mod shapes;
 mod undo;
+mod variables;
 
 use std::rc::Rc;
 

@@ -10,6 +10,7 @@ use model::value::kind_of;
 use rhai::{ASTNode, Expr, FnCallExpr, FnPtr, Stmt};
 
 use super::actions::call;
+use super::variables::Variables;
 use super::{Text, literal};
 use crate::calls::{closure_takes, is_journaled};
 
@@ -46,6 +47,7 @@ const SHAPES: [(&str, &[Shape]); 8] = [
 
 /// Arguments that their function will refuse, and calls that a condition cannot make.
 pub(super) fn check(text: &Text<'_>) -> Vec<Diagnostic> {
+    let variables = Variables::of(text);
     let mut found = Vec::new();
     text.walk(|path| {
         let Some((call, _)) = call(path) else { return };
@@ -53,17 +55,28 @@ pub(super) fn check(text: &Text<'_>) -> Vec<Diagnostic> {
             return;
         };
         for (argument, shape) in call.args.iter().zip(*shapes) {
-            found.extend(misfit(text, name, argument, *shape));
+            found.extend(misfit(text, &variables, name, argument, *shape));
         }
         found.extend(in_condition(text, call));
     });
     found
 }
 
-fn misfit(text: &Text<'_>, name: &str, argument: &Expr, shape: Shape) -> Vec<Diagnostic> {
+fn misfit(
+    text: &Text<'_>,
+    variables: &Variables,
+    name: &str,
+    argument: &Expr,
+    shape: Shape,
+) -> Vec<Diagnostic> {
+    let at = argument.position();
     let needs = |what: &str, found: String| {
         let message = format!("`{name}` needs {what}, found {found}");
-        text.error(argument.position(), message)
+        text.error(at, message)
+    };
+    let argument = match shape {
+        Shape::Closure(_) | Shape::Closures => variables.resolved(argument),
+        Shape::Text(_) | Shape::Map(_) | Shape::List => argument,
     };
     let found = || kind(argument);
     let wrong = match shape {
@@ -80,7 +93,7 @@ fn misfit(text: &Text<'_>, name: &str, argument: &Expr, shape: Shape) -> Vec<Dia
             .map(|kind| needs("a list", kind).with_hint("write it as `[one, two]`")),
         Shape::Closure(parameters) => match closure(argument) {
             Some(closure) => wrong_number(text, name, &closure, parameters)
-                .map(|(message, hint)| text.error(argument.position(), message).with_hint(hint)),
+                .map(|(message, hint)| text.error(at, message).with_hint(hint)),
             None => found()
                 .or_else(|| answer(argument))
                 .map(|kind| needs("a closure", kind).with_hint(written(parameters))),
@@ -89,7 +102,7 @@ fn misfit(text: &Text<'_>, name: &str, argument: &Expr, shape: Shape) -> Vec<Dia
             Expr::Array(items, _) => {
                 return items
                     .iter()
-                    .flat_map(|item| misfit(text, name, item, Shape::Closure(&[])))
+                    .flat_map(|item| misfit(text, variables, name, item, Shape::Closure(&[])))
                     .collect();
             }
             _ => found().map(|kind| {

@@ -35,22 +35,57 @@ pub enum Schedule {
     At(Timestamp),
 }
 
-/// croner's words, without the name of the part of it that speaks.
-fn spoken(error: &CronError) -> String {
-    let text = error.to_string();
-    let fields = text.contains("must have 5 fields");
-    let text = text.rsplit(": ").next().unwrap_or_default().trim_end_matches('.');
-    if fields { "it has another number of fields".to_owned() } else { text.to_lowercase() }
+/// The fields of a cron expression, in their order, and what each may hold.
+const FIELDS: [(&str, &str); 5] = [
+    ("minute", "0-59"),
+    ("hour", "0-23"),
+    ("day", "1-31, L or W"),
+    ("month", "1-12 or JAN-DEC"),
+    ("weekday", "0-7 or SUN-SAT, both 0 and 7 are Sunday"),
+];
+
+fn parse(expression: &str) -> Result<Cron, CronError> {
+    CronParser::builder()
+        .seconds(Seconds::Disallowed)
+        .year(Year::Disallowed)
+        .build()
+        .parse(expression)
+}
+
+/// What is wrong with an expression that croner refuses: the field that does not fit, as far as it
+/// is one by itself.
+fn spoken(expression: &str, error: &CronError) -> String {
+    let parts: Vec<&str> = expression.split_whitespace().collect();
+    // Such as `@daily`.
+    let nickname = expression.trim_start().starts_with('@');
+    match wrong_field(&parts).filter(|_| !nickname) {
+        Some(wrong) => wrong,
+        None if parts.len() != FIELDS.len() && !nickname => format!("it has {}", parts.len()),
+        // In croner's words, without the name of the part of it that speaks.
+        None => {
+            let text = error.to_string();
+            text.rsplit(": ").next().unwrap_or_default().trim_end_matches('.').to_lowercase()
+        }
+    }
+}
+
+fn wrong_field(parts: &[&str]) -> Option<String> {
+    let alone = |n: usize, part: &str| {
+        let mut fields = ["*"; FIELDS.len()];
+        fields[n] = part;
+        parse(&fields.join(" "))
+    };
+    let mut each = FIELDS.iter().zip(parts).enumerate().filter(|_| parts.len() == FIELDS.len());
+    let (_, ((name, range), part)) = each.find(|(n, (_, part))| alone(*n, part).is_err())?;
+    Some(format!("`{part}` is no {name}: expected {range}"))
 }
 
 impl Schedule {
     /// A schedule by cron expression.
     pub fn cron(expression: &str, zone: &str, jitter: Jitter) -> Result<Self, BadCron> {
-        let parser =
-            CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
-        let cron = parser
-            .parse(expression)
-            .map_err(|error| BadCron::Malformed(expression.to_owned(), spoken(&error)))?;
+        let cron = parse(expression).map_err(|error| {
+            BadCron::Malformed(expression.to_owned(), spoken(expression, &error))
+        })?;
         let zone = TimeZone::get(zone)
             .ok()
             .filter(|found| !found.is_unknown())

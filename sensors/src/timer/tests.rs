@@ -263,7 +263,21 @@ fn parameters_of_timers_are_checked_at_load() {
             "timer.cron",
             json!({ "cron": "0 0 9 * * *" }),
             expect![
-                "cron: `0 0 9 * * *` is not a cron expression of five fields (minute hour day month weekday): it has another number of fields (write it as `30 2 * * 1-5`: 02:30 on weekdays)"
+                "cron: `0 0 9 * * *` is not a cron expression of five fields (minute hour day month weekday): it has 6 (write it as `30 2 * * 1-5`: 02:30 on weekdays)"
+            ],
+        ),
+        (
+            "timer.cron",
+            json!({ "cron": "0 9 * FEBR 1-5" }),
+            expect![
+                "cron: `0 9 * FEBR 1-5` is not a cron expression of five fields (minute hour day month weekday): `FEBR` is no month: expected 1-12 or JAN-DEC (write it as `30 2 * * 1-5`: 02:30 on weekdays)"
+            ],
+        ),
+        (
+            "timer.cron",
+            json!({ "cron": "@dayly" }),
+            expect![
+                "cron: `@dayly` is not a cron expression of five fields (minute hour day month weekday): pattern must have 5 fields when seconds are disallowed (write it as `30 2 * * 1-5`: 02:30 on weekdays)"
             ],
         ),
         (

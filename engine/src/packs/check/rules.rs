@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use model::diagnostic::instead;
 use model::{Diagnostic, TriggerType, Value};
+use rules::reach::Known;
 use rules::{Rule, Trigger};
 
 use super::Check;
@@ -15,6 +16,7 @@ use crate::packs::{Findings, Pack, reached};
 impl Check<'_> {
     pub(super) fn rule(&self, rule: &Rule) -> Findings {
         let mut findings = self.trigger(rule);
+        findings.extend(self.paths(rule));
         let reference = &rule.action.reference;
         match self.library.resolve(self.generation, Some(self.pack), reference) {
             Err(_) => {
@@ -29,6 +31,13 @@ impl Check<'_> {
             }
         }
         findings
+    }
+
+    /// Criteria on what the rule's events, or the pack's configuration, never have.
+    fn paths(&self, rule: &Rule) -> Findings {
+        let payload = self.triggers.get(&rule.trigger.kind).map(|info| &info.payload);
+        let config = (!self.is_unread(&self.pack.name)).then_some(&self.pack.config_schema);
+        rule.check_paths(&Known::new(payload, config))
     }
 
     fn trigger(&self, rule: &Rule) -> Findings {
