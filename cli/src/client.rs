@@ -13,6 +13,7 @@ use server::files::{Addresses, read_token};
 use crate::config;
 use crate::contexts::{Context, Contexts};
 use crate::failure::{Exit, Failure, refused};
+use crate::output;
 
 const CONNECT: Duration = Duration::from_secs(5);
 /// No answer but the live stream takes longer.
@@ -61,6 +62,9 @@ fn variable(name: &str) -> Option<String> {
 impl Connection {
     /// Looks the server and the token up.
     pub(crate) fn client(&self) -> Result<Client, Failure> {
+        for slip in config::variables::slips() {
+            output::warn(&slip);
+        }
         let (base, found) = match self.place()? {
             Place::Address(server) => (check_server(&server)?, read_token(&self.folder())?),
             Place::Context(Context { server: Some(server), token, .. }) => {

@@ -9,20 +9,24 @@ use crate::failure::{Exit, Failure};
 
 /// The text of a file; `-` is standard input.
 pub(crate) fn text(path: &Path) -> Result<String, Failure> {
-    let shown = path.display();
-    if path == Path::new("-") {
-        let mut text = String::new();
-        let read = std::io::stdin().read_to_string(&mut text);
-        return read.map(|_| text).map_err(|error| Failure::file("standard input", &error));
-    }
-    std::fs::read_to_string(path).map_err(|error| Failure::file(shown, &error))
+    let name = shown(path);
+    let mut bytes = Vec::new();
+    let read = match path == Path::new("-") {
+        true => std::io::stdin().read_to_end(&mut bytes),
+        false => std::fs::File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)),
+    };
+    read.map_err(|error| Failure::file(&name, &error))?;
+    let text = syntax::text(&name, &bytes).map(ToOwned::to_owned);
+    text.map_err(|findings| Failure::findings(Exit::Usage, findings))
+}
+
+fn shown(path: &Path) -> String {
+    if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() }
 }
 
 /// The value in a file of YAML or JSON; `-` is standard input.
 pub(crate) fn document(path: &Path) -> Result<Value, Failure> {
-    let text = text(path)?;
-    let name = if path == Path::new("-") { "standard input" } else { &path.display().to_string() };
-    value(name, &text)
+    value(&shown(path), &text(path)?)
 }
 
 /// JSON is read as such: it has its own rules for numbers and keys.
@@ -88,6 +92,16 @@ mod tests {
             "no": null,
         });
         assert_eq!(Value::Object(read), expected);
+    }
+
+    #[test]
+    fn a_file_that_is_not_utf8_is_told_with_its_place() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), b"a: 1\nb: \xff\n").unwrap();
+        let failure = format!("{:?}", map(file.path()).unwrap_err());
+        for word in ["the file is not UTF-8 text", "line: 2, column: 4", "save it as UTF-8"] {
+            assert!(failure.contains(word), "{failure}");
+        }
     }
 
     #[test]

@@ -156,6 +156,11 @@ pub(crate) fn error_style(text: &str) -> String {
     paint(Colour::Red, text, colours_on_stderr())
 }
 
+/// A word of warning on stderr, beside what is done.
+pub(crate) fn warn(message: &str) {
+    eprintln!("{}: {message}", paint(Colour::Yellow, "warning", colours_on_stderr()));
+}
+
 /// Whether stderr shows colours.
 pub(crate) fn colours_on_stderr() -> bool {
     wants_colour(io::stderr().is_terminal())

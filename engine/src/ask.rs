@@ -26,12 +26,18 @@ pub enum AskError {
     /// It names something that is not there.
     #[error("{0}")]
     NotFound(String),
+    /// There is no such execution.
+    #[error("there is no execution `{0}`")]
+    NoExecution(ExecutionId),
     /// What was given does not fit.
     #[error("{}", violations(.0))]
     Invalid(Vec<Violation>),
     /// It is not possible as things stand.
     #[error("{0}")]
     Conflict(String),
+    /// It is to be decided about what waits for no decision.
+    #[error("{0}")]
+    NothingToDecide(String),
     /// What is to be stored is too large.
     #[error("{0}")]
     TooLarge(String),
@@ -41,6 +47,19 @@ pub enum AskError {
 }
 
 impl AskError {
+    /// What to do, where the error itself does not say.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::NoExecution(_) => Some(
+                "`tripline execution list` shows those that there are; what has ended is forgotten after a while, by `retention.executions`",
+            ),
+            Self::NothingToDecide(_) => Some(
+                "`tripline execution list --state needs_attention` shows what waits for one; to begin anew what has ended: `tripline execution rerun`",
+            ),
+            _ => None,
+        }
+    }
+
     /// There is no `what` with this name; the hint is the known one that was probably meant.
     pub(crate) fn unknown<'a>(
         what: &str,
@@ -95,7 +114,8 @@ impl From<IntakeError> for AskError {
 impl From<Refused> for AskError {
     fn from(refused: Refused) -> Self {
         match refused {
-            Refused::Unknown(_) => Self::NotFound(refused.to_string()),
+            Refused::Unknown(id) => Self::NoExecution(id),
+            Refused::NothingToResolve(_) => Self::NothingToDecide(refused.to_string()),
             Refused::Stopping | Refused::Store(_) => Self::Unavailable(refused.to_string()),
             _ => Self::Conflict(refused.to_string()),
         }

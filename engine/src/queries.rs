@@ -27,7 +27,7 @@ impl Engine {
     /// An execution and its journal.
     pub async fn execution(&self, id: &ExecutionId) -> Result<ExecutionView, AskError> {
         let row = self.core.store.execution(id).await?;
-        let row = row.ok_or_else(|| AskError::NotFound(format!("there is no execution `{id}`")))?;
+        let row = row.ok_or_else(|| AskError::NoExecution(id.clone()))?;
         let (facts, _) =
             self.core.store.read(&Stream::Execution(id.clone()), Version::NONE).await?;
         let journal = Journal::of(facts.iter().map(|recorded| &recorded.fact));

@@ -94,7 +94,7 @@ impl Engine {
         let stream = Stream::Execution(id.clone());
         let (recorded, _) = self.core.store.read(&stream, Version::NONE).await?;
         if recorded.is_empty() {
-            return Err(AskError::NotFound(format!("there is no execution `{id}`")));
+            return Err(AskError::NoExecution(id.clone()));
         }
         Ok(Journal::of(recorded.iter().map(|recorded| &recorded.fact)))
     }

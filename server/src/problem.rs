@@ -115,10 +115,14 @@ fn status(kind: ErrorKind) -> StatusCode {
 
 impl From<AskError> for Problem {
     fn from(error: AskError) -> Self {
-        let detail = error.to_string();
-        match error {
-            AskError::NotFound(_) => Self::new(ErrorKind::NotFound, detail),
-            AskError::Conflict(_) => Self::new(ErrorKind::Conflict, detail),
+        let (detail, hint) = (error.to_string(), error.hint().map(ToOwned::to_owned));
+        let problem = match error {
+            AskError::NotFound(_) | AskError::NoExecution(_) => {
+                Self::new(ErrorKind::NotFound, detail)
+            }
+            AskError::Conflict(_) | AskError::NothingToDecide(_) => {
+                Self::new(ErrorKind::Conflict, detail)
+            }
             AskError::TooLarge(_) => Self::new(ErrorKind::TooLarge, detail),
             AskError::Unavailable(_) => Self::unavailable(detail),
             AskError::Invalid(violations) => Self {
@@ -126,7 +130,8 @@ impl From<AskError> for Problem {
                 violations,
                 ..Self::malformed(detail)
             },
-        }
+        };
+        Self { hint, ..problem }
     }
 }
 

@@ -48,14 +48,15 @@ fn explain(error: &Error) -> (String, Option<String>) {
         Error::Unexpected { expected: "string scalar", .. } => {
             ("a list or a map cannot be a key".to_owned(), None)
         }
-        Error::AliasReplayLimitExceeded { .. } => {
-            (format!("aliases (`*name`) repeat more than {MAX_REPEATED} values"), None)
-        }
+        Error::AliasReplayLimitExceeded { .. } => (
+            format!("aliases (`*name`) repeat more than {MAX_REPEATED} values"),
+            Some(SPLIT.to_owned()),
+        ),
         Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => {
-            (format!("the file is nested deeper than {MAX_DEPTH} levels"), None)
+            (format!("the file is nested deeper than {MAX_DEPTH} levels"), Some(FLATTEN.to_owned()))
         }
         Error::Budget { breach: BudgetBreach::Nodes { .. }, .. } => {
-            (format!("the file holds more than {MAX_NODES} values"), None)
+            (format!("the file holds more than {MAX_NODES} values"), Some(SPLIT.to_owned()))
         }
         _ => (spoken(error), None),
     }
@@ -71,9 +72,17 @@ fn library(error: &Error) -> String {
     UserMessageFormatter.format_message(error).trim_end().to_owned()
 }
 
+const FLATTEN: &str = "bring what is nested so deep further up, or pass it on as a text";
+const SPLIT: &str = "split it, or keep the values in a file that steps read themselves";
 const CLOSE: &str = "close every `{` and `[` that is open above";
 /// How the library's message begins, what we say instead, what to do.
-const WORDS: [(&str, &str, &str); 8] = [
+const WORDS: [(&str, &str, &str); 10] = [
+    ("recursion limit exceeded", "brackets are nested too deep: 64 levels are read", FLATTEN),
+    (
+        "YAML document too large or too complex",
+        "the file holds too many values, or its aliases (`*name`) repeat too many",
+        SPLIT,
+    ),
     (
         "mapping values are not allowed",
         "a `:` cannot stand here",

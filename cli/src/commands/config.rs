@@ -4,7 +4,7 @@ use clap::Subcommand;
 use model::Value;
 use serde_json::json;
 
-use crate::config::{self, Config, Flags, Origin};
+use crate::config::{self, Config, Flags, Origin, Settings, variables};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::output::{self, Column, Output};
 
@@ -44,7 +44,11 @@ impl Command {
 
 impl Show {
     fn run(self) -> Outcome {
-        let rows = rows(&self.flags)?;
+        let settings = config::settings(&self.flags)?;
+        let rows = rows(&settings)?;
+        for unread in variables::unread(&settings) {
+            output::warn(&unread);
+        }
         let columns =
             [Column::at("KEY", "/key"), Column::at("VALUE", "/value"), Column::at("FROM", "/from")];
         output::list(self.output.format, &rows, &columns)?;
@@ -52,8 +56,7 @@ impl Show {
     }
 }
 
-fn rows(flags: &Flags) -> Result<Vec<Value>, Failure> {
-    let settings = config::settings(flags)?;
+fn rows(settings: &Settings) -> Result<Vec<Value>, Failure> {
     let rows = settings.all().map(|(key, found)| {
         let (value, from) = match found {
             Some((value, origin)) => (value.clone(), origin.to_string()),
@@ -61,7 +64,7 @@ fn rows(flags: &Flags) -> Result<Vec<Value>, Failure> {
         };
         json!({ "key": key.path, "value": value, "from": from, "variable": key.variable() })
     });
-    let added = config::lines(&Config::of(&settings))?;
+    let added = config::lines(&Config::of(settings))?;
     let added = added
         .into_iter()
         .map(|(key, value, from)| json!({ "key": key, "value": value, "from": from }));

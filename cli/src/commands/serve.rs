@@ -12,7 +12,7 @@ use store::{Sqlite, Store};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{Config, Flags, LogFormat};
+use crate::config::{self, Config, Flags, LogFormat, variables};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::output;
 
@@ -36,8 +36,12 @@ pub(crate) struct Args {
 
 impl Args {
     pub(super) fn run(self) -> Outcome {
-        let config = Config::load(&self.flags)?;
+        let settings = config::settings(&self.flags)?;
+        let config = Config::of(&settings);
         log(&config);
+        for unread in variables::unread(&settings) {
+            tracing::warn!("{unread}");
+        }
         let failed =
             |error: std::io::Error| Failure::new(Exit::Failed, "system", error.to_string());
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();

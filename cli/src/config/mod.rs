@@ -6,6 +6,7 @@ mod read;
 mod schema;
 mod shown;
 mod traces;
+pub(crate) mod variables;
 
 use std::path::{Path, PathBuf};
 
