@@ -27,6 +27,13 @@ impl Catalog for Actions {
                     "url": { "type": "string", "required": true },
                     "method": { "type": "string", "enum": ["GET", "POST"] },
                     "body": {},
+                    "download": {
+                        "type": "object",
+                        "properties": {
+                            "to": { "type": "string", "required": true },
+                            "max_size": { "type": "integer" },
+                        },
+                    },
                 }),
                 None,
             ),
@@ -178,6 +185,26 @@ fn literal_parameters_are_held_against_the_schema() {
     finds(
         "parallel([|| [1].map(|x| run(\"aws.rds.ensure\", #{ size: x, name: x }))])",
         expect!["1:60 `aws.rds.ensure`: unknown parameter `name`"],
+    );
+}
+
+#[test]
+fn what_is_required_and_computed_in_a_map_within_the_parameters_is_there() {
+    finds(
+        r#"run("http.request", #{ url: "x", download: #{ to: params.name, max_size: 3 } });"#,
+        expect![""],
+    );
+    finds(
+        r#"run("http.request", #{ url: "x", download: #{ to: params.name, max_size: "3" } });"#,
+        expect![[
+            r#"1:34 `http.request`: `download.max_size`: expected type "integer", found "3" -- write it without quotes"#
+        ]],
+    );
+    finds(
+        r#"run("http.request", #{ url: "x", download: #{ max_size: 3 } });"#,
+        expect![[
+            r#"1:34 `http.request`: `download`: "to" is a required property -- `download` is a value of type object"#
+        ]],
     );
 }
 

@@ -92,14 +92,17 @@ impl Schema {
                 message: format!("missing parameter `{name}`"),
                 hint: self.describe(name),
             });
-        self.unknown(map).chain(missing).chain(self.mistyped(value)).collect()
+        self.unknown(map).chain(missing).chain(self.mistyped(value, |_| true)).collect()
     }
 
     /// Everything that does not fit about `value`, which says only a part: a name that must be
-    /// given may be absent.
+    /// given may be absent, also within.
     pub fn violations_of_part(&self, value: &Value) -> Vec<Violation> {
+        let absent = |kind: &_| matches!(kind, ValidationErrorKind::Required { .. });
         match value {
-            Value::Object(map) => self.unknown(map).chain(self.mistyped(value)).collect(),
+            Value::Object(map) => {
+                self.unknown(map).chain(self.mistyped(value, |kind| !absent(kind))).collect()
+            }
             _ => self.violations(value),
         }
     }
@@ -119,9 +122,14 @@ impl Schema {
         })
     }
 
-    /// What does not fit, missing and unknown names apart.
-    fn mistyped(&self, value: &Value) -> Vec<Violation> {
-        let errors = self.validator.iter_errors(value).filter_map(|error| {
+    /// What does not fit in a way that `counts`, missing and unknown names apart.
+    fn mistyped(
+        &self,
+        value: &Value,
+        counts: impl Fn(&ValidationErrorKind) -> bool,
+    ) -> Vec<Violation> {
+        let errors = self.validator.iter_errors(value).filter(|error| counts(error.kind()));
+        let errors = errors.filter_map(|error| {
             let path = error.instance_path().to_string().trim_start_matches('/').replace('/', ".");
             if path.is_empty() {
                 return None;

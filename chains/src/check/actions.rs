@@ -180,11 +180,16 @@ impl Checker<'_> {
         let value = |name: &str| entries.iter().find(|entry| entry.name == name);
         let plain = entries.iter().filter_map(|e| Some((e.name.clone(), e.value.clone()?)));
         let mut found = Vec::new();
-        for violation in schema.violations(&Value::Object(plain.collect::<Map>())) {
+        let written = Value::Object(plain.collect::<Map>());
+        let of_part = schema.violations_of_part(&written);
+        for violation in schema.violations(&written) {
             let top = violation.path.split('.').next().unwrap_or_default();
             let entry = value(top);
-            // A required parameter whose value is computed is there.
-            if entry.is_some_and(|entry| entry.value.is_none()) {
+            // What is required and computed is there.
+            let computed = entry.is_some_and(|entry| {
+                entry.value.is_none() || entry.partial && !of_part.contains(&violation)
+            });
+            if computed {
                 continue;
             }
             let at = entry.map_or(position, |entry| entry.position);

@@ -16,6 +16,16 @@ pub(super) fn value(expression: &Expr) -> Option<Value> {
     }
 }
 
+fn partial(expression: &Expr) -> bool {
+    match expression {
+        Expr::Map(entries, _) => {
+            entries.0.iter().any(|(_, entry)| value(entry).is_none() || partial(entry))
+        }
+        Expr::Array(items, _) => items.iter().any(partial),
+        _ => false,
+    }
+}
+
 /// The text of a string constant.
 pub(super) fn text(expression: &Expr) -> Option<&str> {
     match expression {
@@ -36,6 +46,8 @@ pub(super) struct Entry {
     pub(super) position: Position,
     /// Its value, where that is plain.
     pub(super) value: Option<Value>,
+    /// Whether a map in it has entries that are computed, which its value lacks.
+    pub(super) partial: bool,
     /// How it begins, where it is a text with computed parts.
     pub(super) beginning: Option<String>,
 }
@@ -47,6 +59,7 @@ pub(super) fn map(expression: &Expr) -> Option<Vec<Entry>> {
         name: name.name.to_string(),
         position: name.pos,
         value: self::value(value),
+        partial: partial(value),
         beginning: beginning(value),
     };
     Some(entries.0.iter().map(entry).collect())
