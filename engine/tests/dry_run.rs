@@ -83,7 +83,7 @@ async fn nothing_happened(house: &House, engine: &Engine) {
     assert!(executions.is_empty(), "{executions:#?}");
     assert!(!house.path("touched").exists());
     assert!(
-        house.store.keys("", house.clock.now(), 10).await.unwrap().iter().all(|row| row.value == 1)
+        house.store.keys("", "", house.clock.now(), 10).await.unwrap().iter().all(|row| row.value == 1)
     );
     assert!(!house.path("state/logs").exists());
 }

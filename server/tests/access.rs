@@ -192,18 +192,54 @@ async fn every_route_lets_in_exactly_the_roles_and_scopes_it_names() {
 async fn listings_leave_out_what_a_token_does_not_cover() {
     let served = Served::start().await;
     let (tokens, _) = (Tokens::make(&served).await, Samples::make(&served).await);
-    for noun in ["executions", "events", "rules", "packs", "sensors", "keys"] {
+    for noun in ["executions", "events", "rules", "packs", "sensors", "keys", "timers"] {
         for (scope, some) in [("all", true), ("shop", true), ("other", false)] {
             let request = served.request(Method::GET, &format!("/api/v1/{noun}"));
             let listed = send(request.bearer_auth(tokens.of("viewer", scope))).await.json();
             assert_eq!(!listed["items"].as_array().unwrap().is_empty(), some, "{noun} for {scope}");
         }
     }
+    // A page may be shorter then, and still not the last.
+    for n in 0..3 {
+        let key = served.request(Method::PUT, &format!("/api/v1/keys/other%2F{n}"));
+        let set = send(key.bearer_auth(served.token()).json(&json!({ "value": n }))).await;
+        assert_eq!(set.status, 204, "{}", set.text);
+    }
+    for (scope, expected) in [
+        ("all", vec!["other/0", "other/1", "other/2", "shop/last"]),
+        ("shop", vec!["shop/last"]),
+        ("other", vec!["other/0", "other/1", "other/2"]),
+    ] {
+        assert_eq!(keys_by_pages(&served, tokens.of("viewer", scope)).await, expected, "{scope}");
+    }
     let actions = served.request(Method::GET, "/api/v1/actions");
     let listed = send(actions.bearer_auth(tokens.of("viewer", "other"))).await.json();
     let listed: Vec<_> = listed["items"].as_array().unwrap().iter().collect();
     assert!(listed.iter().any(|action| action["action"] == "core.echo"), "what is built in");
     assert!(listed.iter().all(|action| action["action"] != "shop.ship"));
+    for (scope, seen) in [("shop", true), ("other", false)] {
+        let triggers = served.request(Method::GET, "/api/v1/triggers");
+        let listed = send(triggers.bearer_auth(tokens.of("viewer", scope))).await.json();
+        let types: Vec<_> =
+            listed["items"].as_array().unwrap().iter().map(|it| &it["type"]).collect();
+        assert!(types.contains(&&json!("timer.cron")), "what is built in: {types:?}");
+        assert_eq!(types.contains(&&json!("shop.ordered")), seen, "{scope}: {types:?}");
+    }
+}
+
+/// All keys that a token sees, two rows a page.
+async fn keys_by_pages(served: &Served, token: &str) -> Vec<String> {
+    let (mut keys, mut after) = (Vec::new(), String::new());
+    loop {
+        let path = format!("/api/v1/keys?limit=2&after={}", after.replace('/', "%2F"));
+        let page = send(served.request(Method::GET, &path).bearer_auth(token)).await.json();
+        let rows = page["items"].as_array().unwrap().iter();
+        keys.extend(rows.map(|row| row["key"].as_str().unwrap().to_owned()));
+        match page["next"].as_str() {
+            Some(next) => next.clone_into(&mut after),
+            None => return keys,
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

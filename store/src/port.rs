@@ -229,9 +229,15 @@ pub trait Store: Send + Sync {
     fn cursors(&self) -> Answer<'_, BTreeMap<String, Value>>;
     /// The datastore entry `<scope>/<name>`, if it has not expired at `now`.
     fn key<'a>(&'a self, key: &'a str, now: Timestamp) -> Answer<'a, Option<KeyRow>>;
-    /// Datastore entries whose `<scope>/<name>` begins with `prefix`, in order of key.
-    fn keys<'a>(&'a self, prefix: &'a str, now: Timestamp, limit: usize)
-    -> Answer<'a, Vec<KeyRow>>;
+    /// Datastore entries whose `<scope>/<name>` begins with `prefix` and comes after `after`, in
+    /// order of key; all of that prefix come after the empty text.
+    fn keys<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: &'a str,
+        now: Timestamp,
+        limit: usize,
+    ) -> Answer<'a, Vec<KeyRow>>;
     /// Rules whose enabled state was set by command.
     fn rule_switches(&self) -> Answer<'_, BTreeMap<RuleRef, bool>>;
     /// The latest generation of packs, and each pack's content.

@@ -96,7 +96,7 @@ async fn picture(store: &dyn Store) -> String {
             store.counts().await.unwrap(),
             store.events(&events).await.unwrap(),
             store.event(&event_key("e1")).await.unwrap(),
-            store.keys("k/", at(10), 100).await.unwrap(),
+            store.keys("k/", "", at(10), 100).await.unwrap(),
             store.rule_switches().await.unwrap(),
             store.rule_counts().await.unwrap(),
         )

@@ -5,7 +5,7 @@ use model::{Duration, Value};
 use serde_json::json;
 
 use crate::client::{Connection, segment};
-use crate::failure::{Exit, Outcome};
+use crate::failure::{Exit, Failure, Outcome};
 use crate::input;
 use crate::output::{self, Column, Format, Output};
 
@@ -26,6 +26,9 @@ pub(crate) struct List {
     /// Only keys that begin so
     #[arg(value_name = "PREFIX", default_value = "")]
     prefix: String,
+    /// Only keys that come after this one
+    #[arg(long, value_name = "KEY", default_value = "", hide_default_value = true)]
+    after: String,
     /// At most so many
     #[arg(long, default_value_t = 200)]
     limit: usize,
@@ -70,6 +73,9 @@ pub(crate) struct Delete {
     connection: Connection,
 }
 
+/// Most rows of one answer.
+const PAGE: usize = 1_000;
+
 const COLUMNS: [Column; 4] = [
     Column::at("KEY", "/key"),
     Column::at("VALUE", "/value"),
@@ -80,10 +86,9 @@ const COLUMNS: [Column; 4] = [
 impl Command {
     pub(super) async fn run(self) -> Outcome {
         match self {
-            Self::List(List { prefix, limit, output, connection }) => {
-                let query = [("prefix", prefix), ("limit", limit.to_string())];
-                let rows = connection.client()?.list("/keys", &query).await?;
-                output::list(output.format, &rows, &COLUMNS)?;
+            Self::List(asked) => {
+                let rows = asked.rows().await?;
+                output::list(asked.output.format, &rows, &COLUMNS)?;
             }
             Self::Get(Get { key, output, connection }) => {
                 let path = format!("/keys/{}", segment(&key));
@@ -106,5 +111,27 @@ impl Command {
             }
         }
         Ok(Exit::Done)
+    }
+}
+
+impl List {
+    /// The keys, by as many pages as that takes.
+    async fn rows(&self) -> Result<Vec<Value>, Failure> {
+        let client = self.connection.client()?;
+        let (mut rows, mut after) = (Vec::new(), self.after.clone());
+        while rows.len() < self.limit {
+            let page = (self.limit - rows.len()).min(PAGE).to_string();
+            let query =
+                [("prefix", self.prefix.clone()), ("after", after.clone()), ("limit", page)];
+            let mut list: Value = client.get("/keys", &query).await?;
+            if let Value::Array(items) = list["items"].take() {
+                rows.extend(items);
+            }
+            match list["next"].as_str() {
+                Some(next) => next.clone_into(&mut after),
+                None => break,
+            }
+        }
+        Ok(rows)
     }
 }

@@ -115,3 +115,20 @@ fn an_exported_run_is_a_test_that_needs_no_server() {
     assert!(differs.stdout.contains("p.note"), "{differs:?}");
     assert_eq!(lines(&world, "ledger").len(), 2, "the test ran no program");
 }
+
+#[test]
+fn keys_are_listed_from_where_a_listing_ended() {
+    let world = two_notes();
+    let _server = world.serve();
+    for name in ["a", "b", "c", "d"] {
+        world.run(&["key", "set", &format!("p/{name}"), "1"]).succeeded();
+    }
+    let listed = |arguments: &[&str]| -> Vec<String> {
+        let rows = world.json(&[&["key", "list", "p/"], arguments].concat());
+        rows.as_array().unwrap().iter().map(|row| text(&row["key"])).collect()
+    };
+    assert_eq!(listed(&["--limit", "2"]), ["p/a", "p/b"]);
+    assert_eq!(listed(&["--after", "p/b", "--limit", "1"]), ["p/c"]);
+    assert_eq!(listed(&["--after", "p/b"]), ["p/c", "p/d"]);
+    assert!(listed(&["--after", "p/d"]).is_empty());
+}

@@ -29,7 +29,7 @@ pub(super) async fn planned(
             Ok(key) => {
                 let (row, version) = current(core, &key, now).await?;
                 let list = match action.name() == "list" {
-                    true => core.store.keys(&key, now, actions::datastore::MAX_LISTED).await?,
+                    true => core.store.keys(&key, "", now, actions::datastore::MAX_LISTED).await?,
                     false => Vec::new(),
                 };
                 let listed = list.into_iter().map(entry).collect();

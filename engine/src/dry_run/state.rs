@@ -153,7 +153,7 @@ impl State {
     }
 
     async fn listed(&self, prefix: &str) -> Result<Vec<Entry>, StepError> {
-        let rows = self.core.store.keys(prefix, self.core.now(), datastore::MAX_LISTED).await;
+        let rows = self.core.store.keys(prefix, "", self.core.now(), datastore::MAX_LISTED).await;
         let stored = rows.map_err(unread)?.into_iter().map(entry);
         let mut all: BTreeMap<String, Option<Entry>> =
             stored.map(|entry| (entry.key.clone(), Some(entry))).collect();

@@ -97,7 +97,7 @@ pub(super) async fn gather(
             found.explained = explain(case, &found.rules, &rules, &event);
         }
     }
-    let keys = core.store.keys("", core.now(), usize::MAX).await.map_err(Trouble::from)?;
+    let keys = core.store.keys("", "", core.now(), usize::MAX).await.map_err(Trouble::from)?;
     found.keys = keys.into_iter().map(|row| (row.key, row.value)).collect();
     Ok(found)
 }

@@ -48,6 +48,9 @@ pub(super) fn routes(table: Table) -> Table {
 struct Filter {
     #[serde(default)]
     prefix: String,
+    /// Only keys that come after this one: the `next` of the page before.
+    #[serde(default)]
+    after: String,
     #[serde(default)]
     limit: Rows,
 }
@@ -56,11 +59,11 @@ async fn list(
     State(engine): State<Engine>,
     who: Authenticated,
     Asked(asked): Asked<Filter>,
-) -> Result<Json<List<KeyRow>>, Problem> {
+) -> Result<Json<List<KeyRow, String>>, Problem> {
     let limit = asked.limit.0;
-    let found = engine.store().keys(&asked.prefix, engine.now(), limit).await?;
+    let found = engine.store().keys(&asked.prefix, &asked.after, engine.now(), limit).await?;
     let scope = |row: &KeyRow| row.key.split('/').next().is_some_and(|scope| who.covers(scope));
-    Ok(List::seen(List::all(found), scope))
+    Ok(List::seen(List::page(found, limit, |row| row.key.clone()), scope))
 }
 
 async fn one(

@@ -46,11 +46,12 @@ const ROWS: usize = 50;
 
 /// An answer with a list.
 #[derive(Serialize, JsonSchema)]
-struct List<T> {
+struct List<T, C = Position> {
     items: Vec<T>,
-    /// What `before` must be to get the rows after these; absent after the last one.
+    /// What `before` (of keys: `after`) must be to get the rows after these; absent after the last
+    /// one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    next: Option<Position>,
+    next: Option<C>,
 }
 
 impl<T: Serialize> List<T> {
@@ -58,11 +59,13 @@ impl<T: Serialize> List<T> {
     fn all(items: Vec<T>) -> Json<Self> {
         Json(Self { items, next: None })
     }
+}
 
+impl<T: Serialize, C> List<T, C> {
     /// A page of at most `limit`; there may be more if it is full.
-    fn page(items: Vec<T>, limit: usize, position: impl Fn(&T) -> Position) -> Json<Self> {
+    fn page(items: Vec<T>, limit: usize, cursor: impl Fn(&T) -> C) -> Json<Self> {
         let last = items.last().filter(|_| items.len() == limit);
-        let next = last.map(position);
+        let next = last.map(cursor);
         Json(Self { items, next })
     }
 

@@ -20,7 +20,7 @@ use tempfile::TempDir;
 const SOON: Duration = Duration::from_secs(30);
 
 /// The files of a pack with a trigger type, a rule, a chain and a webhook.
-const PACK: [(&str, &str); 7] = [
+const PACK: [(&str, &str); 8] = [
     ("pack.yaml", "name: shop\nversion: 1.0.0\npermissions: { actions: [core.*] }\n"),
     ("triggers/ordered.yaml", "payload: { item: { type: string, required: true } }\n"),
     (
@@ -32,6 +32,11 @@ const PACK: [(&str, &str); 7] = [
         "rules/hook.yaml",
         "trigger: { type: webhook.received, parameters: { sensor: hook } }\n\
          action: { ref: shop.ship, parameters: { item: '${trigger.body.item}' } }\n",
+    ),
+    (
+        "rules/yearly.yaml",
+        "trigger: { type: timer.cron, parameters: { cron: '0 0 29 2 *' } }\n\
+         action: { ref: shop.ship, parameters: { item: calendar } }\n",
     ),
     (
         "actions/ship.yaml",

@@ -25,12 +25,18 @@ impl State {
         key_row(self.latest(&Stream::Key(key.to_owned()))?.clone(), now)
     }
 
-    pub(super) fn keys(&self, prefix: &str, now: Timestamp, limit: usize) -> Vec<KeyRow> {
-        let from = Stream::Key(prefix.to_owned());
+    pub(super) fn keys(
+        &self,
+        (prefix, after): (&str, &str),
+        now: Timestamp,
+        limit: usize,
+    ) -> Vec<KeyRow> {
+        let from = Stream::Key(prefix.max(after).to_owned());
         let keys = self.streams.range(from..).map_while(|(stream, _)| match stream {
             Stream::Key(key) => key.starts_with(prefix).then_some(key),
             _ => None,
         });
+        let keys = keys.filter(|key| key.as_str() > after);
         keys.filter_map(|key| self.key(key, now)).take(limit).collect()
     }
 

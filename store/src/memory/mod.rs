@@ -253,10 +253,11 @@ impl Store for Memory {
     fn keys<'a>(
         &'a self,
         prefix: &'a str,
+        after: &'a str,
         now: Timestamp,
         limit: usize,
     ) -> Answer<'a, Vec<KeyRow>> {
-        self.answer(move |state| state.keys(prefix, now, limit))
+        self.answer(move |state| state.keys((prefix, after), now, limit))
     }
 
     fn deferred(&self) -> Answer<'_, Vec<EventKey>> {

@@ -178,12 +178,22 @@ pub(super) fn latest_of<T>(
     limit: usize,
     pick: impl Fn(Recorded) -> Option<T>,
 ) -> Result<Vec<T>, StoreError> {
+    latest_after(connection, (prefix, ""), limit, pick)
+}
+
+/// The same of those whose names come after `after`.
+pub(super) fn latest_after<T>(
+    connection: &Connection,
+    (prefix, after): (&str, &str),
+    limit: usize,
+    pick: impl Fn(Recorded) -> Option<T>,
+) -> Result<Vec<T>, StoreError> {
     let mut query = connection.prepare_cached(
         "SELECT streams.name AS stream, position, at, actor, facts.version AS version, body
          FROM streams JOIN facts ON position = streams.version
-         WHERE streams.name >= ?1 AND pruned = 0 ORDER BY streams.name",
+         WHERE streams.name >= ?1 AND streams.name > ?2 AND pruned = 0 ORDER BY streams.name",
     )?;
-    let mut rows = query.query([prefix])?;
+    let mut rows = query.query([prefix.max(after), after])?;
     let mut found = Vec::new();
     while found.len() < limit
         && let Some(row) = rows.next()?

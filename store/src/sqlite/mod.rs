@@ -347,12 +347,15 @@ impl Store for Sqlite {
     fn keys<'a>(
         &'a self,
         prefix: &'a str,
+        after: &'a str,
         now: Timestamp,
         limit: usize,
     ) -> Answer<'a, Vec<KeyRow>> {
-        let prefix = format!("key/{prefix}");
+        let (prefix, after) = (format!("key/{prefix}"), format!("key/{after}"));
         self.query(move |connection| {
-            log::latest_of(connection, &prefix, limit, |latest| projection::key_row(latest, now))
+            log::latest_after(connection, (&prefix, &after), limit, |latest| {
+                projection::key_row(latest, now)
+            })
         })
     }
 

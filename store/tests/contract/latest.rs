@@ -42,17 +42,24 @@ async fn keys_are_listed_by_prefix_in_order(store: &dyn Store) {
     }
     put(store, key("pack.app/aa"), vec![set("1", Some(50))]).await;
     put(store, key("pack.app/c"), vec![set("1", None), Fact::KeyDeleted]).await;
-    for (prefix, now, limit, expected) in [
-        ("pack.app/", 0, 10, &["pack.app/a", "pack.app/aa", "pack.app/b", "pack.app/ä%_"][..]),
-        ("pack.app/", 60, 2, &["pack.app/a", "pack.app/b"]),
-        ("pack.app/ä", 0, 10, &["pack.app/ä%_"]),
-        ("pack.app/%", 0, 10, &[]),
-        ("", 60, 2, &["global/z", "pack.app/a"]),
-        ("z", 0, 10, &[]),
+    for (prefix, after, now, limit, expected) in [
+        ("pack.app/", "", 0, 10, &["pack.app/a", "pack.app/aa", "pack.app/b", "pack.app/ä%_"][..]),
+        ("pack.app/", "", 60, 2, &["pack.app/a", "pack.app/b"]),
+        ("pack.app/ä", "", 0, 10, &["pack.app/ä%_"]),
+        ("pack.app/%", "", 0, 10, &[]),
+        ("", "", 60, 2, &["global/z", "pack.app/a"]),
+        ("z", "", 0, 10, &[]),
+        // Pages: after the last key of the one before, which may be gone by now.
+        ("", "global/z", 60, 2, &["pack.app/a", "pack.app/b"]),
+        ("pack.app/", "pack.app/b", 0, 10, &["pack.app/ä%_"]),
+        ("pack.app/", "pack.app/aaa", 0, 1, &["pack.app/b"]),
+        ("pack.app/", "global/z", 0, 1, &["pack.app/a"]),
+        ("pack.app/", "pack.app/ä%_", 0, 10, &[]),
+        ("global/", "pack", 0, 10, &[]),
     ] {
-        let rows = store.keys(prefix, at(now), limit).await.unwrap();
+        let rows = store.keys(prefix, after, at(now), limit).await.unwrap();
         let found: Vec<_> = rows.iter().map(|row| row.key.as_str()).collect();
-        assert_eq!(found, expected, "{prefix} at {now}");
+        assert_eq!(found, expected, "{prefix} after {after} at {now}");
     }
 }
 
