@@ -1,6 +1,6 @@
 //! Programs as rhai runs them: a syntax tree and the libraries it imports.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -11,6 +11,7 @@ use rhai::{
 };
 
 use crate::calls;
+use crate::direct::{self, Direct};
 use crate::limits::SOURCE_BYTES;
 use crate::program::Source;
 
@@ -18,6 +19,7 @@ use crate::program::Source;
 pub(crate) struct Compiled {
     pub(crate) ast: AST,
     pub(crate) libs: Libs,
+    direct: OnceCell<Rc<Direct>>,
 }
 
 /// Modules by the name they are imported under.
@@ -69,7 +71,12 @@ impl Compiled {
             return Err(loader.wrong);
         }
         let libs = loader.imports.0.borrow().clone();
-        Ok(Self { ast, libs })
+        Ok(Self { ast, libs, direct: OnceCell::new() })
+    }
+
+    /// The calls whose results it looks at on the spot.
+    pub(crate) fn direct(&self, engine: &Engine, source: &Source) -> Rc<Direct> {
+        self.direct.get_or_init(|| Rc::new(direct::looks(engine, source))).clone()
     }
 }
 

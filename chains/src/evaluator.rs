@@ -148,7 +148,11 @@ impl Evaluator {
         };
         let file = &program.source().file;
         self.imports.0.replace(compiled.libs.clone());
-        self.host.begin(Pass::new(input, journal, now, file).rehearsing(unseen));
+        let mut pass = Pass::new(input, journal, now, file);
+        if !unseen.is_empty() {
+            pass = pass.rehearsing(unseen, compiled.direct(&self.engine, program.source()));
+        }
+        self.host.begin(pass);
         let ended = self.run(&compiled, input, file);
         let next = self.go_on(ended, journal, file);
         let Some(mut pass) = self.host.end() else { return broken(lost()) };

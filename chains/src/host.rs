@@ -17,6 +17,7 @@ use model::{
 use rhai::{Dynamic, EvalAltResult, NativeCallContext, Position, Scope};
 
 use crate::advance::{Input, Step};
+use crate::direct::Direct;
 use crate::handlers::Registration;
 use crate::limits::{MAX_STEPS, MEASURED_EVERY, OPERATIONS};
 use crate::memory;
@@ -63,6 +64,8 @@ pub(crate) struct Pass {
     pub(crate) registrations: Vec<Registration>,
     /// Steps that a dry run only planned, and whose results it does not know.
     pub(crate) unseen: BTreeSet<StepPath>,
+    /// The calls whose results the program looks at on the spot.
+    direct: Rc<Direct>,
     /// Where the program needs one of these results.
     pub(crate) uses: Vec<Use>,
 }
@@ -97,13 +100,15 @@ impl Pass {
             pending: Vec::new(),
             registrations: Vec::new(),
             unseen: BTreeSet::new(),
+            direct: Rc::default(),
             uses: Vec::new(),
         }
     }
 
-    /// The same in a dry run that does not know the results of these steps.
-    pub(crate) fn rehearsing(self, unseen: &BTreeSet<StepPath>) -> Self {
-        Self { unseen: unseen.clone(), ..self }
+    /// The same in a dry run that does not know the results of these steps, of a program that looks
+    /// at `direct` on the spot.
+    pub(crate) fn rehearsing(self, unseen: &BTreeSet<StepPath>, direct: Rc<Direct>) -> Self {
+        Self { unseen: unseen.clone(), direct, ..self }
     }
 
     /// Keeps a variable for functions, which see none around them.
@@ -247,6 +252,15 @@ impl Host {
     /// Whether there are steps whose results nobody has: in dry runs only.
     pub(crate) fn has_unseen(&self) -> bool {
         self.with(|pass| !pass.unseen.is_empty()).unwrap_or(false)
+    }
+
+    /// Whether the script looks at this call's result on the spot.
+    pub(crate) fn is_looked_at(&self, context: &NativeCallContext<'_>) -> Answer<bool> {
+        let position = context.call_position();
+        self.with(|pass| {
+            let file = context.call_source().unwrap_or(&pass.file);
+            pass.direct.get(file).is_some_and(|calls| calls.contains(&position))
+        })
     }
 
     /// Whether a call at `path` may be made for the first time.

@@ -34,6 +34,7 @@ mod check;
 mod compiled;
 mod copy;
 mod coverage;
+mod direct;
 mod evaluator;
 mod handlers;
 mod host;

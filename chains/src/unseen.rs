@@ -8,7 +8,7 @@
 use std::rc::Rc;
 
 use model::StepPath;
-use rhai::{Array, Dynamic, Engine, EvalAltResult, EvalContext, Map};
+use rhai::{Array, Dynamic, Engine, EvalAltResult, EvalContext, Map, NativeCallContext};
 
 use crate::host::{Host, Stop};
 use crate::raise::{Answer, Raised};
@@ -76,6 +76,19 @@ pub(crate) fn read(
     }
 }
 
+/// Stops where the script looks on the spot at what a call returns, if that is the result of the
+/// step at `path` or holds it.
+pub(crate) fn made(
+    host: &Host,
+    context: &NativeCallContext<'_>,
+    path: Option<StepPath>,
+) -> Answer<()> {
+    match path {
+        Some(path) if host.is_looked_at(context)? => Err(used(host, &path, None)),
+        _ => Ok(()),
+    }
+}
+
 /// Whether an error is one about such a value, of which rhai only knows the kind.
 pub(crate) fn is_about(host: &Host, error: &Raised) -> bool {
     if !host.has_unseen() {
@@ -119,6 +132,14 @@ fn used(host: &Host, path: &StepPath, variable: Option<String>) -> Raised {
         Ok(()) => host.stop(Stop::Waiting),
         Err(error) => error,
     }
+}
+
+/// The first step whose result `results` hold.
+pub(crate) fn first(host: &Host, results: &[Dynamic]) -> Option<StepPath> {
+    if !host.has_unseen() {
+        return None;
+    }
+    results.iter().find_map(|value| within(value, DEPTH))
 }
 
 fn within(value: &Dynamic, depth: usize) -> Option<StepPath> {

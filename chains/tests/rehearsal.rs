@@ -80,6 +80,28 @@ fn a_result_that_nobody_has_stops_a_chain_where_it_is_used_and_nowhere_before() 
         (r#"`${run("a.b")}`"#, "1 | 1 | waits"),
         (r#"run("a.c", #{ id: run("a.b") })"#, "1 | 1 | waits"),
         (r#"fail(run("a.b"))"#, "1 | 1 | waits"),
+        // Also where rhai would take any value.
+        (r#"switch run("a.b") { 1 => run("a.c"), _ => run("a.d") }"#, "1 | 1 | waits"),
+        (r#"let x = switch run("a.b") { 1 => 2, _ => 3 }; run("a.d")"#, "1 | 1 | waits"),
+        (r#"fn f() { run("a.b") } switch f() { 1 => run("a.c"), _ => 3 }"#, "1 | 1 | waits"),
+        (r#"switch [1, run("a.b")] { [1, 2] => run("a.c"), _ => 3 }"#, "1 | 1 | waits"),
+        (
+            r#"switch parallel([|| run("a.b"), || 1]) { [1, 2] => run("a.c"), _ => 3 }"#,
+            "1.0.1 | 1.0.1 | waits",
+        ),
+        (
+            r#"switch if true { run("a.b") } else { 1 } { 1 => run("a.c"), _ => 3 }"#,
+            "1 | 1 | waits",
+        ),
+        (r#"let x = 1; switch x { 1 if run("a.b") => 2, _ => run("a.c") }"#, "1 | 1 | waits"),
+        (r#"for x in run("a.b") { run("a.c") }"#, "1 | 1 | waits"),
+        (r#"while run("a.b") { run("a.c") }"#, "1 | 1 | waits"),
+        (r#"let x = run("a.b") ?? run("a.c");"#, "1 | 1 | waits"),
+        (r#"run("a.c", #{ id: get(run("a.b"), "id", 3) })"#, "1 | 1 | waits"),
+        (r#"try { for x in run("a.b") { } } catch { run("a.c") } 1"#, "1 | 1 | waits"),
+        (r#"try { if run("a.b") { run("a.d") } } catch { run("a.c") } 1"#, "1 | 1 | waits"),
+        // A function that does not look at it is in nobody's way either.
+        (r#"fn f() { run("a.b") } f(); run("a.c"); 1"#, "1 2 |  | 1"),
         // No `catch` sees it.
         (r#"try { let x = run("a.b"); x.id } catch { run("a.c") } 1"#, "1 | x = 1 | waits"),
         // Other branches go on.

@@ -70,11 +70,24 @@ fn list(lines: &mut Vec<String>, indent: &str, told: &Value) {
     let mut end = format!("{indent}{}", told["end"].as_str().unwrap());
     for (name, sign) in [("result", " → "), ("error", " ✗ "), ("stopped", " … ")] {
         if let Some(value) = told.get(name) {
-            let value = if name == "error" { &value["message"] } else { value };
+            let value = match (name, value.as_array()) {
+                ("error", _) => value["message"].clone(),
+                ("stopped", Some(all)) => all.iter().map(placeless).collect(),
+                _ => value.clone(),
+            };
             let _ = write!(end, "{sign}{value}");
         }
     }
     lines.push(end);
+}
+
+/// Where a dry run stopped, without the folder that the test's files lie in.
+fn placeless(stopped: &Value) -> Value {
+    let mut told = stopped.clone();
+    if let Some(at) = told["at"].as_str().and_then(|at| at.rsplit_once('/')) {
+        told["at"] = at.1.into();
+    }
+    told
 }
 
 /// Whether the store and the pack's programs were left alone.
@@ -83,7 +96,13 @@ async fn nothing_happened(house: &House, engine: &Engine) {
     assert!(executions.is_empty(), "{executions:#?}");
     assert!(!house.path("touched").exists());
     assert!(
-        house.store.keys("", "", house.clock.now(), 10).await.unwrap().iter().all(|row| row.value == 1)
+        house
+            .store
+            .keys("", "", house.clock.now(), 10)
+            .await
+            .unwrap()
+            .iter()
+            .all(|row| row.value == 1)
     );
     assert!(!house.path("state/logs").exists());
 }
@@ -160,7 +179,7 @@ async fn it_stops_where_the_chain_needs_what_only_performing_gives_unless_that_i
             actions/make.sh: null → {"stdin":{"a":2}}
         2.1.1 datastore.set planned: sets the key p/k → {}
             p/k: null → 2
-        stopped … [{"step":"1","why":"`made` holds what `p.make` (step 1) would return, which its plan does not say"}]"#]].assert_eq(&shown(&dry(&engine, "p.release").await));
+        stopped … [{"at":"release.rhai:2:20","step":"1","why":"`made` holds what `p.make` (step 1) would return, which its plan does not say"}]"#]].assert_eq(&shown(&dry(&engine, "p.release").await));
     let assumed = assuming(&engine, "p.release", &[("1", json!({ "id": 7 }))]).await;
     expect![[r#"
         1 p.make assumed: runs the program actions/make.sh → {"id":7}
@@ -241,7 +260,7 @@ async fn chains_that_a_chain_runs_are_followed_too() {
           1 p.make planned: runs the program actions/make.sh
               actions/make.sh: null → {"stdin":{}}
           complete → {"made":"(what step 1 returns)"}
-        stopped … [{"step":"4","why":"`it` holds what `p.unknown` (step 4) would return, which its plan does not say"}]"#]]
+        stopped … [{"at":"all.rhai:6:18","step":"4","why":"`it` holds what `p.unknown` (step 4) would return, which its plan does not say"}]"#]]
     .assert_eq(&shown(&dry(&engine, "p.all").await));
     let assumed = assuming(&engine, "p.all", &[("4/1", json!({ "id": 7 }))]).await;
     expect![[r#"{"id":7}"#]].assert_eq(&assumed.result.unwrap().to_string());
@@ -285,7 +304,7 @@ async fn a_poll_is_asked_once_and_stops_the_dry_run_if_that_is_not_the_answer() 
     let engine = house.start().await;
     expect![[r#"
         1 core.echo performed → {"value":1}
-        stopped … [{"step":"1","why":"the condition of `poll` at step 1 does not hold for the present answer"}]"#]].assert_eq(&shown(&dry(&engine, "p.wait").await));
+        stopped … [{"at":"wait.rhai:1:1","step":"1","why":"the condition of `poll` at step 1 does not hold for the present answer"}]"#]].assert_eq(&shown(&dry(&engine, "p.wait").await));
     let parameters = Map::from_iter([("n".to_owned(), json!(2))]);
     let met = engine.dry_run("p.wait".parse().unwrap(), parameters, BTreeMap::new()).await;
     expect![[r#"

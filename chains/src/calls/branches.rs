@@ -103,7 +103,10 @@ fn gather(
     match errors.first() {
         _ if waiting > 0 => Err(host.stop(Stop::Waiting)),
         Some((_, first)) => Err(raise(&failed(first, &errors))),
-        None => Ok(results.into()),
+        None => {
+            unseen::made(host, context, unseen::first(host, &results))?;
+            Ok(results.into())
+        }
     }
 }
 

@@ -128,7 +128,10 @@ fn ask(host: &Host, context: &NativeCallContext<'_>, path: StepPath, ask: Ask) -
             let position = host.place(context);
             Err(host.wait(Step { path, ask, position }))
         }
-        said if host.with(|pass| pass.unseen.contains(&path))? => Ok(said.unseen(path)),
+        said if host.with(|pass| pass.unseen.contains(&path))? => {
+            unseen::made(host, context, Some(path.clone()))?;
+            Ok(said.unseen(path))
+        }
         said => Ok(said),
     }
 }

@@ -42,6 +42,7 @@ struct Step {
 #[derive(Debug, Deserialize)]
 struct Stopped {
     step: Option<String>,
+    at: Option<String>,
     why: String,
 }
 
@@ -154,8 +155,11 @@ fn end(told: &DryRun) -> String {
         ("complete", ..) => text.push_str("\nit would succeed\n"),
         _ => {}
     }
-    for Stopped { why, .. } in &told.stopped {
+    for Stopped { why, at, .. } in &told.stopped {
         let _ = writeln!(text, "\n{} {why}", coloured(Colour::Yellow, "stopped:"));
+        if let Some(at) = at {
+            let _ = writeln!(text, "  at {at}");
+        }
     }
     if let Some(step) = told.stopped.iter().find_map(|stopped| stopped.step.as_ref()) {
         let _ = writeln!(text, "  hint: go on with a result of yours: --assume {step}='{{ … }}'");
@@ -186,7 +190,7 @@ mod tests {
                       "effect": "idempotent", "how": "planned", "plan": { "summary": "commits",
                       "changes": [{ "what": "app main", "diff": "--- a/x\n+++ b/x\n-1\n+2\n" }] } }] } },
             ],
-            "stopped": [{ "step": "4", "why": "`it` holds what `web.build` (step 4) would return" }],
+            "stopped": [{ "step": "4", "at": "web/actions/release.rhai:5:10", "why": "`it` holds what `web.build` (step 4) would return" }],
         });
         expect![[r#"
             dry run of web.release: nothing was changed
@@ -211,6 +215,7 @@ mod tests {
                       +2
 
             stopped: `it` holds what `web.build` (step 4) would return
+              at web/actions/release.rhai:5:10
               hint: go on with a result of yours: --assume 4='{ … }'
         "#]]
         .assert_eq(&describe(&read(told).unwrap()));

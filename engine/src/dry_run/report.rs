@@ -97,6 +97,9 @@ pub struct Stopped {
     /// The step whose result would be needed; the first of a child's has its step's path before it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step: Option<String>,
+    /// Where in the chain's text that step's call stands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
     /// Why.
     pub why: String,
 }

@@ -135,7 +135,7 @@ impl Walk {
                     Next::Continued(_, parameters) => {
                         let with = brief(&parameters, 400);
                         let why = format!("the chain goes on as a new run, with {with}");
-                        return self.stopped(vec![Stopped { step: None, why }]);
+                        return self.stopped(vec![Stopped { step: None, at: None, why }]);
                     }
                     Next::Broken(error) => return self.failed(error),
                 };
@@ -145,7 +145,7 @@ impl Walk {
                 }
                 for step in fresh {
                     if let Some(why) = state.exhausted() {
-                        return self.stopped(vec![Stopped { step: None, why }]);
+                        return self.stopped(vec![Stopped { step: None, at: None, why }]);
                     }
                     self.step(step, state).await;
                 }
@@ -259,6 +259,7 @@ impl Walk {
             self.journal.open().filter(|(_, entry)| matches!(entry.call, Call::Poll { .. }));
         all.extend(polls.map(|(path, _)| Stopped {
             step: Some(format!("{}{path}", self.asked.prefix)),
+            at: self.place(path),
             why: format!(
                 "the condition of `poll` at step {path} does not hold for the present answer"
             ),
@@ -276,9 +277,17 @@ impl Walk {
             Some(name) => {
                 format!("`{name}` holds what {of} would return, which its plan does not say")
             }
-            None => format!("the chain uses what {of} would return, which its plan does not say"),
+            None => {
+                format!("the chain depends on what {of} would return, which its plan does not say")
+            }
         };
-        Stopped { step: Some(format!("{}{path}", self.asked.prefix)), why }
+        let step = Some(format!("{}{path}", self.asked.prefix));
+        Stopped { step, at: self.place(path), why }
+    }
+
+    /// Where in the chain's text a step's call stands.
+    fn place(&self, path: &StepPath) -> Option<String> {
+        self.steps.iter().find(|step| step.path == *path)?.at.clone()
     }
 
     fn finished(self, outcome: Outcome, uses: &[Use]) -> DryRun {
