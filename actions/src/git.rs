@@ -3,7 +3,7 @@
 
 pub(crate) mod push;
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -63,9 +63,10 @@ impl Export {
 
     fn target(&self, to: &str) -> Result<PathBuf, StepError> {
         let path = Path::new(to);
-        if to.is_empty() || path.components().any(|part| part == Component::ParentDir) {
-            let message =
-                format!("`to`: `{to}` is not a folder to export to: name one without `..`");
+        if to.is_empty() || !self.exports.is_free(path) {
+            let message = format!(
+                "`to`: `{to}` is not a folder to export to: name one without `..`, and below the exports without names that begin with a dot"
+            );
             return Err(StepError::new(ErrorKind::InvalidParameters, message));
         }
         Ok(self.exports.path(path))
@@ -74,9 +75,8 @@ impl Export {
     /// Notes who asks for the folder, before it is there.
     fn hold(&self, performing: &Performing) -> Result<(), StepError> {
         let path = Path::new(performing.parameters["to"].as_str().unwrap_or_default());
-        let key = performing.key.as_str();
         let owner = match performing.parameters["temporary"].as_bool() {
-            Some(true) => key.split('/').next().unwrap_or(key),
+            Some(true) => performing.key.root(),
             _ => Exports::NOBODY,
         };
         self.exports.hold(owner, path).map_err(|error| {

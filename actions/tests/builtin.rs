@@ -172,6 +172,8 @@ async fn an_export_that_cannot_be_made_says_why() {
         ("demo.app", "0000000000000000000000000000000000000000", "a", ErrorKind::NotFound),
         ("demo.app", commit.as_str(), "taken", ErrorKind::Conflict),
         ("demo.app", commit.as_str(), "../a", ErrorKind::InvalidParameters),
+        ("demo.app", commit.as_str(), ".owners/a", ErrorKind::InvalidParameters),
+        ("demo.app", commit.as_str(), "a/.b.commit", ErrorKind::InvalidParameters),
         ("demo.app", commit.as_str(), "", ErrorKind::InvalidParameters),
     ] {
         let parameters = json!({ "sensor": sensor, "commit": commit, "to": to });

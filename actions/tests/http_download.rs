@@ -170,6 +170,21 @@ async fn only_files_below_the_exports_are_written() {
 }
 
 #[tokio::test]
+async fn a_temporary_download_goes_with_its_execution_and_others_stay() {
+    let place = Place::new();
+    let server = Server::answering(answer("200 OK", "", "x")).await;
+    for (to, temporary) in [("kept", false), ("own", true), ("both", true), ("both", false)] {
+        done(place.download(&server, json!({ "to": to, "temporary": temporary })).await);
+    }
+    let exports = place.exports();
+    for owner in exports.owners().unwrap().iter().filter(|owner| *owner != Exports::NOBODY) {
+        exports.release(owner).unwrap();
+    }
+    let there = ["kept", "own", "both"].map(|to| place.path(to).exists());
+    assert_eq!(there, [true, false, true]);
+}
+
+#[tokio::test]
 async fn an_attempt_that_was_killed_is_taken_over_by_the_next() {
     let place = Place::new();
     let key = performing(json!({})).key;

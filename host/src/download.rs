@@ -7,7 +7,7 @@
 //! A kill leaves at most the part of a body, under a name that the step's next attempt takes over.
 
 use std::io;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use model::Hash;
 use sha2::{Digest, Sha256};
@@ -46,12 +46,8 @@ impl Place {
     /// The file `to` below the exports. Whatever is a link on the way leads outside.
     pub fn below(exports: &Exports, to: &str) -> Result<Self, BadPlace> {
         let outside = || BadPlace::Outside(to.to_owned());
-        let named = |part: Component<'_>| match part {
-            Component::Normal(name) => !name.to_string_lossy().starts_with('.'),
-            _ => false,
-        };
         let relative = Path::new(to);
-        if to.is_empty() || to.ends_with('/') || !relative.components().all(named) {
+        if to.ends_with('/') || relative.is_absolute() || !exports.is_free(relative) {
             return Err(outside());
         }
         let base = exports.path(Path::new(""));

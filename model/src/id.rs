@@ -156,6 +156,11 @@ impl IdempotencyKey {
         Self(format!("{execution}/{path}"))
     }
 
+    /// The execution that began it all: the step's own, or the one whose descendant that is.
+    pub fn root(&self) -> &str {
+        self.0.split('/').next().unwrap_or(&self.0)
+    }
+
     /// The key as text.
     pub fn as_str(&self) -> &str {
         &self.0

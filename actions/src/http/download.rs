@@ -1,5 +1,7 @@
 //! Bodies that go to a file below the server's exports instead of into the result.
 
+use std::path::PathBuf;
+
 use host::download::{Download, Place};
 use host::git::Exports;
 use model::{Change, ErrorKind, Hash, IdempotencyKey, Size, StepError, Value};
@@ -19,6 +21,9 @@ pub(super) struct Wanted {
     limit: Size,
     sha256: Option<Hash>,
     key: IdempotencyKey,
+    exports: Exports,
+    to: PathBuf,
+    temporary: bool,
 }
 
 /// A file that is in its place.
@@ -34,6 +39,8 @@ struct Parameters {
     to: String,
     max_size: Option<Value>,
     sha256: Option<String>,
+    #[serde(default)]
+    temporary: bool,
 }
 
 /// Its schema among the action's parameters.
@@ -54,6 +61,10 @@ pub(super) fn schema() -> Value {
                 "description": "the largest body, in bytes or as 64MiB or 2GiB",
             },
             "sha256": { "type": "string", "description": "the digest that the body must have" },
+            "temporary": {
+                "type": "boolean",
+                "description": "the file goes once no execution that asked for it so is kept",
+            },
         },
     })
 }
@@ -84,6 +95,9 @@ impl Wanted {
                 .transpose()
                 .map_err(|error| format!("`download.sha256`: {error}"))?,
             key: key.clone(),
+            exports: exports.clone(),
+            to: given.to.into(),
+            temporary: given.temporary,
         }))
     }
 
@@ -104,11 +118,20 @@ impl Wanted {
 
     /// Makes sure that there is room for a file, before anything is sent.
     pub(super) async fn begin(&self) -> Result<Download, Trouble> {
-        let begun = Download::begin(self.place.clone(), self.key.as_str()).await;
+        let begun = match self.hold() {
+            Ok(()) => Download::begin(self.place.clone(), self.key.as_str()).await,
+            Err(error) => Err(error),
+        };
         begun.map_err(|error| {
             let message = format!("nothing was sent: {} cannot be written: {error}", self.path());
             Trouble::Refused(StepError::new(ErrorKind::Unavailable, message))
         })
+    }
+
+    /// Notes who asks for the file, before it is there.
+    fn hold(&self) -> std::io::Result<()> {
+        let owner = if self.temporary { self.key.root() } else { Exports::NOBODY };
+        self.exports.hold(owner, &self.to)
     }
 
     /// Reads the body of `response` into the file.
@@ -133,6 +156,9 @@ impl Wanted {
         let (sha256, size) = (whole.sha256, whole.size);
         if let Some(expected) = self.sha256.filter(|expected| *expected != sha256) {
             return Err(Trouble::Digest { expected, found: sha256 });
+        }
+        if self.temporary {
+            self.exports.mark_download(&self.to).map_err(unwritten)?;
         }
         let path = whole.keep().await.map_err(unwritten)?;
         Ok(Saved { path: path.to_string_lossy().into_owned(), size, sha256 })

@@ -1,4 +1,5 @@
-//! Who asked for which export: so that a folder goes once nobody who asked for it is left.
+//! Who asked for which export: so that a folder, or a downloaded file, goes once nobody who asked
+//! for it is left.
 //!
 //! Beside the exports lies a file for each owner, with a line for each folder that it asked for. It
 //! is written before the folder is, so that no folder is without its owner.
@@ -11,6 +12,8 @@ use std::path::{Component, Path, PathBuf};
 /// Where the files of owners lie, and folders that are on their way out.
 const OWNERS: &str = ".owners";
 const LEAVING: &str = ".leaving";
+/// What stands beside an export, as `.NAME.` and this: what lacks both was put there by others.
+const MARKS: [&str; 2] = ["commit", "download"];
 
 /// The folder of all exports with a relative target.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +31,29 @@ impl Exports {
     pub fn path(&self, to: &Path) -> PathBuf {
         // Joining an absolute path replaces the base.
         self.base.join(to)
+    }
+
+    /// Whether something may be put to `to`, which lies below the exports or is absolute. Names that
+    /// begin with a dot are those of the house.
+    pub fn is_free(&self, to: &Path) -> bool {
+        let named = |part: Component<'_>| match part {
+            Component::Normal(name) => !name.to_string_lossy().starts_with('.'),
+            _ => false,
+        };
+        if to.is_relative() {
+            return to.components().next().is_some() && to.components().all(named);
+        }
+        let base = std::path::absolute(&self.base);
+        let below = base.as_ref().map(|base| to.strip_prefix(base));
+        let clear = !to.components().any(|part| part == Component::ParentDir);
+        clear && !matches!(below, Ok(Ok(below)) if !below.components().all(named))
+    }
+
+    /// Marks that the file `to` was downloaded for its owners alone.
+    pub fn mark_download(&self, to: &Path) -> io::Result<()> {
+        let mark = self.mark(to, MARKS[1]);
+        fs::create_dir_all(mark.parent().unwrap_or(&self.base))?;
+        fs::write(mark, "")
     }
 
     /// The owner of what stays until somebody removes it by hand.
@@ -91,18 +117,18 @@ impl Exports {
         Ok(false)
     }
 
-    /// Beside an export stands which commit it holds; what lacks that was put there by others.
-    fn marker(&self, to: &Path) -> PathBuf {
+    fn mark(&self, to: &Path, mark: &str) -> PathBuf {
         let name = to.file_name().unwrap_or_default().to_string_lossy();
-        self.base.join(to).with_file_name(format!(".{name}.commit"))
+        self.base.join(to).with_file_name(format!(".{name}.{mark}"))
     }
 
     /// Moves the folder out of the way before it is looked again: who asked for it meanwhile gets it
     /// back, or makes a new one.
     fn remove(&self, to: &Path, owner: &str) -> io::Result<()> {
         let (folder, leaving) = (self.base.join(to), self.base.join(LEAVING));
-        let (aside, marker) = (leaving.join(owner), self.marker(to));
-        if !marker.exists() {
+        let aside = leaving.join(owner);
+        let marks: Vec<_> = MARKS.iter().map(|mark| self.mark(to, mark)).collect();
+        if !marks.iter().any(|mark| mark.exists()) {
             return Ok(());
         }
         fs::create_dir_all(&leaving)?;
@@ -113,8 +139,14 @@ impl Exports {
         if self.is_held(to, owner)? && fs::rename(&aside, &folder).is_ok() {
             return Ok(());
         }
-        fs::remove_dir_all(&aside)?;
-        fs::remove_file(marker)
+        match aside.symlink_metadata()?.is_dir() {
+            true => fs::remove_dir_all(&aside)?,
+            false => fs::remove_file(&aside)?,
+        }
+        for mark in marks.iter().filter(|mark| mark.exists()) {
+            fs::remove_file(mark)?;
+        }
+        Ok(())
     }
 }
 
@@ -125,7 +157,7 @@ mod tests {
     fn export(exports: &Exports, owner: &str, to: &str) {
         exports.hold(owner, Path::new(to)).unwrap();
         fs::create_dir_all(exports.path(Path::new(to))).unwrap();
-        fs::write(exports.marker(Path::new(to)), "c").unwrap();
+        fs::write(exports.mark(Path::new(to), "commit"), "c").unwrap();
     }
 
     #[test]
@@ -143,6 +175,44 @@ mod tests {
         exports.release("b").unwrap();
         assert!(!there("app") && there("x/y"));
         assert_eq!(exports.owners().unwrap(), ["c"]);
+    }
+
+    #[test]
+    fn a_downloaded_file_goes_with_the_last_who_asked_for_it_and_others_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let exports = Exports::new(folder.path());
+        for (owner, to) in [("a", "x/own"), ("a", "both"), ("nobody", "both"), ("a", "foreign")] {
+            exports.hold(owner, Path::new(to)).unwrap();
+            fs::create_dir_all(folder.path().join("x")).unwrap();
+            fs::write(folder.path().join(to), "it").unwrap();
+            if to != "foreign" {
+                exports.mark_download(Path::new(to)).unwrap();
+            }
+        }
+        exports.release("a").unwrap();
+        let there = |to: &str| folder.path().join(to).exists();
+        assert!(there("both") && there("foreign") && !there("x/own") && !there("x/.own.download"));
+    }
+
+    #[test]
+    fn names_that_begin_with_a_dot_are_the_houses_own_wherever_they_are_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let exports = Exports::new(folder.path().join("exports"));
+        for (to, free) in [
+            ("app", true),
+            ("x/app", true),
+            ("", false),
+            (".", false),
+            ("..", false),
+            (".owners/a", false),
+            ("x/.app.commit", false),
+            ("/srv/.hidden/app", true),
+            ("/srv/../app", false),
+        ] {
+            assert_eq!(exports.is_free(Path::new(to)), free, "{to}");
+        }
+        assert!(exports.is_free(&folder.path().join("exports/app")));
+        assert!(!exports.is_free(&folder.path().join("exports/.owners/a")));
     }
 
     #[test]
