@@ -1,13 +1,13 @@
 //! A backup is taken in the middle of work; the server is lost; the work goes on elsewhere.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 
 use serde_json::json;
 
-use crate::files::{PATIENCE, chain, lines, pack, program, start, text, world};
+use crate::files::{PATIENCE, chain, executions_of, lines, pack, program, start, text, world};
 use crate::git_pushes::{commit, looked, pushes, watched};
 use crate::support::{Server, World, eventually};
 
@@ -86,6 +86,76 @@ fn work_goes_on_from_a_backup_and_nothing_unsafe_is_done_twice_unasked() {
     world.run(&["execution", "resolve", &lingering, "--retry"]).succeeded();
     world.reaches(&lingering, &["succeeded"]);
     assert_eq!(lines(&world, "ledger").len(), 6);
+}
+
+#[test]
+fn what_an_event_of_a_doubted_chain_leads_to_is_doubted_and_verify_is_asked_before_a_person() {
+    let world = shop();
+    chain(&world, "sell", r#"run("p.hold"); emit("p.sold", #{ n: 1 }); run("p.ship")"#);
+    pack(&world, "rules/sold.yaml", "trigger: { type: p.sold }\naction: { ref: p.pay }\n");
+    program(&world, "ship", "unsafe", r#"echo "$TRIPLINE_KEY" >>"$W/ledger""#);
+    let declared = "entry_point: ship.sh\neffect: unsafe\nverify: p.shipped\n";
+    pack(&world, "actions/ship.yaml", declared);
+    let shipped = r#"key=$(sed 's/.*"key": *"\([^"]*\)".*/\1/')
+        echo "$key" >>"$W/asked"
+        if grep -qxF "$key" "$W/ledger"; then outcome=done; else outcome=failed; fi
+        echo "{ \"outcome\": \"$outcome\", \"result\": {} }""#;
+    program(&world, "shipped", "read", shipped);
+    let declared =
+        "entry_point: shipped.sh\neffect: read\nparameters: { parameters: {}, key: {} }\n";
+    pack(&world, "actions/shipped.yaml", declared);
+    let server = world.serve();
+    let selling = start(&world, "p.sell");
+    eventually(PATIENCE, || world.path("holds").exists().then_some(()));
+    world.run(&["backup", "it.tar"]).succeeded();
+    world.write("go", "");
+    world.reaches(&selling, &["succeeded"]);
+    eventually(PATIENCE, || (lines(&world, "ledger").len() == 2).then_some(()));
+    let ledger = lines(&world, "ledger");
+
+    let _server = lose_and_restore(&world, server);
+    // The event and what it caused are told anew, by a chain that was there when the backup was made.
+    let paying = eventually(PATIENCE, || executions_of(&world, "p.pay").first().cloned());
+    let doubted = world.reaches(&paying, &["needs_attention"]);
+    let why = doubted["attention"]["error"]["message"].to_string();
+    assert!(why.contains("restored from a backup of"), "{doubted:#}");
+    let sold = world.reaches(&selling, &["succeeded", "needs_attention", "failed"]);
+    assert_eq!(sold["state"], "succeeded", "verify found it shipped: {sold:#}");
+    assert_eq!(lines(&world, "asked"), [format!("{selling}/3")]);
+    assert_eq!(lines(&world, "ledger"), ledger, "nothing was done again");
+}
+
+#[test]
+fn a_server_that_ends_in_the_middle_of_a_backup_leaves_no_backup_and_makes_the_next_one() {
+    let world = shop();
+    let mut server = world.serve();
+    // Larger than what waits in pipes and sockets: the server cannot be done while nobody reads.
+    fs::create_dir_all(world.path("state/exports")).unwrap();
+    let large = fs::File::create(world.path("state/exports/large")).unwrap();
+    large.set_len(256 << 20).unwrap();
+    for in_order in [true, false] {
+        let mut backup = world.client(&["backup", "-"]);
+        let mut backup = backup.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut half = vec![0; 4096];
+        backup.stdout.as_mut().unwrap().read_exact(&mut half).unwrap();
+        if in_order {
+            server.stop();
+        } else {
+            server.kill();
+        }
+        let ended = backup.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert!(!ended.status.success(), "half a backup is not said to be one: {said}");
+        half.extend(ended.stdout);
+        fs::write(world.path("half.tar"), &half).unwrap();
+        world.run(&["restore", "half.tar", "--state", "new"]).ended(1);
+        server = world.serve();
+    }
+    fs::remove_file(world.path("state/exports/large")).unwrap();
+    world.run(&["backup", "it.tar"]).succeeded();
+    assert!(!world.path("state/backup").exists(), "copies for backups are tidied away");
+    world.run(&["restore", "it.tar", "--state", "new"]).succeeded();
+    drop(server);
 }
 
 #[test]

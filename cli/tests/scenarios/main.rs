@@ -9,6 +9,7 @@ mod support;
 
 mod files;
 
+mod artifacts;
 mod backups;
 mod broken_packs;
 mod by_hand;
@@ -18,6 +19,7 @@ mod crash_in_chain;
 mod crash_in_program;
 mod damage;
 mod deadly_chains;
+mod dry_runs;
 mod earlier_schemas;
 mod full_disk;
 mod git_pushes;

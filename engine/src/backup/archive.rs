@@ -267,6 +267,20 @@ mod tests {
     }
 
     #[test]
+    fn nothing_but_plain_files_with_headers_of_a_bounded_length_is_read() {
+        for (kind, size, why) in [
+            (b'2', 0, "`a` is no plain file"),
+            (b'1', 0, "`a` is no plain file"),
+            (b'5', 0, "`a` is no plain file"),
+            (EXTENDED, MAX_EXTENDED + 1, "it has a header beyond all bounds"),
+        ] {
+            let mut bytes = header("a", kind, 0o600, size).to_vec();
+            bytes.extend([0; 2 * BLOCK]);
+            assert_eq!(read(&bytes).unwrap_err().to_string(), why);
+        }
+    }
+
+    #[test]
     fn what_is_cut_short_or_changed_is_an_error_wherever_that_is() {
         let whole = archive(&[("a", false, b"some text"), ("b", false, &[1; 700])]);
         for end in 0..whole.len() - BLOCK {
