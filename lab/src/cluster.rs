@@ -9,22 +9,32 @@ use anyhow::{Context, Result};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use tempfile::TempDir;
 
-use crate::part::{Part, Plan};
-use crate::{ADMIN, Server, identity};
+use crate::plan::Plan;
+use crate::{ADMIN, NARROW, Part, Server, identity, node};
 
-/// What runs besides etcd and the API server.
+/// What a cluster is made of: as little as the test can do with, for all of it takes its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Parts {
-    /// Nothing: objects are stored and watched, and nobody acts on them.
+    /// etcd and the API server: objects are stored and watched, and nobody acts on them.
     Bare,
+    /// The controllers and the scheduler too, and kwok's node, whose pods become what their labels
+    /// say (`lab/kwok/stages.yaml`): for rollouts.
+    Rollouts,
 }
 
 impl Parts {
     /// In the order in which they start.
-    fn list(self) -> &'static [Part] {
+    pub(crate) fn list(self) -> &'static [Part] {
         match self {
             Self::Bare => &[Part::Etcd, Part::Api],
+            Self::Rollouts => {
+                &[Part::Etcd, Part::Api, Part::Controllers, Part::Scheduler, Part::Kwok]
+            }
         }
+    }
+
+    fn has(self, part: Part) -> bool {
+        self.list().contains(&part)
     }
 }
 
@@ -33,23 +43,37 @@ impl Parts {
 pub struct Cluster {
     servers: BTreeMap<Part, Server>,
     plan: Plan,
-    folder: TempDir,
+    _folder: TempDir,
 }
 
 impl Cluster {
-    /// Starts one and waits until it takes requests.
+    /// Starts one and waits until it takes requests, and pods where it has a node.
     pub async fn start(parts: Parts) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("tripline-lab-").tempdir()?;
         identity::write(folder.path())?;
         let plan = Plan::new(folder.path(), parts)?;
-        let mut cluster = Self { servers: BTreeMap::new(), plan, folder };
+        let mut cluster = Self { servers: BTreeMap::new(), plan, _folder: folder };
         cluster.kubeconfig(ADMIN)?;
+        cluster.kubeconfig(NARROW)?;
         for part in parts.list() {
             let mut server = part.server(&cluster.plan)?;
             server.start().await?;
             cluster.servers.insert(*part, server);
         }
+        cluster.welcome().await?;
         Ok(cluster)
+    }
+
+    /// Waits for what the controllers make at first, and gives pods a node.
+    async fn welcome(&self) -> Result<()> {
+        let parts = self.plan.parts();
+        if parts.has(Part::Controllers) {
+            node::until_pods_may_be_made(&self.client(ADMIN).await?).await?;
+        }
+        if parts.has(Part::Kwok) {
+            node::add_kwok(&self.client(ADMIN).await?).await?;
+        }
+        Ok(())
     }
 
     /// One of its servers, to be killed, stopped, frozen or started again.
@@ -59,7 +83,7 @@ impl Cluster {
 
     /// The folder of everything that it keeps.
     pub fn folder(&self) -> &Path {
-        self.folder.path()
+        self.plan.folder()
     }
 
     /// A client that shows this token.
@@ -73,9 +97,8 @@ impl Cluster {
     /// A kubeconfig with this token, as a file.
     pub fn kubeconfig(&self, token: &str) -> Result<PathBuf> {
         let path = self.plan.file(&format!("{token}.kubeconfig"));
-        let text =
-            identity::kubeconfig(&self.plan.url(), &self.plan.file("certs/apiserver.crt"), token);
-        fs::write(&path, text)?;
+        let ca = self.plan.file(identity::CA);
+        fs::write(&path, identity::kubeconfig(&self.plan.api(), &ca, token))?;
         Ok(path)
     }
 }

@@ -14,16 +14,19 @@ use sha2::{Digest, Sha256};
 pub enum Group {
     /// etcd and the API server, with the parts of the control plane that make rollouts.
     Kubernetes,
+    /// kwok, which plays nodes.
+    Kwok,
 }
 
 impl Group {
     /// Every group.
-    pub const ALL: [Self; 1] = [Self::Kubernetes];
+    pub const ALL: [Self; 2] = [Self::Kubernetes, Self::Kwok];
 
     /// Its folder below `lab/`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Kubernetes => "kubernetes",
+            Self::Kwok => "kwok",
         }
     }
 
@@ -33,7 +36,10 @@ impl Group {
             Self::Kubernetes => &[
                 ("etcd", "go.etcd.io/etcd/server/v3"),
                 ("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
+                ("kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager"),
+                ("kube-scheduler", "k8s.io/kubernetes/cmd/kube-scheduler"),
             ],
+            Self::Kwok => &[("kwok", "sigs.k8s.io/kwok/cmd/kwok")],
         }
     }
 

@@ -17,6 +17,11 @@ pub const ADMIN: &str = "lab-admin-token";
 /// it is allowed to.
 pub const NARROW: &str = "lab-narrow-token";
 
+/// The certificate that the API server shows, made by itself at its first start.
+pub(crate) const CA: &str = "certs/apiserver.crt";
+/// With what the parts of a cluster go to the API server.
+pub(crate) const ADMIN_KUBECONFIG: &str = "lab-admin-token.kubeconfig";
+
 const TOKENS: &str = r#"lab-admin-token,admin,admin,"system:masters"
 lab-narrow-token,system:serviceaccount:default:narrow,narrow,"system:serviceaccounts,system:serviceaccounts:default"
 "#;

@@ -3,7 +3,7 @@
 //! ```text
 //!  Group (go.mod, sources) ──`make lab`──▶ programs in a cache, by hash
 //!                                              │
-//!                    Cluster = Etcd + Api […] ◀┘  each a Server: kill, stop, freeze, start again
+//!    Cluster = Etcd + Api + what [`Parts`] adds ◀┘  each a Server: kill, stop, freeze, start again
 //! ```
 //!
 //! No containers: the programs are built from Go modules, pinned in a `go.mod` for each group, into
@@ -16,7 +16,9 @@
 mod cluster;
 mod group;
 mod identity;
+mod node;
 mod part;
+mod plan;
 mod port;
 mod server;
 

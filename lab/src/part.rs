@@ -1,10 +1,11 @@
 //! The servers of a cluster: what each is started with, and what it answers once it is ready.
 
-use std::path::{Path, PathBuf};
+use std::fs;
 
 use anyhow::Result;
 
-use crate::{Group, Parts, Port, Server};
+use crate::plan::Plan;
+use crate::{Group, Parts, Server, identity};
 
 /// A server of a cluster, in the order in which they start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -13,52 +14,32 @@ pub enum Part {
     Etcd,
     /// The API server.
     Api,
-}
-
-/// What the servers of one cluster have in common.
-#[derive(Debug)]
-pub(crate) struct Plan {
-    folder: PathBuf,
-    /// What runs besides.
-    parts: Parts,
-    etcd: Port,
-    peer: Port,
-    api: Port,
-}
-
-impl Plan {
-    pub(crate) fn new(folder: &Path, parts: Parts) -> Result<Self> {
-        let (etcd, peer, api) = (Port::take()?, Port::take()?, Port::take()?);
-        Ok(Self { folder: folder.to_owned(), parts, etcd, peer, api })
-    }
-
-    /// Where the API server listens.
-    pub(crate) fn url(&self) -> String {
-        format!("https://127.0.0.1:{}", self.api.number())
-    }
-
-    pub(crate) fn file(&self, name: &str) -> PathBuf {
-        self.folder.join(name)
-    }
-
-    /// A flag whose value is a file or folder of the cluster.
-    fn flag(&self, flag: &str, name: &str) -> String {
-        format!("--{flag}={}", self.file(name).display())
-    }
+    /// The controllers: Deployments, Jobs, namespaces, service accounts and what else there is.
+    Controllers,
+    /// The scheduler, which gives pods to nodes.
+    Scheduler,
+    /// kwok, whose node's pods become what their labels say, and run nothing.
+    Kwok,
 }
 
 impl Part {
+    /// Every part.
+    pub const ALL: [Self; 5] =
+        [Self::Etcd, Self::Api, Self::Controllers, Self::Scheduler, Self::Kwok];
+
     pub(crate) fn server(self, plan: &Plan) -> Result<Server> {
         match self {
             Self::Etcd => etcd(plan),
             Self::Api => api(plan),
+            Self::Controllers => controllers(plan),
+            Self::Scheduler => scheduler(plan),
+            Self::Kwok => kwok(plan),
         }
     }
 }
 
 fn etcd(plan: &Plan) -> Result<Server> {
-    let client = format!("http://127.0.0.1:{}", plan.etcd.number());
-    let peer = format!("http://127.0.0.1:{}", plan.peer.number());
+    let (client, peer) = (plan.etcd(), plan.peer());
     let arguments = vec![
         plan.flag("data-dir", "etcd"),
         format!("--listen-client-urls={client}"),
@@ -71,13 +52,13 @@ fn etcd(plan: &Plan) -> Result<Server> {
         "--log-level=warn".to_owned(),
     ];
     let program = Group::Kubernetes.program("etcd")?;
-    Ok(Server::new(program, arguments, format!("{client}/health"), &plan.folder))
+    Ok(Server::new(program, arguments, format!("{client}/health"), plan.folder()))
 }
 
 fn api(plan: &Plan) -> Result<Server> {
     let mut arguments = vec![
-        format!("--etcd-servers=http://127.0.0.1:{}", plan.etcd.number()),
-        format!("--secure-port={}", plan.api.number()),
+        format!("--etcd-servers={}", plan.etcd()),
+        format!("--secure-port={}", plan.port(Part::Api)),
         "--bind-address=127.0.0.1".to_owned(),
         plan.flag("cert-dir", "certs"),
         "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
@@ -87,10 +68,54 @@ fn api(plan: &Plan) -> Result<Server> {
         plan.flag("token-auth-file", "tokens.csv"),
         "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
     ];
-    if plan.parts == Parts::Bare {
+    if plan.parts() == Parts::Bare {
         // Nobody is there who would make the accounts that it asks for.
         arguments.push("--disable-admission-plugins=ServiceAccount".to_owned());
     }
     let program = Group::Kubernetes.program("kube-apiserver")?;
-    Ok(Server::new(program, arguments, format!("{}/readyz", plan.url()), &plan.folder))
+    Ok(Server::new(program, arguments, format!("{}/readyz", plan.api()), plan.folder()))
+}
+
+fn controllers(plan: &Plan) -> Result<Server> {
+    let more = [
+        plan.flag("service-account-private-key-file", "sa.key"),
+        plan.flag("root-ca-file", identity::CA),
+    ];
+    controller(plan, Part::Controllers, "kube-controller-manager", more.to_vec())
+}
+
+fn scheduler(plan: &Plan) -> Result<Server> {
+    controller(plan, Part::Scheduler, "kube-scheduler", Vec::new())
+}
+
+/// What both have in common: they act as the admin, alone, and tell only how they are.
+fn controller(plan: &Plan, part: Part, name: &str, more: Vec<String>) -> Result<Server> {
+    let mut arguments = vec![
+        plan.flag("kubeconfig", identity::ADMIN_KUBECONFIG),
+        "--leader-elect=false".to_owned(),
+        "--bind-address=127.0.0.1".to_owned(),
+        format!("--secure-port={}", plan.port(part)),
+        plan.flag("cert-dir", name),
+        "--authorization-always-allow-paths=/healthz,/readyz,/livez".to_owned(),
+    ];
+    arguments.extend(more);
+    let ready = format!("https://127.0.0.1:{}/healthz", plan.port(part));
+    Ok(Server::new(Group::Kubernetes.program(name)?, arguments, ready, plan.folder()))
+}
+
+fn kwok(plan: &Plan) -> Result<Server> {
+    fs::write(plan.file("stages.yaml"), include_str!("../kwok/stages.yaml"))?;
+    let address = format!("127.0.0.1:{}", plan.port(Part::Kwok));
+    let arguments = vec![
+        plan.flag("kubeconfig", identity::ADMIN_KUBECONFIG),
+        plan.flag("config", "stages.yaml"),
+        // Not every node: the others' pods are run by whom they belong to.
+        "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake".to_owned(),
+        // Its own choice lies within what services have.
+        "--cidr=10.244.0.1/16".to_owned(),
+        "--node-lease-duration-seconds=40".to_owned(),
+        format!("--server-address={address}"),
+    ];
+    let program = Group::Kwok.program("kwok")?;
+    Ok(Server::new(program, arguments, format!("http://{address}/healthz"), plan.folder()))
 }
