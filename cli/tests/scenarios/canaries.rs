@@ -1,164 +1,50 @@
-//! Fifty secrets are put through every road there is; then everything is searched for them.
+//! More than fifty secrets are put through every road there is; then everything is searched for
+//! them. Each road must have carried something: most of all a token, where a value would have been.
+
+mod mirror;
+mod roads;
+mod search;
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::files::{chain, pack, program, world};
-use crate::support::{SOON, Server, World, eventually};
+use self::mirror::mirror;
+use self::roads::{
+    NAMED, PROGRAM_SENSOR, REFUSED, RESOLVED, SETTING_IN_STORE, TYPED, WEBHOOK, canaries, canary,
+    furnish,
+};
+use self::search::Search;
+use crate::collector::Collector;
+use crate::files::{PATIENCE, sensor_is, start, text};
+use crate::secret_store::signed;
+use crate::support::{Server, World, client, eventually, send};
 
-/// Values that need escaping everywhere.
-fn canary(n: usize) -> String {
-    format!("canary{n:02} \"{}\" /+?&=ü{n}", n * 7_919 + 1_000)
+/// What each token begins with.
+const TOKEN: &str = "tlsec_";
+
+fn world(collector: &Collector) -> World {
+    let world = World::new().with_variable("TRIPLINE_LOG", "trace");
+    let settings = format!(
+        "environment: outside/environment.yaml\ntelemetry: {{ endpoint: '{}' }}\n",
+        collector.url()
+    );
+    world.write("tripline.yaml", &settings);
+    furnish(&world, mirror());
+    world
 }
 
-/// Answers every request with all that came, as an error under `/fail`.
-fn mirror() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let mut request = Vec::new();
-            let mut chunk = [0; 4096];
-            loop {
-                let length = stream.read(&mut chunk).unwrap_or(0);
-                request.extend_from_slice(&chunk[..length]);
-                let text = String::from_utf8_lossy(&request).to_lowercase();
-                let Some(head) = text.find("\r\n\r\n") else { continue };
-                let length = text.split("content-length: ").nth(1);
-                let length = length.and_then(|rest| rest.split("\r\n").next()?.parse().ok());
-                if request.len() >= head + 4 + length.unwrap_or(0) {
-                    break;
-                }
-            }
-            let failing = request.starts_with(b"GET /fail");
-            let status = if failing { "400 Bad Request" } else { "200 OK" };
-            let body = json!({ "mirrored": String::from_utf8_lossy(&request) }).to_string();
-            let head = format!(
-                "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
-                body.len()
-            );
-            // A client may have gone.
-            let _ =
-                stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes()));
-        }
-    });
-    address
-}
-
-fn roads(world: &World, mirror: SocketAddr) {
-    let manifest = "name: p\nversion: 1.0.0\npermissions: { actions: ['*'], exec: true, secrets: ['p/*'], hosts: ['127.0.0.1:*'] }\n";
-    pack(world, "pack.yaml", manifest);
-    pack(world, "triggers/told.yaml", "description: told\npayload: { a: {} }\n");
-    let outside = world.path("outside");
-    let shout = "input=$(cat); printf '%s' \"$input\"; printf '%s' \"$input\" >&2; printf '%s' \"$input\" | base64 -w0 >&2";
-    program(world, "shout", "idempotent", shout);
-    program(world, "keep", "idempotent", &format!("cat > {}", outside.display()));
-    program(world, "fail", "idempotent", "cat >&2; exit 3");
-    program(
-        world,
-        "linger",
-        "idempotent",
-        &format!(
-            "cat >/dev/null; touch {0}.started; while [ ! -e {0}.go ]; do sleep 0.05; done",
-            outside.display()
-        ),
-    );
-    let results: Vec<String> = (40..50).map(canary).collect();
-    let printed = json!({ "sessions": results, "again": results }).to_string();
-    world.write("printed.json", &printed);
-    program(world, "login", "idempotent", &format!("cat {}", world.path("printed.json").display()));
-    pack(
-        world,
-        "actions/login.yaml",
-        "entry_point: login.sh\neffect: idempotent\nresult: { sessions: { type: array, items: { secret: true } }, again: {} }\n",
-    );
-    chain(
-        world,
-        "roads",
-        &r#"
-        let all = run("p.login").sessions;
-        for typed in params.typed { all.push(typed); }
-        for n in 0..20 { all.push(secret(`p/named${n}`)); }
-        for n in 0..10 { all.push(run("secrets.generate", #{ length: 24 })); }
-        run("p.keep", #{ a: all });
-        try { run("p.child", #{ all: all }); } catch (e) { log(e.message); }
-        let shouted = run("p.shout", #{ a: [all, all.map(|one| base64("x" + one))] });
-        let once = #{ retry: #{ attempts: 1 } };
-        let told = [shouted];
-        for one in all {
-            try { run("p.fail", #{ a: one }, once); } catch (e) { told.push(e); log(e.message); }
-            let asked = #{ url: "http://MIRROR/" + url_encode(one), method: "POST",
-                headers: #{ "authorization": "Basic " + base64("u:" + one) }, json: #{ one: one } };
-            told.push(run("http.request", asked));
-            for url in ["http://MIRROR/fail/" + url_encode(one), "http://127.0.0.1:1/" + url_encode(one), one] {
-                try { run("http.request", #{ url: url }, once); } catch (e) { told.push(e); }
-            }
-        }
-        try { emit("p.told", #{ a: all }); } catch (e) { told.push(e); }
-        try { run("datastore.set", #{ key: "k", value: all }); } catch (e) { told.push(e); }
-        run("p.linger", #{ a: all });
-        told
-        "#
-        .replace("MIRROR", &mirror.to_string()),
-    );
-    pack(
-        world,
-        "actions/roads.yaml",
-        "entry_point: roads.rhai\nparameters: { typed: { type: array, items: { type: string, secret: true } } }\n",
-    );
-    chain(world, "child", r#"run("p.shout", #{ a: params.all }); fail("child: " + params.all[0])"#);
-    pack(world, "actions/child.yaml", "entry_point: child.rhai\nparameters: { all: {} }\n");
-}
-
-/// What would give a value away, in any file or answer.
-fn forms(value: &str) -> Vec<String> {
-    use base64::Engine;
-    use base64::engine::general_purpose::STANDARD;
-    let json = Value::from(value).to_string();
-    let escaped = json[1..json.len() - 1].to_owned();
-    let mut forms = vec![
-        model::token::percent_encode(value),
-        value.bytes().map(|byte| format!("{byte:02x}")).collect(),
-    ];
-    for plain in [value, &escaped] {
-        for offset in 0..3 {
-            let shifted = STANDARD.encode([&b"zz"[..offset], plain.as_bytes()].concat());
-            forms.push(shifted[4..shifted.len() - 4].to_owned());
-        }
-    }
-    forms.extend([value.to_owned(), escaped]);
-    forms
-}
-
-fn found(place: &str, bytes: &[u8], values: &[String], hits: &mut Vec<String>) {
-    let text = String::from_utf8_lossy(bytes);
-    for value in values {
-        for form in forms(value) {
-            if let Some(at) = text.find(&form) {
-                let around: String = text[at..].chars().take(120).collect();
-                hits.push(format!("{place}: {value} as {form}: {around}"));
-            }
-        }
+fn set_secrets(world: &World) {
+    let named = NAMED.map(|n| (format!("named{n}"), n));
+    let alone = [("setting", SETTING_IN_STORE), ("hook", WEBHOOK), ("spy", PROGRAM_SENSOR)];
+    let alone = alone.map(|(name, n)| (name.to_owned(), n));
+    for (name, n) in named.chain(alone) {
+        world.run_with_input(&["secret", "set", &format!("p/{name}")], &canary(n)).succeeded();
     }
 }
 
-fn search(folder: &Path, values: &[String], hits: &mut Vec<String>) -> usize {
-    let mut files = 0;
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            files += search(&path, values, hits);
-        } else if let Ok(bytes) = fs::read(&path) {
-            files += 1;
-            found(&path.display().to_string(), &bytes, values, hits);
-        }
-    }
-    files
+fn typed() -> String {
+    json!({ "typed": TYPED.map(canary).collect::<Vec<_>>() }).to_string()
 }
 
 /// The command lines and environments of every process that can be read.
@@ -172,69 +58,235 @@ fn processes() -> Vec<u8> {
     all
 }
 
-fn answers(world: &World, server: &Server, id: &str) -> Vec<u8> {
-    let mut all = Vec::new();
-    let inside = id.replace('/', "%2F");
-    for path in [
-        "executions?children=true&limit=1000",
-        &format!("executions/{inside}"),
-        "events?limit=1000",
-        "keys",
-        "secrets",
-        "audit",
-        "actions",
-        "packs",
-        "sensors",
+/// The chain of all roads, until its last step waits; its id, and what it was given to know.
+fn start_roads(world: &World) -> (String, Vec<String>) {
+    let started = ["run", "p.roads", "--params", "-", "--detach"];
+    let id = world.run_with_input(&started, &typed()).line();
+    eventually(PATIENCE * 2, || {
+        let state = world.execution(&id)["state"].clone();
+        let ended = ["failed", "succeeded"].map(Value::from).contains(&state);
+        (world.path("lingers").exists() || ended).then_some(())
+    });
+    let kept: Value = serde_json::from_str(&world.read("kept")).unwrap();
+    let kept = kept["a"].as_array().unwrap().iter().map(text).collect();
+    (id, kept)
+}
+
+/// A program dies in the middle, and a person says what it came to.
+fn resolve(world: &World, server: &Server, search: &mut Search) -> String {
+    let id = start(world, "p.paying");
+    world.reaches(&id, &["needs_attention"]);
+    let said = json!({ "resolution": { "done": { "session": canary(RESOLVED) } } });
+    let answer = server.ask("POST", &format!("/api/v1/executions/{id}/resolve"), Some(&said));
+    assert_eq!(answer.status, 202, "{answer:?}");
+    world.reaches(&id, &["succeeded"]);
+    let told = world.execution(&id).to_string();
+    search.road("what a person said that a step came to", told, TOKEN);
+    id
+}
+
+/// What is refused is not told back.
+fn refused(world: &World, server: &Server, search: &mut Search) {
+    let parameters = json!({ "typed": [[canary(REFUSED)]] });
+    let done = world.run_with_input(&["run", "p.told", "--params", "-"], &parameters.to_string());
+    search.road("a refusal", done.ended(2).stderr, "not shown");
+    for path in ["executions", "plans"] {
+        let body = json!({ "action": "p.told", "parameters": parameters });
+        let answer = server.ask("POST", &format!("/api/v1/{path}"), Some(&body));
+        search.road(&format!("a refusal of /{path}"), answer.body, "not shown");
+    }
+}
+
+fn plans(world: &World, server: &Server, search: &mut Search) {
+    for format in ["table", "json"] {
+        let dry = ["run", "p.planned", "--params", "-", "--dry-run", "-o", format];
+        let done = world.run_with_input(&dry, &typed()).ended(1);
+        assert!(done.stdout.contains("planned: "), "it went to its end: {}", done.stdout);
+        search.road(&format!("a dry run as {format}"), done.stdout + &done.stderr, TOKEN);
+    }
+    let body =
+        json!({ "action": "p.planned", "parameters": { "typed": [canary(20), canary(21)] } });
+    let answer = server.ask("POST", "/api/v1/plans", Some(&body));
+    search.road("/plans", answer.body, TOKEN);
+}
+
+fn deliver(server: &Server, search: &mut Search) {
+    let good = signed(&canary(WEBHOOK), "{}");
+    for (signature, body, status) in
+        [(good.as_str(), "{}", 202), ("00", "{}", 401), (good.as_str(), "{ }", 401)]
+    {
+        let request = client().post(format!("{}/webhooks/p/hook", server.webhooks())).body(body);
+        let request = request.header("content-type", "application/json");
+        let answer = send(request.header("x-signature", signature));
+        assert_eq!(answer.status, status, "{answer:?}");
+        let told = format!("{:?} {}", answer.headers, answer.body);
+        search.road(&format!("a webhook's {status}"), told, "content-length");
+    }
+}
+
+/// The events as a listing tells them, once rules have asked for what follows from them.
+fn events(world: &World) -> Vec<Value> {
+    eventually(PATIENCE, || {
+        let events = world.json(&["event", "list", "--limit", "500"]);
+        let events = events.as_array().unwrap().clone();
+        let told = |kind: &str| events.iter().any(|event| event["envelope"]["type"] == kind);
+        let all = ["webhook.received", "p.spied", "tripline.execution.failed"];
+        all.into_iter().all(told).then_some(events)
+    })
+}
+
+/// Everything that the API says, and every command.
+fn answers(world: &World, server: &Server, id: &str, search: &mut Search) {
+    for (path, witness) in [
+        ("executions?children=true&limit=1000", "p.roads"),
+        (&format!("executions/{id}"), TOKEN),
+        (&format!("executions/{id}%2F{}", child(world, id)), TOKEN),
+        (&format!("executions/{id}/logs"), TOKEN),
+        (&format!("executions/{id}/export"), TOKEN),
+        ("events?limit=1000", "p.spied"),
+        ("keys", "items"),
+        ("secrets", "p/named0"),
+        ("audit?limit=1000", "p/named0"),
+        ("actions", "p.roads"),
+        ("packs", "\"p\""),
+        ("rules", "p.hooked"),
+        ("sensors", "p/spy"),
+        ("sensors/p%2Frepo", "127.0.0.1"),
+        ("tokens", "reader"),
+        ("triggers", "p.spied"),
     ] {
         let answer = server.ask("GET", &format!("/api/v1/{path}"), None);
-        all.extend(answer.body.into_bytes());
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+        search.road(&format!("/{path}"), answer.body, witness);
     }
-    for arguments in
-        [&["execution", "get", id][..], &["execution", "list", "-o", "yaml"], &["secret", "list"]]
-    {
-        let done = world.run(arguments);
-        all.extend((done.stdout + &done.stderr).into_bytes());
+    let metrics = server.ask("GET", "/metrics", None).body;
+    search.road("/metrics", &metrics, "tripline_executions{");
+    search.road("/stream", stream(server, &metrics), TOKEN);
+    for (arguments, witness) in [
+        (&["execution", "list", "-o", "yaml"][..], "p.roads"),
+        (&["execution", "list", "--children"], "p.child"),
+        (&["execution", "get", id], "p.shout"),
+        (&["execution", "get", id, "-o", "yaml"], TOKEN),
+        (&["execution", "logs", id], TOKEN),
+        (&["execution", "watch", id], "p.shout"),
+        (&["execution", "export", id], TOKEN),
+        (&["event", "list", "-o", "yaml"], "p.spied"),
+        (&["rule", "list"], "p.hooked"),
+        (&["rule", "get", "p.hooked"], "p.told"),
+        (&["sensor", "list"], "p.spy"),
+        (&["sensor", "get", "p/spy"], "spy.sh"),
+        (&["pack", "get", "p"], "p"),
+        (&["action", "get", "p.roads"], "typed"),
+        (&["secret", "list"], "p/named0"),
+        (&["audit", "list", "--limit", "500"], "p/named0"),
+        (&["config", "show"], "outside/environment.yaml"),
+        (&["doctor"], "whole"),
+    ] {
+        let done = world.run(arguments).succeeded();
+        search.road(&arguments.join(" "), done.stdout + &done.stderr, witness);
     }
-    all
+    for event in events(world) {
+        let (key, kind) = (text(&event["key"]), text(&event["envelope"]["type"]));
+        let told = world.run(&["event", "get", &key, "-o", "json"]).succeeded();
+        let witness = match kind.as_str() {
+            "p.spied" => "[secret key]",
+            "tripline.execution.failed" if told.stdout.contains("p.child") => TOKEN,
+            _ => kind.as_str(),
+        };
+        search.road(&format!("event get of a {kind}"), &told.stdout, witness);
+        for now in [&[][..], &["--now"]] {
+            let explain = [&["rule", "explain", key.as_str()], now].concat();
+            let told = world.run(&explain).succeeded().stdout;
+            let all = world.json(&[&explain[..], &["--all"]].concat()).to_string();
+            search.road(&format!("rule explain {now:?} of a {kind}"), told + &all, "p.");
+        }
+    }
+}
+
+/// The step under which the failing chain ran.
+fn child(world: &World, id: &str) -> String {
+    let all = world.json(&["execution", "list", "--action", "p.child", "--children"]);
+    let child = text(&all[0]["id"]);
+    child.strip_prefix(&format!("{id}/")).unwrap().to_owned()
+}
+
+/// All facts so far, as the live stream tells them.
+fn stream(server: &Server, metrics: &str) -> Vec<u8> {
+    let total = metrics.lines().find_map(|line| line.strip_prefix("tripline_store_facts_total "));
+    let last = format!("id: {}\n", total.unwrap());
+    let url = format!("{}/api/v1/stream?after=0", server.api());
+    let request = client().get(url).bearer_auth(server.token()).timeout(PATIENCE);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (mut response, mut all) = (request.send().await.unwrap(), Vec::new());
+        while !String::from_utf8_lossy(&all).contains(&last) {
+            let chunk = response.chunk().await.unwrap();
+            all.extend(chunk.expect("the stream goes on"));
+        }
+        all
+    })
+}
+
+/// An exported run is a test; its chain changed, the test says how.
+fn export(world: &World, id: &str, search: &mut Search) {
+    world.run(&["execution", "export", id, "run.json"]).succeeded();
+    search.road("the export", fs::read(world.path("run.json")).unwrap(), TOKEN);
+    let test = ["pack", "test", "packs/p", "--from-execution", "run.json"];
+    let passed = world.run(&test).succeeded();
+    search.road("pack test of the export", passed.stdout + &passed.stderr, "1 passed");
+    let chain = world.read("packs/p/actions/roads.rhai");
+    world.write("packs/p/actions/roads.rhai", &world.read("outside/changed.rhai"));
+    let failed = world.run(&[&test[..], &["--junit", "report.xml"]].concat()).ended(1);
+    search.road("pack test of a changed chain", failed.stdout + &failed.stderr, TOKEN);
+    search.road("its report", fs::read(world.path("report.xml")).unwrap(), TOKEN);
+    world.write("packs/p/actions/roads.rhai", &chain);
 }
 
 #[test]
 fn fifty_secrets_go_every_road_and_none_is_found() {
-    let world = world().with_variable("TRIPLINE_LOG", "trace");
-    roads(&world, mirror());
+    let collector = Collector::start();
+    let world = world(&collector);
     let server = world.serve();
-    for n in 0..20 {
-        let path = format!("p/named{n}");
-        world.run_with_input(&["secret", "set", &path], &canary(n)).succeeded();
+    set_secrets(&world);
+    world.run(&["token", "create", "reader", "--role", "viewer"]).succeeded();
+    let (id, kept) = start_roads(&world);
+    let mut values = canaries();
+    for value in values.iter().take(42) {
+        assert!(kept.contains(value), "{value} did not get to the program");
     }
-    let typed: Vec<String> = (20..30).map(canary).collect();
-    let given = json!({ "typed": typed }).to_string();
-    let started = ["run", "p.roads", "--params", "-", "--detach"];
-    let id = world.run_with_input(&started, &given).line();
-    let (mut hits, mut values) =
-        (Vec::new(), (0..30).chain(40..50).map(canary).collect::<Vec<_>>());
-    let begun = world.path("outside.started");
-    eventually(SOON * 4, || {
-        let ended =
-            ["failed", "succeeded"].map(Value::from).contains(&world.execution(&id)["state"]);
-        (begun.exists() || ended).then_some(())
-    });
-    let kept: Value = serde_json::from_str(&world.read("outside")).unwrap();
-    let kept: Vec<&str> = kept["a"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
-    assert_eq!(kept.len(), 50);
-    for value in &values {
-        assert!(kept.contains(&value.as_str()), "{value} did not get to the program");
-    }
-    values.extend(kept[40..].iter().map(ToString::to_string));
-    assert_eq!(values.len(), 50);
-    found("processes", &processes(), &values, &mut hits);
-    world.write("outside.go", "");
+    let generated = kept.len() - 10;
+    values.extend(kept[generated..].iter().cloned());
+    assert_eq!((kept.len(), values.len()), (52, 58));
+    let search = &mut Search::new(&values);
+    search.road("processes", processes(), "linger.sh");
+    world.write("go", "");
     let view = world.reaches(&id, &["succeeded", "failed"]);
-    found("while it runs", &answers(&world, &server, &id), &values, &mut hits);
-    server.stop();
-    found("the server's log", &fs::read(world.path("server.log")).unwrap(), &values, &mut hits);
-    let files = search(&world.path("state"), &values, &mut hits);
-    assert!(files > 10, "{files} files are no state folder");
-    assert!(hits.is_empty(), "{} hits, such as {:#?}", hits.len(), &hits[..hits.len().min(5)]);
     assert_eq!(view["state"], "succeeded", "{view:#}");
+
+    sensor_is(&world, "p/repo", "failing");
+    deliver(&server, search);
+    resolve(&world, &server, search);
+    refused(&world, &server, search);
+    plans(&world, &server, search);
+    events(&world);
+    answers(&world, &server, &id, search);
+    export(&world, &id, search);
+
+    let backup = world.run(&["backup", "it.tar"]).succeeded();
+    search.road("backup", backup.stdout + &backup.stderr, "checked");
+    search.road("the backup", fs::read(world.path("it.tar")).unwrap(), TOKEN);
+    server.stop();
+    search.folder(&world.path("state"), 10);
+    fs::rename(world.path("state"), world.path("lost")).unwrap();
+    let restored = world.run(&["restore", "it.tar"]).succeeded();
+    search.road("restore", restored.stdout + &restored.stderr, "needs_attention");
+    search.folder(&world.path("state"), 5);
+    let server = world.serve();
+    answers(&world, &server, &id, search);
+    server.stop();
+    search.folder(&world.path("state"), 10);
+    search.road("the server's log", fs::read(world.path("server.log")).unwrap(), "p.roads");
+    search.road("spans", collector.bytes(), "step p.shout");
+    let search = std::mem::replace(search, Search::new(&[]));
+    assert!(search.found_nothing() > 100);
 }

@@ -4,6 +4,9 @@
 //! on free ports; nothing here waits for a length of time, only for something to be so.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "../support/collector.rs"]
+#[allow(dead_code, reason = "the tests of traces use the rest")]
+mod collector;
 #[path = "../support/mod.rs"]
 mod support;
 

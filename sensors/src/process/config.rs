@@ -83,7 +83,7 @@ fn secrets(parameters: &Map) -> Result<BTreeMap<String, SecretRef>, BuildError> 
     given.map(read).collect()
 }
 
-/// Finds the values in what the program prints to its log.
+/// Finds the values in what the program prints.
 fn redactor(secrets: &BTreeMap<String, Secret>) -> Arc<Redactor> {
     let labels: Vec<String> = secrets.keys().map(|name| format!("[secret {name}]")).collect();
     let values = secrets.values().map(Secret::expose);

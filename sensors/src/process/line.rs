@@ -1,5 +1,6 @@
 //! One line that a sensor's program prints: an event or a cursor.
 
+use host::redact::Redactor;
 use model::{Timestamp, TraceParent, Value};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
@@ -61,17 +62,19 @@ struct Standing {
 }
 
 impl Line {
-    /// Reads a line without its end; an error says what is wrong, for "line 3 …".
-    pub(super) fn read(line: &[u8]) -> Result<Self, String> {
+    /// Reads a line without its end; an error says what is wrong, for "line 3 …". Neither holds a
+    /// value that `redactor` knows.
+    pub(super) fn read(line: &[u8], redactor: &Redactor) -> Result<Self, String> {
         let text = std::str::from_utf8(line).map_err(|_| "is not UTF-8".to_owned())?.trim();
         if text.is_empty() {
             return Ok(Self::Blank);
         }
-        let shown: String = text.chars().take(SHOWN).collect();
+        let shown = || redactor.text(text).chars().take(SHOWN).collect::<String>();
         let value: Value = serde_json::from_str(text)
-            .map_err(|error| format!("is not JSON ({}): `{shown}`", without_place(&error)))?;
+            .map_err(|error| format!("is not JSON ({}): `{}`", without_place(&error), shown()))?;
+        let value = redactor.value(value);
         let Some(object) = value.as_object() else {
-            return Err(format!("is no JSON object: `{shown}`"));
+            return Err(format!("is no JSON object: `{}`", shown()));
         };
         if object.contains_key("type") {
             Self::event(value)
@@ -84,7 +87,7 @@ impl Line {
                 _ => Ok(Self::Cursor(cursor)),
             }
         } else {
-            Err(format!("has neither `type` and `data` nor `cursor`: `{shown}`"))
+            Err(format!("has neither `type` and `data` nor `cursor`: `{}`", shown()))
         }
     }
 

@@ -52,7 +52,7 @@ pub struct Process {
     parameters: Value,
     /// Values that only it sees, by name.
     secrets: BTreeMap<String, Secret>,
-    /// Finds them in its log.
+    /// Finds them in its log and in what it tells.
     redactor: Arc<Redactor>,
     limits: Limits,
     programs: Programs,
@@ -200,7 +200,7 @@ impl<'a> Pending<'a> {
         if text.len() > MAX_LINE {
             return self.refuse(&format!("has more than {MAX_LINE} bytes")).await;
         }
-        let event = match Line::read(text) {
+        let event = match Line::read(text, &self.sensor.redactor) {
             Ok(Line::Blank) => return Ok(()),
             Ok(Line::Cursor(cursor)) => {
                 self.emission.cursor = Some(cursor);

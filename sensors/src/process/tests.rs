@@ -3,10 +3,16 @@
 
 use expect_test::{Expect, expect};
 
+use host::redact::Redactor;
+
 use super::line::Line;
 
 fn check(line: &[u8], expected: Expect) {
-    expected.assert_eq(&match Line::read(line) {
+    check_with(&Redactor::default(), line, expected);
+}
+
+fn check_with(redactor: &Redactor, line: &[u8], expected: Expect) {
+    expected.assert_eq(&match Line::read(line, redactor) {
         Ok(line) => format!("{line:?}"),
         Err(error) => format!("line 3 {error}"),
     });
@@ -68,4 +74,31 @@ fn anything_else_is_told_with_what_is_wrong() {
     check(long.as_bytes(), expect!["line 3 has more than 256 bytes in `id`"]);
     let large = format!(r#"{{"cursor": "{}"}}"#, "x".repeat(300_000));
     check(large.as_bytes(), expect!["line 3 holds a cursor of 300002 bytes, more than 262144"]);
+}
+
+#[test]
+fn a_secret_of_the_sensor_is_in_no_event_cursor_or_error() {
+    let redactor = Redactor::new([("a \"secret\"", "[secret key]"), ("12345678", "[secret pin]")]);
+    let check = |line: &[u8], expected| check_with(&redactor, line, expected);
+    check(
+        br#"{"type": "ready", "data": {"a": "x a \"secret\"", "pin": 12345678}, "id": "12345678"}"#,
+        expect![[
+            r#"Event(Told { kind: "ready", data: Object {"a": String("x [secret key]"), "pin": String("[secret pin]")}, id: Some("[secret pin]"), subject: None, time: None, traceparent: None })"#
+        ]],
+    );
+    check(
+        br#"{"cursor": ["a \"secret\""]}"#,
+        expect![[r#"Cursor(Array [String("[secret key]")])"#]],
+    );
+    check(
+        br#"a "secret" is not JSON"#,
+        expect!["line 3 is not JSON (expected value): `[secret key] is not JSON`"],
+    );
+    check(br#"["a \"secret\""]"#, expect![[r#"line 3 is no JSON object: `["[secret key]"]`"#]]);
+    check(
+        br#"{"type": 12345678, "data": {}}"#,
+        expect![[
+            r#"Event(Told { kind: "[secret pin]", data: Object {}, id: None, subject: None, time: None, traceparent: None })"#
+        ]],
+    );
 }

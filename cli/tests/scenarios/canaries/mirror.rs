@@ -1,0 +1,47 @@
+//! A server that tells whatever it is told.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+
+use serde_json::json;
+
+/// Answers every request with all that came, as an error under `/fail`.
+pub(crate) fn mirror() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let request = request(&mut stream);
+            let failing = request.starts_with(b"GET /fail");
+            let status = if failing { "400 Bad Request" } else { "200 OK" };
+            let body = json!({ "mirrored": String::from_utf8_lossy(&request) }).to_string();
+            let head = format!(
+                "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                body.len()
+            );
+            // A client may have gone.
+            let _ =
+                stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes()));
+        }
+    });
+    address
+}
+
+fn request(stream: &mut impl Read) -> Vec<u8> {
+    let mut request = Vec::new();
+    let mut chunk = [0; 4096];
+    loop {
+        let length = stream.read(&mut chunk).unwrap_or(0);
+        request.extend_from_slice(&chunk[..length]);
+        let text = String::from_utf8_lossy(&request).to_lowercase();
+        let wanted = text.find("\r\n\r\n").map(|head| {
+            let length = text.split("content-length: ").nth(1);
+            let length = length.and_then(|rest| rest.split("\r\n").next()?.parse().ok());
+            head + 4 + length.unwrap_or(0)
+        });
+        if length == 0 || wanted.is_some_and(|wanted| request.len() >= wanted) {
+            return request;
+        }
+    }
+}
