@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use tempfile::TempDir;
 
+use crate::identity::Credential;
 use crate::plan::Plan;
 use crate::{ADMIN, NARROW, Part, Server, identity, node};
 
@@ -86,7 +87,12 @@ impl Cluster {
         self.plan.folder()
     }
 
-    /// A client that shows this token.
+    /// Where etcd takes what is asked of it.
+    pub fn etcd(&self) -> String {
+        self.plan.etcd()
+    }
+
+    /// A client that shows this token: [`ADMIN`], [`NARROW`], or an account's.
     pub async fn client(&self, token: &str) -> Result<kube::Client> {
         let read = Kubeconfig::read_from(self.kubeconfig(token)?)?;
         let options = KubeConfigOptions::default();
@@ -96,9 +102,18 @@ impl Cluster {
 
     /// A kubeconfig with this token, as a file.
     pub fn kubeconfig(&self, token: &str) -> Result<PathBuf> {
-        let path = self.plan.file(&format!("{token}.kubeconfig"));
+        self.write_kubeconfig(&Credential::Token(token))
+    }
+
+    /// A kubeconfig that names a file with the token, which may be written again with another one.
+    pub fn kubeconfig_with_token_file(&self, token_file: &Path) -> Result<PathBuf> {
+        self.write_kubeconfig(&Credential::TokenFile(token_file))
+    }
+
+    fn write_kubeconfig(&self, credential: &Credential<'_>) -> Result<PathBuf> {
+        let path = self.plan.file(&credential.file_name());
         let ca = self.plan.file(identity::CA);
-        fs::write(&path, identity::kubeconfig(&self.plan.api(), &ca, token))?;
+        fs::write(&path, identity::kubeconfig(&self.plan.api(), &ca, credential))?;
         Ok(path)
     }
 }

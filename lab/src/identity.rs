@@ -10,6 +10,7 @@ use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
 use base64::Engine;
+use sha2::{Digest, Sha256};
 
 /// The token of a user who may do everything.
 pub const ADMIN: &str = "lab-admin-token";
@@ -21,6 +22,10 @@ pub const NARROW: &str = "lab-narrow-token";
 pub(crate) const CA: &str = "certs/apiserver.crt";
 /// With what the parts of a cluster go to the API server.
 pub(crate) const ADMIN_KUBECONFIG: &str = "lab-admin-token.kubeconfig";
+/// The private half of the key that service accounts' tokens are signed with.
+pub(crate) const SIGNING_KEY: &str = "sa.key";
+/// Who signs them, and for whom.
+pub(crate) const ISSUER: &str = "https://kubernetes.default.svc";
 
 const TOKENS: &str = r#"lab-admin-token,admin,admin,"system:masters"
 lab-narrow-token,system:serviceaccount:default:narrow,narrow,"system:serviceaccounts,system:serviceaccounts:default"
@@ -36,7 +41,7 @@ pub(crate) fn write(folder: &Path) -> Result<()> {
     let pair = EcdsaKeyPair::from_pkcs8(algorithm, private.as_ref())?;
     let public: PublicKeyX509Der<'_> = pair.public_key().as_der().map_err(made)?;
     fs::write(folder.join("tokens.csv"), TOKENS)?;
-    fs::write(folder.join("sa.key"), pem("PRIVATE KEY", private.as_ref()))?;
+    fs::write(folder.join(SIGNING_KEY), pem("PRIVATE KEY", private.as_ref()))?;
     fs::write(folder.join("sa.pub"), pem("PUBLIC KEY", public.as_ref()))?;
     Ok(())
 }
@@ -46,16 +51,47 @@ fn pem(label: &str, der: &[u8]) -> String {
     format!("-----BEGIN {label}-----\n{text}\n-----END {label}-----\n")
 }
 
+/// How a caller shows who it is.
+pub(crate) enum Credential<'a> {
+    Token(&'a str),
+    /// A file that holds a token, and may hold another one later.
+    TokenFile(&'a Path),
+}
+
+impl Credential<'_> {
+    /// What the kubeconfig with this credential is called.
+    pub(crate) fn file_name(&self) -> String {
+        let of = match self {
+            Self::Token(known @ (ADMIN | NARROW)) => (*known).to_owned(),
+            Self::Token(other) => short_hash(other.as_bytes()),
+            Self::TokenFile(path) => short_hash(path.as_os_str().as_encoded_bytes()),
+        };
+        format!("{of}.kubeconfig")
+    }
+
+    fn user(&self) -> String {
+        match self {
+            Self::Token(token) => format!("token: {token}"),
+            Self::TokenFile(path) => format!("tokenFile: \"{}\"", path.display()),
+        }
+    }
+}
+
+fn short_hash(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// A kubeconfig for the API server at `url`.
-pub(crate) fn kubeconfig(url: &str, ca: &Path, token: &str) -> String {
+pub(crate) fn kubeconfig(url: &str, ca: &Path, credential: &Credential<'_>) -> String {
     format!(
         r#"apiVersion: v1
 kind: Config
 current-context: lab
 clusters: [{{ name: lab, cluster: {{ server: "{url}", certificate-authority: "{}" }} }}]
-users: [{{ name: lab, user: {{ token: {token} }} }}]
+users: [{{ name: lab, user: {{ {} }} }}]
 contexts: [{{ name: lab, context: {{ cluster: lab, user: lab }} }}]
 "#,
-        ca.display()
+        ca.display(),
+        credential.user(),
     )
 }

@@ -13,8 +13,10 @@
 //! A test that needs the lab says `#[ignore = "needs the lab"]`: `cargo test` leaves it out,
 //! `make test` runs it.
 
+mod account;
 mod cluster;
 mod group;
+mod history;
 mod identity;
 mod node;
 mod part;
@@ -24,6 +26,7 @@ mod server;
 
 pub use cluster::{Cluster, Parts};
 pub use group::Group;
+pub use history::Backup;
 pub use identity::{ADMIN, NARROW};
 pub use part::Part;
 pub use port::Port;

@@ -61,9 +61,9 @@ fn api(plan: &Plan) -> Result<Server> {
         format!("--secure-port={}", plan.port(Part::Api)),
         "--bind-address=127.0.0.1".to_owned(),
         plan.flag("cert-dir", "certs"),
-        "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
+        format!("--service-account-issuer={}", identity::ISSUER),
         plan.flag("service-account-key-file", "sa.pub"),
-        plan.flag("service-account-signing-key-file", "sa.key"),
+        plan.flag("service-account-signing-key-file", identity::SIGNING_KEY),
         "--authorization-mode=RBAC".to_owned(),
         plan.flag("token-auth-file", "tokens.csv"),
         "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
@@ -78,7 +78,7 @@ fn api(plan: &Plan) -> Result<Server> {
 
 fn controllers(plan: &Plan) -> Result<Server> {
     let more = [
-        plan.flag("service-account-private-key-file", "sa.key"),
+        plan.flag("service-account-private-key-file", identity::SIGNING_KEY),
         plan.flag("root-ca-file", identity::CA),
     ];
     controller(plan, Part::Controllers, "kube-controller-manager", more.to_vec())
