@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{DeleteParams, ListParams, ObjectMeta, PostParams, WatchEvent, WatchParams};
+use kube::config::KubeConfigOptions;
 use kube::{Api, Config, Error};
 use lab::{ADMIN, Cluster, Parts, until};
 
@@ -83,7 +84,8 @@ async fn a_token_expires_and_its_file_may_hold_another() {
     for (held, wanted) in [(&short, 401), (&long, 403)] {
         fs::write(&file, held).unwrap();
         let read = kube::config::Kubeconfig::read_from(&kubeconfig).unwrap();
-        let config = Config::from_custom_kubeconfig(read, &Default::default()).await.unwrap();
+        let config =
+            Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await.unwrap();
         let maps: Api<ConfigMap> = Api::default_namespaced(config.try_into().unwrap());
         assert_eq!(code(&maps.get("x").await.unwrap_err()), Some(wanted));
     }
