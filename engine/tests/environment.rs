@@ -19,6 +19,40 @@ fn check_refused(text: &str, expected: &Expect) {
 }
 
 #[test]
+fn a_cluster_is_reached_by_a_kubeconfig_or_by_a_server_and_a_token() {
+    check_refused(
+        "connections:\n  a: { type: kubernetes, server: 'http://x/', credentials: { env: A }, packs: [] }\n\
+         \x20 b: { type: kubernetes, server: 'https://x/', context: y, packs: [] }\n\
+         \x20 c: { type: kubernetes, credentials: { env: A }, ca: hunter2hunter2, burst: 0, packs: [] }\n",
+        &expect![[r#"
+            error: `server`: a token is sent over https alone
+              at environments/dev.yaml:2:34
+              2 |   a: { type: kubernetes, server: 'http://x/', credentials: { env: A }, packs: [] }
+                                                   ^
+              hint: write it as https://host:6443
+            error: `server` is asked with a token, and there is none
+              at environments/dev.yaml:3:34
+              3 |   b: { type: kubernetes, server: 'https://x/', context: y, packs: [] }
+                                                   ^
+              hint: add `credentials: { env: NAME }`, or leave `server` out to get in as Tripline itself does
+            error: `context` is one of a kubeconfig, and here is a `server`
+              at environments/dev.yaml:3:57
+              3 |   b: { type: kubernetes, server: 'https://x/', context: y, packs: [] }
+                                                                          ^
+              hint: remove one of the two
+            error: `ca` is for a `server`: a kubeconfig brings its own
+              at environments/dev.yaml:4:55
+              4 |   c: { type: kubernetes, credentials: { env: A }, ca: hunter2hunter2, burst: 0, packs: [] }
+                                                                        ^
+              hint: add `server: https://…`, or remove `ca`
+            error: `burst`: 0 is out of range: at least 1, at most 100000
+              at environments/dev.yaml:4:78
+              4 |   c: { type: kubernetes, credentials: { env: A }, ca: hunter2hunter2, burst: 0, packs: [] }
+                                                                                               ^"#]],
+    );
+}
+
+#[test]
 fn an_environment_that_cannot_be_used_is_refused_with_every_place() {
     check_refused(
         "conections: {}\npacks:\n  web: { confg: {} }\n  Web: {}\n",
@@ -47,7 +81,7 @@ fn an_environment_that_cannot_be_used_is_refused_with_every_place() {
               at environments/dev.yaml:2:18
               2 |   cloud: { type: aws, region: eu-west-1, packs: [web] }
                                    ^
-              hint: known here: git, http
+              hint: known here: git, http, kubernetes
             error: there is no connection type `gti`
               at environments/dev.yaml:3:17
               3 |   host: { type: gti, packs: [] }

@@ -11,6 +11,7 @@ use model::PackName;
 use model::diagnostic::instead;
 use reqwest::Url;
 
+use crate::kubernetes::{Access, Cluster, REQUESTS_PER_SECOND};
 use crate::rate::Limiter;
 use crate::secret::{Lookup, Secret, SecretRef};
 
@@ -46,6 +47,17 @@ pub enum Target {
         /// How the credentials are sent.
         auth: Auth,
     },
+    /// A cluster. The connection's credentials are a kubeconfig, or a token for `server`.
+    Kubernetes {
+        /// The address of the API; none: the kubeconfig says it.
+        server: Option<String>,
+        /// Who signs the certificate of `server`, as PEM; none: who the system trusts.
+        ca: Option<SecretRef>,
+        /// The context of the kubeconfig, where not its current one.
+        context: Option<String>,
+        /// How many requests may come at once after a pause.
+        burst: Option<u32>,
+    },
 }
 
 /// How credentials are sent over HTTP.
@@ -65,6 +77,7 @@ pub struct Connection {
     /// What the environment says of it.
     pub spec: ConnectionSpec,
     limiter: Option<Limiter>,
+    cluster: Option<Arc<Cluster>>,
 }
 
 /// Why a connection cannot be used.
@@ -124,6 +137,7 @@ impl Target {
         match self {
             Self::Git { .. } => "git",
             Self::Http { .. } => "http",
+            Self::Kubernetes { .. } => "kubernetes",
         }
     }
 }
@@ -140,9 +154,15 @@ impl ConnectionSpec {
 }
 
 impl Connection {
-    fn new(spec: ConnectionSpec) -> Self {
+    fn new(spec: ConnectionSpec, lookup: &Lookup) -> Self {
         let limiter = spec.requests_per_second.map(Limiter::per_second);
-        Self { spec, limiter }
+        let cluster = cluster(&spec, lookup).map(Arc::new);
+        Self { spec, limiter, cluster }
+    }
+
+    /// The cluster that it leads to.
+    pub fn cluster(&self) -> Result<Arc<Cluster>, NoConnection> {
+        self.cluster.clone().ok_or_else(|| self.misfit("kubernetes"))
     }
 
     /// Waits until it may be asked.
@@ -200,10 +220,33 @@ impl Connection {
     }
 }
 
+fn cluster(spec: &ConnectionSpec, lookup: &Lookup) -> Option<Cluster> {
+    let Target::Kubernetes { server, ca, context, burst } = &spec.target else { return None };
+    let access = match (&spec.credentials, server) {
+        (Some(token), Some(server)) => {
+            Access::Server { server: server.clone(), token: token.clone(), ca: ca.clone() }
+        }
+        (Some(kubeconfig), None) => {
+            Access::Kubeconfig { kubeconfig: kubeconfig.clone(), context: context.clone() }
+        }
+        (None, _) => Access::Own { context: context.clone() },
+    };
+    let limiter = per_cluster(spec.requests_per_second, *burst);
+    Some(Cluster::new(&spec.name, access, limiter, lookup.clone()))
+}
+
+fn per_cluster(rate: Option<f64>, burst: Option<u32>) -> Limiter {
+    let rate = rate.unwrap_or(REQUESTS_PER_SECOND);
+    let twice = (rate * 2.0).clamp(1.0, 100_000.0) as u32;
+    Limiter::with_burst(rate, burst.unwrap_or(twice))
+}
+
 /// The connections there are. Clones are the same registry.
 #[derive(Clone)]
 pub struct Connections {
     all: Arc<RwLock<BTreeMap<String, Arc<Connection>>>>,
+    /// The cluster that the server itself gets into.
+    own: Arc<Cluster>,
     lookup: Lookup,
 }
 
@@ -225,7 +268,22 @@ impl Default for Connections {
 impl Connections {
     /// No connections yet; their stored secrets are found by `lookup`.
     pub fn new(lookup: Lookup) -> Self {
-        Self { all: Arc::default(), lookup }
+        let access = Access::Own { context: None };
+        let own = Cluster::new("default", access, per_cluster(None, None), lookup.clone());
+        Self { all: Arc::default(), own: Arc::new(own), lookup }
+    }
+
+    /// The cluster of the connection `name` for `pack`; without a name, the one that the server itself
+    /// gets into.
+    pub fn cluster(
+        &self,
+        name: Option<&str>,
+        pack: Option<&PackName>,
+    ) -> Result<Arc<Cluster>, NoConnection> {
+        match name {
+            Some(name) => self.of(name, pack)?.cluster(),
+            None => Ok(self.own.clone()),
+        }
     }
 
     /// These are the connections from now on.
@@ -233,7 +291,10 @@ impl Connections {
         let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
         let next = specs.into_iter().map(|spec| {
             let kept = all.get(&spec.name).filter(|old| old.spec == spec).cloned();
-            (spec.name.clone(), kept.unwrap_or_else(|| Arc::new(Connection::new(spec))))
+            (
+                spec.name.clone(),
+                kept.unwrap_or_else(|| Arc::new(Connection::new(spec, &self.lookup))),
+            )
         });
         *all = next.collect();
     }
@@ -287,14 +348,18 @@ mod tests {
         }
     }
 
+    fn made(spec: ConnectionSpec) -> Connection {
+        Connection::new(spec, &Connections::default().lookup)
+    }
+
     fn host() -> Connection {
         let url = "https://git.example.com/team".to_owned();
-        Connection::new(spec("host", Target::Git { url }))
+        made(spec("host", Target::Git { url }))
     }
 
     fn api() -> Connection {
         let base_url = Url::parse("https://api.example.com/v1/").unwrap();
-        Connection::new(spec("api", Target::Http { base_url, auth: Auth::Bearer }))
+        made(spec("api", Target::Http { base_url, auth: Auth::Bearer }))
     }
 
     #[test]
@@ -363,6 +428,20 @@ mod tests {
         }
         let error = connections.of("hots", None).unwrap_err().to_string();
         assert!(error.ends_with("did you mean `host`?"), "{error}");
+    }
+
+    #[test]
+    fn a_cluster_is_the_same_for_all_who_use_its_connection() {
+        let connections = Connections::default();
+        let target = Target::Kubernetes { server: None, ca: None, context: None, burst: None };
+        let git = Target::Git { url: "https://h/".to_owned() };
+        connections.set([spec("prod", target), spec("host", git)]);
+        let prod = |pack: &str| connections.cluster(Some("prod"), Some(&pack.parse().unwrap()));
+        assert!(Arc::ptr_eq(&prod("web").unwrap(), &prod("team_a").unwrap()));
+        assert!(matches!(prod("other"), Err(NoConnection::NotGranted { .. })));
+        assert_eq!(connections.cluster(None, None).unwrap().name(), "default");
+        let misfit = connections.cluster(Some("host"), None).unwrap_err().to_string();
+        assert_eq!(misfit, "the connection `host` is of type `git`, not `kubernetes`");
     }
 
     #[test]

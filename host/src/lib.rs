@@ -6,6 +6,7 @@
 //!  sensors ─┐         ┌─▶ process   a program, bounded, ended with all it started
 //!           ├─▶ host ─┼─▶ git       the `git` program, without its users' configuration
 //!  actions ─┘         ├─▶ http      requests, after guard looked where they go
+//!                     ├─▶ kubernetes  objects of a cluster, its kinds, its watches
 //!                     └─▶ secret    what a connection shows, read when it is used
 //! ```
 //!
@@ -18,6 +19,7 @@ pub mod exec_child;
 pub mod git;
 pub mod guard;
 pub mod http;
+pub mod kubernetes;
 pub mod process;
 pub mod rate;
 pub mod redact;

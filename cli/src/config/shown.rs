@@ -56,6 +56,12 @@ fn connection(spec: &ConnectionSpec) -> Vec<Line> {
                 fields.insert("auth", auth.into());
             }
         }
+        Target::Kubernetes { server, ca, context, burst } => {
+            fields.extend(server.as_ref().map(|server| ("server", server.as_str().into())));
+            fields.extend(ca.as_ref().map(|ca| ("ca", ca.to_string().into())));
+            fields.extend(context.as_ref().map(|context| ("context", context.as_str().into())));
+            fields.extend(burst.map(|burst| ("burst", burst.into())));
+        }
     }
     // Where the secret lies, not what it is.
     fields.extend(spec.credentials.as_ref().map(|c| ("credentials", c.to_string().into())));

@@ -13,10 +13,14 @@ use syntax::{Entry, Fields, Kind, Node};
 /// Fields of every connection.
 const COMMON: [&str; 5] = ["type", "description", "credentials", "requests_per_second", "packs"];
 /// Types with somebody who uses them, and the fields of their own.
-const TYPES: [(&str, &[&str]); 2] = [("git", &["url"]), ("http", &["base_url", "auth"])];
+const TYPES: [(&str, &[&str]); 3] = [
+    ("git", &["url"]),
+    ("http", &["base_url", "auth"]),
+    ("kubernetes", &["server", "ca", "context", "burst"]),
+];
 /// Types that the documents know and this version does not.
-const LATER: [&str; 10] =
-    ["argocd", "aws", "consul", "github", "gitlab", "kubernetes", "nats", "slack", "smtp", "vault"];
+const LATER: [&str; 9] =
+    ["argocd", "aws", "consul", "github", "gitlab", "nats", "slack", "smtp", "vault"];
 
 /// Reads a connection; relative paths in it start from `folder`.
 pub(super) fn parse(entry: &Entry, folder: &Path) -> Result<ConnectionSpec, Vec<Diagnostic>> {
@@ -28,13 +32,16 @@ pub(super) fn parse(entry: &Entry, folder: &Path) -> Result<ConnectionSpec, Vec<
     fields.optional("description").string();
     let kind = fields.required("type").string();
     let credentials = fields.optional("credentials").node();
-    let credentials = match credentials.map(|node| reference(node, folder)) {
+    let credentials = match credentials.map(|node| reference("credentials", node, folder)) {
         Some(read) => fields.part(read).map(Some),
         None => Some(None),
     };
     let target = match kind.as_deref() {
         Some("git") => git(&fields, folder),
         Some("http") => http(&fields, credentials.as_ref().is_some_and(Option::is_some)),
+        Some("kubernetes") => {
+            kubernetes(&fields, credentials.as_ref().is_none_or(Option::is_some), folder)
+        }
         _ => None,
     };
     let packs = fields.required("packs").strings();
@@ -58,7 +65,7 @@ pub(super) fn parse(entry: &Entry, folder: &Path) -> Result<ConnectionSpec, Vec<
 /// The fields that belong to the connection's type, or what is wrong with the type.
 fn own_fields(node: &Node) -> Result<&'static [&'static str], Vec<Diagnostic>> {
     // Without a type any field may be right: only what is missing is told.
-    const ANY: &[&str] = &["url", "base_url", "auth"];
+    const ANY: &[&str] = &["url", "base_url", "auth", "server", "ca", "context", "burst"];
     let Some(at) = node.get("type") else { return Ok(ANY) };
     let Some(kind) = at.as_str() else { return Ok(ANY) };
     if let Some((_, own)) = TYPES.iter().find(|(name, _)| *name == kind) {
@@ -80,15 +87,13 @@ fn own_fields(node: &Node) -> Result<&'static [&'static str], Vec<Diagnostic>> {
 }
 
 /// A reference to a secret. What is none may be the secret itself: its line is not shown.
-fn reference(node: &Node, folder: &Path) -> Result<SecretRef, Vec<Diagnostic>> {
+fn reference(name: &str, node: &Node, folder: &Path) -> Result<SecretRef, Vec<Diagnostic>> {
     match SecretRef::read(&node.to_value()) {
         Some(SecretRef::File(path)) => Ok(SecretRef::File(folder.join(path))),
         Some(reference) => Ok(reference),
         None => {
-            let message = format!(
-                "`credentials`: expected a reference to a secret, found {}",
-                node.describe()
-            );
+            let message =
+                format!("`{name}`: expected a reference to a secret, found {}", node.describe());
             let finding = node.error(message).with_hint(FORMS);
             Err(vec![Diagnostic { line: None, ..finding }])
         }
@@ -147,6 +152,50 @@ fn http(fields: &Fields<'_>, has_credentials: bool) -> Option<Target> {
         }
     };
     Some(Target::Http { base_url, auth })
+}
+
+/// A cluster: by the address of its API and a token, by a kubeconfig, or as the server gets in.
+fn kubernetes(fields: &Fields<'_>, has_credentials: bool, folder: &Path) -> Option<Target> {
+    let server = fields.optional("server").node();
+    let context = fields.optional("context");
+    let (context_at, context) = (fields.optional("context").node(), context.string());
+    let ca_at = fields.optional("ca").node();
+    let ca = ca_at.map(|node| fields.part(reference("ca", node, folder)));
+    if let (Some(node), false) = (server, has_credentials) {
+        let finding = node.error("`server` is asked with a token, and there is none");
+        fields.report(finding.with_hint("add `credentials: { env: NAME }`, or leave `server` out to get in as Tripline itself does"));
+    }
+    if let (Some(_), Some(node)) = (server, context_at) {
+        let finding = node.error("`context` is one of a kubeconfig, and here is a `server`");
+        fields.report(finding.with_hint("remove one of the two"));
+    }
+    if let (None, Some(node)) = (server, ca_at) {
+        let finding = node.error("`ca` is for a `server`: a kubeconfig brings its own");
+        fields.report(finding.with_hint("add `server: https://…`, or remove `ca`"));
+    }
+    let burst = fields.optional("burst").integer(1, 100_000);
+    let server = match fields.optional("server").string() {
+        Some(text) => Some(api_server(fields, &text, server?)?),
+        None => None,
+    };
+    let burst = burst.and_then(|burst| u32::try_from(burst).ok());
+    Some(Target::Kubernetes { server, ca: ca.flatten(), context, burst })
+}
+
+fn api_server(fields: &Fields<'_>, text: &str, node: &Node) -> Option<String> {
+    match base(text) {
+        Ok(url) if url.scheme() == "https" => return Some(url.to_string()),
+        Ok(_) => {
+            let message = "`server`: a token is sent over https alone".to_owned();
+            fields.report(node.error(message).with_hint("write it as https://host:6443"));
+        }
+        Err((message, private)) => {
+            let mut finding = node.error(format!("`server`: {message}"));
+            finding.line = finding.line.filter(|_| !private);
+            fields.report(finding);
+        }
+    }
+    None
 }
 
 /// What URLs begin with: its path ends with a slash. The flag says that the text holds a password.

@@ -1,0 +1,168 @@
+//! The Kubernetes API: one client for each cluster, shared by sensors and actions.
+//!
+//! ```text
+//!  connection ─▶ access: how to get in ─▶ Cluster ─┬─▶ request, text, lines   anything
+//!                                                  ├─▶ get, list, watch       objects of a kind
+//!                                                  └─▶ resource               where a kind lies
+//! ```
+//! Objects are plain JSON: what one version of a cluster knows of a kind, this crate need not.
+//! Whoever asks a cluster keeps to its rate, all together. Nothing is tried again here but what was
+//! refused for stale credentials, which has had no effect.
+
+mod access;
+mod error;
+mod objects;
+mod rbac;
+mod request;
+mod resource;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::TryFutureExt;
+use http::Response;
+use kube::client::Body;
+use tokio::sync::Mutex as Gate;
+use tokio::time::timeout;
+
+pub use access::Access;
+pub use error::Failure;
+pub use objects::{Listed, Selected};
+pub use rbac::Missing;
+pub use request::{Lines, Patch, Request};
+pub use resource::Resource;
+pub use watch::{Told, Watch};
+
+use crate::rate::Limiter;
+use crate::secret::Lookup;
+
+/// How often a cluster is asked at most unless its connection says otherwise: what `kubectl` does.
+pub const REQUESTS_PER_SECOND: f64 = 50.0;
+
+/// A cluster that can be asked. It is reached when somebody asks it for the first time.
+pub struct Cluster {
+    name: String,
+    access: Access,
+    lookup: Lookup,
+    limiter: Limiter,
+    session: Gate<Option<Session>>,
+    /// What was discovered, by `api_version`.
+    kinds: Mutex<BTreeMap<String, Arc<Vec<Resource>>>>,
+}
+
+/// A client with the credentials of one moment.
+#[derive(Clone)]
+struct Session {
+    number: u64,
+    client: kube::Client,
+}
+
+impl std::fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("Cluster");
+        shown.field("name", &self.name).field("access", &self.access).finish_non_exhaustive()
+    }
+}
+
+impl Cluster {
+    /// The cluster called `name`; `lookup` finds the secrets that `access` names.
+    pub fn new(name: &str, access: Access, limiter: Limiter, lookup: Lookup) -> Self {
+        Self {
+            name: name.to_owned(),
+            access,
+            lookup,
+            limiter,
+            session: Gate::default(),
+            kinds: Mutex::default(),
+        }
+    }
+
+    /// The name of its connection; `default` for the server's own.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The namespace that its credentials are for where none is named.
+    pub async fn default_namespace(&self) -> Result<String, Failure> {
+        Ok(self.session().await?.client.default_namespace().to_owned())
+    }
+
+    /// Where objects of this kind lie. It is asked once, and again where a kind is not known.
+    pub async fn resource(&self, api_version: &str, kind: &str) -> Result<Resource, Failure> {
+        if let Some(known) = self.known(api_version, kind) {
+            return Ok(known);
+        }
+        let all = self.request(&Request::get(&resource::group_path(api_version))).await;
+        let all = all.map_err(|failure| resource::unknown_group(failure, api_version, kind))?;
+        let all = Arc::new(resource::read(api_version, &all));
+        let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        kinds.insert(api_version.to_owned(), all);
+        drop(kinds);
+        self.known(api_version, kind).ok_or_else(|| resource::unknown(api_version, kind))
+    }
+
+    fn known(&self, api_version: &str, kind: &str) -> Option<Resource> {
+        let kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        kinds.get(api_version)?.iter().find(|known| known.kind == kind).cloned()
+    }
+
+    /// Forgets what was discovered of `api_version`: a kind of it is not there any more.
+    pub fn rediscover(&self, api_version: &str) {
+        self.kinds.lock().unwrap_or_else(PoisonError::into_inner).remove(api_version);
+    }
+
+    /// Sends a request in its turn, with credentials read again if the ones at hand are stale.
+    async fn send(&self, request: &Request) -> Result<Response<Body>, Failure> {
+        let mut fresh = false;
+        loop {
+            self.limiter.turn().await;
+            let session = self.session().await?;
+            let sent = session.client.send(request.http()?).map_err(|error| Failure::of(&error));
+            let late = |_| Failure::silent(request.patience);
+            let answer = timeout(request.patience, sent).await.map_err(late)??;
+            let status = answer.status();
+            if status.is_success() {
+                return Ok(answer);
+            }
+            if status == http::StatusCode::UNAUTHORIZED && !fresh {
+                fresh = true;
+                self.leave(session.number).await;
+                continue;
+            }
+            let (parts, body) = answer.into_parts();
+            let text = timeout(request.patience, request::text(body)).await;
+            let text = text.ok().and_then(Result::ok).unwrap_or_default();
+            return Err(Failure::answered(status, &parts.headers, &text));
+        }
+    }
+
+    async fn session(&self) -> Result<Session, Failure> {
+        let mut held = self.session.lock().await;
+        if let Some(session) = &*held {
+            return Ok(session.clone());
+        }
+        let client = self.access.connect(&self.lookup).await?;
+        let session = Session { number: next_number(), client };
+        *held = Some(session.clone());
+        Ok(session)
+    }
+
+    /// Has the next request read the credentials again, unless somebody did since.
+    async fn leave(&self, number: u64) {
+        let mut held = self.session.lock().await;
+        if held.as_ref().is_some_and(|session| session.number == number) {
+            *held = None;
+        }
+    }
+}
+
+fn next_number() -> u64 {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// How long a request may go without an answer.
+pub const PATIENCE: Duration = Duration::from_secs(30);

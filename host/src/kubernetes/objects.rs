@@ -1,0 +1,103 @@
+//! Objects of one kind: one of them, or all that are selected, page by page.
+
+use model::Value;
+
+use super::{Cluster, Failure, Request, Resource};
+
+/// Some objects of a kind.
+#[derive(Debug, Clone, Copy)]
+pub struct Selected<'a> {
+    /// The kind.
+    pub resource: &'a Resource,
+    /// The namespace; none: all.
+    pub namespace: Option<&'a str>,
+    /// A selector of labels.
+    pub labels: Option<&'a str>,
+    /// A selector of fields.
+    pub fields: Option<&'a str>,
+    /// Whether nothing but the metadata is wanted.
+    pub metadata_only: bool,
+}
+
+/// A page of objects.
+#[derive(Debug, Clone, Default)]
+pub struct Listed {
+    /// The objects. In lists they don't say of what kind they are; here they do.
+    pub objects: Vec<Value>,
+    /// The version of the list as a whole: where a watch goes on.
+    pub version: String,
+    /// What asks for the next page; none: this is the last one.
+    pub next: Option<String>,
+}
+
+impl<'a> Selected<'a> {
+    /// All objects of a kind.
+    pub fn all(resource: &'a Resource) -> Self {
+        Self { resource, namespace: None, labels: None, fields: None, metadata_only: false }
+    }
+
+    pub(super) fn request(&self) -> Request {
+        Request::get(&self.resource.collection(self.namespace))
+            .with_some("labelSelector", self.labels)
+            .with_some("fieldSelector", self.fields)
+    }
+}
+
+impl Cluster {
+    /// One object.
+    pub async fn get(
+        &self,
+        resource: &Resource,
+        namespace: Option<&str>,
+        name: &str,
+    ) -> Result<Value, Failure> {
+        self.request(&Request::get(&resource.object(namespace, name, None))).await
+    }
+
+    /// One object, if it is there.
+    pub async fn find(
+        &self,
+        resource: &Resource,
+        namespace: Option<&str>,
+        name: &str,
+    ) -> Result<Option<Value>, Failure> {
+        match self.get(resource, namespace, name).await {
+            Err(failure) if failure.is_not_found() => Ok(None),
+            found => found.map(Some),
+        }
+    }
+
+    /// At most `limit` of the selected objects: the first, or those at `next`. All pages of a list
+    /// are of one moment.
+    pub async fn list(
+        &self,
+        selected: &Selected<'_>,
+        limit: usize,
+        next: Option<&str>,
+    ) -> Result<Listed, Failure> {
+        let mut request = selected.request().with("limit", limit).with_some("continue", next);
+        if selected.metadata_only {
+            request.accept = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
+        }
+        let mut listed = self.request(&request).await?;
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let (version, next) =
+            (text(&listed["metadata"]["resourceVersion"]), text(&listed["metadata"]["continue"]));
+        let mut objects = match listed["items"].take() {
+            Value::Array(objects) => objects,
+            _ => Vec::new(),
+        };
+        for object in &mut objects {
+            complete(object, selected.resource);
+        }
+        Ok(Listed { objects, version, next: Some(next).filter(|next| !next.is_empty()) })
+    }
+}
+
+/// Says of what kind an object is.
+pub(super) fn complete(object: &mut Value, resource: &Resource) {
+    if let Value::Object(fields) = object {
+        fields.insert("apiVersion".to_owned(), resource.api_version.clone().into());
+        fields.insert("kind".to_owned(), resource.kind.clone().into());
+    }
+}

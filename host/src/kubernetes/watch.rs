@@ -1,0 +1,99 @@
+//! What changes, as it changes.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use model::{ErrorKind, Value};
+use tokio::time::timeout;
+
+use super::objects::complete;
+use super::{Cluster, Failure, Lines, Resource, Selected};
+
+/// What a watch tells.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Told {
+    /// An object is there that was not among the selected ones.
+    Added(Value),
+    /// An object is another than it was.
+    Modified(Value),
+    /// An object is not among the selected ones any more: it is gone, or is not selected.
+    Deleted(Value),
+    /// Nothing is missing up to this version.
+    Bookmark(String),
+}
+
+/// A running watch.
+#[derive(Debug)]
+pub struct Watch {
+    lines: Lines,
+    resource: Resource,
+    idle: Duration,
+}
+
+impl Cluster {
+    /// Watches the selected objects from `version` on. The API server ends it after `length`; before
+    /// that it says something now and then, and if it does not within `idle`, the watch has failed.
+    pub async fn watch(
+        &self,
+        selected: &Selected<'_>,
+        version: &str,
+        length: Duration,
+        idle: Duration,
+    ) -> Result<Watch, Failure> {
+        let mut request = selected
+            .request()
+            .with("watch", true)
+            .with("allowWatchBookmarks", true)
+            .with("resourceVersion", version)
+            .with("timeoutSeconds", length.as_secs().max(1));
+        if selected.metadata_only {
+            request.accept = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+        }
+        let lines = self.lines(&request).await?;
+        Ok(Watch { lines, resource: selected.resource.clone(), idle })
+    }
+}
+
+impl Watch {
+    /// The next word; none: the watch ended as it was told to. Not to be asked again after that, or
+    /// after a failure. Nothing is lost if the answer is not waited for.
+    pub async fn next(&mut self) -> Result<Option<Told>, Failure> {
+        let line = timeout(self.idle, self.lines.next()).await;
+        let line = line.map_err(|_| silent(self.idle))??;
+        line.map(|line| read(&line, &self.resource)).transpose()
+    }
+
+    /// Whether a word is here already.
+    pub fn has_more(&self) -> bool {
+        self.lines.has_line()
+    }
+}
+
+fn read(line: &Bytes, resource: &Resource) -> Result<Told, Failure> {
+    let unreadable = |why: &str| {
+        let message = format!("the watch told something that cannot be read: {why}");
+        Failure::unsent(ErrorKind::Unavailable, message)
+    };
+    let mut told =
+        serde_json::from_slice::<Value>(line).map_err(|error| unreadable(&error.to_string()))?;
+    let mut object = told["object"].take();
+    match told["type"].as_str() {
+        Some("ERROR") => return Err(Failure::told(&object)),
+        Some("BOOKMARK") => {
+            let version = object["metadata"]["resourceVersion"].as_str();
+            return Ok(Told::Bookmark(version.unwrap_or_default().to_owned()));
+        }
+        _ => complete(&mut object, resource),
+    }
+    match told["type"].as_str() {
+        Some("ADDED") => Ok(Told::Added(object)),
+        Some("MODIFIED") => Ok(Told::Modified(object)),
+        Some("DELETED") => Ok(Told::Deleted(object)),
+        other => Err(unreadable(&format!("type {other:?}"))),
+    }
+}
+
+fn silent(idle: Duration) -> Failure {
+    let message = format!("the watch has said nothing for {} s: it is begun again", idle.as_secs());
+    Failure::unsent(ErrorKind::Timeout, message)
+}
