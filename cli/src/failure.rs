@@ -97,6 +97,15 @@ impl Failure {
         self
     }
 
+    /// The kind and the message, for who goes on all the same.
+    pub(crate) fn in_short(&self) -> (&str, String) {
+        match &self.told {
+            Told::Message { kind, message, .. } => (kind, message.clone()),
+            Told::Findings(findings) => ("findings", format!("{} findings", findings.len())),
+            Told::Nothing => ("output", String::new()),
+        }
+    }
+
     /// Whether trying again later could help: nobody answered.
     pub(crate) fn is_unreachable(&self) -> bool {
         self.exit == Exit::Unreachable

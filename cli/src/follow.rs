@@ -20,8 +20,15 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// A server sends something every 15 s: one that is silent this long is gone.
 const SILENCE: Duration = Duration::from_secs(45);
 
+/// What was followed to where nothing more comes by itself.
+pub(crate) struct Followed {
+    /// The run that it ended with: the first one, or the last that went on from it.
+    pub(crate) id: ExecutionId,
+    pub(crate) end: End,
+}
+
 /// How following an execution ended.
-pub(crate) enum Followed {
+pub(crate) enum End {
     /// With the execution itself.
     Ended(Box<Outcome>),
     /// A person must decide before it goes on.
@@ -31,10 +38,10 @@ pub(crate) enum Followed {
 impl Followed {
     /// The exit code that goes with it.
     pub(crate) fn exit(&self) -> Exit {
-        match self {
-            Self::Ended(outcome) if outcome.state == ExecutionState::Succeeded => Exit::Done,
-            Self::Ended(_) => Exit::Failed,
-            Self::Attention => Exit::Attention,
+        match &self.end {
+            End::Ended(outcome) if outcome.state == ExecutionState::Succeeded => Exit::Done,
+            End::Ended(_) => Exit::Failed,
+            End::Attention => Exit::Attention,
         }
     }
 }
@@ -49,12 +56,27 @@ struct Message {
     fact: Value,
 }
 
-/// Follows an execution to its end, or to where a person must decide; `tell` gets its timeline.
+/// Follows an execution, and each run that goes on from it, to the end or to where a person must
+/// decide; `tell` gets the timeline.
 pub(crate) async fn follow(
     connection: &Connection,
     id: &ExecutionId,
     mut tell: impl FnMut(&str) -> Result<(), Failure>,
 ) -> Result<Followed, Failure> {
+    let mut id = id.clone();
+    loop {
+        let end = follow_run(connection, &id, &mut tell).await?;
+        let End::Ended(outcome) = &end else { return Ok(Followed { id, end }) };
+        let Some(next) = outcome.continued_as.clone() else { return Ok(Followed { id, end }) };
+        id = next;
+    }
+}
+
+async fn follow_run(
+    connection: &Connection,
+    id: &ExecutionId,
+    tell: &mut impl FnMut(&str) -> Result<(), Failure>,
+) -> Result<End, Failure> {
     let mut timeline = Timeline::default();
     let mut stream = Stream::new(connection, id);
     loop {
@@ -66,11 +88,11 @@ pub(crate) async fn follow(
         }
         match fact {
             Fact::ExecutionFinished { outcome, .. } => {
-                return Ok(Followed::Ended(Box::new(outcome)));
+                return Ok(End::Ended(Box::new(outcome)));
             }
             // An old one may have been decided since.
             Fact::AttentionNeeded { .. } if needs_attention(connection, id).await? => {
-                return Ok(Followed::Attention);
+                return Ok(End::Attention);
             }
             _ => {}
         }

@@ -65,7 +65,8 @@ impl Timeline {
             }
             Fact::ExecutionFinished { outcome, .. } => {
                 let error = outcome.error.as_ref().map(ToString::to_string);
-                (outcome.state.as_str(), error.unwrap_or_default())
+                let next = outcome.continued_as.as_ref().map(|next| format!("goes on as {next}"));
+                (outcome.state.as_str(), error.or(next).unwrap_or_default())
             }
             _ => return None,
         })

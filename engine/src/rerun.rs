@@ -1,16 +1,18 @@
 //! An execution again: all of it, or from a step on, with what came before taken over.
 
+mod beginning;
+
 use std::sync::Arc;
 
 use model::fact::{ExecutionRequested, StepResult};
 use model::{
-    ActionRef, Actor, BatchId, Call, Effect, ExecutionId, Fact, Journal, Origin, Record, StepPath,
-    Stream, Timestamp, Value, Version,
+    ActionRef, Actor, Call, Effect, ExecutionId, Fact, Journal, Origin, Record, StepPath, Stream,
+    Timestamp, Value, Version,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
-use store::{Appended, Batch, MAX_BATCH_BYTES, MAX_BATCH_FACTS, Write};
 
+use self::beginning::Beginning;
 use crate::ask::AskError;
 use crate::driver::run::context;
 use crate::engine::Engine;
@@ -57,35 +59,28 @@ impl Engine {
         how: Repetition,
     ) -> Result<Repeated, AskError> {
         let journal = self.journal(of).await?;
-        let (mut facts, assumed) = match &how.from {
-            None => (vec![self.whole(of, &journal)?], Vec::new()),
+        let (request, taken_over, assumed) = match &how.from {
+            None => (self.whole(of, &journal)?, Vec::new(), Vec::new()),
             Some(from) => self.part(of, &journal, from, how.force).await?,
         };
         let named = how.name.as_deref().map(|name| ExecutionId::for_request(&actor, name));
-        let (id, mut sealing) = (named.unwrap_or_else(random::execution), Vec::new());
+        let id = named.unwrap_or_else(random::execution);
+        let mut beginning = Beginning { request: vec![request], taken_over, sealing: Vec::new() };
         if !journal.tokens.is_empty() {
             // They may stand in the parameters and in what is taken over.
             let (tokens, at) = (journal.tokens.clone(), self.core.now());
-            let (tokens, kept) = self.core.take_over(tokens, &id, at).await?;
-            facts.insert(1, Fact::TokensGranted { tokens, at });
-            sealing = kept;
+            let (tokens, sealing) = self.core.take_over(tokens, &id, at).await?;
+            beginning.request.push(Fact::TokensGranted { tokens, at });
+            beginning.sealing = sealing;
             if how.from.is_some() && !journal.settings.is_empty() {
                 // What is taken over was asked for with these.
                 let tokens = journal.settings.clone();
-                facts.insert(2, Fact::SettingsRead { tokens, at });
+                beginning.request.push(Fact::SettingsRead { tokens, at });
             }
         }
-        let write =
-            Write { stream: Stream::Execution(id.clone()), expected: Some(Version::NONE), facts };
-        let batch = Batch {
-            id: BatchId::new(format!("rerun/{}", random::name())),
-            actor,
-            at: self.core.now(),
-            writes: vec![write],
-        };
-        match self.core.impatient(self.core.append_sealing(batch, sealing)).await? {
-            Appended::Committed { .. } => self.driver.submit(id.clone(), None),
-            Appended::Conflict { .. } => self.same_rerun(&id, of).await?,
+        match self.store_beginning(actor, &id, beginning).await? {
+            true => self.driver.submit(id.clone(), None),
+            false => self.same_rerun(&id, of).await?,
         }
         Ok(Repeated { id, assumed })
     }
@@ -102,6 +97,9 @@ impl Engine {
     async fn same_rerun(&self, id: &ExecutionId, of: &ExecutionId) -> Result<(), AskError> {
         match self.journal(id).await?.request.map(|request| request.origin) {
             Some(Origin::Rerun { of: first }) if first == *of => Ok(()),
+            None => Err(AskError::Conflict(format!(
+                "another request had this name, and `{id}`, which was to answer it, is not complete: ask again, and if it stays so, because the server died meanwhile, under another name"
+            ))),
             _ => Err(AskError::Conflict(format!(
                 "another request had this name: it started `{id}`, which repeats something else"
             ))),
@@ -129,7 +127,7 @@ impl Engine {
         journal: &Journal,
         from: &StepPath,
         force: bool,
-    ) -> Result<(Vec<Fact>, Vec<AssumedStep>), AskError> {
+    ) -> Result<(Fact, Vec<Fact>, Vec<AssumedStep>), AskError> {
         let request = request_of(of, journal)?;
         may_be_cut(of, journal, from)?;
         let pinned = self.pinned(request).await?;
@@ -143,22 +141,15 @@ impl Engine {
                 "nobody knows whether step {path} of `{of}` was done, and it would be made again: repeat from there or before, or, if doing it twice is harmless, use --force"
             )));
         }
-        let mut facts = vec![Fact::ExecutionRequested(ExecutionRequested {
+        let request = Fact::ExecutionRequested(ExecutionRequested {
             origin: Origin::Rerun { of: of.clone() },
             at,
             traceparent: Some(request.span(of)),
             ..request.clone()
-        })];
-        facts.extend(lineage(of, journal, from, pinned.as_deref(), at));
-        facts.extend(copied);
-        let bytes: usize = facts.iter().map(|fact| fact.encode().len()).sum();
-        if facts.len() >= MAX_BATCH_FACTS || bytes > MAX_BATCH_BYTES {
-            return Err(AskError::TooLarge(format!(
-                "what comes before step {from} is too much to be taken over at once: {} facts of {bytes} bytes, at most {MAX_BATCH_FACTS} of {MAX_BATCH_BYTES}; repeat all of it instead",
-                facts.len()
-            )));
-        }
-        Ok((facts, assumed))
+        });
+        let mut taken_over = lineage(of, journal, from, pinned.as_deref(), at);
+        taken_over.extend(copied);
+        Ok((request, taken_over, assumed))
     }
 
     async fn pinned(&self, request: &ExecutionRequested) -> Result<Option<Arc<Pack>>, AskError> {

@@ -104,6 +104,64 @@ async fn from_a_step_on_what_came_before_is_taken_over_and_the_rest_has_keys_of_
 }
 
 #[tokio::test]
+async fn what_does_not_fit_one_commit_is_taken_over_too() {
+    let house = house();
+    house.chain(
+        "long",
+        "",
+        r#"
+        let sum = 0;
+        for n in 0..320 { sum += run("core.echo", #{ value: n }).value; }
+        run("p.work", #{ a: "one" });
+        [sum, run("p.work", #{ a: "bad" }).a]
+    "#,
+    );
+    let engine = house.start().await;
+    let first = run(&engine, "p.long", json!({})).await;
+    assert_eq!(error_kind(&ended(&engine, &first).await), "program");
+    repair(&house);
+    let again = rerun(&engine, &first, from("322", false)).await.unwrap();
+    let view = ended(&engine, &again.id).await;
+    assert_eq!(result(&view), &json!([51_040, "bad"]));
+    assert_eq!(view.steps.len(), 322);
+    assert_eq!(again.assumed.len(), 1, "the echoes change nothing");
+    let keys = [format!("{first}/321"), format!("{first}/322"), format!("{}/322", again.id)];
+    assert_eq!(ledger(&house), keys, "nothing was made twice");
+    let audited = store::AuditFilter { limit: 9, ..Default::default() };
+    let audited = engine.audit(&audited).await.unwrap();
+    let deeds: Vec<_> = audited.iter().map(|deed| deed.fact.name()).collect();
+    assert_eq!(deeds, ["ExecutionRequested", "ExecutionRequested"]);
+}
+
+#[tokio::test]
+async fn what_was_taken_over_before_the_engine_died_is_no_execution_without_its_request() {
+    let house = house();
+    let engine = house.start().await;
+    let id: ExecutionId = format!("ex_{}", "a".repeat(26)).parse().unwrap();
+    let (path, at) = (StepPath::top(1), engine.now());
+    let fact = model::Fact::StepFinished {
+        path,
+        result: model::fact::StepResult::Done(json!(1)),
+        attempts: 1,
+        at,
+    };
+    let stream = model::Stream::Execution(id.clone());
+    let batch = store::Batch {
+        id: model::BatchId::new("half"),
+        actor: Actor::engine(),
+        at,
+        writes: vec![store::Write { stream, expected: None, facts: vec![fact] }],
+    };
+    engine.store().append(batch).await.unwrap();
+    engine.shutdown(std::time::Duration::ZERO).await;
+    drop(engine);
+    let engine = house.start().await;
+    assert!(matches!(engine.execution(&id).await, Err(AskError::NoExecution(_))));
+    let all = store::ExecutionFilter { limit: 9, ..Default::default() };
+    assert_eq!(engine.executions(&all).await.unwrap(), []);
+}
+
+#[tokio::test]
 async fn branches_beside_the_step_are_taken_over_too() {
     let house = house();
     house.chain(

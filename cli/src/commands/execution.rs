@@ -13,7 +13,7 @@ use super::{rerun, resolve};
 use crate::client::{Connection, segment};
 use crate::execution::{Execution, describe, first_line};
 use crate::failure::{Exit, Failure, Outcome};
-use crate::follow::{Followed, follow};
+use crate::follow::{End, follow};
 use crate::output::{self, Column, Format, Output};
 
 #[derive(Debug, Subcommand)]
@@ -24,7 +24,7 @@ pub(crate) enum Command {
     Get(Get),
     /// Show what its steps printed to stderr or logged
     Logs(Get),
-    /// Watch it until it ends; the exit code is that of `run`
+    /// Watch it until it ends, and the runs that go on from it; the exit code is that of `run`
     Watch(One),
     /// End it, and run its undo handlers
     Cancel(Cancel),
@@ -139,7 +139,7 @@ pub(crate) struct Which {
     before: Option<u64>,
     /// At most so many
     #[arg(long, default_value_t = 50)]
-    limit: usize,
+    pub(super) limit: usize,
 }
 
 fn state(name: &str) -> Result<ExecutionState, String> {
@@ -261,13 +261,13 @@ impl One {
             followed = followed => followed?,
             _ = tokio::signal::ctrl_c() => return Ok(Exit::Interrupted),
         };
-        match &followed {
-            Followed::Ended(outcome) => {
+        match &followed.end {
+            End::Ended(outcome) => {
                 if let Some(result) = &outcome.result {
                     output::value(Format::Json, result)?;
                 }
             }
-            Followed::Attention => eprintln!("what to do: tripline execution get {}", self.id),
+            End::Attention => eprintln!("what to do: tripline execution get {}", followed.id),
         }
         Ok(followed.exit())
     }

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use model::{ExecutionId, StepPath, Value};
 use serde_json::json;
 
-use super::execution::{COLUMNS, Which};
+use super::execution::{COLUMNS, Which, more};
 use crate::client::{Client, Connection, segment};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::output::{self, Format, Output};
@@ -70,20 +70,38 @@ impl Args {
             return Ok(Exit::Done);
         }
         let mut all = Vec::new();
-        // The oldest first, as they were asked for.
+        // The oldest first, as they were asked for. One that is refused holds up no other.
         for row in found.iter().rev() {
-            let id = row["id"].as_str().unwrap_or_default();
-            let mut repeated = repeat(client, id, &json!({})).await?;
-            if self.output.format == Format::Table {
-                output::say(&format!("{} repeats {id}", shown(&repeated["id"])))?;
-            }
-            repeated["of"] = Value::from(id);
-            all.push(repeated);
+            all.push(self.one_of_many(client, shown(&row["id"])).await?);
         }
         if self.output.format != Format::Table {
             output::value(self.output.format, &all)?;
         }
+        more(&found, self.which.limit);
+        let refused = all.iter().filter(|one| one["error"].is_object()).count();
+        if refused > 0 {
+            eprintln!("{refused} of {} were not repeated", all.len());
+            return Ok(Exit::Failed);
+        }
         Ok(Exit::Done)
+    }
+
+    /// What became of one; a failure if nobody answers.
+    async fn one_of_many(&self, client: &Client, id: &str) -> Result<Value, Failure> {
+        let mut repeated = match repeat(client, id, &json!({})).await {
+            Err(failure) if failure.is_unreachable() => return Err(failure),
+            Err(failure) => {
+                let (kind, message) = failure.in_short();
+                eprintln!("{id} is not repeated: {message} ({kind})");
+                json!({ "error": { "kind": kind, "message": message } })
+            }
+            Ok(repeated) => repeated,
+        };
+        if self.output.format == Format::Table && repeated["id"].is_string() {
+            output::say(&format!("{} repeats {id}", shown(&repeated["id"])))?;
+        }
+        repeated["of"] = Value::from(id);
+        Ok(repeated)
     }
 
     fn tell(&self, repeated: &Value) -> Outcome {

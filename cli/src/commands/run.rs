@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::client::{Client, Connection, segment};
 use crate::failure::{Exit, Failure, Outcome};
-use crate::follow::{Followed, follow};
+use crate::follow::{End, follow};
 use crate::output::{Format, Output};
 use crate::{input, output};
 
@@ -24,7 +24,8 @@ Examples:
 
 A value is read as YAML (3, true, [a, b]) unless the action says that it is a string. The result
 is printed as JSON on stdout; what happens meanwhile on stderr, if that is a terminal. Ctrl-C
-leaves the execution running. Exit code 6: a person must decide before it goes on.
+leaves the execution running. Exit code 6: a person must decide before it goes on. A chain that
+goes on as a new run (continue_as) is followed; result and exit code are those of the last run.
 
 With --dry-run nothing is changed: actions that only read are performed, all others say what they
 would do. It goes as far as it can without the results that only performing gives.";
@@ -113,9 +114,10 @@ impl Args {
             Ok(())
         });
         let followed = followed.await?;
-        match &followed {
-            Followed::Ended(outcome) => tell(id, outcome, self.output.format)?,
-            Followed::Attention => {
+        let id = &followed.id;
+        match &followed.end {
+            End::Ended(outcome) => tell(id, outcome, self.output.format)?,
+            End::Attention => {
                 eprintln!("a person must decide before it goes on: tripline execution get {id}");
             }
         }

@@ -1,9 +1,12 @@
 //! What people do to executions from the command line: pause, resume, repeat, export.
 
+use serde_json::Value;
+
 use crate::files::{
-    chain, has_lines, lines, note, open_gate, open_gates, program, start, text, world,
+    chain, executions_of, has_lines, lines, note, open_gate, open_gates, program, start, text,
+    world,
 };
-use crate::support::World;
+use crate::support::{SOON, World, eventually};
 
 /// A world whose chain `p.two` makes two notes, one after the other.
 fn two_notes() -> World {
@@ -96,6 +99,96 @@ fn many_are_repeated_only_after_somebody_agreed() {
     }
     let none = world.run(&["execution", "rerun", "--failed", "--action", "p.two", "--yes"]);
     assert_eq!(none.succeeded().stdout, "no execution is like that\n");
+}
+
+#[test]
+fn one_that_cannot_be_repeated_holds_up_no_other_and_is_told_at_the_end() {
+    let world = pick();
+    chain(&world, "gone", r#"fail("too bad")"#);
+    let _server = world.serve();
+    let (first, gone, last) =
+        (start(&world, "p.pick"), start(&world, "p.gone"), start(&world, "p.pick"));
+    for id in [&first, &gone, &last] {
+        world.reaches(id, &["failed"]);
+    }
+    for file in ["gone.yaml", "gone.rhai"] {
+        std::fs::remove_file(world.path("packs/p/actions").join(file)).unwrap();
+    }
+    eventually(SOON, || (world.run(&["action", "get", "p.gone"]).code != 0).then_some(()));
+    world.write("mended", "");
+    let all = ["execution", "rerun", "--failed", "--pack", "p", "--since", "1h", "--yes"];
+    let repeated = world.run(&[&all[..], &["-o", "json"]].concat()).ended(1);
+    assert!(repeated.stderr.contains("1 of 3 were not repeated"), "{repeated:?}");
+    let told: Value = serde_json::from_str(&repeated.stdout).unwrap();
+    let of: Vec<String> = (0..3).map(|n| text(&told[n]["of"])).collect();
+    assert_eq!(of, [first, gone.clone(), last]);
+    assert_eq!(told[1]["error"]["kind"], "not_found", "{told:#}");
+    for n in [0, 2] {
+        world.reaches(&text(&told[n]["id"]), &["succeeded"]);
+    }
+    let table = world.run(&all).ended(1);
+    assert!(table.stdout.contains("repeats ex_"), "{table:?}");
+    assert!(table.stderr.contains(&format!("{gone} is not repeated: ")), "{table:?}");
+}
+
+#[test]
+fn executions_are_found_by_pack_and_by_when_they_were_asked_for() {
+    let world = world();
+    world.write("packs/q/pack.yaml", "name: q\nversion: 1.0.0\n");
+    world.write("packs/q/actions/one.yaml", "entry_point: one.rhai\n");
+    world.write("packs/q/actions/one.rhai", "1");
+    chain(&world, "one", "1");
+    let _server = world.serve();
+    let (early, other) = (start(&world, "p.one"), start(&world, "q.one"));
+    let asked = text(&world.reaches(&early, &["succeeded"])["requested_at"]);
+    let other_asked = text(&world.reaches(&other, &["succeeded"])["requested_at"]);
+    assert!(asked < other_asked);
+    let found = |filters: &[&str]| -> Vec<String> {
+        let rows = world.json(&[&["execution", "list"], filters].concat());
+        rows.as_array().unwrap().iter().map(|row| text(&row["id"])).collect()
+    };
+    let both = [other.clone(), early.clone()];
+    for (filters, expected) in [
+        (&["--pack", "p"][..], &both[1..]),
+        (&["--pack", "q"], &both[..1]),
+        (&["--pack", "none"], &[]),
+        (&["--since", "1h"], &both),
+        (&["--since", &asked], &both),
+        (&["--since", &other_asked], &both[..1]),
+        (&["--since", "2999-01-01T00:00:00Z"], &[]),
+        (&["--since", "1h", "--pack", "p"], &both[1..]),
+    ] {
+        assert_eq!(found(filters), expected, "{filters:?}");
+    }
+}
+
+#[test]
+fn a_chain_that_goes_on_as_a_new_run_is_followed_to_the_end_of_the_last() {
+    let world = world();
+    chain(
+        &world,
+        "rounds",
+        r#"
+        let round = get(params, "a", 1);
+        if round == 3 { fail("the third round") }
+        continue_as(#{ a: round + 1 })
+        "#,
+    );
+    chain(
+        &world,
+        "counts",
+        r#"if params.a == 3 { return "three" } continue_as(#{ a: params.a + 1 })"#,
+    );
+    let _server = world.serve();
+    let done = world.run(&["run", "p.counts", "a=1"]);
+    assert_eq!(done.line(), r#""three""#);
+    let failed = world.run(&["run", "p.rounds"]).ended(1);
+    assert!(failed.stderr.contains("the third round"), "{failed:?}");
+    let first = executions_of(&world, "p.rounds").pop().unwrap();
+    assert!(!failed.stderr.contains(&first), "the last run is named, not the first: {failed:?}");
+    let watched = world.run(&["execution", "watch", &first]).ended(1);
+    assert_eq!(watched.stdout.matches("goes on as ex_").count(), 2, "{watched:?}");
+    assert!(watched.stdout.contains("the third round"), "{watched:?}");
 }
 
 #[test]
