@@ -2,14 +2,16 @@
 //! test is about.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use nix::fcntl::{Flock, FlockArg};
 use tempfile::TempDir;
 
 use crate::identity::Credential;
+use crate::part::ALIVE;
 use crate::plan::Plan;
 use crate::{ADMIN, NARROW, Part, Server, identity, node};
 
@@ -21,6 +23,12 @@ pub enum Parts {
     /// The controllers and the scheduler too, and kwok's node, whose pods become what their labels
     /// say (`lab/kwok/stages.yaml`): for rollouts.
     Rollouts,
+    /// The controllers and the scheduler, and a node that runs the commands of its pods' containers
+    /// as processes: for Jobs and logs.
+    Programs,
+    /// All of it. A pod says where it belongs by the `nodeSelector`
+    /// `lab.tripline.dev/node: kwok` or `kubelet`.
+    All,
 }
 
 impl Parts {
@@ -31,6 +39,10 @@ impl Parts {
             Self::Rollouts => {
                 &[Part::Etcd, Part::Api, Part::Controllers, Part::Scheduler, Part::Kwok]
             }
+            Self::Programs => {
+                &[Part::Etcd, Part::Api, Part::Controllers, Part::Scheduler, Part::Kubelet]
+            }
+            Self::All => &Part::ALL,
         }
     }
 
@@ -42,6 +54,8 @@ impl Parts {
 /// A cluster. Dropped, its servers are killed and its folder is deleted.
 #[derive(Debug)]
 pub struct Cluster {
+    /// The first to go: what pods run must not write where all is deleted.
+    _alive: Flock<File>,
     servers: BTreeMap<Part, Server>,
     plan: Plan,
     _folder: TempDir,
@@ -53,7 +67,10 @@ impl Cluster {
         let folder = tempfile::Builder::new().prefix("tripline-lab-").tempdir()?;
         identity::write(folder.path())?;
         let plan = Plan::new(folder.path(), parts)?;
-        let mut cluster = Self { servers: BTreeMap::new(), plan, _folder: folder };
+        let alive = File::create(plan.file(ALIVE))?;
+        let alive = Flock::lock(alive, FlockArg::LockExclusive).map_err(|(_, error)| error)?;
+        let servers = BTreeMap::new();
+        let mut cluster = Self { _alive: alive, servers, plan, _folder: folder };
         cluster.kubeconfig(ADMIN)?;
         cluster.kubeconfig(NARROW)?;
         for part in parts.list() {
@@ -73,6 +90,9 @@ impl Cluster {
         }
         if parts.has(Part::Kwok) {
             node::add_kwok(&self.client(ADMIN).await?).await?;
+        }
+        if parts.has(Part::Kubelet) {
+            node::until_ready(&self.client(ADMIN).await?, "kubelet").await?;
         }
         Ok(())
     }

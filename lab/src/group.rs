@@ -16,17 +16,20 @@ pub enum Group {
     Kubernetes,
     /// kwok, which plays nodes.
     Kwok,
+    /// The stand-in kubelet, of our own.
+    Kubelet,
 }
 
 impl Group {
     /// Every group.
-    pub const ALL: [Self; 2] = [Self::Kubernetes, Self::Kwok];
+    pub const ALL: [Self; 3] = [Self::Kubernetes, Self::Kwok, Self::Kubelet];
 
     /// Its folder below `lab/`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Kubernetes => "kubernetes",
             Self::Kwok => "kwok",
+            Self::Kubelet => "kubelet",
         }
     }
 
@@ -40,6 +43,7 @@ impl Group {
                 ("kube-scheduler", "k8s.io/kubernetes/cmd/kube-scheduler"),
             ],
             Self::Kwok => &[("kwok", "sigs.k8s.io/kwok/cmd/kwok")],
+            Self::Kubelet => &[("kubelet", ".")],
         }
     }
 

@@ -7,6 +7,10 @@ use anyhow::Result;
 use crate::plan::Plan;
 use crate::{Group, Parts, Server, identity};
 
+/// The file that a cluster holds a lock on. What its pods run outlives the kubelet, and ends when the
+/// lock is gone.
+pub(crate) const ALIVE: &str = "alive";
+
 /// A server of a cluster, in the order in which they start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
@@ -20,12 +24,14 @@ pub enum Part {
     Scheduler,
     /// kwok, whose node's pods become what their labels say, and run nothing.
     Kwok,
+    /// The stand-in kubelet, whose node runs the commands of its pods' containers as processes.
+    Kubelet,
 }
 
 impl Part {
     /// Every part.
-    pub const ALL: [Self; 5] =
-        [Self::Etcd, Self::Api, Self::Controllers, Self::Scheduler, Self::Kwok];
+    pub const ALL: [Self; 6] =
+        [Self::Etcd, Self::Api, Self::Controllers, Self::Scheduler, Self::Kwok, Self::Kubelet];
 
     pub(crate) fn server(self, plan: &Plan) -> Result<Server> {
         match self {
@@ -34,6 +40,7 @@ impl Part {
             Self::Controllers => controllers(plan),
             Self::Scheduler => scheduler(plan),
             Self::Kwok => kwok(plan),
+            Self::Kubelet => kubelet(plan),
         }
     }
 }
@@ -118,4 +125,15 @@ fn kwok(plan: &Plan) -> Result<Server> {
     ];
     let program = Group::Kwok.program("kwok")?;
     Ok(Server::new(program, arguments, format!("http://{address}/healthz"), plan.folder()))
+}
+
+fn kubelet(plan: &Plan) -> Result<Server> {
+    let arguments = vec![
+        plan.flag("kubeconfig", identity::ADMIN_KUBECONFIG),
+        plan.flag("folder", "pods"),
+        plan.flag("alive", ALIVE),
+        format!("--port={}", plan.port(Part::Kubelet)),
+    ];
+    let ready = format!("https://127.0.0.1:{}/healthz", plan.port(Part::Kubelet));
+    Ok(Server::new(Group::Kubelet.program("kubelet")?, arguments, ready, plan.folder()))
 }
