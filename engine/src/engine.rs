@@ -28,6 +28,7 @@ use crate::metrics::Metrics;
 use crate::packs::{Findings, Generation, Library, LoadContext, Packs};
 use crate::pages::Stuck;
 use crate::random;
+use crate::refusals::Refusals;
 use crate::secrets::{SecretError, Vault};
 use crate::sensing::Sensing;
 use crate::settings::Settings;
@@ -52,6 +53,7 @@ pub struct Engine {
     pub(crate) packs: Arc<Packs>,
     pub(crate) sensing: Arc<Sensing>,
     pub(crate) webhooks: Arc<Semaphore>,
+    pub(crate) refusals: Refusals,
 }
 
 /// Why an engine does not start.
@@ -162,6 +164,7 @@ impl Engine {
             sensing: Arc::new(Sensing::new(core.clone(), driver.clone(), git, mirrors)),
             packs: Arc::new(packs),
             webhooks: Arc::new(Semaphore::new(MAX_WEBHOOKS)),
+            refusals: Refusals::default(),
             driver,
             core,
         };

@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use crate::access::TokenCreated;
 use crate::event::StoredEvent;
 use crate::{
-    ActionRef, Call, Duration, EventKey, ExecutionId, Hash, Name, Origin, Outcome, PackName,
-    Record, Resolution, RuleRef, Sequence, StepError, StepPath, Timestamp, Token, TraceParent,
-    UndoReason, Value,
+    ActionRef, Call, Duration, ErrorKind, EventKey, ExecutionId, Hash, Name, Origin, Outcome,
+    PackName, Record, Resolution, RuleRef, Sequence, StepError, StepPath, Timestamp, Token,
+    TraceParent, UndoReason, Value,
 };
 
 /// The version under which facts are written now.
@@ -55,6 +55,8 @@ pub enum Fact {
     TokenCreated(TokenCreated),
     /// The token with this hash opens nothing any more.
     TokenRevoked { hash: Hash, at: Timestamp },
+    /// Requests of one and the same were refused.
+    RequestsRefused(RequestsRefused),
 
     // -- events ----------------------------------------------------------------------------
     /// An event was accepted, with what the rules made of it.
@@ -194,6 +196,23 @@ pub struct EventAccepted {
     pub reemit_of: Option<EventKey>,
 }
 
+/// Requests to the API that were refused: the first of a minute, or those that followed it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RequestsRefused {
+    /// Why: `unauthenticated`, `denied` or `rate_limited`.
+    pub reason: ErrorKind,
+    /// The method of the latest one.
+    pub method: String,
+    /// Its path.
+    pub path: String,
+    /// How many there were.
+    pub times: u64,
+    /// When the first of the minute was sent.
+    pub since: Timestamp,
+    /// When this was written down.
+    pub at: Timestamp,
+}
+
 /// A request to run an action.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ExecutionRequested {
@@ -244,6 +263,7 @@ impl Fact {
             Self::RuleSwitched { .. } => "RuleSwitched",
             Self::TokenCreated(_) => "TokenCreated",
             Self::TokenRevoked { .. } => "TokenRevoked",
+            Self::RequestsRefused(_) => "RequestsRefused",
             Self::EventAccepted(_) => "EventAccepted",
             Self::EventRepeated { .. } => "EventRepeated",
             Self::DuplicateDiffers { .. } => "DuplicateDiffers",

@@ -171,6 +171,11 @@ impl Actor {
         Self(format!("token:{name}"))
     }
 
+    /// Somebody without a good token, who sent a request from there.
+    pub fn address(address: &str) -> Self {
+        Self(format!("address:{address}"))
+    }
+
     /// The actor as text.
     pub fn as_str(&self) -> &str {
         &self.0

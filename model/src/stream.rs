@@ -18,7 +18,7 @@ pub struct BadStream(String);
     Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema, Serialize, Deserialize,
 )]
 #[serde(try_from = "String", into = "String")]
-#[schemars(extend("pattern" = r"^(installation|(event|execution|sensor|key|rule|pack|token|secret|pages)/.+)$"))]
+#[schemars(extend("pattern" = r"^(installation|refusals|(event|execution|sensor|key|rule|pack|token|secret|pages)/.+)$"))]
 pub enum Stream {
     /// One event: accepted, repeated, rules that failed on it.
     Event(EventKey),
@@ -40,6 +40,8 @@ pub enum Stream {
     Token(Name),
     /// The installation: its name, its generations of packs.
     Installation,
+    /// Requests to the API that were refused.
+    Refusals,
 }
 
 /// The position of a stream's last fact, 0 for none: opaque, never a count.
@@ -78,6 +80,7 @@ impl fmt::Display for Stream {
             Self::Pack(pack) => write!(f, "pack/{pack}"),
             Self::Token(name) => write!(f, "token/{name}"),
             Self::Installation => f.write_str("installation"),
+            Self::Refusals => f.write_str("refusals"),
         }
     }
 }
@@ -87,8 +90,10 @@ impl FromStr for Stream {
 
     fn from_str(text: &str) -> Result<Self, BadStream> {
         let bad = || BadStream(text.to_owned());
-        if text == "installation" {
-            return Ok(Self::Installation);
+        match text {
+            "installation" => return Ok(Self::Installation),
+            "refusals" => return Ok(Self::Refusals),
+            _ => {}
         }
         let (kind, rest) = text.split_once('/').ok_or_else(bad)?;
         match kind {
@@ -126,6 +131,7 @@ mod tests {
             Stream::Pack("app".parse().unwrap()),
             Stream::Token("ci".parse().unwrap()),
             Stream::Installation,
+            Stream::Refusals,
         ] {
             assert_eq!(stream.to_string().parse(), Ok(stream));
         }

@@ -99,8 +99,11 @@ pub(crate) async fn authenticate(
     let sent = request.headers().get(AUTHORIZATION).ok_or_else(no_token)?;
     let bearer = sent.to_str().ok().and_then(bearer).ok_or_else(no_token)?;
     let holder = tokens.holder(bearer).map_err(|refused| tokens.count(&request, refused))?;
-    request.extensions_mut().insert(holder);
-    Ok(next.run(request).await)
+    request.extensions_mut().insert(holder.clone());
+    let mut response = next.run(request).await;
+    // For whoever notes what became of the request.
+    response.extensions_mut().insert(holder);
+    Ok(response)
 }
 
 /// The scheme's name is the same in any case (RFC 9110, section 11.1).

@@ -131,7 +131,7 @@ pub(crate) async fn of_stream(app: &App, stream: &Stream) -> Result<Vec<String>,
         Stream::Key(id) => Some(vec![first(id).to_owned()]),
         Stream::Rule(rule) => Some(vec![rule.pack.to_string()]),
         Stream::Pack(name) => Some(vec![name.to_string()]),
-        Stream::Token(_) | Stream::Secret(_) | Stream::Installation => None,
+        Stream::Token(_) | Stream::Secret(_) | Stream::Installation | Stream::Refusals => None,
     };
     Ok(owners.unwrap_or_default())
 }

@@ -384,6 +384,47 @@ async fn the_audit_tells_who_did_what() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_audit_tells_who_was_refused_once_and_then_how_often() {
+    let served = Served::start().await;
+    let body = json!({ "name": "ci", "role": "viewer" });
+    let made = served.post("/api/v1/tokens", body).await.json();
+    let token = made["token"].as_str().unwrap().to_owned();
+    let told = async |served: &Served| -> Vec<String> {
+        let deeds = served.get("/api/v1/audit?name=RequestsRefused").await.json();
+        let told = deeds["items"].as_array().unwrap().iter().map(|deed| {
+            let fact = &deed["fact"];
+            let said = ["reason", "method", "path", "times"].map(|name| fact[name].to_string());
+            format!("{} {}", deed["actor"], said.join(" ")).replace('"', "")
+        });
+        let mut told: Vec<_> = told.collect();
+        told.sort();
+        told
+    };
+    for _ in 0..4 {
+        let path = "/api/v1/rules/shop.ship/disable";
+        send(served.request(Method::POST, path).bearer_auth(&token)).await.problem(403, "denied");
+        let path = "/api/v1/rules?token=not-to-be-seen";
+        send(served.request(Method::GET, path)).await.problem(401, "unauthenticated");
+    }
+    let once = [
+        "address:127.0.0.1 unauthenticated GET /api/v1/rules 1",
+        "token:ci denied POST /api/v1/rules/shop.ship/disable 1",
+    ];
+    let found = support::eventually(async || {
+        let told = told(&served).await;
+        (told.len() >= 2).then_some(told)
+    });
+    assert_eq!(found.await, once);
+    // The end of the server ends the minute too.
+    let served = Served::in_folder(served.stop().await).await;
+    let more = [
+        "address:127.0.0.1 unauthenticated GET /api/v1/rules 3",
+        "token:ci denied POST /api/v1/rules/shop.ship/disable 3",
+    ];
+    assert_eq!(told(&served).await, [once[0], more[0], once[1], more[1]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_is_sent_again_under_its_name_starts_nothing_anew() {
     let served = Served::start().await;
     let post = |path: &str, name: &str, body: Value| {

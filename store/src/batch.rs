@@ -122,6 +122,7 @@ fn belongs(fact: &Fact, stream: &Stream) -> bool {
         Fact::PackActivated { .. } | Fact::PackRejected { .. } => matches!(stream, Stream::Pack(_)),
         Fact::RuleSwitched { .. } => matches!(stream, Stream::Rule(_)),
         Fact::TokenCreated(_) | Fact::TokenRevoked { .. } => matches!(stream, Stream::Token(_)),
+        Fact::RequestsRefused(_) => matches!(stream, Stream::Refusals),
         Fact::EventAccepted(_)
         | Fact::EventRepeated { .. }
         | Fact::DuplicateDiffers { .. }

@@ -6,6 +6,8 @@ use std::io::{BufRead, IsTerminal, Read, Write};
 use clap::{Args, Subcommand};
 use nix::sys::termios::{LocalFlags, SetArg, tcgetattr, tcsetattr};
 use serde_json::{Value, json};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 
 use super::noun::List;
 use crate::client::{Connection, segment};
@@ -68,7 +70,8 @@ impl Command {
             Self::List(asked) => return asked.run("/secrets", &COLUMNS).await,
             Self::Set(Set { path, connection }) => {
                 let client = connection.client()?;
-                let body = json!({ "value": value(&path)? });
+                let Some(value) = value(&path).await? else { return Ok(Exit::Interrupted) };
+                let body = json!({ "value": value });
                 let set = client.put(&format!("/secrets/{}", segment(&path)), &body).await?;
                 output::say(&format!("{path}: version {}", set["version"]))?;
             }
@@ -84,10 +87,14 @@ impl Command {
     }
 }
 
-/// The value, from whoever is on the other end of standard input.
-fn value(path: &str) -> Result<String, Failure> {
+/// The value, from whoever is on the other end of standard input; none if somebody would rather
+/// not.
+async fn value(path: &str) -> Result<Option<String>, Failure> {
     let mut text = if std::io::stdin().is_terminal() {
-        prompted(path)?
+        match prompted(path).await? {
+            Some(text) => text,
+            None => return Ok(None),
+        }
     } else {
         let mut bytes = Vec::new();
         let read = std::io::stdin().read_to_end(&mut bytes);
@@ -103,13 +110,15 @@ fn value(path: &str) -> Result<String, Failure> {
             text.pop();
         }
     }
-    Ok(text)
+    Ok(Some(text))
 }
 
-/// Asks on the terminal, which does not show what is typed.
-fn prompted(path: &str) -> Result<String, Failure> {
+/// Asks on the terminal, which does not show what is typed. Whatever ends the question, the terminal
+/// is as it was then.
+async fn prompted(path: &str) -> Result<Option<String>, Failure> {
     let failed = |error: std::io::Error| Failure::file("the terminal", &error);
     let stdin = std::io::stdin();
+    let interrupted = Interrupted::hear().map_err(failed)?;
     let before = tcgetattr(&stdin).map_err(|error| failed(error.into()))?;
     let mut hidden = before.clone();
     hidden.local_flags.remove(LocalFlags::ECHO);
@@ -117,11 +126,46 @@ fn prompted(path: &str) -> Result<String, Failure> {
     // Nothing depends on the prompt being seen.
     let _ = std::io::stderr().flush();
     tcsetattr(&stdin, SetArg::TCSAFLUSH, &hidden).map_err(|error| failed(error.into()))?;
-    let mut text = String::new();
-    let read = stdin.lock().read_line(&mut text);
+    let read = tokio::select! {
+        line = read_line() => line.map(Some),
+        () = interrupted.come() => Ok(None),
+    };
     let restored = tcsetattr(&stdin, SetArg::TCSAFLUSH, &before);
     eprintln!();
-    read.map_err(failed)?;
+    let text = read.map_err(failed)?;
     restored.map_err(|error| failed(error.into()))?;
     Ok(text)
+}
+
+/// A line of standard input. It is read in a thread of its own, which nobody waits for: a read from a
+/// terminal cannot be called off, and ends with the process.
+async fn read_line() -> std::io::Result<String> {
+    let (tell, line) = oneshot::channel();
+    std::thread::spawn(move || {
+        let mut text = String::new();
+        let read = std::io::stdin().lock().read_line(&mut text);
+        // Who asked may have gone.
+        let _ = tell.send(read.map(|_| text));
+    });
+    line.await.unwrap_or_else(|_| Err(std::io::ErrorKind::UnexpectedEof.into()))
+}
+
+/// The signals that end a command, heard from when it is made on.
+struct Interrupted([Signal; 3]);
+
+impl Interrupted {
+    fn hear() -> std::io::Result<Self> {
+        let [ctrl_c, terminate, hangup] =
+            [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
+        Ok(Self([ctrl_c?, terminate?, hangup?]))
+    }
+
+    async fn come(self) {
+        let Self([mut ctrl_c, mut terminate, mut hangup]) = self;
+        tokio::select! {
+            _ = ctrl_c.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! The secret store as people use it: set, listed, rotated, encrypted anew, its key lost.
 
 use std::io::{Read, Write};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use crate::files::{pack, sensor_is, text, world};
 use crate::support::{SOON, World, client, eventually, send};
@@ -156,4 +156,33 @@ fn the_prompt_shows_nothing_of_what_is_typed() {
     let request = client().post(format!("{}/webhooks/p/hook", server.webhooks())).body("{}");
     let request = request.header("content-type", "application/json");
     assert_eq!(send(request.header("x-signature", signed("typed by hand", "{}"))).status, 202);
+}
+
+/// As a terminal does it: its session is the command's own, and a typed Ctrl-C a signal.
+fn at_a_terminal(command: &Command, terminal: &std::os::fd::OwnedFd) -> Command {
+    let mut session = Command::new("setsid");
+    session.arg("--ctty").arg(command.get_program()).args(command.get_args());
+    session.current_dir(command.get_current_dir().unwrap());
+    session.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    session.stdin(terminal.try_clone().unwrap()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    session
+}
+
+#[test]
+fn a_prompt_that_is_interrupted_leaves_the_terminal_as_it_was_and_sets_nothing() {
+    let world = world();
+    let _server = world.serve();
+    let terminal = nix::pty::openpty(None, None).unwrap();
+    let settings = || nix::sys::termios::tcgetattr(&terminal.slave).unwrap();
+    let before = settings();
+    let shows = || settings().local_flags.contains(nix::sys::termios::LocalFlags::ECHO);
+    let set = world.client(&["secret", "set", "a/b"]);
+    let mut child = at_a_terminal(&set, &terminal.slave).spawn().unwrap();
+    eventually(SOON, || (!shows()).then_some(()));
+    let mut keyboard = std::fs::File::from(terminal.master);
+    keyboard.write_all(b"half a valu\x03").unwrap();
+    let status = eventually(SOON, || child.try_wait().unwrap());
+    assert_eq!(status.code(), Some(130));
+    assert_eq!(settings(), before);
+    assert_eq!(world.json(&["secret", "list"]), serde_json::json!([]));
 }

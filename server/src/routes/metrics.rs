@@ -2,18 +2,21 @@
 //! in Prometheus' text format. It names rules and actions of every pack, so it takes a token that
 //! covers them all; Prometheus sends one (`authorization: { credentials_file: … }`).
 
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderName, StatusCode};
+use axum::middleware::Next;
 use axum::response::Response;
 use axum::routing::get;
 use axum::{Router, middleware};
-use engine::Engine;
+use engine::{Engine, Refusal, Who};
+use model::ErrorKind;
 
 use crate::App;
 use crate::access::{About, Access, guard};
-use crate::auth::{Tokens, authenticate};
+use crate::auth::{Authenticated, Tokens, authenticate};
 use crate::problem::Problem;
+use crate::throttle::Peer;
 
 /// The version of the format that is written.
 const FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -31,16 +34,25 @@ async fn metrics(
     Ok(([(CONTENT_TYPE, FORMAT)], engine.metrics_text().await?))
 }
 
-/// Counts what is answered as refused, whoever refused it.
-pub(super) async fn refusals(State(engine): State<Engine>, response: Response) -> Response {
+/// Counts what is answered as refused, whoever refused it, and notes it for the audit.
+pub(super) async fn refusals(
+    State(engine): State<Engine>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
+    let peer = request.extensions().get::<Peer>().map(|peer| Who::Address(peer.0));
+    let response = next.run(request).await;
     let reason = match response.status() {
-        StatusCode::UNAUTHORIZED => Some("unauthenticated"),
-        StatusCode::FORBIDDEN => Some("denied"),
-        StatusCode::TOO_MANY_REQUESTS => Some("rate_limited"),
-        _ => None,
+        StatusCode::UNAUTHORIZED => ErrorKind::Unauthenticated,
+        StatusCode::FORBIDDEN => ErrorKind::Denied,
+        StatusCode::TOO_MANY_REQUESTS => ErrorKind::RateLimited,
+        _ => return response,
     };
-    if let Some(reason) = reason {
-        engine.metrics().request_refused(reason);
-    }
+    engine.metrics().request_refused(reason.as_str());
+    let holder = response.extensions().get::<Authenticated>();
+    let holder = holder.map(|holder| Who::Token(holder.token_name.clone()));
+    let who = holder.or(peer).unwrap_or(Who::Somebody);
+    engine.refused(Refusal { who, reason, method, path });
     response
 }

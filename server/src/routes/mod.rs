@@ -116,7 +116,7 @@ pub(crate) fn router(app: App, tokens: Tokens) -> Router {
         .merge(metrics)
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
-        .layer(middleware::map_response_with_state(app.clone(), metrics::refusals))
+        .layer(middleware::from_fn_with_state(app.clone(), metrics::refusals))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(TraceLayer::new_for_http())
