@@ -36,6 +36,8 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
+	// A test waits for each of its requests.
+	config.QPS, config.Burst = 200, 400
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return err

@@ -5,18 +5,20 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use nix::fcntl::{Flock, FlockArg};
+use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
 use crate::identity::Credential;
 use crate::part::ALIVE;
 use crate::plan::Plan;
-use crate::{ADMIN, NARROW, Part, Server, identity, node};
+use crate::{ADMIN, NARROW, Part, Process, Server, identity, node};
 
 /// What a cluster is made of: as little as the test can do with, for all of it takes its time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Parts {
     /// etcd and the API server: objects are stored and watched, and nobody acts on them.
     Bare,
@@ -32,6 +34,19 @@ pub enum Parts {
 }
 
 impl Parts {
+    /// Every choice.
+    pub const ALL: [Self; 4] = [Self::Bare, Self::Rollouts, Self::Programs, Self::All];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bare => "bare",
+            Self::Rollouts => "rollouts",
+            Self::Programs => "programs",
+            Self::All => "all",
+        }
+    }
+
     /// In the order in which they start.
     pub(crate) fn list(self) -> &'static [Part] {
         match self {
@@ -58,19 +73,26 @@ pub struct Cluster {
     _alive: Flock<File>,
     servers: BTreeMap<Part, Server>,
     plan: Plan,
-    _folder: TempDir,
+    /// Deleted with it.
+    temporary: Option<TempDir>,
 }
 
 impl Cluster {
     /// Starts one and waits until it takes requests, and pods where it has a node.
     pub async fn start(parts: Parts) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("tripline-lab-").tempdir()?;
-        identity::write(folder.path())?;
-        let plan = Plan::new(folder.path(), parts)?;
-        let alive = File::create(plan.file(ALIVE))?;
-        let alive = Flock::lock(alive, FlockArg::LockExclusive).map_err(|(_, error)| error)?;
+        let mut cluster = Self::start_in(folder.path(), parts).await?;
+        cluster.temporary = Some(folder);
+        Ok(cluster)
+    }
+
+    /// Starts one in a folder that stays, with what an earlier one left there.
+    pub async fn start_in(folder: &Path, parts: Parts) -> Result<Self> {
+        identity::write(folder)?;
+        let plan = Plan::new(folder, parts)?;
+        let alive = hold(&plan.file(ALIVE))?;
         let servers = BTreeMap::new();
-        let mut cluster = Self { _alive: alive, servers, plan, _folder: folder };
+        let mut cluster = Self { _alive: alive, servers, plan, temporary: None };
         cluster.kubeconfig(ADMIN)?;
         cluster.kubeconfig(NARROW)?;
         for part in parts.list() {
@@ -107,6 +129,18 @@ impl Cluster {
         self.plan.folder()
     }
 
+    /// The processes of its servers, by the names of their programs.
+    pub(crate) fn processes(&self) -> BTreeMap<String, Process> {
+        let running =
+            |server: &Server| Some((server.name().to_owned(), Process::find(server.pid()?)?));
+        self.servers.values().filter_map(running).collect()
+    }
+
+    /// Where its API server listens.
+    pub fn url(&self) -> String {
+        self.plan.api()
+    }
+
     /// Where etcd takes what is asked of it.
     pub fn etcd(&self) -> String {
         self.plan.etcd()
@@ -136,4 +170,11 @@ impl Cluster {
         fs::write(&path, identity::kubeconfig(&self.plan.api(), &ca, credential))?;
         Ok(path)
     }
+}
+
+/// Locks a file that no other cluster has locked.
+fn hold(path: &Path) -> Result<Flock<File>> {
+    let file = File::create(path).with_context(|| path.display().to_string())?;
+    let held = Flock::lock(file, FlockArg::LockExclusiveNonblock);
+    held.map_err(|_| anyhow!("{}: another cluster has this folder", path.display()))
 }

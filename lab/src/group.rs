@@ -157,7 +157,7 @@ fn version_flags(version: &str) -> impl Iterator<Item = String> {
 }
 
 /// `TRIPLINE_LAB`, else `tripline-lab` in the user's cache.
-fn cache() -> Result<PathBuf> {
+pub(crate) fn cache() -> Result<PathBuf> {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     if let Some(folder) = variable("TRIPLINE_LAB") {
         return Ok(folder.into());

@@ -32,8 +32,11 @@ lab-narrow-token,system:serviceaccount:default:narrow,narrow,"system:serviceacco
 "#;
 
 /// Writes what the API server knows its callers by: `tokens.csv`, and the two halves of the signing
-/// key, `sa.key` and `sa.pub`.
+/// key, `sa.key` and `sa.pub`; unless an earlier start did.
 pub(crate) fn write(folder: &Path) -> Result<()> {
+    if folder.join(SIGNING_KEY).exists() {
+        return Ok(());
+    }
     let random = SystemRandom::new();
     let made = |_: Unspecified| anyhow!("no signing key could be made");
     let algorithm = &ECDSA_P256_SHA256_ASN1_SIGNING;
@@ -41,8 +44,8 @@ pub(crate) fn write(folder: &Path) -> Result<()> {
     let pair = EcdsaKeyPair::from_pkcs8(algorithm, private.as_ref())?;
     let public: PublicKeyX509Der<'_> = pair.public_key().as_der().map_err(made)?;
     fs::write(folder.join("tokens.csv"), TOKENS)?;
-    fs::write(folder.join(SIGNING_KEY), pem("PRIVATE KEY", private.as_ref()))?;
     fs::write(folder.join("sa.pub"), pem("PUBLIC KEY", public.as_ref()))?;
+    fs::write(folder.join(SIGNING_KEY), pem("PRIVATE KEY", private.as_ref()))?;
     Ok(())
 }
 

@@ -22,7 +22,9 @@ mod node;
 mod part;
 mod plan;
 mod port;
+mod process;
 mod server;
+mod standing;
 
 pub use cluster::{Cluster, Parts};
 pub use group::Group;
@@ -30,7 +32,9 @@ pub use history::Backup;
 pub use identity::{ADMIN, NARROW};
 pub use part::Part;
 pub use port::Port;
+pub use process::Process;
 pub use server::Server;
+pub use standing::{Standing, build, hold};
 
 use std::time::Duration;
 

@@ -24,7 +24,10 @@ pub(crate) async fn add_kwok(client: &Client) -> Result<()> {
         ..ObjectMeta::default()
     };
     let nodes: Api<Node> = Api::all(client.clone());
-    nodes.create(&PostParams::default(), &Node { metadata, ..Node::default() }).await?;
+    match nodes.create(&PostParams::default(), &Node { metadata, ..Node::default() }).await {
+        Err(kube::Error::Api(status)) if status.code == 409 => (),
+        made => drop(made?),
+    }
     until_ready(client, "kwok").await
 }
 

@@ -33,6 +33,14 @@ impl Part {
     pub const ALL: [Self; 6] =
         [Self::Etcd, Self::Api, Self::Controllers, Self::Scheduler, Self::Kwok, Self::Kubelet];
 
+    pub(crate) fn group(self) -> Group {
+        match self {
+            Self::Etcd | Self::Api | Self::Controllers | Self::Scheduler => Group::Kubernetes,
+            Self::Kwok => Group::Kwok,
+            Self::Kubelet => Group::Kubelet,
+        }
+    }
+
     pub(crate) fn server(self, plan: &Plan) -> Result<Server> {
         match self {
             Self::Etcd => etcd(plan),
@@ -104,6 +112,9 @@ fn controller(plan: &Plan, part: Part, name: &str, more: Vec<String>) -> Result<
         format!("--secure-port={}", plan.port(part)),
         plan.flag("cert-dir", name),
         "--authorization-always-allow-paths=/healthz,/readyz,/livez".to_owned(),
+        // A test waits for each of their requests.
+        "--kube-api-qps=200".to_owned(),
+        "--kube-api-burst=400".to_owned(),
     ];
     arguments.extend(more);
     let ready = format!("https://127.0.0.1:{}/healthz", plan.port(part));

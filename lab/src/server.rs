@@ -91,6 +91,11 @@ impl Server {
         self.signal(Signal::SIGCONT);
     }
 
+    /// Its program's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// What it printed.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()

@@ -8,7 +8,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use kube::api::{DeleteParams, ListParams, LogParams, PostParams};
 use kube::{Api, Client};
-use lab::{ADMIN, Cluster, Part, Parts, until};
+use lab::{ADMIN, Cluster, Part, Parts, Process, until};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -62,9 +62,18 @@ async fn until_there(path: &Path) {
     until(&path.display().to_string(), there).await.unwrap();
 }
 
-fn lives(pid: &str) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
-    !stat.is_empty() && !stat.contains(") Z")
+/// The shell's command that writes down its process, in which a doubled `$` stands for one.
+const TELL_PID: &str = "echo $$$$";
+
+/// The process that wrote down its number, which runs.
+async fn process(path: &Path) -> Process {
+    until_there(path).await;
+    Process::find(fs::read_to_string(path).unwrap().trim().parse().unwrap()).unwrap()
+}
+
+async fn until_ended(process: Process) {
+    let ended = async || (!process.lives()).then_some(());
+    until("its process ended", ended).await.unwrap();
 }
 
 #[tokio::test]
@@ -152,22 +161,22 @@ async fn a_deleted_pods_command_is_asked_to_end_and_then_killed() {
     let shared = tempfile::tempdir().unwrap();
     let file = |name: &str| shared.path().join(name);
     let polite = format!(
-        "trap 'echo bye > {}; exit 0' TERM; echo $$ > {}; while :; do sleep 0.05; done",
+        "trap 'echo bye > {}; exit 0' TERM; {TELL_PID} > {}; while :; do sleep 0.05; done",
         file("bye").display(),
         file("polite").display(),
     );
-    let deaf =
-        format!("trap '' TERM; echo $$ > {}; while :; do sleep 0.05; done", file("deaf").display());
+    let deaf = format!(
+        "trap '' TERM; {TELL_PID} > {}; while :; do sleep 0.05; done",
+        file("deaf").display()
+    );
     for (name, script) in [("polite", polite), ("deaf", deaf)] {
         create(&client, pod(name, &script)).await;
         assert_eq!(until_pod_is(&client, name, "Running").await, None);
-        until_there(&file(name)).await;
+        let process = process(&file(name)).await;
         pods(&client).delete(name, &DeleteParams::default()).await.unwrap();
         let gone = async || pods(&client).get_opt(name).await.ok()?.is_none().then_some(());
         until(&format!("{name} is gone"), gone).await.unwrap();
-        let pid = fs::read_to_string(file(name)).unwrap();
-        let ended = async || (!lives(&pid)).then_some(());
-        until("its process ended", ended).await.unwrap();
+        until_ended(process).await;
     }
     assert!(file("bye").exists());
 }
@@ -251,10 +260,8 @@ async fn what_a_cluster_runs_ends_with_it() {
     let (cluster, client) = cluster().await;
     let shared = tempfile::tempdir().unwrap();
     let file = shared.path().join("pid");
-    create(&client, pod("long", &format!("echo $$ > {}; sleep 1000", file.display()))).await;
-    until_there(&file).await;
+    create(&client, pod("long", &format!("{TELL_PID} > {}; sleep 1000", file.display()))).await;
+    let process = process(&file).await;
     drop(cluster);
-    let pid = fs::read_to_string(&file).unwrap();
-    let ended = async || (!lives(&pid)).then_some(());
-    until("its process ended", ended).await.unwrap();
+    until_ended(process).await;
 }

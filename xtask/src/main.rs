@@ -5,6 +5,7 @@
 
 mod demo;
 mod docs;
+mod lab;
 mod repo;
 mod test;
 mod tidy;
@@ -18,6 +19,7 @@ Chores:
   tidy          check what the compiler doesn't: layering, purity, links, promises, licences
   docs          write what is generated of the documentation
   demo          show the main job on real input, over a kill -9, and check every claim
+  lab …         a Kubernetes cluster for trying things by hand: up, status, down
   test [ARG…]   run `cargo test --workspace` and sum up all test binaries in a last line
 ";
 
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
         "docs" => docs::run(),
         "demo" => demo::run(),
         "demo-app" => demo::run_app(rest),
+        "lab" => lab::run(rest),
         "tidy" => tidy::run(),
         "test" => test::run(rest),
         _ => {
