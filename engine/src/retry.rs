@@ -5,6 +5,9 @@
 //! | done | the result | the result |
 //! | failed | tried again while attempts are left | tried again while attempts are left |
 //! | unknown | tried again while attempts are left | a person decides |
+//!
+//! Where the policy names no kinds, an error that another attempt would only meet again
+//! ([`ErrorKind::lasts`]) is the step's result.
 
 use model::journal::Progress;
 use model::{Effect, ErrorKind, Performance, Policy, StepError, Timestamp, Value};
@@ -64,7 +67,10 @@ fn again(
     now: Timestamp,
 ) -> Verdict {
     error.attempts = attempt;
-    let wanted = policy.only.is_empty() || policy.only.contains(&error.kind);
+    let wanted = match policy.only.as_slice() {
+        [] => !error.kind.lasts(),
+        only => only.contains(&error.kind),
+    };
     if counted >= policy.attempts || !wanted {
         return Verdict::Finish(Err(error));
     }
@@ -193,6 +199,22 @@ mod tests {
             verdict(failed, Effect::Read, &policy, &attempt(1, 0), now()),
             Verdict::Finish(Err(_))
         ));
+    }
+
+    #[test]
+    fn what_another_attempt_would_only_meet_again_is_tried_again_only_where_it_is_named() {
+        for (kind, only, again) in [
+            (ErrorKind::Unavailable, vec![], true),
+            (ErrorKind::Program, vec![], true),
+            (ErrorKind::Denied, vec![], false),
+            (ErrorKind::InvalidParameters, vec![], false),
+            (ErrorKind::Denied, vec![ErrorKind::Denied], true),
+        ] {
+            let policy = Policy { only, ..policy(3) };
+            let failed = Performance::Failed(error(kind));
+            let verdict = verdict(failed, Effect::Read, &policy, &attempt(1, 0), now());
+            assert_eq!(matches!(verdict, Verdict::Retry(..)), again, "{kind} {policy:?}");
+        }
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub enum ErrorKind {
     Cancelled,
     /// A chain run as a step failed.
     ChildFailed,
-    /// The chain said `fail(message)`.
+    /// The chain said `fail(message)`, or what was waited for has failed.
     Failed,
     /// A defect of Tripline.
     Internal,
@@ -76,6 +76,12 @@ impl ErrorKind {
         Self::Limit,
         Self::JournalMismatch,
     ];
+
+    /// Whether another attempt at the same thing would only meet it again.
+    pub const fn lasts(self) -> bool {
+        use ErrorKind::{Deadline, Denied, Failed, InvalidParameters, TooLarge};
+        matches!(self, InvalidParameters | Denied | TooLarge | Deadline | Failed)
+    }
 
     /// Its name in chains, journals and the API.
     pub const fn as_str(self) -> &'static str {
