@@ -9,11 +9,13 @@
 //! assert!(names.iter().any(|action| action.reference.as_str() == "http.request"));
 //! ```
 
+mod connection;
 mod core;
 pub mod datastore;
 mod declare;
 mod git;
 mod http;
+mod kubernetes;
 pub mod port;
 pub mod program;
 pub mod secrets;
@@ -23,6 +25,7 @@ use host::git::Exports;
 use std::sync::Arc;
 
 pub use http::host_denied;
+pub use kubernetes::PROTECTED as PROTECTED_NAMESPACES;
 pub use port::*;
 pub use program::{Program, ProgramSpec};
 
@@ -35,6 +38,8 @@ pub struct BuiltinContext {
     pub exports: Exports,
     /// The connections that actions use by name.
     pub connections: host::connection::Connections,
+    /// Namespaces of clusters in which nothing is deleted; none named: [`PROTECTED_NAMESPACES`].
+    pub protected_namespaces: Option<Vec<String>>,
 }
 
 /// Every built-in action that this crate performs. `datastore.*`, `secrets.*` and `template.render` are
@@ -49,6 +54,11 @@ pub fn builtin(context: &BuiltinContext) -> Vec<SharedAction> {
         context.connections.clone(),
         context.exports.clone(),
     )));
+    let protected = context.protected_namespaces.clone();
+    let protected = protected.unwrap_or_else(|| kubernetes::PROTECTED.map(str::to_owned).into());
+    let protected = protected.into();
+    let kubernetes = kubernetes::Kubernetes::all(&context.connections, &protected);
+    actions.extend(kubernetes.map(|action| Arc::new(action) as SharedAction));
     actions
 }
 

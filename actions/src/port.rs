@@ -48,6 +48,8 @@ pub struct Performing {
     pub traceparent: Option<TraceParent>,
     /// Fires when the performance should end: on cancel and at the end of a shutdown's grace.
     pub cancel: CancellationToken,
+    /// Fired already where the server is what ends: what goes on elsewhere is left to go on.
+    pub stopping: CancellationToken,
 }
 
 /// Something that can be performed.

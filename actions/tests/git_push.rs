@@ -118,6 +118,7 @@ impl Lab {
             redactor: Arc::default(),
             traceparent: None,
             cancel: CancellationToken::new(),
+            stopping: CancellationToken::new(),
         }
     }
 

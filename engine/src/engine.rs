@@ -123,6 +123,7 @@ impl Engine {
             mirrors: mirrors.clone(),
             exports: folders.exports(),
             connections: connections.clone(),
+            protected_namespaces: settings.protected_namespaces.clone(),
         });
         let begun = clock.now();
         let context = LoadContext { programs, git: git.clone() };

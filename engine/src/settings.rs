@@ -24,6 +24,8 @@ pub struct Settings {
     pub programs: usize,
     /// What git may do.
     pub git: host::git::Options,
+    /// Namespaces of clusters in which nothing is deleted; none named: those of Kubernetes itself.
+    pub protected_namespaces: Option<Vec<String>>,
     /// Authorities that are trusted besides the system's, in PEM.
     pub ca_file: Option<PathBuf>,
     /// Where the keys of secrets come from.
@@ -54,6 +56,7 @@ impl Settings {
             steps: 256,
             programs: 4,
             git: host::git::Options::default(),
+            protected_namespaces: None,
             ca_file: None,
             traces: None,
             launcher,

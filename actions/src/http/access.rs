@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use host::connection::{Auth, Connection, Connections, NoConnection, Target};
+use host::connection::{Auth, Connection, Connections, Target};
 use host::guard::{self, Blocked, HostPattern, Proxies, Reach};
 use host::http::NoWay;
 use model::{ErrorKind, PackName, Performance, StepError, Value};
@@ -13,6 +13,7 @@ use reqwest::{Client, Url};
 use serde_json::json;
 
 use crate::Performing;
+use crate::connection::no_connection;
 
 /// How a request gets in.
 #[derive(Default)]
@@ -38,8 +39,8 @@ impl Access {
         let alone =
             Self { hosts: performing.hosts.clone(), pack: pack.cloned(), ..Self::default() };
         let Some(name) = performing.parameters["connection"].as_str() else { return Ok(alone) };
-        let connection = connections.of(name, pack).map_err(|error| refused(&error))?;
-        let secret = connections.credentials(&connection).map_err(|error| refused(&error))?;
+        let connection = connections.of(name, pack).map_err(|error| no_connection(&error))?;
+        let secret = connections.credentials(&connection).map_err(|error| no_connection(&error))?;
         let mut access = Self { connection: Some(connection), ..alone };
         if let Some(secret) = secret {
             access.sign_with(secret.expose())?;
@@ -169,14 +170,4 @@ pub fn host_denied(pack: Option<&PackName>, url: &Url, error: &Blocked) -> StepE
     };
     let details = json!({ "permission": "hosts", "asked": host, "pack": pack });
     StepError::new(ErrorKind::Denied, format!("{error}: {hint}")).with_details(details)
-}
-
-fn refused(error: &NoConnection) -> StepError {
-    let kind = match error {
-        NoConnection::Unknown { .. } => ErrorKind::NotFound,
-        NoConnection::NotGranted { .. } => ErrorKind::Denied,
-        NoConnection::Misfit { .. } | NoConnection::Outside { .. } => ErrorKind::InvalidParameters,
-        NoConnection::Credentials { .. } => ErrorKind::Unauthenticated,
-    };
-    StepError::new(kind, error.to_string())
 }

@@ -85,6 +85,7 @@ pub(crate) fn performing(parameters: Value) -> Performing {
         redactor: Arc::default(),
         traceparent: None,
         cancel: CancellationToken::new(),
+        stopping: CancellationToken::new(),
     }
 }
 

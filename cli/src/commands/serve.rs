@@ -109,6 +109,7 @@ async fn start(config: &Config) -> Result<(Engine, Running), Failure> {
         git: config.git.clone(),
         secrets: config.secrets(),
         retention: config.retention.clone(),
+        protected_namespaces: config.protected_namespaces.clone(),
         ca_file: config.ca_file.clone(),
         environment: config.environment.clone(),
         traces: config.traces.clone(),

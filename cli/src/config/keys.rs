@@ -25,6 +25,8 @@ pub(crate) enum Kind {
     Path,
     /// A list of folders; in a variable, with commas between.
     Paths,
+    /// A list of names; in a variable, with commas between.
+    Names,
     /// A whole number from 1.
     Count(u32),
     /// `true` or `false`.
@@ -102,6 +104,12 @@ pub(crate) const KEYS: &[Key] = &[
     key("git.fetch_timeout", Kind::Time, Some("10m"), "Longest time of one fetch."),
     key("git.max_mirror", Kind::Bytes, Some("4GiB"), "Largest mirror of a repository."),
     key("git.max_export", Kind::Bytes, Some("1GiB"), "Largest export of a commit."),
+    key(
+        "kubernetes.protected_namespaces",
+        Kind::Names,
+        None,
+        "Namespaces that are not deleted, nor anything in them. If none is named: kube-system, kube-public, kube-node-lease.",
+    ),
     key(
         "tls.ca_file",
         Kind::Path,

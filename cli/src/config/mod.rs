@@ -92,6 +92,8 @@ pub(crate) struct Config {
     pub(crate) keys: Vec<KeySource>,
     /// How long what has ended is kept.
     pub(crate) retention: Retention,
+    /// Namespaces of clusters in which nothing is deleted.
+    pub(crate) protected_namespaces: Option<Vec<String>>,
     /// How long steps under way may take to end.
     pub(crate) grace: Duration,
     /// Where spans are sent.
@@ -138,6 +140,10 @@ impl Config {
                 max_export_bytes: bytes("git.max_export", defaults.max_export_bytes),
                 ..defaults
             },
+            protected_namespaces: settings
+                .get("kubernetes.protected_namespaces")
+                .and_then(Value::as_array)
+                .map(|all| all.iter().filter_map(Value::as_str).map(str::to_owned).collect()),
             ca_file: path("tls.ca_file"),
             keys: sources(settings.get("secrets.keys")),
             retention: retention(settings),

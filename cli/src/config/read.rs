@@ -170,6 +170,10 @@ fn decode(kind: Kind, field: Field<'_, '_>, fields: &Fields<'_>, folder: &Path) 
             Some(Value::Array(sources.collect()))
         }
         Kind::Ages => ages(field, fields),
+        Kind::Names => {
+            let names = field.list()?.iter().filter_map(|item| item.as_str().map(Value::from));
+            Some(Value::Array(names.collect()))
+        }
         Kind::Paths => {
             let items = field.list()?.iter();
             let paths = items.filter_map(|item| path(item, fields, folder));
@@ -265,6 +269,10 @@ fn of_text(kind: Kind, text: &str, folder: &Path) -> Result<Value, String> {
             sources.collect::<Result<Vec<Value>, String>>().map(Value::Array)
         }
         Kind::Ages => ages_of_text(text),
+        Kind::Names => {
+            let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+            Ok(names.map(Value::from).collect())
+        }
         Kind::Paths => {
             let paths = text.split(',').map(str::trim).filter(|path| !path.is_empty());
             let paths = paths.map(|path| check_pack(path).map(|()| joined(folder, path)));

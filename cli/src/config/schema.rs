@@ -36,7 +36,7 @@ fn property(key: &Key) -> Value {
         Kind::Address => json!({ "type": "string", "pattern": "^.+:[0-9]+$" }),
         Kind::Url => json!({ "type": "string", "pattern": "^https?://." }),
         Kind::Path | Kind::Text => json!({ "type": "string" }),
-        Kind::Paths => json!({ "type": "array", "items": { "type": "string" } }),
+        Kind::Paths | Kind::Names => json!({ "type": "array", "items": { "type": "string" } }),
         Kind::Count(max) => json!({ "type": "integer", "minimum": 1, "maximum": max }),
         Kind::Flag => json!({ "type": "boolean" }),
         Kind::Time => json!({ "type": "string", "pattern": "^([0-9]+(ms|s|m|h|d|w))+$" }),

@@ -210,6 +210,7 @@ impl Run {
             redactor: opened.redactor().clone(),
             traceparent: step_span.map(|step| attempt_place(step, attempt)),
             cancel: self.core.killing.child_token(),
+            stopping: self.core.stopping.clone(),
         };
         Some(Job {
             path: path.clone(),

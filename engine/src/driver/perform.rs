@@ -120,6 +120,7 @@ async fn attempt(clock: &Clock, job: Job) -> Performance {
         redactor: performing.redactor.clone(),
         traceparent: performing.traceparent,
         cancel: performing.cancel.clone(),
+        stopping: performing.stopping.clone(),
     };
     let performance = match only_verify {
         Some(error) => Performance::Unknown(error),

@@ -223,6 +223,7 @@ impl Walk {
             redactor: state.opened.redactor().clone(),
             traceparent: None,
             cancel: state.cancel.child_token(),
+            stopping: self.core.stopping.clone(),
         };
         Ok((performing, log))
     }

@@ -1,0 +1,222 @@
+//! `kubernetes.apply` and `kubernetes.diff`: server-side apply of several objects in their order.
+
+use std::time::Duration;
+
+use host::kubernetes::{Failure, Patch, Resource};
+use model::{ErrorKind, Map, Value};
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+
+use super::acted::{Acted, Moved};
+use super::asked::{Asked, Target, Trouble, refused, told};
+use super::difference::{difference, paths};
+use super::goal::Goal;
+use super::manifest::{Manifest, manifests};
+use super::tokens::fitting;
+use super::waiting::{self, Wait};
+
+/// Whose an object is: an object of another owner is not touched.
+const OWNER: &str = "tripline.dev/owner";
+/// How long a namespace may take to be gone, and a new kind to be served.
+const SETTLING: Duration = Duration::from_secs(60);
+
+pub(super) async fn apply(asked: &Asked<'_>) -> Result<Acted, Trouble> {
+    let wait = wait(asked)?;
+    let all = manifests(&asked.parameters()["manifest"])?;
+    let (mut moved, mut targets) = (Vec::new(), Vec::new());
+    for manifest in &all {
+        let applied = one(asked, manifest, &all).await;
+        let (target, one) = applied.map_err(|trouble| within(trouble, manifest, &moved))?;
+        moved.push(one);
+        targets.extend(target);
+    }
+    if let Some(wait) = wait.filter(|_| !asked.dry) {
+        waiting::for_all(asked, &targets, &wait).await?;
+    }
+    let objects: Vec<Value> = moved.iter().map(answer).collect();
+    let changed = moved.iter().any(Moved::is_change);
+    Ok(Acted { moved, result: Some(json!({ "objects": objects, "changed": changed })) })
+}
+
+/// What applying would change.
+pub(super) async fn diff(asked: &Asked<'_>) -> Result<Value, Trouble> {
+    let all = manifests(&asked.parameters()["manifest"])?;
+    let mut objects = Vec::new();
+    for manifest in &all {
+        let (_, moved) = one(asked, manifest, &all).await.map_err(|t| within(t, manifest, &[]))?;
+        let mut object = answer(&moved);
+        let (before, after) = (moved.before.as_ref(), moved.after.as_ref());
+        object["diff"] = json!(difference(before, after));
+        object["paths"] = json!(before.zip(after).map(|(before, after)| paths(before, after)));
+        objects.push(object);
+    }
+    let changed = objects.iter().any(|object| object["result"] != "unchanged");
+    Ok(json!({ "changed": changed, "objects": objects }))
+}
+
+fn answer(moved: &Moved) -> Value {
+    let mut answer = told(&moved.identity, moved.result());
+    let uid = moved.after.as_ref().map(|after| after["metadata"]["uid"].clone());
+    answer["uid"] = uid.unwrap_or_default();
+    answer
+}
+
+/// The same trouble, with the object it was met at and what had been done before.
+fn within(mut trouble: Trouble, manifest: &Manifest, done: &[Moved]) -> Trouble {
+    let error = &mut trouble.error;
+    error.message = format!("{}: {}", manifest.identity, error.message);
+    if error.kind == ErrorKind::Conflict {
+        error
+            .message
+            .push_str(": leave the field to its manager, or take it over with `force: true`");
+    }
+    let mut details = error.details.as_object().cloned().unwrap_or_default();
+    details.insert("object".to_owned(), told(&manifest.identity, "failed"));
+    details.insert("done".to_owned(), done.iter().map(answer).collect());
+    error.details = Value::Object(details);
+    trouble
+}
+
+/// Applies one object; there is no target where its kind or namespace is only going to be there.
+async fn one(
+    asked: &Asked<'_>,
+    manifest: &Manifest,
+    all: &[Manifest],
+) -> Result<(Option<Target>, Moved), Trouble> {
+    let identity = manifest.identity.clone();
+    let created =
+        || Moved { before: None, after: Some(manifest.object.clone()), identity: identity.clone() };
+    let resource = match resource(asked, manifest, all).await {
+        Err(_) if asked.dry && defines(all, manifest) => return Ok((None, created())),
+        resource => resource?,
+    };
+    let target =
+        asked.target_of(resource, identity.namespace.clone(), identity.name.clone()).await?;
+    let identity = target.identity();
+    let before = target.find().await?;
+    let object = owned(asked, &target, manifest.object.clone(), before.as_ref())?;
+    let after = match patch(asked, &target, object).await {
+        Err(failure) if asked.dry && failure.is_not_found() && makes(all, &target) => {
+            return Ok((None, created()));
+        }
+        after => after?,
+    };
+    Ok((Some(target), Moved { identity, before, after: Some(after) }))
+}
+
+async fn patch(asked: &Asked<'_>, target: &Target, object: Value) -> Result<Value, Failure> {
+    let manager = asked.option("field_manager").unwrap_or("tripline");
+    let force = asked.parameters()["force"] == true;
+    let request =
+        target.patch(Patch::Apply, object, None).with("fieldManager", manager).with("force", force);
+    let until = Instant::now() + SETTLING;
+    loop {
+        let answer = asked.send(request.clone()).await;
+        match answer {
+            Err(failure) if is_terminating(&failure) && Instant::now() < until => {
+                pause(asked).await?;
+            }
+            answer => return answer.map_err(refusal),
+        }
+    }
+}
+
+/// The API server answers with status 500 to a field of another type than its schema says, which no
+/// further attempt makes right.
+fn refusal(failure: Failure) -> Failure {
+    if !failure.message.starts_with("failed to create typed patch object") {
+        return failure;
+    }
+    Failure { kind: ErrorKind::Rejected, certain: true, ..failure }
+}
+
+/// Its namespace is going, and can then be made anew.
+fn is_terminating(failure: &Failure) -> bool {
+    let mut causes = failure.details["causes"].as_array().into_iter().flatten();
+    causes.any(|cause| cause["reason"] == "NamespaceTerminating")
+}
+
+/// Where its kind lies. One that is defined in the same step takes a moment to be served.
+async fn resource(
+    asked: &Asked<'_>,
+    manifest: &Manifest,
+    all: &[Manifest],
+) -> Result<Resource, Failure> {
+    let until = Instant::now() + SETTLING;
+    let identity = &manifest.identity;
+    loop {
+        let found = asked.cluster.resource(&identity.api_version, &identity.kind).await;
+        let soon = !asked.dry && defines(all, manifest) && Instant::now() < until;
+        match found {
+            Err(failure) if failure.is_not_found() && soon => pause(asked).await?,
+            found => return found,
+        }
+    }
+}
+
+async fn pause(asked: &Asked<'_>) -> Result<(), Failure> {
+    tokio::select! {
+        () = sleep(Duration::from_millis(500)) => Ok(()),
+        () = asked.performing.cancel.cancelled() => Err(Failure::unsent(ErrorKind::Cancelled, "it was given up")),
+    }
+}
+
+/// Whether the kind of `manifest` is defined by another of these objects.
+fn defines(all: &[Manifest], manifest: &Manifest) -> bool {
+    let identity = &manifest.identity;
+    let group = identity.api_version.split_once('/').map_or("", |(group, _)| group);
+    all.iter().filter(|one| one.identity.kind == "CustomResourceDefinition").any(|one| {
+        let spec = &one.object["spec"];
+        spec["group"] == group && spec["names"]["kind"] == identity.kind.as_str()
+    })
+}
+
+/// Whether the namespace of `target` is made by another of these objects.
+fn makes(all: &[Manifest], target: &Target) -> bool {
+    let is_it = |one: &Manifest| {
+        one.identity.kind == "Namespace" && Some(&one.identity.name) == target.namespace.as_ref()
+    };
+    all.iter().any(is_it)
+}
+
+/// The object as it is sent: with its namespace and owner.
+fn owned(
+    asked: &Asked<'_>,
+    target: &Target,
+    mut object: Value,
+    before: Option<&Value>,
+) -> Result<Value, Trouble> {
+    if let Some(namespace) = &target.namespace {
+        object["metadata"]["namespace"] = json!(namespace);
+    }
+    let owner = asked.option("owner");
+    let found = before.and_then(|before| before["metadata"]["annotations"][OWNER].as_str());
+    if let Some(other) = found.filter(|found| Some(*found) != owner) {
+        let message = format!(
+            "it is owned by `{other}` (annotation `{OWNER}`): expected {}",
+            owner.map_or("no owner".to_owned(), |owner| format!("`{owner}`"))
+        );
+        return Err(refused(ErrorKind::Denied, message));
+    }
+    if let Some(owner) = owner {
+        let annotations = &mut object["metadata"]["annotations"];
+        if !annotations.is_object() {
+            *annotations = Value::Object(Map::new());
+        }
+        annotations[OWNER] = json!(owner);
+    }
+    Ok(if asked.dry { fitting(object) } else { object })
+}
+
+/// What is waited for once all are applied.
+fn wait(asked: &Asked<'_>) -> Result<Option<Wait>, Trouble> {
+    let wanted = &asked.parameters()["wait"];
+    if wanted.is_null() {
+        return Ok(None);
+    }
+    let goal = match &wanted["for"] {
+        Value::Null => Goal::Healthy,
+        goal => Goal::parse(goal)?,
+    };
+    Ok(Some(Wait::new(goal, wanted["timeout"].as_str().unwrap_or("10m"))?))
+}

@@ -1,0 +1,73 @@
+//! `kubernetes.delete`: gone is gone, and never another object of the same name.
+
+use host::kubernetes::Request;
+use model::{ErrorKind, Value};
+use serde_json::json;
+
+use super::acted::{Acted, Moved};
+use super::asked::{Asked, Target, Trouble, refused};
+use super::goal::Goal;
+use super::waiting::{Wait, until};
+
+/// Namespaces that are not deleted, nor anything in them, where the configuration names no others.
+pub const PROTECTED: [&str; 3] = ["kube-system", "kube-public", "kube-node-lease"];
+
+pub(super) async fn delete(asked: &Asked<'_>, protected: &[String]) -> Result<Acted, Trouble> {
+    let target = asked.target().await?;
+    allowed(&target, protected)?;
+    let wait = Wait::new(Goal::Deleted, asked.option("timeout").unwrap_or("10m"))?;
+    let wanted = asked.option("uid");
+    let found = target.find().await?;
+    let Some(object) =
+        found.filter(|object| wanted.is_none_or(|uid| object["metadata"]["uid"] == uid))
+    else {
+        return Ok(Acted::answer(json!({ "existed": false })));
+    };
+    let uid = object["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
+    match asked.cluster.request(&request(asked, &target, &uid)).await {
+        Err(failure) if failure.is_not_found() => {}
+        // Another object has its name by now, so that it is gone itself.
+        Err(failure)
+            if failure.status == Some(409) && asked.option("resource_version").is_none() => {}
+        answer => drop(answer?),
+    }
+    if asked.parameters()["wait"] == true && !asked.dry {
+        until(asked, &target, &wait.of(Some(uid))).await?;
+    }
+    let moved = Moved { identity: target.identity(), before: Some(object), after: None };
+    Ok(Acted { moved: vec![moved], result: Some(json!({ "existed": true })) })
+}
+
+fn request(asked: &Asked<'_>, target: &Target, uid: &str) -> Request {
+    let propagation = match asked.text("propagation") {
+        "foreground" => "Foreground",
+        "orphan" => "Orphan",
+        _ => "Background",
+    };
+    let mut preconditions = json!({ "uid": uid });
+    if let Some(version) = asked.option("resource_version") {
+        preconditions["resourceVersion"] = json!(version);
+    }
+    let mut options = json!({
+        "apiVersion": "v1", "kind": "DeleteOptions",
+        "propagationPolicy": propagation, "preconditions": preconditions,
+    });
+    if asked.dry {
+        options["dryRun"] = Value::from(vec!["All"]);
+    }
+    Request::delete(&target.path(None), options)
+}
+
+fn allowed(target: &Target, protected: &[String]) -> Result<(), Trouble> {
+    let namespace = match target.resource.kind.as_str() {
+        "Namespace" => Some(&target.name),
+        _ => target.namespace.as_ref(),
+    };
+    let Some(namespace) = namespace.filter(|namespace| protected.contains(namespace)) else {
+        return Ok(());
+    };
+    let message = format!(
+        "the namespace `{namespace}` is protected: neither it nor what is in it is deleted (`kubernetes.protected_namespaces` in tripline.yaml)"
+    );
+    Err(refused(ErrorKind::Denied, message))
+}

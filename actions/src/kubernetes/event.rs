@@ -1,0 +1,51 @@
+//! `kubernetes.create_event`: something told of an object, once for each step.
+
+use host::Clock;
+use host::kubernetes::Request;
+use model::Value;
+use serde_json::json;
+
+use super::acted::{Acted, Moved};
+use super::asked::{Asked, Trouble};
+use super::short;
+
+/// Who tells it.
+const COMPONENT: &str = "tripline";
+
+pub(super) async fn create(asked: &Asked<'_>) -> Result<Acted, Trouble> {
+    let about = asked.target().await?;
+    let object = about.get(None).await?;
+    let events = asked.cluster.resource("v1", "Event").await?;
+    let namespace = about.namespace.clone().unwrap_or_else(|| "default".to_owned());
+    let name = format!("{}.{}", about.name, short(&asked.performing.key));
+    let event = asked.target_of(events, Some(namespace), name.clone()).await?;
+    let body = body(asked, &object, &name, event.namespace.as_deref());
+    let collection = event.resource.collection(event.namespace.as_deref());
+    let after = match asked.send(Request::post(&collection, body.clone())).await {
+        // An earlier attempt told it.
+        Err(failure) if failure.reason == "AlreadyExists" => body,
+        made => made?,
+    };
+    let moved = Moved { identity: event.identity(), before: None, after: Some(after) };
+    Ok(Acted { moved: vec![moved], result: Some(json!({ "name": name })) })
+}
+
+fn body(asked: &Asked<'_>, object: &Value, name: &str, namespace: Option<&str>) -> Value {
+    let now = format!("{:.0}", Clock::System.now());
+    let (metadata, text) = (&object["metadata"], |name| asked.text(name));
+    json!({
+        "apiVersion": "v1", "kind": "Event",
+        "metadata": { "name": name, "namespace": namespace },
+        "involvedObject": {
+            "apiVersion": object["apiVersion"], "kind": object["kind"],
+            "namespace": metadata["namespace"], "name": metadata["name"],
+            "uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"],
+        },
+        "type": asked.option("type").unwrap_or("Normal"),
+        "reason": text("reason"), "message": text("message"),
+        "action": asked.option("action").unwrap_or("Automation"),
+        "source": { "component": COMPONENT },
+        "reportingComponent": "tripline.dev/tripline", "reportingInstance": COMPONENT,
+        "firstTimestamp": now, "lastTimestamp": now, "count": 1,
+    })
+}

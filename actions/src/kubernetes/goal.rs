@@ -1,0 +1,182 @@
+//! What is waited for, and whether an object has come there.
+
+use model::{ErrorKind, StepError, Value};
+
+use super::health::{State, health};
+
+/// What is waited for.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Goal {
+    /// It is there and all is well with it. A kind that tells nothing is well once it is there.
+    Healthy,
+    /// It is gone.
+    Deleted,
+    /// A condition of it has this status.
+    Condition { kind: String, status: String },
+    /// The value at this path, as `status.phase`, is this one, or anything but nothing.
+    Field { path: String, equals: Option<Value> },
+}
+
+/// How far an object is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// There.
+    Met,
+    /// Not yet, and what is missing.
+    NotYet(String),
+    /// It will not come there by waiting, and why.
+    Never(String),
+}
+
+impl Goal {
+    /// What a parameter `for` says: `healthy`, `deleted`, `{ condition, status }` or
+    /// `{ field, equals }`.
+    pub(super) fn parse(wanted: &Value) -> Result<Self, StepError> {
+        let text = |name: &str| wanted[name].as_str().map(ToOwned::to_owned);
+        match (wanted.as_str(), text("condition"), text("field")) {
+            (Some("healthy"), ..) => Ok(Self::Healthy),
+            (Some("deleted"), ..) => Ok(Self::Deleted),
+            (None, Some(kind), None) => {
+                Ok(Self::Condition { kind, status: text("status").unwrap_or("True".to_owned()) })
+            }
+            (None, None, Some(path)) => {
+                Ok(Self::Field { path, equals: wanted.get("equals").cloned() })
+            }
+            _ => Err(StepError::new(
+                ErrorKind::InvalidParameters,
+                format!(
+                    "`for` is {wanted}: expected `healthy`, `deleted`, `{{ condition: Ready }}` with \
+                     an optional `status`, or `{{ field: status.phase }}` with an optional `equals`"
+                ),
+            )),
+        }
+    }
+
+    /// How far `object` is, which may not be there.
+    pub(super) fn judge(&self, object: Option<&Value>) -> Verdict {
+        match (self, object) {
+            (Self::Deleted, None) => Verdict::Met,
+            (Self::Deleted, Some(object)) => Verdict::NotYet(still_there(object)),
+            (_, None) => Verdict::NotYet("it is not there".to_owned()),
+            (Self::Healthy, Some(object)) => healthy(object),
+            (Self::Condition { kind, status }, Some(object)) => condition(object, kind, status),
+            (Self::Field { path, equals }, Some(object)) => field(object, path, equals.as_ref()),
+        }
+    }
+}
+
+fn healthy(object: &Value) -> Verdict {
+    match health(object) {
+        None => Verdict::Met,
+        Some(health) => match health.state {
+            State::Healthy => Verdict::Met,
+            State::Degraded => Verdict::Never(health.message),
+            _ => Verdict::NotYet(health.to_string()),
+        },
+    }
+}
+
+fn still_there(object: &Value) -> String {
+    let finalizers = object["metadata"]["finalizers"].as_array().into_iter().flatten();
+    let finalizers: Vec<&str> = finalizers.filter_map(Value::as_str).collect();
+    match finalizers.as_slice() {
+        [] => "it is still there".to_owned(),
+        held => format!("it is held by its finalizers {}", held.join(", ")),
+    }
+}
+
+fn condition(object: &Value, kind: &str, status: &str) -> Verdict {
+    let mut all = object["status"]["conditions"].as_array().into_iter().flatten();
+    let Some(found) = all.find(|condition| condition["type"] == kind) else {
+        return Verdict::NotYet(format!("it shows no condition `{kind}`"));
+    };
+    let generation = object["metadata"]["generation"].as_i64().unwrap_or(0);
+    if found["observedGeneration"].as_i64().is_some_and(|seen| seen < generation) {
+        return Verdict::NotYet(format!("its condition `{kind}` is of an older version of it"));
+    }
+    if found["status"] == status {
+        return Verdict::Met;
+    }
+    let [is, reason, message] =
+        ["status", "reason", "message"].map(|part| found[part].as_str().unwrap_or_default());
+    Verdict::NotYet(format!("its condition `{kind}` is {is} ({reason}: {message})"))
+}
+
+fn field(object: &Value, path: &str, equals: Option<&Value>) -> Verdict {
+    let found = object.pointer(&pointer(path)).unwrap_or(&Value::Null);
+    let met = equals.map_or(!found.is_null(), |wanted| found == wanted);
+    if met { Verdict::Met } else { Verdict::NotYet(format!("`{path}` is {found}")) }
+}
+
+/// A path as a JSON pointer (RFC 6901), which it may be already.
+pub(super) fn pointer(path: &str) -> String {
+    if path.starts_with('/') {
+        return path.to_owned();
+    }
+    let parts = path.split('.').map(|part| part.replace('~', "~0").replace('/', "~1"));
+    parts.map(|part| format!("/{part}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn not_yet(text: &str) -> Verdict {
+        Verdict::NotYet(text.to_owned())
+    }
+
+    #[test]
+    fn an_object_is_judged_by_what_is_waited_for() {
+        let object = json!({
+            "apiVersion": "prsn.io/v1", "kind": "MysqlDb",
+            "metadata": { "generation": 2, "finalizers": ["a", "b"] },
+            "status": { "phase": "Creating", "conditions": [
+                { "type": "Ready", "status": "False", "reason": "R", "message": "m" },
+                { "type": "Old", "status": "True", "observedGeneration": 1 },
+            ] },
+        });
+        for (goal, expected) in [
+            (json!("healthy"), not_yet("progressing: R: m")),
+            (json!("deleted"), not_yet("it is held by its finalizers a, b")),
+            (json!({ "condition": "Ready" }), not_yet("its condition `Ready` is False (R: m)")),
+            (json!({ "condition": "Ready", "status": "False" }), Verdict::Met),
+            (
+                json!({ "condition": "Old" }),
+                not_yet("its condition `Old` is of an older version of it"),
+            ),
+            (json!({ "condition": "New" }), not_yet("it shows no condition `New`")),
+            (
+                json!({ "field": "status.phase", "equals": "Done" }),
+                not_yet("`status.phase` is \"Creating\""),
+            ),
+            (json!({ "field": "status.phase", "equals": "Creating" }), Verdict::Met),
+            (json!({ "field": "status.phase" }), Verdict::Met),
+            (json!({ "field": "status.endpoint" }), not_yet("`status.endpoint` is null")),
+        ] {
+            assert_eq!(Goal::parse(&goal).unwrap().judge(Some(&object)), expected, "{goal}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_is_gone_and_nothing_else() {
+        assert_eq!(Goal::Deleted.judge(None), Verdict::Met);
+        assert_eq!(Goal::Healthy.judge(None), not_yet("it is not there"));
+    }
+
+    #[test]
+    fn what_failed_is_not_waited_for() {
+        let pod = json!({ "apiVersion": "v1", "kind": "Pod", "status": { "phase": "Failed" } });
+        assert_eq!(Goal::Healthy.judge(Some(&pod)), Verdict::Never("it failed".to_owned()));
+    }
+
+    #[test]
+    fn a_goal_that_means_nothing_is_refused() {
+        for goal in [json!("ready"), json!({}), json!({ "condition": "A", "field": "b" }), json!(3)]
+        {
+            let error = Goal::parse(&goal).unwrap_err();
+            assert!(error.message.contains("expected `healthy`"), "{error:?}");
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Waiting until objects have come where they should, or never will.
+
+use std::time::Duration;
+
+use host::kubernetes::Failure;
+use model::{ErrorKind, StepError, Value};
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+
+use super::asked::{Asked, Target, Trouble, duration, refused, shown};
+use super::goal::{Goal, Verdict};
+use super::stuck;
+
+/// First and longest pause between two looks.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
+
+/// What is waited for, and how long.
+pub(super) struct Wait {
+    goal: Goal,
+    /// As its author wrote it.
+    told: String,
+    until: Instant,
+    /// Another object of the name is another object.
+    uid: Option<String>,
+}
+
+impl Wait {
+    pub(super) fn new(goal: Goal, timeout: &str) -> Result<Self, StepError> {
+        let until = Instant::now() + duration("timeout", timeout)?.to_std();
+        Ok(Self { goal, told: timeout.to_owned(), until, uid: None })
+    }
+
+    /// The same, where only the object of this uid counts.
+    pub(super) fn of(self, uid: Option<String>) -> Self {
+        Self { uid, ..self }
+    }
+}
+
+/// `kubernetes.wait`.
+pub(super) async fn wait(asked: &Asked<'_>) -> Result<Value, Trouble> {
+    let goal = Goal::parse(&asked.parameters()["for"])?;
+    let wait = Wait::new(goal, asked.option("timeout").unwrap_or("10m"))?;
+    let start = Instant::now();
+    let object = until(asked, &asked.target().await?, &wait).await?;
+    let waited = model::Duration::from_millis(start.elapsed().as_millis() as u64);
+    Ok(json!({ "object": object.map(shown), "waited": waited }))
+}
+
+/// Waits for each of them; they come there side by side.
+pub(super) async fn for_all(
+    asked: &Asked<'_>,
+    targets: &[Target],
+    wait: &Wait,
+) -> Result<(), Trouble> {
+    for target in targets {
+        until(asked, target, wait).await?;
+    }
+    Ok(())
+}
+
+/// Waits until the object is there; answers it.
+pub(super) async fn until(
+    asked: &Asked<'_>,
+    target: &Target,
+    wait: &Wait,
+) -> Result<Option<Value>, Trouble> {
+    let mut pause = PAUSES.0;
+    loop {
+        let missing = match look(target, wait).await {
+            Ok((object, Verdict::Met)) => return Ok(object),
+            Ok((_, Verdict::Never(why))) => return Err(never(asked, target, why).await),
+            Ok((object, Verdict::NotYet(missing))) => {
+                if let Some(why) = doomed(target, wait, object.as_ref()).await {
+                    return Err(never(asked, target, why).await);
+                }
+                missing
+            }
+            Err(failure) if passes(&failure) => failure.message,
+            Err(failure) => return Err(failure.into()),
+        };
+        if Instant::now() + pause > wait.until {
+            return Err(late(asked, target, wait, &missing).await);
+        }
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = asked.performing.cancel.cancelled() => {
+                return Err(refused(ErrorKind::Cancelled, "the wait was given up"));
+            }
+        }
+        pause = (pause * 3 / 2).min(PAUSES.1);
+    }
+}
+
+/// An API server that is away for a while is waited for.
+fn passes(failure: &Failure) -> bool {
+    use ErrorKind::{RateLimited, Timeout, Unauthenticated, Unavailable};
+    matches!(failure.kind, Unavailable | Timeout | RateLimited | Unauthenticated)
+}
+
+async fn look(target: &Target, wait: &Wait) -> Result<(Option<Value>, Verdict), Failure> {
+    let found = target.find().await?;
+    let same =
+        |object: &Value| wait.uid.as_deref().is_none_or(|uid| object["metadata"]["uid"] == uid);
+    let found = found.filter(same);
+    let verdict = wait.goal.judge(found.as_ref());
+    Ok((found, verdict))
+}
+
+/// Why what is waited for will not come, as its pods tell it.
+async fn doomed(target: &Target, wait: &Wait, object: Option<&Value>) -> Option<String> {
+    let object = object.filter(|_| wait.goal == Goal::Healthy)?;
+    // What cannot be asked now is asked at the next look.
+    stuck::reason(target, object).await.ok().flatten()
+}
+
+async fn never(asked: &Asked<'_>, target: &Target, why: String) -> Trouble {
+    let details = stuck::details(asked, target).await;
+    let message = format!("{} will not become healthy: {why}", target.identity());
+    StepError::new(ErrorKind::Failed, message).with_details(details).into()
+}
+
+async fn late(asked: &Asked<'_>, target: &Target, wait: &Wait, missing: &str) -> Trouble {
+    let details = stuck::details(asked, target).await;
+    let message = format!("{}: not within {}: {missing}", target.identity(), wait.told);
+    StepError::new(ErrorKind::Deadline, message).with_details(details).into()
+}

@@ -1,0 +1,106 @@
+//! What controllers do, waited for: rollouts that succeed, that never can, and Jobs.
+
+use lab::Parts;
+use model::{ErrorKind, Performance};
+use serde_json::{Value, json};
+
+use super::{Lab, of, says};
+
+/// A Deployment whose pods do what `behaviour` says (`lab/kwok/stages.yaml`).
+fn deployment(behaviour: &str, image: &str) -> Value {
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": "web" },
+        "spec": {
+            "replicas": 2, "progressDeadlineSeconds": 600,
+            "selector": { "matchLabels": { "app": "web" } },
+            "template": {
+                "metadata": { "labels": { "app": "web", "lab.tripline.dev/pod": behaviour } },
+                "spec": { "containers": [{ "name": "main", "image": image }] },
+            },
+        },
+    })
+}
+
+fn apply(object: Value, timeout: &str) -> Value {
+    json!({ "manifest": object, "wait": { "for": "healthy", "timeout": timeout } })
+}
+
+#[tokio::test]
+#[ignore = "needs the lab"]
+async fn an_apply_is_done_when_the_rollout_is_and_fails_as_soon_as_it_cannot_be() {
+    let lab = Lab::start(Parts::Rollouts).await;
+    let web = |more: Value| of("apps/v1", "Deployment", "web", more);
+    lab.done("apply", apply(deployment("ready", "web:1"), "60s")).await;
+    let found = lab.done("get", web(json!({}))).await;
+    assert_eq!(found["object"]["status"]["availableReplicas"], 2);
+
+    let error = lab.failed("apply", apply(deployment("ready", "web:bad"), "10m")).await;
+    says(
+        &error,
+        ErrorKind::Failed,
+        "apps/v1 Deployment default/web will not become healthy: pod web-",
+    );
+    says(&error, ErrorKind::Failed, "ImagePullBackOff");
+    assert!(error.details["pods"][0]["reason"].is_string(), "{error:?}");
+
+    lab.done("apply", apply(deployment("ready", "web:1"), "60s")).await;
+    let error = lab.failed("apply", apply(deployment("crash", "web:2"), "10m")).await;
+    says(&error, ErrorKind::Failed, "CrashLoopBackOff");
+
+    let error = lab.failed("apply", apply(deployment("never-ready", "web:3"), "3s")).await;
+    says(&error, ErrorKind::Deadline, "not within 3s: progressing: ");
+}
+
+#[tokio::test]
+#[ignore = "needs the lab"]
+async fn a_workload_is_scaled_and_restarted_once_for_each_step() {
+    let lab = Lab::start(Parts::Rollouts).await;
+    let web = |more: Value| of("apps/v1", "Deployment", "web", more);
+    lab.done("apply", apply(deployment("ready", "web:1"), "60s")).await;
+    assert_eq!(lab.done("scale", web(json!({ "replicas": 3 }))).await["changed"], true);
+    assert_eq!(lab.done("scale", web(json!({ "replicas": 3 }))).await["changed"], false);
+    let available =
+        json!({ "for": { "field": "status.availableReplicas", "equals": 3 }, "timeout": "60s" });
+    lab.done("wait", web(available)).await;
+    let plan = lab.plan("scale", web(json!({ "replicas": 1 }))).await.unwrap();
+    assert!(plan.changes[0].diff.as_ref().unwrap().contains("+  replicas: 1"), "{plan:?}");
+    assert_eq!(lab.done("restart", web(json!({}))).await["changed"], true);
+    assert_eq!(lab.done("restart", web(json!({}))).await["changed"], false, "the same step");
+    lab.done("wait", web(json!({ "timeout": "60s" }))).await;
+}
+
+#[tokio::test]
+#[ignore = "needs the lab"]
+async fn a_step_has_one_job_however_often_it_is_performed() {
+    let lab = Lab::start(Parts::Rollouts).await;
+    let job = |behaviour: &str| json!({ "image": "job:1", "labels": { "lab.tripline.dev/pod": behaviour }, "timeout": "2m" });
+    let plan = lab.plan("run_job", job("ready")).await.unwrap();
+    assert!(plan.summary.starts_with("creates batch/v1 Job default/tripline-"), "{plan:?}");
+    let first = lab.done("run_job", job("ready")).await;
+    assert_eq!(first["exit_code"], 0);
+    assert_eq!(lab.done("run_job", job("ready")).await["pod"], first["pod"]);
+}
+
+#[tokio::test]
+#[ignore = "needs the lab"]
+async fn a_job_that_fails_says_how_and_one_that_is_cancelled_is_deleted() {
+    let lab = Lab::start(Parts::Rollouts).await;
+    let job = |behaviour: &str| json!({ "image": "job:1", "labels": { "lab.tripline.dev/pod": behaviour }, "timeout": "2m" });
+    let error = lab.failed("run_job", job("fail")).await;
+    says(&error, ErrorKind::Program, "the program ended with exit code 1");
+    let name = error.details["job"].as_str().unwrap().to_owned();
+    lab.done("delete", of("batch/v1", "Job", &name, json!({ "wait": true }))).await;
+
+    let step = lab.step("run_job", job("endless"));
+    let cancel = step.cancel.clone();
+    let running = lab.action("run_job").perform(step);
+    let there = async {
+        let exists = of("batch/v1", "Job", &name, json!({ "for": { "field": "metadata.uid" } }));
+        lab.done("wait", exists).await;
+        cancel.cancel();
+    };
+    let (performance, ()) = tokio::join!(running, there);
+    let Performance::Unknown(error) = performance else { panic!("{performance:?}") };
+    assert_eq!(error.message, "the Job was deleted before it ended");
+    lab.done("wait", of("batch/v1", "Job", &name, json!({ "for": "deleted" }))).await;
+}
