@@ -12,7 +12,7 @@ use lab::{Group, Parts, Standing};
 
 /// Real servers for tests, and for trying things by hand.
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask lab")]
+#[command(name = "cargo xtask lab", bin_name = "cargo xtask lab")]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,

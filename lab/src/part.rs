@@ -123,19 +123,42 @@ fn controller(plan: &Plan, part: Part, name: &str, more: Vec<String>) -> Result<
 
 fn kwok(plan: &Plan) -> Result<Server> {
     fs::write(plan.file("stages.yaml"), include_str!("../kwok/stages.yaml"))?;
+    write_logs(plan)?;
     let address = format!("127.0.0.1:{}", plan.port(Part::Kwok));
     let arguments = vec![
         plan.flag("kubeconfig", identity::ADMIN_KUBECONFIG),
         plan.flag("config", "stages.yaml"),
+        plan.flag("config", "logs.yaml"),
         // Not every node: the others' pods are run by whom they belong to.
         "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake".to_owned(),
         // Its own choice lies within what services have.
         "--cidr=10.244.0.1/16".to_owned(),
         "--node-lease-duration-seconds=40".to_owned(),
         format!("--server-address={address}"),
+        "--node-ip=127.0.0.1".to_owned(),
+        format!("--node-port={}", plan.port(Part::Kwok)),
+        // The API server asks for logs over TLS, whatever the certificate.
+        plan.flag("tls-cert-file", identity::CA),
+        plan.flag("tls-private-key-file", "certs/apiserver.key"),
     ];
     let program = Group::Kwok.program("kwok")?;
     Ok(Server::new(program, arguments, format!("http://{address}/healthz"), plan.folder()))
+}
+
+/// What all of kwok's pods have printed, in this run and in the one before.
+fn write_logs(plan: &Plan) -> Result<()> {
+    let stamp = "1970-01-01T00:00:00Z stdout F";
+    let log = plan.file("kwok-pods.log");
+    fs::write(&log, format!("{stamp} starting\n{stamp} nothing is run on this node\n"))?;
+    let log = log.display();
+    let logs = format!(
+        r#"apiVersion: kwok.x-k8s.io/v1alpha1
+kind: ClusterLogs
+metadata: {{ name: all }}
+spec: {{ logs: [{{ logsFile: "{log}", previousLogsFile: "{log}" }}] }}
+"#
+    );
+    Ok(fs::write(plan.file("logs.yaml"), logs)?)
 }
 
 fn kubelet(plan: &Plan) -> Result<Server> {

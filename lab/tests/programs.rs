@@ -130,6 +130,27 @@ async fn a_command_is_run_once_and_logged_whole_while_the_kubelet_is_killed_and_
 
 #[tokio::test]
 #[ignore = "needs the lab"]
+async fn how_a_command_ended_is_told_once_the_api_server_is_there_again() {
+    let (mut cluster, client) = cluster().await;
+    let shared = tempfile::tempdir().unwrap();
+    let file = |name: &str| shared.path().join(name);
+    let script = format!(
+        "echo x > {}; until [ -e {} ]; do sleep 0.05; done; echo x > {}; exit 5",
+        file("ran").display(),
+        file("go").display(),
+        file("ended").display(),
+    );
+    create(&client, pod("alone", &script)).await;
+    until_there(&file("ran")).await;
+    cluster.part(Part::Api).unwrap().kill();
+    fs::write(file("go"), "").unwrap();
+    until_there(&file("ended")).await;
+    cluster.part(Part::Api).unwrap().start().await.unwrap();
+    assert_eq!(until_pod_is(&client, "alone", "Failed").await, Some(5));
+}
+
+#[tokio::test]
+#[ignore = "needs the lab"]
 async fn each_of_many_commands_is_run_once_however_often_the_kubelet_is_killed() {
     let (mut cluster, client) = cluster().await;
     let shared = tempfile::tempdir().unwrap();

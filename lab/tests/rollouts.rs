@@ -4,7 +4,7 @@
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, LogParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use lab::{ADMIN, Cluster, Part, Parts, until};
 use serde::de::DeserializeOwned;
@@ -129,6 +129,9 @@ async fn a_pod_becomes_what_its_label_says() {
         until_pod_is(&client, label, wanted).await;
     }
     until_pod_is(&client, "late", "Running Running true").await;
+    let pods: Api<Pod> = Api::default_namespaced(client);
+    let last = LogParams { previous: true, tail_lines: Some(1), ..LogParams::default() };
+    assert_eq!(pods.logs("crash", &last).await.unwrap(), "nothing is run on this node\n");
 }
 
 #[tokio::test]
