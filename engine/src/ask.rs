@@ -106,6 +106,11 @@ impl From<IntakeError> for AskError {
     fn from(error: IntakeError) -> Self {
         match error {
             IntakeError::TooLarge(_) => Self::TooLarge(error.to_string()),
+            IntakeError::TooDeep => Self::Invalid(vec![Violation {
+                path: "data".to_owned(),
+                message: error.to_string(),
+                hint: Some("send what is deeper as text".to_owned()),
+            }]),
             IntakeError::Trouble(trouble) => trouble.into(),
         }
     }

@@ -108,6 +108,12 @@ impl Engine {
                 message: error.to_string(),
                 retry_after: None,
             }),
+            Err(error @ IntakeError::TooDeep) => Err(WebhookRefused {
+                status: 400,
+                kind: "too_deep",
+                message: error.to_string(),
+                retry_after: None,
+            }),
             Err(IntakeError::Trouble(trouble)) => {
                 let message = "events cannot be stored now";
                 Err(WebhookRefused::unable(pack, sensor, message, &trouble.to_string()))

@@ -6,7 +6,7 @@
 
 use std::iter::Peekable;
 
-use model::value::MAX_EVENT_BYTES;
+use model::value::{MAX_DEPTH, MAX_EVENT_BYTES, is_too_deep};
 use model::{Actor, BatchId, Event, EventKey, ExecutionId, Fact, Hash, Stream, Value};
 use store::{
     Appended, Batch, MAX_BATCH_BYTES, MAX_BATCH_FACTS, MAX_SEALED_CHANGES, Sealing, StoreError,
@@ -52,6 +52,11 @@ pub enum IntakeError {
     /// Its data is too large.
     #[error("the event's data has {0} bytes of JSON text, more than {MAX_EVENT_BYTES}")]
     TooLarge(usize),
+    /// No rule could be given its data.
+    #[error(
+        "the event's data is nested deeper than {MAX_DEPTH} levels, which no rule can look into"
+    )]
+    TooDeep,
     /// The store is in trouble.
     #[error(transparent)]
     Trouble(#[from] Trouble),
@@ -71,6 +76,9 @@ pub async fn accept(
         let bytes = event.data.to_string().len();
         if bytes > MAX_EVENT_BYTES {
             return Err(IntakeError::TooLarge(bytes));
+        }
+        if is_too_deep(&event.data) {
+            return Err(IntakeError::TooDeep);
         }
         decided.push(decide(core, event, None).await?);
     }

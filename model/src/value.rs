@@ -52,6 +52,19 @@ pub fn fits(value: &Value) -> Result<(), Unfit> {
     }
 }
 
+/// Whether `value` is nested deeper than [`MAX_DEPTH`]: no rule and no chain can be given it.
+pub fn is_too_deep(value: &Value) -> bool {
+    fn exceeds(value: &Value, depth: usize) -> bool {
+        let Some(below) = depth.checked_sub(1) else { return true };
+        match value {
+            Value::Array(items) => items.iter().any(|item| exceeds(item, below)),
+            Value::Object(map) => map.values().any(|item| exceeds(item, below)),
+            _ => false,
+        }
+    }
+    exceeds(value, MAX_DEPTH)
+}
+
 /// The items of all lists and those of all maps in a value that is not nested too deep.
 fn total_items(value: &Value) -> (usize, usize) {
     let sum = |(a, b): (usize, usize), item: &Value| {
@@ -125,6 +138,16 @@ mod tests {
             assert_eq!(fits(&value), Err(unfit));
         }
         assert_eq!(fits(&json!({"a": [1, -2.5, "x", null, i64::MAX]})), Ok(()));
+    }
+
+    #[test]
+    fn what_is_nested_deeper_than_rules_can_see_is_known_before_they_do() {
+        let nested = |levels: usize| (1..levels).fold(json!(1), |inner, _| json!([inner]));
+        for levels in [1, 2, MAX_DEPTH - 1, MAX_DEPTH, MAX_DEPTH + 1, MAX_DEPTH + 9] {
+            let value = nested(levels);
+            assert_eq!(is_too_deep(&value), levels > MAX_DEPTH, "{levels}");
+            assert_eq!(is_too_deep(&value), fits(&value) == Err(Unfit::Depth), "{levels}");
+        }
     }
 
     #[test]

@@ -348,6 +348,8 @@ pub struct EventRow {
     pub generation: u64,
     /// The rules that selected it, and what they asked for.
     pub matched: Vec<(RuleRef, ExecutionId)>,
+    /// Rules whose condition or template failed on it; of many, the first [`MAX_FAILED_RULES`].
+    pub failed: Vec<RuleRef>,
     /// How often it was told again, with whatever data.
     pub duplicates: u64,
     /// How often it was told again with other data.
@@ -357,6 +359,9 @@ pub struct EventRow {
     /// Its position: the cursor of listings.
     pub position: Position,
 }
+
+/// Failed rules that the row of an event names.
+pub const MAX_FAILED_RULES: usize = 20;
 
 /// Which events to list.
 #[derive(Debug, Clone, Default, PartialEq, JsonSchema, Serialize, Deserialize)]

@@ -121,6 +121,7 @@ pub(crate) fn event_row(
     accepted: EventAccepted,
     position: Position,
     repeats: Repeats,
+    failed: Vec<RuleRef>,
 ) -> EventRow {
     EventRow {
         key,
@@ -129,10 +130,19 @@ pub(crate) fn event_row(
         accepted_at: accepted.accepted_at,
         generation: accepted.generation,
         matched: accepted.matched,
+        failed,
         duplicates: repeats.all,
         differing: repeats.differing,
         payload: accepted.payload,
         position,
+    }
+}
+
+/// The rule that failed on an event.
+pub(crate) fn failed_rule(fact: &Fact) -> Option<RuleRef> {
+    match fact {
+        Fact::RuleFailed { rule, .. } => Some(rule.clone()),
+        _ => None,
     }
 }
 

@@ -108,7 +108,9 @@ const COLUMNS: [Column; 6] = [
 
 fn rules(row: &Value) -> String {
     let matched = row["matched"].as_array().into_iter().flatten();
-    let names: Vec<&str> = matched.filter_map(|pair| pair[0].as_str()).collect();
+    let matched = matched.filter_map(|pair| pair[0].as_str()).map(ToOwned::to_owned);
+    let failed = row["failed"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let names: Vec<_> = matched.chain(failed.map(|rule| format!("{rule} (failed)"))).collect();
     if names.is_empty() { "-".to_owned() } else { names.join(", ") }
 }
 

@@ -52,6 +52,8 @@ fn each_rule_has_its_run_and_one_that_fails_stops_no_other() {
     results.sort();
     assert_eq!(results, ["any", "small"]);
     let event = key(&world);
+    let listed = world.run(&["event", "list", "--type", "p.ordered"]).succeeded();
+    assert!(listed.stdout.contains("p.fails (failed)"), "{listed:?}");
     let failed = explained(&world, &event, "p.fails", &[]);
     assert!(failed["recorded"]["failed"].to_string().contains("colour"), "{failed:#}");
     let counts = world.json(&["rule", "get", "p.fails"])["counts"].clone();
@@ -81,4 +83,21 @@ fn what_was_decided_is_told_after_the_rule_has_changed_and_a_restart() {
     assert_eq!(emit_as(&world, "order-1"), (event.clone(), vec![]));
     assert_eq!(explained(&world, &event, "p.small", &[]), then);
     assert_ne!(emit_as(&world, "order-2").0, event);
+}
+
+#[test]
+fn what_no_rule_could_look_into_is_refused_before_it_is_stored() {
+    let world = orders();
+    let _server = world.serve();
+    let nested = |levels: usize| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
+    let emit = |levels: usize| {
+        let data = format!("{{\"item\": {}}}", nested(levels));
+        world.run_with_input(&["event", "emit", "p.ordered", "--data", "-"], &data)
+    };
+    let refused = emit(63).ended(2);
+    assert!(refused.stderr.contains("deeper than 64 levels"), "{refused:?}");
+    emit(62).succeeded();
+    let listed = world.json(&["event", "list", "--type", "p.ordered"]);
+    assert_eq!(listed.as_array().unwrap().len(), 1);
+    assert_eq!(listed[0]["matched"].as_array().unwrap().len(), 1, "{listed:#}");
 }

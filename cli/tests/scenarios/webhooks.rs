@@ -75,6 +75,8 @@ fn a_delivery_counts_once_and_only_with_its_senders_signature() {
     let world = receiver();
     let server = world.serve();
     let (body, large) = (br#"{"n": 1}"#, format!("\"{}\"", "x".repeat(1024)));
+    let nested = |levels: usize| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
+    let (deep, deepest) = (nested(63), nested(62));
     let good = || Delivery::of("d-1", body);
     assert_eq!(good().status(&server), 202);
     assert_eq!(good().status(&server), 200, "redelivered");
@@ -85,16 +87,18 @@ fn a_delivery_counts_once_and_only_with_its_senders_signature() {
         (400, Delivery::of("d-4", b"{\"n\": ")),
         (413, Delivery::of("d-5", large.as_bytes())),
         (404, Delivery { sensor: "nobody", ..Delivery::of("d-6", body) }),
+        (400, Delivery::of("d-7", deep.as_bytes())),
     ];
     for (status, delivery) in refused {
         assert_eq!(delivery.status(&server), status, "{}", delivery.id);
     }
-    assert_eq!(events_of(&world, "webhook.received").len(), 2);
+    assert_eq!(Delivery::of("d-8", deepest.as_bytes()).status(&server), 202);
+    assert_eq!(events_of(&world, "webhook.received").len(), 3);
     for id in executions_of(&world, "p.take") {
         world.reaches(&id, &["succeeded"]);
     }
-    assert_eq!(executions_of(&world, "p.take").len(), 2);
-    assert_eq!(lines(&world, "attempts").len(), 2);
+    assert_eq!(executions_of(&world, "p.take").len(), 3);
+    assert_eq!(lines(&world, "attempts").len(), 3);
 }
 
 #[test]

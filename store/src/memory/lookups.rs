@@ -2,23 +2,31 @@
 
 use std::collections::BTreeMap;
 
-use model::{Actor, EventKey, ExecutionId, Fact, Origin, Stream, Timestamp};
+use model::{Actor, EventKey, ExecutionId, Fact, Origin, RuleRef, Stream, Timestamp};
 
 use super::state::{Event, Execution, State};
 use crate::port::{
-    AuditFilter, EventFilter, EventRow, ExecutionFilter, ExecutionRow, KeyRow, Position, Recorded,
+    AuditFilter, EventFilter, EventRow, ExecutionFilter, ExecutionRow, KeyRow, MAX_FAILED_RULES,
+    Position, Recorded,
 };
-use crate::projection::{event_row, execution_row, key_row};
+use crate::projection::{event_row, execution_row, failed_rule, key_row};
 
 impl State {
     pub(super) fn event(&self, key: &EventKey) -> Option<EventRow> {
         let Event { position, repeats, .. } = self.events.get(key)?;
         match &self.at(*position)?.fact {
             Fact::EventAccepted(accepted) => {
-                Some(event_row(key.clone(), accepted.clone(), *position, *repeats))
+                let failed = self.failed_rules(key);
+                Some(event_row(key.clone(), accepted.clone(), *position, *repeats, failed))
             }
             _ => None,
         }
+    }
+
+    fn failed_rules(&self, key: &EventKey) -> Vec<RuleRef> {
+        let positions = self.streams.get(&Stream::Event(key.clone())).into_iter().flatten();
+        let facts = positions.filter_map(|position| self.at(*position));
+        facts.filter_map(|found| failed_rule(&found.fact)).take(MAX_FAILED_RULES).collect()
     }
 
     pub(super) fn key(&self, key: &str, now: Timestamp) -> Option<KeyRow> {

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use model::{EventKey, Fact, Hash, RuleRef};
+use model::{EventKey, Fact, Hash, RuleRef, Stream};
 use rusqlite::types::Value as Sql;
-use rusqlite::{Connection, Row, params_from_iter};
+use rusqlite::{Connection, Row, params, params_from_iter};
 
 use super::executions::before;
 use super::log;
 use super::values::{self, corrupt, nanos};
-use crate::port::{EventFilter, EventRow, RuleCount, StoreError};
-use crate::projection::{Repeats, event_row};
+use crate::port::{EventFilter, EventRow, MAX_FAILED_RULES, RuleCount, StoreError};
+use crate::projection::{Repeats, event_row, failed_rule};
 
 /// An event's row beside the fact that accepted it.
 const SELECT: &str = "SELECT key, duplicates, differing, events.position AS position, version, body
@@ -20,7 +20,7 @@ const SELECT: &str = "SELECT key, duplicates, differing, events.position AS posi
 pub(super) fn one(connection: &Connection, key: &EventKey) -> Result<Option<EventRow>, StoreError> {
     let mut query = connection.prepare_cached(&format!("{SELECT} WHERE key = ?1"))?;
     let mut rows = query.query([key.as_str()])?;
-    rows.next()?.map(row).transpose()
+    rows.next()?.map(|found| row(connection, found)).transpose()
 }
 
 /// The hash of an event's data, also once that is pruned.
@@ -44,7 +44,7 @@ pub(super) fn list(
     let mut rows = query.query(params_from_iter(values))?;
     let mut found = Vec::new();
     while let Some(next) = rows.next()? {
-        found.push(EventRow { data: None, ..row(next)? });
+        found.push(EventRow { data: None, ..row(connection, next)? });
     }
     Ok(found)
 }
@@ -58,7 +58,7 @@ fn conditions(filter: &EventFilter) -> (Vec<&'static str>, Vec<Sql>) {
     terms.into_iter().unzip()
 }
 
-fn row(row: &Row<'_>) -> Result<EventRow, StoreError> {
+fn row(connection: &Connection, row: &Row<'_>) -> Result<EventRow, StoreError> {
     let key: EventKey = values::text(row, "key")?;
     let repeats = Repeats {
         all: values::count(row, "duplicates")?,
@@ -66,10 +66,28 @@ fn row(row: &Row<'_>) -> Result<EventRow, StoreError> {
     };
     match log::fact(row)? {
         Fact::EventAccepted(accepted) => {
-            Ok(event_row(key, accepted, values::position(row, "position")?, repeats))
+            let failed = failed_rules(connection, &key)?;
+            Ok(event_row(key, accepted, values::position(row, "position")?, repeats, failed))
         }
         other => Err(corrupt(&format!("event {key}"), format!("made by a {}", other.name()))),
     }
+}
+
+/// The rules that failed on an event, as its stream says.
+fn failed_rules(connection: &Connection, key: &EventKey) -> Result<Vec<RuleRef>, StoreError> {
+    let mut query = connection.prepare_cached(
+        "SELECT position, facts.version AS version, body
+         FROM facts JOIN streams ON streams.id = facts.stream
+         WHERE streams.name = ?1 AND facts.name = 'RuleFailed' AND pruned = 0
+         ORDER BY position LIMIT ?2",
+    )?;
+    let stream = Stream::Event(key.clone()).to_string();
+    let mut rows = query.query(params![stream, MAX_FAILED_RULES as i64])?;
+    let mut failed = Vec::new();
+    while let Some(row) = rows.next()? {
+        failed.extend(failed_rule(&log::fact(row)?));
+    }
+    Ok(failed)
 }
 
 /// What each rule selected and failed on.

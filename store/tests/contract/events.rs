@@ -12,6 +12,7 @@ contract!(
     an_event_told_again_is_counted,
     events_are_listed_by_what_the_filter_names,
     a_rule_is_counted_once_an_event,
+    an_event_names_the_rules_that_failed_on_it,
 );
 
 async fn an_event_is_found_with_its_data_and_what_rules_made_of_it(store: &dyn Store) {
@@ -86,4 +87,19 @@ async fn a_rule_is_counted_once_an_event(store: &dyn Store) {
         ("app.b".parse().unwrap(), count(1, 1, 5)),
     ]);
     assert_eq!(store.rule_counts().await.unwrap(), expected);
+}
+
+async fn an_event_names_the_rules_that_failed_on_it(store: &dyn Store) {
+    let failed = |rule: &str| Fact::RuleFailed { rule: rule.parse().unwrap(), error: "no".into() };
+    put(store, Stream::Event(event_key("e1")), vec![accepted("e1", &[("app.a", 1)])]).await;
+    let second = vec![accepted("e2", &[]), failed("app.b"), failed("app.c")];
+    put(store, Stream::Event(event_key("e2")), second).await;
+    let rows = store.events(&EventFilter { limit: 9, ..Default::default() }).await.unwrap();
+    let named = rows.iter().map(|row| row.failed.iter().map(ToString::to_string).collect());
+    let named: Vec<Vec<String>> = named.collect();
+    assert_eq!(named, [vec!["app.b".to_owned(), "app.c".to_owned()], vec![]]);
+    let many = (0..30).map(|n| failed(&format!("app.r{n}"))).collect();
+    put(store, Stream::Event(event_key("e1")), many).await;
+    let row = store.event(&event_key("e1")).await.unwrap().unwrap();
+    assert_eq!(row.failed.len(), store::MAX_FAILED_RULES);
 }
