@@ -4,7 +4,7 @@ use jsonschema::error::ValidationErrorKind;
 
 use crate::diagnostic::suggest;
 use crate::value::{brief, kind_of};
-use crate::{Map, Value, token};
+use crate::{Map, Value, secret_places, token};
 
 /// A map of named values and what each must be.
 ///
@@ -45,6 +45,7 @@ pub struct BadSchema {
 impl Schema {
     /// A schema of these properties; a name that is not among them is a violation.
     pub fn compile(properties: &Map) -> Result<Self, BadSchema> {
+        secret_places::check(properties)?;
         let mut root = object_schema(properties)?;
         root.insert("additionalProperties".to_owned(), Value::Bool(false));
         let validator = jsonschema::validator_for(&Value::Object(root))

@@ -1,5 +1,7 @@
 //! Where a value is secret by its schema: `secret: true`, at any depth.
 
+use crate::schema::BadSchema;
+use crate::value::brief;
 use crate::{Map, Schema, Value};
 
 impl Schema {
@@ -13,6 +15,12 @@ impl Schema {
     /// JSON Pointer.
     pub fn secret_places(&self, value: &mut Value, visit: &mut dyn FnMut(&str, &mut Value)) {
         in_map(self.properties(), value, &mut String::new(), &mut |path, place| visit(path, place));
+    }
+
+    /// A property that is secret, or something within it.
+    pub fn some_secret(&self) -> Option<&str> {
+        let found = self.properties().iter().find(|(_, property)| any_secret(property));
+        found.map(|(name, _)| name.as_str())
     }
 
     /// Whether what stands at this dotted path is secret.
@@ -37,12 +45,90 @@ impl Schema {
     }
 }
 
+/// Whether a value that fits this schema may be secret, or hold something secret.
 fn any_secret(property: &Value) -> bool {
-    match property {
-        Value::Object(map) => says_so(property) || map.values().any(any_secret),
-        Value::Array(items) => items.iter().any(any_secret),
-        _ => false,
+    says_so(property) || inner(property).any(|(_, _, schema)| any_secret(schema))
+}
+
+/// Where secrets are looked for in a value.
+const VISITED: [&str; 3] = ["properties", "items", "additionalProperties"];
+
+/// The schemas directly within a schema: the word that has them, their name or number in it where it
+/// has several, and the schema. Words whose values are no schemas (`default`, `enum`) have none.
+fn inner(property: &Value) -> impl Iterator<Item = (&str, String, &Value)> {
+    const NAMED: [&str; 5] =
+        ["properties", "patternProperties", "$defs", "definitions", "dependentSchemas"];
+    const DATA: [&str; 4] = ["default", "enum", "const", "examples"];
+    let words = property.as_object().into_iter().flatten();
+    words.filter(|(word, _)| !DATA.contains(&word.as_str())).flat_map(|(word, value)| {
+        let inner: Vec<(&str, String, &Value)> = match value {
+            Value::Object(map) if NAMED.contains(&word.as_str()) => {
+                map.iter().map(|(name, one)| (word.as_str(), format!(".{name}"), one)).collect()
+            }
+            Value::Object(_) => vec![(word.as_str(), String::new(), value)],
+            Value::Array(all) => {
+                let numbered = all.iter().enumerate();
+                numbered.map(|(n, one)| (word.as_str(), format!(".{n}"), one)).collect()
+            }
+            _ => Vec::new(),
+        };
+        inner
+    })
+}
+
+/// Refuses `secret` wherever it would say nothing: what stands there would be stored as it is.
+pub(crate) fn check(properties: &Map) -> Result<(), BadSchema> {
+    for (name, property) in properties {
+        check_place(name, property, properties)?;
     }
+    Ok(())
+}
+
+fn check_place(place: &str, property: &Value, all: &Map) -> Result<(), BadSchema> {
+    if let Some(found) = property.get("secret").filter(|secret| !secret.is_boolean()) {
+        let message = format!(
+            "`{place}`: `secret: {}` is neither true nor false: write `secret: true`",
+            brief(found, 40)
+        );
+        return Err(BadSchema { message });
+    }
+    if says_so(property) {
+        return Ok(());
+    }
+    for word in ["$ref", "$dynamicRef"] {
+        let Some(target) = property.get(word).and_then(Value::as_str) else { continue };
+        if leads_to_secret(target, all) {
+            return Err(unseen(place, &format!("{word}: {target}")));
+        }
+    }
+    for (word, part, schema) in inner(property) {
+        let visited = VISITED.contains(&word) && (word == "properties" || part.is_empty());
+        if !visited && any_secret(schema) {
+            return Err(unseen(place, word));
+        }
+        check_place(&format!("{place}.{word}{part}"), schema, all)?;
+    }
+    Ok(())
+}
+
+/// Whether what a reference means may hold secrets; of one that cannot be followed here it is
+/// enough that there are some.
+fn leads_to_secret(target: &str, all: &Map) -> bool {
+    let pointer = target.strip_prefix("#/properties/");
+    let names = pointer.map(|pointer| pointer.split_once('/').unwrap_or((pointer, "")));
+    let found = names.and_then(|(name, rest)| {
+        let property = all.get(&name.replace("~1", "/").replace("~0", "~"))?;
+        if rest.is_empty() { Some(property) } else { property.pointer(&format!("/{rest}")) }
+    });
+    found.map_or_else(|| all.values().any(any_secret), any_secret)
+}
+
+fn unseen(place: &str, word: &str) -> BadSchema {
+    let message = format!(
+        "`{place}`: `secret: true` is not looked for below `{word}`: say `secret: true` of \
+         `{place}` itself, or of what stands in its `properties`, `items` or `additionalProperties`"
+    );
+    BadSchema { message }
 }
 
 fn says_so(property: &Value) -> bool {
@@ -166,6 +252,45 @@ mod tests {
         schema().secret_places(&mut value, &mut |path, _| seen.push(path.to_owned()));
         seen.sort();
         assert_eq!(seen, ["/all", "/data/x~1y", "/password", "/users/1/key"]);
+    }
+
+    #[test]
+    fn secret_is_refused_where_nobody_would_look_for_it() {
+        for (property, place) in [
+            (json!({ "anyOf": [{ "type": "null" }, { "type": "string", "secret": true }] }), "`p`"),
+            (
+                json!({ "properties": { "a": { "allOf": [{ "secret": true }] } } }),
+                "`p.properties.a`",
+            ),
+            (json!({ "patternProperties": { "^k": { "secret": true } } }), "`p`"),
+            (json!({ "prefixItems": [{ "items": { "secret": true } }] }), "`p`"),
+            (json!({ "items": [{ "secret": true }] }), "`p`"),
+            (json!({ "$ref": "#/properties/known" }), "`p`"),
+            (json!({ "items": { "$ref": "#" } }), "`p.items`"),
+            (json!({ "secret": "true" }), "`p`"),
+            (json!({ "items": { "secret": "yes" } }), "`p.items`"),
+            (
+                json!({ "anyOf": [{ "properties": { "a": { "secret": 1 } } }] }),
+                "`p.anyOf.0.properties.a`",
+            ),
+        ] {
+            let properties = json!({ "p": property, "known": { "secret": true } });
+            let Err(error) = Schema::compile(properties.as_object().unwrap()) else {
+                panic!("{property} is taken")
+            };
+            assert!(error.message.starts_with(&format!("{place}: ")), "{}", error.message);
+        }
+        for property in [
+            json!({ "properties": { "secret": { "type": "string" } } }),
+            json!({ "default": { "secret": true }, "enum": [{ "secret": "x" }] }),
+            json!({ "secret": true, "anyOf": [{ "secret": true }, { "type": "null" }] }),
+            json!({ "anyOf": [{ "properties": { "secret": true } }, { "secret": false }] }),
+            json!({ "$ref": "#/properties/plain" }),
+        ] {
+            let properties = json!({ "p": property, "plain": {}, "known": { "secret": true } });
+            let compiled = Schema::compile(properties.as_object().unwrap());
+            assert_eq!(compiled.err(), None, "{property}");
+        }
     }
 
     #[test]

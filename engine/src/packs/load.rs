@@ -345,6 +345,11 @@ fn trigger(pack: &PackName, name: &Name, node: &Node) -> Result<TriggerSpec, Vec
     let fields = Fields::new(node, &["description", "payload"], &["parameters"]);
     let description = fields.optional("description").string().unwrap_or_default();
     let payload = fields.part(schema(fields.optional("payload").node()));
+    if let Some(name) = payload.as_ref().and_then(Schema::some_secret) {
+        let message = format!("`{name}` cannot be secret: events are stored and shown as they are");
+        let hint = "put the secret into the store and its path into the event: a chain reads it with `secret(path)`";
+        fields.report(node.error_at(&format!("payload.{name}"), message).with_hint(hint));
+    }
     let kind = format!("{pack}.{name}").parse();
     let kind = kind.map_err(|error: model::name::BadName| vec![node.error(error.to_string())]);
     let kind = fields.part(kind);
