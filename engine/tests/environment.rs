@@ -27,28 +27,18 @@ fn a_cluster_is_reached_by_a_kubeconfig_or_by_a_server_and_a_token() {
         &expect![[r#"
             error: `server`: a token is sent over https alone
               at environments/dev.yaml:2:34
-              2 |   a: { type: kubernetes, server: 'http://x/', credentials: { env: A }, packs: [] }
-                                                   ^
               hint: write it as https://host:6443
             error: `server` is asked with a token, and there is none
               at environments/dev.yaml:3:34
-              3 |   b: { type: kubernetes, server: 'https://x/', context: y, packs: [] }
-                                                   ^
               hint: add `credentials: { env: NAME }`, or leave `server` out to get in as Tripline itself does
             error: `context` is one of a kubeconfig, and here is a `server`
               at environments/dev.yaml:3:57
-              3 |   b: { type: kubernetes, server: 'https://x/', context: y, packs: [] }
-                                                                          ^
               hint: remove one of the two
             error: `ca` is for a `server`: a kubeconfig brings its own
               at environments/dev.yaml:4:55
-              4 |   c: { type: kubernetes, credentials: { env: A }, ca: hunter2hunter2, burst: 0, packs: [] }
-                                                                        ^
               hint: add `server: https://…`, or remove `ca`
             error: `burst`: 0 is out of range: at least 1, at most 100000
-              at environments/dev.yaml:4:78
-              4 |   c: { type: kubernetes, credentials: { env: A }, ca: hunter2hunter2, burst: 0, packs: [] }
-                                                                                               ^"#]],
+              at environments/dev.yaml:4:78"#]],
     );
 }
 
@@ -57,20 +47,14 @@ fn an_environment_that_cannot_be_used_is_refused_with_every_place() {
     check_refused(
         "conections: {}\npacks:\n  web: { confg: {} }\n  Web: {}\n",
         &expect![[r#"
-        error: unknown field `conections`
-          at environments/dev.yaml:1:1
-          1 | conections: {}
-              ^
-          hint: did you mean `connections`?
-        error: unknown field `confg`
-          at environments/dev.yaml:3:10
-          3 |   web: { confg: {} }
-                       ^
-          hint: did you mean `config`?
-        error: `Web` is not a name: expected a-z, then a-z, 0-9 or _
-          at environments/dev.yaml:4:3
-          4 |   Web: {}
-                ^"#]],
+            error: unknown field `conections`
+              at environments/dev.yaml:1:1
+              hint: did you mean `connections`?
+            error: unknown field `confg`
+              at environments/dev.yaml:3:10
+              hint: did you mean `config`?
+            error: `Web` is not a name: expected a-z, then a-z, 0-9 or _
+              at environments/dev.yaml:4:3"#]],
     );
     check_refused(
         "connections:\n  cloud: { type: aws, region: eu-west-1, packs: [web] }\n\
@@ -79,28 +63,18 @@ fn an_environment_that_cannot_be_used_is_refused_with_every_place() {
         &expect![[r#"
             error: connections of type `aws` are not supported by this version of Tripline
               at environments/dev.yaml:2:18
-              2 |   cloud: { type: aws, region: eu-west-1, packs: [web] }
-                                   ^
               hint: known here: git, http, kubernetes
             error: there is no connection type `gti`
               at environments/dev.yaml:3:17
-              3 |   host: { type: gti, packs: [] }
-                                  ^
               hint: did you mean `git`?
             error: missing field `base_url`
               at environments/dev.yaml:4:8
-              4 |   api: { type: http, packs: web, auth: bearer }
-                         ^
               hint: add `base_url:` to the map that begins here
             error: `packs`: expected a list, found a string
               at environments/dev.yaml:4:29
-              4 |   api: { type: http, packs: web, auth: bearer }
-                                              ^
               hint: write it as a list: [web]
             error: missing field `type`
               at environments/dev.yaml:5:9
-              5 |   mail: { base_url: 'https://x/', packs: [web] }
-                          ^
               hint: add `type:` to the map that begins here"#]],
     );
     check_refused(
@@ -112,31 +86,21 @@ fn an_environment_that_cannot_be_used_is_refused_with_every_place() {
         &expect![[r#"
             error: `base_url`: the scheme is `ftp`: expected http or https
               at environments/dev.yaml:2:30
-              2 |   a: { type: http, base_url: 'ftp://x/', url: x, packs: [] }
-                                               ^
             error: unknown field `url`
               at environments/dev.yaml:2:42
-              2 |   a: { type: http, base_url: 'ftp://x/', url: x, packs: [] }
-                                                           ^
               hint: known here: type, description, credentials, requests_per_second, packs, base_url, auth
             error: `base_url`: the URL holds a user: put it into `credentials` instead
               at environments/dev.yaml:3:30
             error: `url`: the scheme `http` is not allowed for repositories: expected https or ssh
               at environments/dev.yaml:4:24
-              4 |   c: { type: git, url: 'http://x/', requests_per_second: 0, packs: [] }
-                                         ^
             error: `requests_per_second`: expected a number from 0.001 to 10000
               at environments/dev.yaml:4:58
-              4 |   c: { type: git, url: 'http://x/', requests_per_second: 0, packs: [] }
-                                                                           ^
               hint: write it as 5, or 0.5 for one in two seconds
             error: `credentials`: expected a reference to a secret, found a map
               at environments/dev.yaml:5:57
               hint: write `{ env: NAME }`, `{ file: PATH }` or `{ secret: PATH }`
-            error: `auth`: unknown value `digest`
+            error: `auth`: unknown value
               at environments/dev.yaml:6:75
-              6 |   e: { type: http, base_url: 'https://x/', credentials: { env: A }, auth: digest, packs: [] }
-                                                                                            ^
               hint: write `bearer`, `basic`, or `{ header: X-Api-Key }`"#]],
     );
     check_refused(
@@ -144,8 +108,6 @@ fn an_environment_that_cannot_be_used_is_refused_with_every_place() {
         &expect![[r#"
             error: connections are granted where they are declared
               at environments/dev.yaml:1:32
-              1 | packs: { web: { permissions: { connections: [x], exec: maybe } } }
-                                                 ^
               hint: name the pack in `packs` of the connection instead"#]],
     );
 }
@@ -271,13 +233,9 @@ async fn a_setting_that_does_not_fit_is_told_at_its_place_and_the_last_good_one_
     expect![[r#"
         error: unknown setting `sizes`
           at DIR/dev.yaml:5:7
-          5 |       sizes: 3
-                    ^
           hint: did you mean `size`?
         error: `region`: expected type "string", found 7
           at DIR/dev.yaml:4:7
-          4 |       region: 7
-                    ^
           hint: quote it"#]]
     .assert_eq(&told(&pack(&engine).await, &house));
     let id = run(&engine, "p.where_am_i", json!({})).await;
@@ -345,8 +303,6 @@ fn packs_are_checked_against_an_environment_without_a_server() {
     expect![[r#"
         error: `region`: expected type "string", found []
           at DIR/dev.yaml:1:25
-          1 | packs: { p: { config: { region: [] } }, q: {} }
-                                      ^
         warning: there is no pack `q` here
           at DIR/dev.yaml:1:41
           hint: did you mean `p`?"#]]

@@ -32,6 +32,8 @@ pub struct Diagnostic {
     pub at: Location,
     /// The offending line's text, where there is one.
     pub line: Option<String>,
+    /// Whether a value that nobody should see stands there: no line of its file is shown then.
+    pub private: bool,
     /// What was found and what was expected.
     pub message: String,
     /// What to do.
@@ -48,7 +50,14 @@ impl Location {
 impl Diagnostic {
     /// An error at `at`.
     pub fn error(at: Location, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, at, line: None, message: message.into(), hint: None }
+        Self {
+            severity: Severity::Error,
+            at,
+            line: None,
+            private: false,
+            message: message.into(),
+            hint: None,
+        }
     }
 
     /// A warning at `at`.
@@ -68,6 +77,20 @@ impl Diagnostic {
     pub fn in_text(mut self, text: &str) -> Self {
         let shown = self.at.line.checked_sub(1).and_then(|n| text.lines().nth(n));
         self.line = shown.map(ToOwned::to_owned);
+        self
+    }
+
+    /// The same finding, which is about a value that nobody should see.
+    #[must_use]
+    pub fn privately(mut self) -> Self {
+        (self.line, self.private) = (None, true);
+        self
+    }
+
+    /// The same finding without its line, in which such a value may stand.
+    #[must_use]
+    pub fn without_line(mut self) -> Self {
+        self.line = None;
         self
     }
 
@@ -109,6 +132,15 @@ impl fmt::Display for Diagnostic {
             Some(hint) => write!(f, "\n  hint: {hint}"),
             None => Ok(()),
         }
+    }
+}
+
+/// The findings of one file. Where one of them is private none shows its line: the value may stand
+/// in it too, or go on in it.
+pub fn of_one_file(findings: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    match findings.iter().any(|finding| finding.private) {
+        true => findings.into_iter().map(Diagnostic::without_line).collect(),
+        false => findings,
     }
 }
 

@@ -13,9 +13,6 @@ use serde_json::json;
 use super::Config;
 use crate::failure::{Exit, Failure};
 
-/// What stands in the place of a secret.
-const SECRET: &str = "(secret)";
-
 /// One line of `config show`: key, value, where it comes from.
 pub(crate) type Line = (String, Value, String);
 
@@ -74,21 +71,16 @@ fn connection(spec: &ConnectionSpec) -> Vec<Line> {
 fn settings(pack: &Pack, environment: &Environment) -> Vec<Line> {
     let given = environment.packs.get(&pack.name).and_then(|of_pack| of_pack.config.as_ref());
     let properties = pack.config_schema.properties();
-    let line = |(name, property): (&String, &Value)| {
-        let value = pack.config.get(name).cloned().unwrap_or(Value::Null);
-        // Where a secret lies, not what it is.
-        let value = match pack.settings.get(&format!("/{name}")) {
-            Some(setting) => setting.reference.to_string().into(),
-            None if property["secret"] == true && !value.is_null() => SECRET.into(),
-            None => value,
-        };
+    let config = pack.shown_config();
+    let line = |name: &String| {
+        let value = config.get(name).cloned().unwrap_or(Value::Null);
         let from = match given.and_then(|node| node.get(name)) {
             Some(node) => node.location(),
             None => default_of(pack, name),
         };
         (format!("packs.{}.config.{name}", pack.name), value, from.to_string())
     };
-    properties.iter().map(line).collect()
+    properties.keys().map(line).collect()
 }
 
 /// Where the pack declares the setting and its default.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use host::connection::{Auth, ConnectionSpec, Target};
-use host::git::{BadUrl, Credentials, Git, Options};
+use host::git::{Credentials, Git, Options};
 use host::http::Url;
 use host::secret::{FORMS, SecretRef};
 use model::diagnostic::suggest;
@@ -86,7 +86,7 @@ fn own_fields(node: &Node) -> Result<&'static [&'static str], Vec<Diagnostic>> {
     Err(vec![finding])
 }
 
-/// A reference to a secret. What is none may be the secret itself: its line is not shown.
+/// A reference to a secret. What is none may be the secret itself.
 fn reference(name: &str, node: &Node, folder: &Path) -> Result<SecretRef, Vec<Diagnostic>> {
     match SecretRef::read(&node.to_value()) {
         Some(SecretRef::File(path)) => Ok(SecretRef::File(folder.join(path))),
@@ -94,8 +94,7 @@ fn reference(name: &str, node: &Node, folder: &Path) -> Result<SecretRef, Vec<Di
         None => {
             let message =
                 format!("`{name}`: expected a reference to a secret, found {}", node.describe());
-            let finding = node.error(message).with_hint(FORMS);
-            Err(vec![Diagnostic { line: None, ..finding }])
+            Err(vec![node.error(message).with_hint(FORMS)])
         }
     }
 }
@@ -119,10 +118,7 @@ fn git(fields: &Fields<'_>, folder: &Path) -> Option<Target> {
     let is_path = !url.contains(':') && !url.starts_with('-');
     let url = if is_path { folder.join(&url).to_string_lossy().into_owned() } else { url };
     if let Err(error) = git.remote(&url, Credentials::None) {
-        let private = error == BadUrl::Password;
-        let mut finding = node.error(format!("`url`: {error}"));
-        finding.line = finding.line.filter(|_| !private);
-        fields.report(finding);
+        fields.report(node.error(format!("`url`: {error}")));
         return None;
     }
     Some(Target::Git { url })
@@ -133,10 +129,8 @@ fn http(fields: &Fields<'_>, has_credentials: bool) -> Option<Target> {
     let (text, node) = (field.string()?, field.node()?);
     let base_url = match base(&text) {
         Ok(url) => url,
-        Err((message, private)) => {
-            let mut finding = node.error(format!("`base_url`: {message}"));
-            finding.line = finding.line.filter(|_| !private);
-            fields.report(finding);
+        Err(message) => {
+            fields.report(node.error(format!("`base_url`: {message}")));
             return None;
         }
     };
@@ -189,26 +183,22 @@ fn api_server(fields: &Fields<'_>, text: &str, node: &Node) -> Option<String> {
             let message = "`server`: a token is sent over https alone".to_owned();
             fields.report(node.error(message).with_hint("write it as https://host:6443"));
         }
-        Err((message, private)) => {
-            let mut finding = node.error(format!("`server`: {message}"));
-            finding.line = finding.line.filter(|_| !private);
-            fields.report(finding);
-        }
+        Err(message) => fields.report(node.error(format!("`server`: {message}"))),
     }
     None
 }
 
-/// What URLs begin with: its path ends with a slash. The flag says that the text holds a password.
-fn base(text: &str) -> Result<Url, (String, bool)> {
-    let mut url = Url::parse(text).map_err(|error| (error.to_string(), false))?;
+/// What URLs begin with: its path ends with a slash.
+fn base(text: &str) -> Result<Url, String> {
+    let mut url = Url::parse(text).map_err(|error| error.to_string())?;
     if !matches!(url.scheme(), "http" | "https") {
-        return Err((format!("the scheme is `{}`: expected http or https", url.scheme()), false));
+        return Err(format!("the scheme is `{}`: expected http or https", url.scheme()));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(("the URL holds a user: put it into `credentials` instead".to_owned(), true));
+        return Err("the URL holds a user: put it into `credentials` instead".to_owned());
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return Err(("a base has neither `?` nor `#`".to_owned(), false));
+        return Err("a base has neither `?` nor `#`".to_owned());
     }
     if !url.path().ends_with('/') {
         url.set_path(&format!("{}/", url.path()));
@@ -221,18 +211,15 @@ fn auth(node: &Node) -> Result<Auth, Vec<Diagnostic>> {
     match node.as_str() {
         Some("bearer") => return Ok(Auth::Bearer),
         Some("basic") => return Ok(Auth::Basic),
-        Some(other) => {
-            return Err(vec![
-                node.error(format!("`auth`: unknown value `{other}`")).with_hint(hint),
-            ]);
-        }
+        // The credentials themselves may stand here: they are not shown.
+        Some(_) => return Err(vec![node.error("`auth`: unknown value").with_hint(hint)]),
         None => {}
     }
     let fields = Fields::new(node, &["header"], &[]);
     let header = fields.required("header").string();
     let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    if let Some(name) = header.as_ref().filter(|name| name.is_empty() || !name.bytes().all(token)) {
-        fields.report(node.error(format!("`{name}` is not the name of a header")).with_hint(hint));
+    if header.as_ref().is_some_and(|name| name.is_empty() || !name.bytes().all(token)) {
+        fields.report(node.error("`header` is not the name of a header").with_hint(hint));
     }
     fields.finish(header.map(Auth::Header))
 }

@@ -33,9 +33,8 @@ fn misfits(schema: &Schema, given: Option<&Node>) -> Findings {
         // A setting that is a secret is named and not shown.
         let finding = match secret(schema, &violation.path) {
             true => Diagnostic {
-                line: None,
                 message: format!("`{}` does not fit the pack's config_schema", violation.path),
-                ..finding
+                ..finding.privately()
             },
             false => finding,
         };
@@ -45,7 +44,7 @@ fn misfits(schema: &Schema, given: Option<&Node>) -> Findings {
         }
     });
     findings.extend(told);
-    findings
+    findings.into_iter().map(Diagnostic::without_line).collect()
 }
 
 /// Secrets that stand in the file themselves, where it should say where they lie. Each is named and
@@ -65,8 +64,7 @@ fn plain_secrets(schema: &Schema, node: &Node, value: &mut Value) -> Findings {
                 format!("`{shown}` is secret: its value may not stand in the environment's file")
             }
         };
-        let finding = node.error_at(&shown, message).with_hint(FORMS);
-        findings.push(Diagnostic { line: None, ..finding });
+        findings.push(node.error_at(&shown, message).with_hint(FORMS).privately());
     });
     findings
 }

@@ -1,9 +1,14 @@
 //! The environment of a running engine: which content of its file is active.
 
+use std::collections::BTreeSet;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use model::Hash;
+use model::{Diagnostic, Hash, PackName, Value};
+use zeroize::Zeroizing;
 
 use super::Environment;
 use crate::packs::Findings;
@@ -24,18 +29,21 @@ pub(crate) struct Keeper {
     file: Option<PathBuf>,
     /// A copy of the last good content: a start over a broken file goes on with it.
     copy: PathBuf,
-    status: Mutex<Option<EnvironmentStatus>>,
+    held: Mutex<Held>,
+}
+
+#[derive(Default)]
+struct Held {
+    status: Option<EnvironmentStatus>,
+    /// What was read and is not copied yet: it may hold secrets that packs will refuse.
+    unchecked: Option<Zeroizing<String>>,
 }
 
 impl Keeper {
     pub(crate) fn new(file: Option<PathBuf>, state: &Path) -> Self {
         let path = file.as_ref().map(|file| file.to_string_lossy().into_owned());
         let name = Hash::of_value(&path.unwrap_or_default().into()).short();
-        Self {
-            file,
-            copy: state.join(format!("environment-{name}.yaml")),
-            status: Mutex::default(),
-        }
+        Self { file, copy: state.join(format!("environment-{name}.yaml")), held: Mutex::default() }
     }
 
     /// The folder whose changes may be changes of the file: some replace the file, not its text.
@@ -49,10 +57,10 @@ impl Keeper {
     /// Errors: the file is broken and there is no earlier content.
     pub(crate) fn read(&self) -> Result<bool, Findings> {
         let Some(file) = &self.file else { return Ok(false) };
-        let before = self.lock().clone();
+        let before = self.lock().status.clone();
         let next = match Environment::read(file) {
             Ok((environment, text)) => {
-                self.remember(&text);
+                self.lock().unchecked = Some(text.into());
                 EnvironmentStatus { active: Arc::new(environment), ..Default::default() }
             }
             Err(findings) => {
@@ -69,19 +77,49 @@ impl Keeper {
             tracing::warn!(file = %file.display(), %error, "the environment's file is refused");
         }
         let changed = before.is_none_or(|before| before.active != next.active);
-        *self.lock() = Some(next);
+        self.lock().status = Some(next);
         Ok(changed)
     }
 
     /// How it stands.
     pub(crate) fn status(&self) -> EnvironmentStatus {
-        self.lock().clone().unwrap_or_default()
+        self.lock().status.clone().unwrap_or_default()
     }
 
-    fn remember(&self, text: &str) {
-        if let Err(error) = std::fs::write(&self.copy, text) {
+    /// Copies what was read, once the packs `checked` have said what is `wrong` with it: what does not
+    /// fit may be a secret in the wrong place. What it gives to others nobody has looked at: that is
+    /// left out.
+    pub(crate) fn remember(&self, checked: &BTreeSet<PackName>, wrong: &[Diagnostic]) {
+        let Some(text) = self.lock().unchecked.take() else { return };
+        let environment = self.status().active;
+        let of_it = |finding: &Diagnostic| Some(&finding.at.file) == environment.file.as_ref();
+        let kept = match wrong.iter().any(|finding| finding.is_error() && of_it(finding)) {
+            true => self.forget(&text),
+            false if environment.packs.keys().all(|pack| checked.contains(pack)) => {
+                self.write(&text)
+            }
+            false => self.write(&without_strangers(&text, checked)),
+        };
+        if let Err(error) = kept {
             tracing::warn!(%error, "the environment could not be kept beside the state");
         }
+    }
+
+    /// Leaves an earlier content that was good, but not a copy of this one.
+    fn forget(&self, text: &str) -> io::Result<()> {
+        match std::fs::read_to_string(&self.copy) {
+            Ok(copy) if copy == text => std::fs::remove_file(&self.copy),
+            _ => Ok(()),
+        }
+    }
+
+    fn write(&self, text: &str) -> io::Result<()> {
+        let next = self.copy.with_extension("new");
+        let mut options = OpenOptions::new();
+        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&next)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&next, &self.copy)
     }
 
     fn remembered(&self, file: &Path) -> Option<Arc<Environment>> {
@@ -89,7 +127,17 @@ impl Keeper {
         Environment::parse(&file.display().to_string(), &text).ok().map(Arc::new)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<EnvironmentStatus>> {
-        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What `text` says, packs that are not `known` apart: as JSON, which is YAML too.
+fn without_strangers(text: &str, known: &BTreeSet<PackName>) -> String {
+    let document = syntax::parse("", text);
+    let mut value = document.map_or(Value::Null, |document| document.root().to_value());
+    if let Some(packs) = value.get_mut("packs").and_then(Value::as_object_mut) {
+        packs.retain(|name, _| known.iter().any(|known| known.as_str() == name));
+    }
+    value.to_string()
 }

@@ -1,7 +1,9 @@
 //! Environments: one file that gives connections and the packs' configuration their values, so
 //! that the same packs run in several places.
 //!
-//! It is read like a pack: strictly, whole or not at all, and again when it changes.
+//! It is read like a pack: strictly, whole or not at all, and again when it changes. What is wrong
+//! with it is told with its place and without its lines: secrets written there by mistake are found
+//! by the packs' schemas, and what is wrong is found before.
 
 mod connection;
 mod fit;
@@ -63,12 +65,16 @@ impl Environment {
             let finding = Diagnostic::error(at, format!("the environment cannot be read: {error}"));
             vec![finding.with_hint("see `environment` in tripline.yaml")]
         })?;
-        let text = syntax::text(&shown, &bytes)?;
+        let text = syntax::text(&shown, &bytes).map_err(without_lines)?;
         Ok((Self::parse(&shown, text)?, text.to_owned()))
     }
 
     /// The environment in `text`; relative paths in it start from the folder of `file`.
     pub fn parse(file: &str, text: &str) -> Result<Self, Vec<Diagnostic>> {
+        Self::decode(file, text).map_err(without_lines)
+    }
+
+    fn decode(file: &str, text: &str) -> Result<Self, Vec<Diagnostic>> {
         let document = syntax::parse(file, text)?;
         let mut environment = Self { file: Some(file.to_owned()), ..Self::default() };
         if document.root().is_null() {
@@ -112,6 +118,10 @@ impl Environment {
         });
         told.collect()
     }
+}
+
+fn without_lines(findings: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    findings.into_iter().map(Diagnostic::without_line).collect()
 }
 
 fn pack(entry: &Entry) -> Result<(PackName, PackEnvironment), Vec<Diagnostic>> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use host::git::Git;
 use host::process::Programs;
+use model::diagnostic::of_one_file;
 use model::{Diagnostic, Location, Name, PackName, RuleRef, Schema, Severity, Value};
 use rules::Rule;
 use syntax::{Document, Fields, Node};
@@ -327,7 +328,7 @@ impl Reader<'_> {
             Ok(value) => return Some(value),
             Err(wrong) => wrong,
         };
-        for finding in wrong {
+        for finding in of_one_file(wrong) {
             // A library is read with every chain, and wrong only once.
             if !self.findings.contains(&finding) {
                 self.findings.push(finding);

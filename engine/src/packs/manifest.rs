@@ -154,7 +154,7 @@ fn secret_defaults(schema: &Schema, node: &Node) -> Vec<Diagnostic> {
         let message = format!("`{shown}` is secret and has a default, which everybody can read");
         let finding = node.error_at(&format!("{name}.default"), message);
         let hint = "take the default out: the environment says where the value lies";
-        findings.push(Diagnostic { line: None, ..finding.with_hint(hint) });
+        findings.push(finding.with_hint(hint).privately());
     });
     findings
 }

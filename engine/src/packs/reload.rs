@@ -3,7 +3,7 @@
 //! A change is atomic: all rules of one generation or all of the next. A pack that fails to load
 //! keeps its last good content and says so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use super::together::name_of;
 use super::{Findings, Generation, Pack};
 use crate::core::{Core, Trouble};
 use crate::decide::decide_under;
-use crate::environment::{Environment, EnvironmentStatus, Keeper};
+use crate::environment::{Environment, EnvironmentStatus, Keeper, check_pack};
 use crate::notices;
 use crate::pages::{Begun, Room, Sides};
 use crate::random;
@@ -91,7 +91,9 @@ impl Packs {
         let environment = self.environment.status().active;
         let mut next = self.read(core, &slots, &environment).await;
         absent::keep(&self.folders, &slots, &mut next);
-        self.fall_back(core, &mut next, &environment).await;
+        let checked = self.fall_back(core, &mut next, &environment).await;
+        let found = next.values().flat_map(|slot| slot.findings.clone());
+        self.environment.remember(&checked, &found.collect::<Findings>());
         blame(&mut next, &self.environment.status());
         let generation = core.generation.load_full();
         let packs: BTreeMap<PackName, Arc<Pack>> = next
@@ -150,7 +152,8 @@ impl Packs {
                 let folder = pins.pack(&hash);
                 let read_so = load_snapshot(&read, &shown, &folder, &context);
                 let (pack, mut findings) = read_so.usable();
-                if pack.is_some()
+                // What does not fit is refused further on: it may hold secrets of the environment.
+                if pack.as_ref().is_some_and(|pack| fits(pack, &environment))
                     && let Err(error) = read.0.write(&folder)
                 {
                     let at = Location::file(folder.display().to_string());
@@ -175,12 +178,13 @@ impl Packs {
     }
 
     /// Packs that can't be used, by themselves or with the others, get their last good content.
+    /// Answers which were held against the environment.
     async fn fall_back(
         &self,
         core: &Core,
         slots: &mut BTreeMap<PathBuf, PackStatus>,
         environment: &Environment,
-    ) {
+    ) -> BTreeSet<PackName> {
         refuse_equal_names(slots);
         let recorded = core.store.generation().await.ok().flatten().map(|(_, packs)| packs);
         for slot in slots.values_mut().filter(|slot| slot.stale && slot.active.is_none()) {
@@ -201,7 +205,12 @@ impl Packs {
             }
             slot.findings.extend(found);
         }
+        packs.iter().map(|pack| pack.name.clone()).collect()
     }
+}
+
+fn fits(pack: &Pack, environment: &Environment) -> bool {
+    !check_pack(pack, environment).iter().any(Diagnostic::is_error)
 }
 
 /// The packs that a broken environment gives values to keep its last good ones, and say so.

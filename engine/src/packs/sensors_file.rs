@@ -30,8 +30,8 @@ pub(super) fn parse(
                 fields.report(finding);
             }
             for error in sensors::check(kind, &parameters, git) {
-                let mut finding = place.error_at(&error.path, error.message);
-                finding.line = finding.line.filter(|_| !error.private);
+                let finding = place.error_at(&error.path, error.message);
+                let finding = if error.private { finding.privately() } else { finding };
                 fields.report(match error.hint {
                     Some(hint) => finding.with_hint(hint),
                     None => finding,

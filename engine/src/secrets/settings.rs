@@ -13,11 +13,15 @@ use model::fact::Grant;
 use model::token::{self, Token};
 use model::{ErrorKind, Map, PackName, Schema, StepError, Value};
 
+use super::opened::passed_on;
 use super::{Fresh, Plain, check_path, check_value};
 use crate::core::Core;
 use crate::packs::{Generation, Pack};
 use crate::permissions::Rights;
 use crate::random;
+
+/// What stands in the place of a secret where people look.
+const SHOWN: &str = "(secret)";
 
 /// A setting that is secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,13 +65,12 @@ fn within(place: &str, value: &mut Value, visit: &mut dyn FnMut(&str, &mut Value
         (Some(reference), value) => visit(place, value, Written::Reference(reference)),
         (None, Value::Array(items)) => {
             for (n, item) in items.iter_mut().enumerate() {
-                within(&format!("{place}/{n}"), item, visit);
+                within(&below(place, &n.to_string()), item, visit);
             }
         }
         (None, Value::Object(map)) => {
             for (name, item) in map {
-                let part = name.replace('~', "~0").replace('/', "~1");
-                within(&format!("{place}/{part}"), item, visit);
+                within(&below(place, name), item, visit);
             }
         }
         (None, value @ (Value::String(_) | Value::Number(_))) => {
@@ -119,6 +122,36 @@ impl Pack {
             false => replaced((*self.config).clone(), &own),
         }
     }
+
+    /// Its configuration for people: of what is secret, where it lies and not what it is.
+    pub fn shown_config(&self) -> Value {
+        let mut config = (*self.config).clone();
+        self.config_schema.secret_places(&mut config, &mut |place, value| {
+            mask(&self.settings, place, value);
+        });
+        config
+    }
+}
+
+fn mask(settings: &SecretSettingsOf, place: &str, value: &mut Value) {
+    match (settings.get(place), value) {
+        (Some(setting), value) => *value = setting.reference.to_string().into(),
+        (None, Value::Array(items)) => {
+            for (n, item) in items.iter_mut().enumerate() {
+                mask(settings, &below(place, &n.to_string()), item);
+            }
+        }
+        (None, Value::Object(map)) => {
+            map.iter_mut().for_each(|(name, item)| mask(settings, &below(place, name), item));
+        }
+        (None, Value::Null) => {}
+        (None, value) => *value = SHOWN.into(),
+    }
+}
+
+/// The JSON Pointer of what `name` stands for in what stands at `place`.
+fn below(place: &str, name: &str) -> String {
+    format!("{place}/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 
 impl Core {
