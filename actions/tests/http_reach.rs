@@ -11,9 +11,12 @@ mod support;
 use std::time::Duration;
 
 use actions::{BuiltinContext, Performing};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use host::connection::{Auth, ConnectionSpec, Connections, Target};
 use host::http::Url;
 use host::secret::SecretRef;
+use model::token::percent_encode;
 use model::{ErrorKind, Performance, Value};
 use serde_json::json;
 use server::{Reply, Server, answer};
@@ -202,6 +205,56 @@ async fn credentials_stay_with_their_server_and_out_of_results() {
         for secret in ["correct-horse", "dXNlcjpjb3JyZWN0LWhvcnNl"] {
             assert!(!shown.contains(secret), "{shown}");
         }
+    }
+}
+
+#[tokio::test]
+async fn credentials_stay_below_the_address_of_their_connection() {
+    for (auth, name) in
+        [(Auth::Bearer, "authorization"), (Auth::Header("X-Api-Key".to_owned()), "x-api-key")]
+    {
+        let server = Server::start(|request| {
+            let to = |place: &str| answer("302 Found", &format!("Location: {place}"), "");
+            Reply::Bytes(match request.split(' ').nth(1) {
+                Some("/v1/within" | "/v2/back") => to("/v1/there"),
+                Some("/v1/beside") => to("/v2/there"),
+                Some("/v1/back") => to("/v2/back"),
+                _ => answer("200 OK", "", "arrived"),
+            })
+        })
+        .await;
+        let (connections, _folder) = connection(&server, auth, None);
+        for (url, signed) in [("within", true), ("beside", false), ("back", false)] {
+            let parameters =
+                json!({ "connection": "api", "url": url, "headers": { "X-Own": "o" } });
+            let performance = perform(&["127.0.0.1:*"], &connections, parameters).await;
+            assert_eq!(done(performance)["body"], "arrived", "{url}");
+            let request = server.requests().pop().unwrap().to_lowercase();
+            assert_eq!(request.contains(name), signed, "{url}: {request}");
+            assert!(request.contains("x-own: o"), "what the step says itself stays: {request}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn credentials_are_hidden_however_a_server_writes_them() {
+    const SECRET: &str = "us\"er:p4ss wörd/+?";
+    let mut forms = vec![
+        SECRET.to_owned(),
+        json!({ "inner": json!({ "got": SECRET }).to_string() }).to_string(),
+        percent_encode(SECRET),
+        format!("<{}>", percent_encode("p4ss wörd/+?")),
+    ];
+    forms.extend(["", "x", "xy"].map(|before| STANDARD.encode(format!("{before}{SECRET}."))));
+    for form in forms {
+        let body = form.clone();
+        let server =
+            Server::start(move |_| Reply::Bytes(answer("200 OK", "", body.as_str()))).await;
+        let (connections, folder) = connection(&server, Auth::Basic, None);
+        std::fs::write(folder.path().join("secret"), SECRET).unwrap();
+        let echo = json!({ "connection": "api", "url": "echo" });
+        let told = done(perform(&[], &connections, echo).await)["body"].to_string();
+        assert!(told.contains("(credentials)"), "{form}: {told}");
     }
 }
 

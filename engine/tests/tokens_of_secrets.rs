@@ -3,10 +3,12 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use engine::Engine;
 use engine::secrets::Plain;
+use model::token::Derivation;
 use model::{Actor, ExecutionId, Stream, Token, Value, Version};
 use serde_json::json;
 use support::{House, ended, error_kind, result, run};
@@ -372,6 +374,109 @@ async fn a_secret_that_was_deleted_fails_the_step_that_needs_it() {
     let view = ended(&engine, &id).await;
     assert_eq!(error_kind(&view), "not_found");
     assert_eq!(kept(&house), "");
+}
+
+/// Everything that is said of a dry run of `action`.
+async fn dry(engine: &Engine, action: &str) -> Value {
+    let told = engine.dry_run(action.parse().unwrap(), model::Map::new(), BTreeMap::new());
+    serde_json::to_value(told.await.unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn a_dry_run_gives_a_child_what_the_run_would_give_it() {
+    let (house, engine) = house().await;
+    let write = |name: &str, text: &str| {
+        let path = house.path("packs/q").join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    let permit = |secrets: &str| {
+        let text =
+            format!("{{ actions: [p.look, secrets.generate], exec: true, secrets: [{secrets}] }}");
+        write("pack.yaml", &format!("name: q\nversion: 1.0.0\npermissions: {text}\n"));
+    };
+    permit("");
+    write("actions/take.yaml", "entry_point: take.rhai\nparameters: { s: {}, t: {} }\n");
+    write(
+        "actions/take.rhai",
+        r#"run("p.look", #{ a: params.s, b: params.t }); run("secrets.generate", #{ length: 40 })"#,
+    );
+    house.program("look", "read", &format!("tee -a {}", house.path("kept").display()));
+    house.write(
+        "pack.yaml",
+        "name: p\nversion: 1.0.0\npermissions: { actions: [q.take, secrets.generate], exec: true, secrets: ['p/*'] }\n",
+    );
+    let text = r#"
+        let made = run("q.take", #{ s: secret("p/admin"), t: run("secrets.generate") });
+        run("p.look", #{ a: made })
+    "#;
+    chain(&house, &engine, "go", "", text).await;
+    let told = dry(&engine, "p.go").await.to_string();
+    assert!(!told.contains("correct-horse"), "{told}");
+    let seen = kept(&house);
+    let mut seen = serde_json::Deserializer::from_str(&seen).into_iter::<Value>().flatten();
+    let (child, parent) = (seen.next().unwrap(), seen.next().unwrap());
+    token(&child["a"]);
+    assert_eq!(child["b"].as_str().unwrap().len(), 32, "what was made for it is its own: {child}");
+    assert_eq!(parent["a"].as_str().unwrap().len(), 40, "what it gives back is its caller's");
+    permit("p/*");
+    engine.reload().await.unwrap();
+    dry(&engine, "p.go").await;
+    assert!(kept(&house).contains("correct-horse"));
+}
+
+#[tokio::test]
+async fn a_secret_that_was_deleted_is_still_hidden_where_it_comes_back() {
+    let (house, engine) = house().await;
+    let kept = house.path("kept");
+    house.program("again", "read", &format!("cat {}", kept.display()));
+    house.gate();
+    let text = r#"
+        run("p.keep", #{ a: secret("p/admin") });
+        run("p.wait");
+        let after = [run("p.again")];
+        run("secrets.generate");
+        after.push(run("p.again"));
+        after
+    "#;
+    chain(&house, &engine, "go", "", text).await;
+    let id = run(&engine, "p.go", json!({})).await;
+    house.reached().await;
+    engine.delete_secret(Actor::token("test"), "p/admin").await.unwrap();
+    house.open();
+    let after = result(&ended(&engine, &id).await).clone();
+    for told in after.as_array().unwrap() {
+        token(&told["a"]);
+    }
+    let stored = stored(&house, &id).await;
+    assert!(!stored.contains("correct-horse"), "{stored}");
+}
+
+#[tokio::test]
+async fn a_value_is_hidden_as_ordinary_programs_print_it() {
+    let (house, engine) = house().await;
+    // Lines of 76 characters, as `base64` writes them, on stderr and as an answer that is no JSON.
+    house.program("wrap", "read", "base64 | tee /dev/stderr");
+    let only = r#"sed 's/.*"a":"\([^"]*\)".*/\1/' | tee /dev/stderr"#;
+    house.program("only", "read", only);
+    let text = r#"
+        let s = secret("p/admin");
+        let wrapped = run("p.wrap", #{ a: "some words that stand before it, and more: " + s, b: s });
+        let twice = run("p.only", #{ a: url_encode(base64("user:" + s)) });
+        #{ wrapped: wrapped.text, twice: twice.text }
+    "#;
+    chain(&house, &engine, "go", "", text).await;
+    let id = run(&engine, "p.go", json!({})).await;
+    let told = result(&ended(&engine, &id).await).clone();
+    assert!(told["wrapped"].as_str().unwrap().contains("tlsec_"), "{told}");
+    assert!(told["twice"].as_str().unwrap().starts_with("tlder_"), "{told}");
+    let stored = stored(&house, &id).await.replace("\\n", "").replace('\n', "");
+    let base64 = |text: &str| Derivation::Base64(text.to_owned()).value();
+    for form in [base64(&format!("user:{VALUE}")), base64("orrect-horse"), base64("rect-hors")] {
+        let form = form.trim_end_matches('=');
+        let url = Derivation::UrlEncode(form.to_owned()).value();
+        assert!(!stored.contains(form) && !stored.contains(&url), "{form} in {stored}");
+    }
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
 //! The redactor: finds secrets' values in what others print, and puts what stands for them there.
 //!
 //! A value is found as it is, escaped for JSON (once and twice), for URLs, in base64 at any offset
-//! of either alphabet, and in hexadecimal; of a value of several lines, each long line too. Nothing
-//! finds a value that a program took apart or encrypted: what must not be printed must not be given
+//! of either alphabet (also over line breaks, as `base64` and MIME wrap it, and escaped for URLs), and
+//! in hexadecimal; of a value of several lines, each long line too. Nothing finds a value that a program took apart or encrypted: what must not be printed must not be given
 //! to a program that would.
 
 use std::borrow::Cow;
@@ -20,18 +20,71 @@ use zeroize::Zeroizing;
 pub const MIN_BYTES: usize = 8;
 /// A line of a longer value is looked for by itself if it has so many bytes.
 const MIN_LINE: usize = 16;
+/// Most bytes with which a line is indented that goes on with what the line before began.
+const MAX_INDENT: usize = 64;
 
 /// What is looked for, and what is put in its place.
 struct Needle {
     bytes: Zeroizing<Vec<u8>>,
     label: String,
+    /// Line breaks may stand within it.
+    wraps: bool,
+}
+
+/// How a text begins.
+enum Fit {
+    /// With the needle, which takes so many bytes of it.
+    Whole(usize),
+    /// As the needle does, and it ends before that.
+    Begun,
+    Not,
+}
+
+impl Needle {
+    fn fit(&self, text: &[u8]) -> Fit {
+        if !self.wraps {
+            return match text.len() < self.bytes.len() {
+                false if text.starts_with(&self.bytes) => Fit::Whole(self.bytes.len()),
+                true if self.bytes.starts_with(text) => Fit::Begun,
+                _ => Fit::Not,
+            };
+        }
+        let mut at = 0;
+        for (n, byte) in self.bytes.iter().enumerate() {
+            if n > 0 {
+                at += line_break(&text[at..]);
+            }
+            match text.get(at) {
+                Some(found) if found == byte => at += 1,
+                None => return Fit::Begun,
+                Some(_) if n > 0 && may_break(&text[at..]) => return Fit::Begun,
+                Some(_) => return Fit::Not,
+            }
+        }
+        Fit::Whole(at)
+    }
+}
+
+/// What ends a line, also where it is escaped for JSON.
+const BREAKS: [&[u8]; 4] = [b"\n", b"\r\n", b"\\n", b"\\r\\n"];
+
+/// Whether `text` ends within the end of a line.
+fn may_break(text: &[u8]) -> bool {
+    BREAKS.iter().any(|one| text.len() < one.len() && one.starts_with(text))
+}
+
+/// How many bytes of a line's end `text` begins with; the indent of the next line included.
+fn line_break(text: &[u8]) -> usize {
+    let Some(found) = BREAKS.into_iter().find(|one| text.starts_with(one)) else { return 0 };
+    let indent = text[found.len()..].iter().take(MAX_INDENT);
+    found.len() + indent.take_while(|byte| matches!(byte, b' ' | b'\t')).count()
 }
 
 /// Finds values in text.
 #[derive(Default)]
 pub struct Redactor {
     needles: Vec<Needle>,
-    /// Needles by their first eight bytes, the longest first.
+    /// Needles by their first eight bytes.
     by_start: HashMap<[u8; MIN_BYTES], Vec<usize>>,
     /// Which first bytes there are.
     first: [u64; 4],
@@ -53,21 +106,17 @@ impl Redactor {
             }
         }
         let mut redactor = Self::default();
-        for (bytes, label) in forms {
-            redactor.add(Zeroizing::new(bytes), label);
-        }
-        let Self { needles, by_start, .. } = &mut redactor;
-        for same in by_start.values_mut() {
-            same.sort_by_key(|index| std::cmp::Reverse(needles[*index].bytes.len()));
+        for (bytes, (label, wraps)) in forms {
+            redactor.add(Needle { bytes: Zeroizing::new(bytes), label, wraps });
         }
         redactor
     }
 
-    fn add(&mut self, bytes: Zeroizing<Vec<u8>>, label: String) {
-        let Some(start) = start(&bytes) else { return };
-        self.first[usize::from(bytes[0]) / 64] |= 1 << (bytes[0] % 64);
+    fn add(&mut self, needle: Needle) {
+        let Some(start) = start(&needle.bytes) else { return };
+        self.first[usize::from(start[0]) / 64] |= 1 << (start[0] % 64);
         self.by_start.entry(start).or_default().push(self.needles.len());
-        self.needles.push(Needle { bytes, label });
+        self.needles.push(needle);
     }
 
     /// Whether it looks for nothing.
@@ -79,27 +128,35 @@ impl Redactor {
         self.first[usize::from(byte) / 64] & (1 << (byte % 64)) != 0
     }
 
-    /// The longest needle that `text` begins with.
-    fn at(&self, text: &[u8]) -> Option<&Needle> {
+    /// Needles that `text` may begin with.
+    fn candidates(&self, text: &[u8]) -> impl Iterator<Item = &Needle> {
+        let (plain, wrapped) = (start(text), start_over_breaks(text));
+        let wrapped = wrapped.filter(|wrapped| plain.as_ref() != Some(wrapped));
+        let of = |start: [u8; MIN_BYTES]| self.by_start.get(&start).into_iter().flatten();
+        plain.into_iter().chain(wrapped).flat_map(of).map(|index| &self.needles[*index])
+    }
+
+    /// The longest needle that `text` begins with, and how many bytes of it that takes.
+    fn at(&self, text: &[u8]) -> Option<(&Needle, usize)> {
         if !self.may_begin(*text.first()?) {
             return None;
         }
-        let same = self.by_start.get(&start(text)?)?;
-        same.iter().map(|index| &self.needles[*index]).find(|n| text.starts_with(&n.bytes))
+        let found = self.candidates(text).filter_map(|needle| match needle.fit(text) {
+            Fit::Whole(length) => Some((needle, length)),
+            Fit::Begun | Fit::Not => None,
+        });
+        found.max_by_key(|(needle, _)| needle.bytes.len())
     }
 
     /// Whether `text`, which ends here for now, may be the beginning of a needle.
     fn may_go_on(&self, text: &[u8]) -> bool {
-        let longer =
-            |needle: &Needle| needle.bytes.len() > text.len() && needle.bytes.starts_with(text);
-        match (text.first(), start(text)) {
-            (Some(first), _) if !self.may_begin(*first) => false,
-            (None, _) => false,
-            (_, Some(start)) => {
-                let same = self.by_start.get(&start).into_iter().flatten();
-                same.map(|index| &self.needles[*index]).any(longer)
-            }
-            (_, None) => self.needles.iter().any(longer),
+        let begun = |needle: &Needle| matches!(needle.fit(text), Fit::Begun);
+        match text.first() {
+            Some(first) if !self.may_begin(*first) => false,
+            None => false,
+            // Too short yet to tell which ones it could be.
+            _ if start_over_breaks(text).is_none() => self.needles.iter().any(begun),
+            _ => self.candidates(text).any(begun),
         }
     }
 
@@ -116,14 +173,14 @@ impl Redactor {
     pub fn bytes<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
         let (mut out, mut done, mut at) = (None::<Vec<u8>>, 0, 0);
         while at < bytes.len() && !self.is_empty() {
-            let Some(needle) = self.at(&bytes[at..]) else {
+            let Some((needle, length)) = self.at(&bytes[at..]) else {
                 at += 1;
                 continue;
             };
             let out = out.get_or_insert_with(|| Vec::with_capacity(bytes.len()));
             out.extend_from_slice(&bytes[done..at]);
             out.extend_from_slice(needle.label.as_bytes());
-            at += needle.bytes.len();
+            at += length;
             done = at;
         }
         match out {
@@ -178,9 +235,9 @@ impl Stream<'_> {
         self.held.extend_from_slice(piece);
         let (mut out, mut at) = (Vec::with_capacity(self.held.len()), 0);
         while at < self.held.len() && !self.redactor.may_go_on(&self.held[at..]) {
-            if let Some(needle) = self.redactor.at(&self.held[at..]) {
+            if let Some((needle, length)) = self.redactor.at(&self.held[at..]) {
                 out.extend_from_slice(needle.label.as_bytes());
-                at += needle.bytes.len();
+                at += length;
             } else {
                 out.push(self.held[at]);
                 at += 1;
@@ -200,22 +257,44 @@ fn start(bytes: &[u8]) -> Option<[u8; MIN_BYTES]> {
     bytes.first_chunk().copied()
 }
 
-type Forms = BTreeMap<Vec<u8>, String>;
+/// The same of the text without its line breaks.
+fn start_over_breaks(text: &[u8]) -> Option<[u8; MIN_BYTES]> {
+    let (mut start, mut at) = ([0; MIN_BYTES], 0);
+    for (n, byte) in start.iter_mut().enumerate() {
+        if n > 0 {
+            at += line_break(&text[at..]);
+        }
+        if may_break(&text[at..]) {
+            return None;
+        }
+        *byte = *text.get(at)?;
+        at += 1;
+    }
+    Some(start)
+}
+
+/// What is looked for, with what stands for it, and whether line breaks may stand within.
+type Forms = BTreeMap<Vec<u8>, (String, bool)>;
 
 /// Every form in which `value` is looked for. Where two have the same form, the first stands.
 fn collect(value: &str, label: &str, forms: &mut Forms) {
-    let mut put = |form: String, label: String| {
+    let mut add = |form: String, label: String, wraps: bool| {
         let form = form.into_bytes();
         if form.len() >= MIN_BYTES {
-            forms.entry(form).or_insert(label);
+            forms.entry(form).or_insert((label, wraps)).1 |= wraps;
         }
     };
     let same = || label.to_owned();
     // What an exact encoding of a token's value stands for can be said exactly.
-    let derived = |derivation: fn(String) -> Derivation| match label.parse::<Token>() {
-        Ok(_) => derivation(same()).text(),
+    let derived = |derivation: fn(String) -> Derivation, of: String| match label.parse::<Token>() {
+        Ok(_) => derivation(of).text(),
         Err(_) => same(),
     };
+    let base64 = STANDARD.encode(value);
+    let of_base64 = derived(Derivation::Base64, same());
+    add(percent_encode(&base64), derived(Derivation::UrlEncode, of_base64.clone()), false);
+    add(base64, of_base64, true);
+    let mut put = |form: String, label: String| add(form, label, false);
     put(value.to_owned(), same());
     let escaped = escape(value);
     put(escape(&escaped), same());
@@ -223,15 +302,7 @@ fn collect(value: &str, label: &str, forms: &mut Forms) {
     let encoded = percent_encode(value);
     put(encoded.replace("%20", "+"), same());
     put(lower_escapes(&encoded), same());
-    put(encoded, derived(Derivation::UrlEncode));
-    put(STANDARD.encode(value), derived(Derivation::Base64));
-    for plain in [value, &escaped] {
-        for offset in 0..3 {
-            put(within_base64(&STANDARD_NO_PAD, plain, offset), same());
-            put(within_base64(&URL_SAFE_NO_PAD, plain, offset), same());
-        }
-    }
-    put(escaped, same());
+    put(encoded, derived(Derivation::UrlEncode, same()));
     let hex: String = value.bytes().map(|byte| format!("{byte:02x}")).collect();
     put(hex.to_uppercase(), same());
     put(hex, same());
@@ -241,6 +312,15 @@ fn collect(value: &str, label: &str, forms: &mut Forms) {
             put(line.to_owned(), same());
         }
     }
+    for plain in [value, &escaped] {
+        for offset in 0..3 {
+            let standard = within_base64(&STANDARD_NO_PAD, plain, offset);
+            add(percent_encode(&standard), same(), false);
+            add(standard, same(), true);
+            add(within_base64(&URL_SAFE_NO_PAD, plain, offset), same(), true);
+        }
+    }
+    add(escaped, same(), false);
 }
 
 /// The characters of base64 text that depend on nothing but `value`, if `offset` bytes stand before
@@ -345,7 +425,35 @@ mod tests {
         forms.extend(["", "u", "us", "use"].map(|before| base64(before, "")));
         forms.extend(["", "u", "us"].map(|before| base64(before, ":rest")));
         forms.push(URL_SAFE_NO_PAD.encode(format!("x{VALUE}")));
+        forms.extend(["", "u", "us"].map(|before| percent_encode(&base64(before, ":rest"))));
         forms
+    }
+
+    /// As `base64` and others wrap: after so many characters.
+    fn wrapped(text: &str, width: usize, end: &str) -> String {
+        let lines = text.as_bytes().chunks(width).map(|line| std::str::from_utf8(line).unwrap());
+        lines.collect::<Vec<_>>().join(end)
+    }
+
+    #[test]
+    fn base64_is_found_over_line_breaks_wherever_they_fall() {
+        let redactor = redactor();
+        for before in ["", "a", "ab", &"longer than a line ".repeat(9)] {
+            let text = STANDARD.encode(format!("{before}{VALUE} and more\n"));
+            for (width, end) in [(76, "\n"), (64, "\r\n"), (5, "\n  "), (1, "\n"), (20, "\\n")] {
+                let text = wrapped(&text, width, end);
+                let clean = redactor.text(&text).into_owned();
+                assert!(clean.contains("[it]"), "{text:?}");
+                let mut stream = redactor.stream();
+                let pieces = text.as_bytes().chunks(3);
+                let mut out: Vec<u8> = pieces.flat_map(|piece| stream.push(piece)).collect();
+                out.extend(stream.finish());
+                assert_eq!(String::from_utf8(out).unwrap(), clean, "{text:?} in pieces");
+            }
+        }
+        for text in ["another\nvalue", "p4ss\n", "cDRz\n\nfile\n"] {
+            assert_eq!(redactor.text(text), text);
+        }
     }
 
     #[test]
@@ -395,7 +503,8 @@ mod tests {
     fn what_a_token_stands_for_can_be_worked_out_again() {
         let token = Token::random(&[3; 32]);
         let redactor = Redactor::new([(VALUE, token.as_str())]);
-        let encoded = format!("{} {}", STANDARD.encode(VALUE), percent_encode(VALUE));
+        let base64 = STANDARD.encode(VALUE);
+        let encoded = format!("{base64} {} {}", percent_encode(VALUE), percent_encode(&base64));
         let clean = redactor.text(&encoded).into_owned();
         let again = model::token::substitute(&clean, &|_| Some(VALUE.to_owned()));
         assert_eq!(again.as_deref(), Some(encoded.as_str()));

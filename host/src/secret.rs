@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use model::Value;
+use zeroize::Zeroizing;
+
+use crate::redact::{Redactor, known};
 
 /// What is shorter can be guessed, and cannot be kept out of logs without hiding ordinary words.
 const MIN_BYTES: usize = 8;
@@ -26,9 +29,19 @@ pub enum SecretRef {
     Stored(String),
 }
 
-/// A secret's value; never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+/// A secret's value; never shown, nor in the log of this process as long as it is held.
+#[derive(Clone)]
+pub struct Secret {
+    value: Zeroizing<String>,
+    /// Of what comes from the secret store the log knows already.
+    _hidden: Option<Arc<Redactor>>,
+}
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+}
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -39,7 +52,13 @@ impl fmt::Debug for Secret {
 impl Secret {
     /// The value itself.
     pub fn expose(&self) -> &str {
-        &self.0
+        &self.value
+    }
+
+    fn hidden(value: &str) -> Self {
+        let redactor = Arc::new(Redactor::new([(value, "[secret]")]));
+        known().hold(&redactor);
+        Self { value: value.to_owned().into(), _hidden: Some(redactor) }
     }
 }
 
@@ -91,7 +110,10 @@ impl SecretRef {
                 "the secret in {self} has {} characters, fewer than {MIN_BYTES}",
                 value.len()
             )),
-            _ => Ok(Secret(value.to_owned())),
+            _ if matches!(self, Self::Stored(_)) => {
+                Ok(Secret { value: value.to_owned().into(), _hidden: None })
+            }
+            _ => Ok(Secret::hidden(value)),
         }
     }
 }
@@ -112,6 +134,21 @@ mod tests {
 
     #[test]
     fn a_secret_is_never_shown() {
-        assert_eq!(format!("{:?}", Secret("visible".to_owned())), "Secret(…)");
+        assert_eq!(format!("{:?}", Secret::hidden("visible value")), "Secret(…)");
+    }
+
+    #[test]
+    fn the_log_does_not_show_what_a_file_or_variable_held_while_it_is_used() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("key"), "from a file\n").unwrap();
+        let read = |reference: SecretRef| {
+            let variable = |_: &str| Some("from a variable".to_owned());
+            reference.resolve_from(folder.path(), variable, |_| Err(String::new())).unwrap()
+        };
+        let held = [read(SecretRef::File("key".into())), read(SecretRef::Env("KEY".to_owned()))];
+        let line = b"a line from a file and from a variable";
+        assert_eq!(known().bytes(line).as_ref(), b"a line [secret] and [secret]");
+        drop(held);
+        assert_eq!(known().bytes(line).as_ref(), line);
     }
 }

@@ -12,7 +12,7 @@
 //! assert_eq!(shown.as_deref(), Some("Basic dXNlcjpwYXNzd29yZA=="));
 //! ```
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
@@ -127,36 +127,54 @@ pub fn stands_for(stored: &Value, asked: &Value) -> bool {
 
 /// Every token in `value`, also as an argument of what is derived.
 pub fn within(value: &Value) -> BTreeSet<Token> {
-    let mut found = BTreeSet::new();
-    collect_value(value, &mut found);
-    found
+    let mut tokens = BTreeSet::new();
+    visit_value(value, &mut |_, found| {
+        if let Found::Token(token) = found {
+            tokens.insert(token);
+        }
+    });
+    tokens
 }
 
-fn collect_value(value: &Value, found: &mut BTreeSet<Token>) {
+/// What is derived in `value`, by the texts that stand for it, as far as all tokens in it are known.
+pub fn worked_out(
+    value: &Value,
+    known: &dyn Fn(&Token) -> Option<String>,
+) -> BTreeMap<String, String> {
+    let mut derived = BTreeMap::new();
+    visit_value(value, &mut |text, found| {
+        if let Found::Derived(_) = found
+            && let Some(plain) = substitute(text, known)
+        {
+            derived.insert(text.to_owned(), plain);
+        }
+    });
+    derived
+}
+
+/// Calls `visit` with each token and each derivation in `value`, those within others too.
+fn visit_value(value: &Value, visit: &mut dyn FnMut(&str, Found)) {
     match value {
-        Value::String(text) => collect(text, found, MAX_NESTING),
-        Value::Array(items) => items.iter().for_each(|item| collect_value(item, found)),
+        Value::String(text) => visit_text(text, visit, MAX_NESTING),
+        Value::Array(items) => items.iter().for_each(|item| visit_value(item, visit)),
         Value::Object(map) => map.iter().for_each(|(name, item)| {
-            collect(name, found, MAX_NESTING);
-            collect_value(item, found);
+            visit_text(name, visit, MAX_NESTING);
+            visit_value(item, visit);
         }),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 
-fn collect(text: &str, into: &mut BTreeSet<Token>, depth: usize) {
+fn visit_text(text: &str, visit: &mut dyn FnMut(&str, Found), depth: usize) {
     let mut from = 0;
     while let Some((range, found)) = find(text, from) {
         from = range.end;
-        match found {
-            Found::Token(token) => {
-                into.insert(token);
-            }
-            Found::Derived(derived) if depth > 0 => {
-                derived.arguments().for_each(|argument| collect(argument, into, depth - 1));
-            }
-            Found::Derived(_) => {}
+        if let Found::Derived(derived) = &found
+            && depth > 0
+        {
+            derived.arguments().for_each(|argument| visit_text(argument, visit, depth - 1));
         }
+        visit(&text[range], found);
     }
 }
 
@@ -243,6 +261,19 @@ mod tests {
         let expected = "<dTpmaXJzdCB2YWx1ZQ%3D%3D%26%C3%9C%2F%3F>";
         assert_eq!(substitute(&format!("<{nested}>"), &values).as_deref(), Some(expected));
         assert_eq!(substitute(&unknown, &values), None);
+    }
+
+    #[test]
+    fn what_is_derived_in_a_value_is_told_with_what_it_stands_for() {
+        let basic = Derivation::Base64(format!("u:{}", token(1))).text();
+        let nested = Derivation::UrlEncode(basic.clone()).text();
+        let unknown = Derivation::Base64(token(3).to_string()).text();
+        let value = json!({ "a": [format!("Basic {nested}"), unknown], "b": token(1).as_str() });
+        let expected = [
+            (basic, "dTpmaXJzdCB2YWx1ZQ==".to_owned()),
+            (nested, "dTpmaXJzdCB2YWx1ZQ%3D%3D".to_owned()),
+        ];
+        assert_eq!(worked_out(&value, &values), BTreeMap::from(expected));
     }
 
     #[test]

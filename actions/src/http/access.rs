@@ -7,7 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use host::connection::{Auth, Connection, Connections, Target};
 use host::guard::{self, Blocked, HostPattern, Proxies, Reach};
 use host::http::NoWay;
-use model::{ErrorKind, PackName, Performance, StepError, Value};
+use host::redact::{Redactor, known};
+use model::{ErrorKind, PackName, Performance, StepError};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Url};
 use serde_json::json;
@@ -15,14 +16,17 @@ use serde_json::json;
 use crate::Performing;
 use crate::connection::no_connection;
 
+/// What stands in the place of a connection's credentials.
+const CREDENTIALS: &str = "(credentials)";
+
 /// How a request gets in.
 #[derive(Default)]
 pub(super) struct Access {
     connection: Option<Arc<Connection>>,
     /// The header that the connection's credentials make.
     signature: Option<(HeaderName, HeaderValue)>,
-    /// Texts that no result may show.
-    hidden: Vec<String>,
+    /// Finds the credentials, which no result may show.
+    hidden: Arc<Redactor>,
     /// The hosts that may be reached without the connection.
     hosts: Vec<HostPattern>,
     /// Who asks.
@@ -67,8 +71,8 @@ impl Access {
         value.set_sensitive(true);
         self.signature = Some((name, value));
         let password = secret.split_once(':').map_or("", |(_, password)| password);
-        self.hidden = [secret, &encoded, password].map(ToOwned::to_owned).into();
-        self.hidden.retain(|text| text.len() >= 8);
+        self.hidden = Arc::new(Redactor::new([secret, password].map(|text| (text, CREDENTIALS))));
+        known().hold(&self.hidden);
         Ok(())
     }
 
@@ -115,6 +119,15 @@ impl Access {
         Ok(())
     }
 
+    /// Takes the connection's credentials out of a request that is sent on to `url`, where they may
+    /// not go.
+    pub(super) fn unsign(&self, headers: &mut HeaderMap, url: &Url) {
+        let goes = self.connection.as_ref().is_some_and(|c| c.request(url.as_str()).is_ok());
+        if let Some((name, _)) = self.signature.as_ref().filter(|_| !goes) {
+            headers.remove(name);
+        }
+    }
+
     /// Waits until the connection may be asked.
     pub(super) async fn turn(&self) {
         if let Some(connection) = &self.connection {
@@ -128,33 +141,15 @@ impl Access {
             return performance;
         }
         let error = |error: StepError| StepError {
-            message: self.hide_text(error.message),
-            details: self.hide_value(error.details),
+            message: self.hidden.text(&error.message).into_owned(),
+            details: self.hidden.value(error.details),
             ..error
         };
         match performance {
-            Performance::Done(value) => Performance::Done(self.hide_value(value)),
+            Performance::Done(value) => Performance::Done(self.hidden.value(value)),
             Performance::Failed(failed) => Performance::Failed(error(failed)),
             Performance::Unknown(unknown) => Performance::Unknown(error(unknown)),
         }
-    }
-
-    fn hide_value(&self, value: Value) -> Value {
-        match value {
-            Value::String(text) => Value::String(self.hide_text(text)),
-            Value::Array(items) => items.into_iter().map(|item| self.hide_value(item)).collect(),
-            Value::Object(map) => {
-                map.into_iter().map(|(k, v)| (self.hide_text(k), self.hide_value(v))).collect()
-            }
-            other => other,
-        }
-    }
-
-    fn hide_text(&self, text: String) -> String {
-        self.hidden.iter().fold(text, |text, secret| match text.contains(secret.as_str()) {
-            true => text.replace(secret.as_str(), "(credentials)"),
-            false => text,
-        })
     }
 }
 

@@ -70,7 +70,7 @@ pub(super) async fn exchange(mut request: Request, access: &Access) -> Result<An
         access.turn().await;
         let client = access.client(&request.url).await.map_err(Trouble::Refused)?;
         let response = send(&client, &request, access).await?;
-        match redirected(&request, &response) {
+        match redirected(&request, &response, access) {
             Some(next) => request = next,
             None => return Ok(read(response, &request, download).await),
         }
@@ -100,7 +100,8 @@ async fn send(client: &Client, request: &Request, access: &Access) -> Result<Res
 ///
 /// Only a repetition of the same request is followed for what is not a read, and only to the same
 /// server: a changed method could hide that the first was done, and a body may hold secrets.
-fn redirected(request: &Request, response: &Response) -> Option<Request> {
+/// The credentials of a connection stay below its own address, whose paths may be different servers.
+fn redirected(request: &Request, response: &Response, access: &Access) -> Option<Request> {
     let status = response.status().as_u16();
     let repeats = matches!(status, 307 | 308);
     let follows = repeats || (request.is_read() && matches!(status, 301..=303));
@@ -118,6 +119,7 @@ fn redirected(request: &Request, response: &Response) -> Option<Request> {
         next.body = None;
         next.headers = harmless(&request.headers);
     }
+    access.unsign(&mut next.headers, &next.url);
     Some(next)
 }
 

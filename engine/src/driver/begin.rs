@@ -200,6 +200,7 @@ impl Run {
         let timeout = timeout.into_iter().chain(left).min();
         let performed = self.core.library.performer(&self.core, action, *version).await?;
         let step_span = self.span_of_step(path).filter(|_| self.core.spans.are_sent());
+        let opened = opened.deriving(parameters);
         let performing = Performing {
             parameters: parameters.clone(),
             key: IdempotencyKey::new(&self.id, path),

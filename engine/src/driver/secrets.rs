@@ -17,7 +17,7 @@ use super::run::Run;
 use crate::core::Trouble;
 use crate::pages::Sides;
 use crate::random;
-use crate::secrets::{Fresh, Opened, Plain, SecretError, Setting, may_hold, passed_on};
+use crate::secrets::{Fresh, Opened, Plain, SecretError, Setting, handed_to};
 
 /// What a secrets' step comes to.
 struct Served {
@@ -38,7 +38,8 @@ impl Run {
     /// The values of the execution's tokens; none costs nothing.
     pub(super) async fn opened(&mut self) -> Result<Arc<Opened>, Trouble> {
         if self.opened.len() != self.journal.tokens.len() {
-            self.opened = Arc::new(self.core.open(&self.journal.tokens).await?);
+            let opened = self.core.open(&self.journal.tokens).await?;
+            self.opened = Arc::new(opened.after(&self.opened));
         }
         // One that was deleted meanwhile is used no more.
         let deleted = |grant: &Grant| match grant {
@@ -81,15 +82,10 @@ impl Run {
     /// What a child may use of this execution's tokens: those in its parameters, of named secrets
     /// only those that its pack may use itself.
     pub(super) fn granted_to(&self, child: &ExecutionRequested) -> BTreeMap<Token, Grant> {
-        let mut tokens = passed_on(&child.parameters, &self.journal.tokens);
-        if tokens.is_empty() {
-            return tokens;
-        }
         let pack = child.action.pack().parse::<PackName>().ok();
-        let (rights, generation) =
-            (self.rights_of(pack.as_ref()), self.core.generation.load_full());
-        tokens.retain(|_, grant| may_hold(grant, &rights, &generation, pack.as_ref()));
-        tokens
+        let generation = self.core.generation.load_full();
+        let rights = |pack: Option<&PackName>| self.rights_of(pack);
+        handed_to(pack.as_ref(), &child.parameters, &self.journal.tokens, &generation, rights)
     }
 
     /// Performs a step of `secrets.*`: step, records and facts in one commit.

@@ -40,12 +40,12 @@ impl Engine {
     ) -> Result<DryRun, AskError> {
         let (resolved, parameters, fresh) = self.called(&action, parameters)?;
         let mut state = State::new(self.core.clone(), assumed, Instant::now() + LIMIT);
-        state.learn(&fresh);
         let cancel = state.cancel.clone();
         // What is under way ends with who asked, and with the engine.
         let _ended = cancel.clone().drop_guard();
-        let walk =
-            Walk::new(&self.core, &resolved, Asked { action, parameters, prefix: String::new() });
+        let asked = Asked { action, parameters, prefix: String::new() };
+        let mut walk = Walk::new(&self.core, &resolved, asked);
+        walk.learn(&fresh, &mut state);
         let engine_stops = self.core.stopping.clone();
         let report = tokio::select! {
             report = walk.walk(&mut state) => report,

@@ -35,14 +35,17 @@ pub(super) struct State {
     pub(super) assumed: BTreeMap<String, Value>,
     /// Entries that would have changed; none: deleted.
     keys: BTreeMap<String, Option<Entry>>,
-    /// The token of each named secret that was asked for.
-    named: BTreeMap<String, Token>,
+    /// The token of each named secret that was asked for, and what it takes to use it.
+    named: BTreeMap<String, (Token, Grant)>,
     steps: usize,
     until: Instant,
 }
 
 /// What a step that the engine performs itself would do, and its result.
 pub(super) type Served = Result<Plan, StepError>;
+
+/// Tokens that a chain may use from now on.
+pub(super) type Granted = BTreeMap<Token, Grant>;
 
 impl State {
     pub(super) fn new(core: Arc<Core>, assumed: BTreeMap<String, Value>, until: Instant) -> Self {
@@ -81,19 +84,17 @@ impl State {
         }
     }
 
-    /// Tokens for what `settings` stand for.
-    pub(super) fn read_settings(
-        &mut self,
-        settings: &SecretSettingsOf,
-    ) -> Result<BTreeMap<String, Token>, StepError> {
+    /// What `settings` stand for: tokens by their places, those of named secrets, and new values.
+    pub(super) fn read_settings(&mut self, settings: &SecretSettingsOf) -> Result<Read, StepError> {
         let Read { mut places, named, fresh } = self.core.read_settings(settings)?;
-        self.learn(&fresh);
+        let mut granted = Granted::new();
         for (token, grant) in named {
             let Grant::Named { path, .. } = grant else { continue };
-            let known = self.named_token(&path)?;
+            let (known, grant) = self.named_token(&path)?;
             places.values_mut().filter(|own| **own == token).for_each(|own| *own = known.clone());
+            granted.insert(known, grant);
         }
-        Ok(places)
+        Ok(Read { places, named: granted, fresh })
     }
 
     /// `plan` without values of secrets.
@@ -162,8 +163,14 @@ impl State {
         Ok(all.into_values().flatten().collect())
     }
 
-    /// What a step of `secrets.*` would do. Tokens it answers hold for this dry run alone.
-    pub(super) fn secrets(&mut self, call: &Call, rights: &Rights) -> Served {
+    /// What a step of `secrets.*` would do for a chain that may use what is `opened`, and the tokens
+    /// that it answers: they hold for this dry run alone.
+    pub(super) fn secrets(
+        &mut self,
+        call: &Call,
+        rights: &Rights,
+        opened: &Opened,
+    ) -> Result<(Plan, Granted), StepError> {
         let (action, parameters) = asked(call)?;
         let path = parameters["path"].as_str().unwrap_or_default();
         match action.name() {
@@ -173,45 +180,57 @@ impl State {
                 let value = value.ok_or_else(|| failed(ErrorKind::Internal, "no randomness"))?;
                 let token = self.token(Plain::new(value));
                 let summary = format!("makes a random value of {} characters", recipe.length);
-                Ok(Plan::new(summary).answering(token.as_str().into()))
+                let plan = Plan::new(summary).answering(token.as_str().into());
+                Ok((plan, Granted::from([(token, Grant::Kept { by: random::execution() })])))
             }
             "get" => {
                 rights.secret(path)?;
-                let token = self.named_token(path)?;
-                Ok(Plan::new(format!("reads the secret {path}")).answering(token.as_str().into()))
+                let (token, grant) = self.named_token(path)?;
+                let plan = Plan::new(format!("reads the secret {path}"));
+                Ok((plan.answering(token.as_str().into()), Granted::from([(token, grant)])))
             }
-            _ => self.store_secret(path, rights, parameters),
+            _ => self.store_secret(path, rights, opened.reveal(parameters.clone())?),
         }
     }
 
-    fn named_token(&mut self, path: &str) -> Result<Token, StepError> {
-        if let Some(token) = self.named.get(path) {
-            return Ok(token.clone());
+    fn named_token(&mut self, path: &str) -> Result<(Token, Grant), StepError> {
+        if let Some(known) = self.named.get(path) {
+            return Ok(known.clone());
         }
         let value = self.core.vault.value(path).map_err(|error| of_secret(&error))?;
-        let token = self.token(value);
-        self.named.insert(path.to_owned(), token.clone());
-        Ok(token)
+        let version = self.core.vault.version(path).map_err(|error| of_secret(&error))?;
+        Ok(self.name(path, version, value))
     }
 
-    fn store_secret(&mut self, path: &str, rights: &Rights, parameters: &Value) -> Served {
+    /// From here on `path` has this value.
+    fn name(&mut self, path: &str, version: u64, value: Plain) -> (Token, Grant) {
+        let named = (self.token(value), Grant::Named { path: path.to_owned(), version });
+        self.named.insert(path.to_owned(), named.clone());
+        named
+    }
+
+    fn store_secret(
+        &mut self,
+        path: &str,
+        rights: &Rights,
+        revealed: Value,
+    ) -> Result<(Plan, Granted), StepError> {
         rights.secret(path)?;
-        let revealed = self.opened.reveal(parameters.clone())?;
         let value = Plain::new(revealed["value"].as_str().unwrap_or_default());
         let known = self.core.vault.version(path).unwrap_or(0);
         let same = self.core.vault.value(path).is_ok_and(|now| now == value);
         let version = if same { known } else { known + 1 };
-        let token = self.token(value);
-        self.named.insert(path.to_owned(), token.clone());
+        let (token, grant) = self.name(path, version, value);
         let answer = json!({ "path": path, "version": version, "token": token.as_str() });
+        let granted = Granted::from([(token, grant)]);
         if same {
             let summary = format!("nothing: the secret {path} has this value already");
-            return Ok(Plan::new(summary).answering(answer));
+            return Ok((Plan::new(summary).answering(answer), granted));
         }
         let change = Change::to(format!("secret {path}"), json!({ "version": version }));
         let before = (known > 0).then(|| json!({ "version": known }));
         let summary = format!("gives the secret {path} a new value");
-        Ok(Plan::new(summary).with(change.from(before)).answering(answer))
+        Ok((Plan::new(summary).with(change.from(before)).answering(answer), granted))
     }
 
     fn token(&mut self, value: Plain) -> Token {

@@ -14,6 +14,7 @@ use super::walk::{Asked, Walk};
 use crate::driver::ask::{Intention, Lookup};
 use crate::driver::within;
 use crate::packs::Performer;
+use crate::secrets::Opened;
 
 /// What became of a call: its result, where anybody knows it.
 type Ended = Result<Option<Value>, StepError>;
@@ -42,8 +43,14 @@ impl Walk {
                 self.end(told, call, ended, state);
             }
             Intention::Secrets(call) => {
-                let plan = state.secrets(&call, &self.rights());
-                let ended = served(&mut told, &call, plan, state);
+                let opened = self.opened(state);
+                let ended = match state.secrets(&call, &self.rights(), &opened) {
+                    Ok((plan, granted)) => {
+                        self.grant(granted, state);
+                        served(&mut told, &call, Ok(plan), state)
+                    }
+                    Err(error) => served(&mut told, &call, Err(error), state),
+                };
                 self.end(told, call, ended, state);
             }
             Intention::Call(call) => {
@@ -53,7 +60,7 @@ impl Walk {
         }
     }
 
-    fn intention(&self, ask: Ask, state: &mut State) -> Intention {
+    fn intention(&mut self, ask: Ask, state: &mut State) -> Intention {
         let lookup = Lookup {
             library: &self.core.library,
             generation: &self.generation,
@@ -61,10 +68,10 @@ impl Walk {
             rights: self.rights(),
             now: state.now,
             bound: None,
-            opened: &state.opened.clone(),
+            opened: &self.opened(state),
         };
         let (intention, fresh) = lookup.intention(ask);
-        state.learn(&fresh);
+        self.learn(&fresh, state);
         intention
     }
 
@@ -95,7 +102,7 @@ impl Walk {
     }
 
     async fn run_child(
-        &self,
+        &mut self,
         told: &mut DryStep,
         action: ActionRef,
         parameters: Value,
@@ -116,7 +123,7 @@ impl Walk {
         }
     }
 
-    async fn run(&self, told: &mut DryStep, call: &Call, state: &mut State) -> Ended {
+    async fn run(&mut self, told: &mut DryStep, call: &Call, state: &mut State) -> Ended {
         let (action, version, effect, timeout) = match call {
             Call::Run { action, version, effect, policy, .. } => {
                 (action, *version, *effect, policy.timeout)
@@ -143,7 +150,7 @@ impl Walk {
             return performed.await.map(Some);
         }
         let plan = self.plan(&told.path, &performer, call, state).await?;
-        let result = received(&performer, plan.result.clone(), state);
+        let result = self.received(&performer, plan.result.clone(), state);
         told.plan = Some(state.clean(Plan { result: None, ..plan }));
         Ok(result.or_else(|| self.assumed(told, state)))
     }
@@ -157,7 +164,7 @@ impl Walk {
 
     /// The plan of a program is what its `plan` action answers, where it has one.
     async fn plan(
-        &self,
+        &mut self,
         path: &StepPath,
         performer: &Performer,
         call: &Call,
@@ -165,7 +172,7 @@ impl Walk {
     ) -> Result<Plan, StepError> {
         let parameters = parameters(call);
         let Some(planner) = performer.plan.clone() else {
-            let (planned, _log) = self.performing(path, parameters, state)?;
+            let (planned, _log) = self.performing(path, parameters, &state.opened, state)?;
             return performer.action.plan(&planned).await;
         };
         let name = planner.metadata().reference.clone();
@@ -178,7 +185,7 @@ impl Walk {
     }
 
     async fn perform(
-        &self,
+        &mut self,
         path: &StepPath,
         performer: Performer,
         parameters: Value,
@@ -186,19 +193,36 @@ impl Walk {
         state: &mut State,
     ) -> Result<Value, StepError> {
         let plain = matches!(performer.action.metadata().reference.pack(), "core" | "template");
-        let parameters = if plain { parameters } else { state.opened.reveal(parameters)? };
-        let (performing, _log) = self.performing(path, parameters, state)?;
+        let opened = self.opened(state).deriving(&parameters);
+        let parameters = if plain { parameters } else { opened.reveal(parameters)? };
+        let (performing, _log) = self.performing(path, parameters, &opened, state)?;
         let permits = if performer.program { &self.core.programs } else { &self.core.steps };
         let _place = permits.ask(&None).await;
         let left = u64::try_from(state.left().as_millis()).unwrap_or(0).max(1);
         let timeout = timeout.into_iter().chain([Duration::from_millis(left)]).min();
         let action = performer.action.as_ref();
         let performance = within(&self.core.clock, timeout, action, performing).await;
-        let (performance, fresh) = state.opened.receive(performance, &action.metadata().result);
-        state.learn(&fresh);
+        let (performance, fresh) = opened.receive(performance, &action.metadata().result);
+        self.learn(&fresh, state);
         match performance {
             Performance::Done(value) => Ok(bounded(value)),
             Performance::Failed(error) | Performance::Unknown(error) => Err(error),
+        }
+    }
+
+    /// A planned result with tokens where its schema says that there are secrets.
+    fn received(
+        &mut self,
+        performer: &Performer,
+        result: Option<Value>,
+        state: &mut State,
+    ) -> Option<Value> {
+        let schema = &performer.action.metadata().result;
+        let (performance, fresh) = self.opened(state).receive(Performance::Done(result?), schema);
+        self.learn(&fresh, state);
+        match performance {
+            Performance::Done(value) => Some(value),
+            Performance::Failed(_) | Performance::Unknown(_) => None,
         }
     }
 
@@ -207,6 +231,7 @@ impl Walk {
         &self,
         path: &StepPath,
         parameters: Value,
+        opened: &Opened,
         state: &State,
     ) -> Result<(Performing, tempfile::TempDir), StepError> {
         let log = self.core.library.context().programs.folder().map_err(|error| {
@@ -220,7 +245,7 @@ impl Walk {
             pack: self.owner().cloned(),
             hosts: self.rights().hosts(),
             log: log.path().to_owned(),
-            redactor: state.opened.redactor().clone(),
+            redactor: opened.redactor().clone(),
             traceparent: None,
             cancel: state.cancel.child_token(),
             stopping: self.core.stopping.clone(),
@@ -245,17 +270,6 @@ fn served(
     // What was read says what there is to say.
     told.plan = (told.how == How::Planned).then(|| state.clean(Plan { result: None, ..plan }));
     Ok(result)
-}
-
-/// A planned result with tokens where its schema says that there are secrets.
-fn received(performer: &Performer, result: Option<Value>, state: &mut State) -> Option<Value> {
-    let schema = &performer.action.metadata().result;
-    let (performance, fresh) = state.opened.receive(Performance::Done(result?), schema);
-    state.learn(&fresh);
-    match performance {
-        Performance::Done(value) => Some(value),
-        Performance::Failed(_) | Performance::Unknown(_) => None,
-    }
 }
 
 /// `value` as a chain would see it: a large one by what names it. It is kept nowhere.

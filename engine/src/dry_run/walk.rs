@@ -1,16 +1,16 @@
 //! One chain (or one action by itself), followed as far as answers carry.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chains::{Advance, Input, Next, Program, Rehearsed, Use};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use model::fact::{ExecutionRequested, StepResult};
+use model::fact::{ExecutionRequested, Grant, StepResult};
 use model::value::brief;
 use model::{
     ActionRef, Call, ErrorKind, ExecutionId, ExecutionState, Fact, Journal, Origin, Outcome,
-    PackName, Plan, Record, StepError, StepPath, UndoReason, Value,
+    PackName, Plan, Record, StepError, StepPath, Token, UndoReason, Value,
 };
 use serde_json::json;
 
@@ -21,6 +21,7 @@ use crate::driver::run::context;
 use crate::driver::single;
 use crate::packs::{ActionKind, Generation, Pack, Resolved};
 use crate::permissions::Rights;
+use crate::secrets::{Fresh, Opened, Read, handed_to, passed_on};
 use crate::{emitting, random};
 
 /// Deepest nesting of chains that run chains.
@@ -100,9 +101,13 @@ impl Walk {
 
     /// Who the steps are made for.
     pub(super) fn rights(&self) -> Rights {
+        self.rights_of(self.owner())
+    }
+
+    fn rights_of(&self, caller: Option<&PackName>) -> Rights {
         let (generation, environment) =
             (self.generation.clone(), self.core.environment.load_full());
-        Rights::of(generation, environment, self.owner(), self.pack.as_ref())
+        Rights::of(generation, environment, caller, self.pack.as_ref())
     }
 
     pub(super) fn owner(&self) -> Option<&PackName> {
@@ -110,7 +115,7 @@ impl Walk {
     }
 
     /// Follows it.
-    pub(super) fn walk(mut self, state: &mut State) -> BoxFuture<'_, DryRun> {
+    pub(super) fn walk<'a>(&'a mut self, state: &'a mut State) -> BoxFuture<'a, DryRun> {
         async move {
             if let Err(error) = self.read_settings(state) {
                 return self.failed(error);
@@ -159,9 +164,30 @@ impl Walk {
         let Some(pack) = self.pack.clone().filter(|pack| !pack.settings.is_empty()) else {
             return Ok(());
         };
-        let tokens = state.read_settings(&pack.settings)?;
-        Arc::make_mut(&mut self.input).config = pack.config_with(&tokens);
+        let Read { places, named, fresh } = state.read_settings(&pack.settings)?;
+        self.grant(named, state);
+        self.learn(&fresh, state);
+        Arc::make_mut(&mut self.input).config = pack.config_with(&places);
         Ok(())
+    }
+
+    /// Takes note of new values, which are the chain's own.
+    pub(super) fn learn(&mut self, fresh: &[Fresh], state: &mut State) {
+        state.learn(fresh);
+        let own = |one: &Fresh| (one.token.clone(), Grant::Kept { by: self.id.clone() });
+        self.grant(fresh.iter().map(own).collect(), state);
+    }
+
+    /// Lets the chain use these.
+    pub(super) fn grant(&mut self, tokens: BTreeMap<Token, Grant>, state: &State) {
+        if !tokens.is_empty() {
+            self.apply(&Fact::TokensGranted { tokens, at: state.now });
+        }
+    }
+
+    /// What the chain may use of what is known.
+    pub(super) fn opened(&self, state: &State) -> Arc<Opened> {
+        Arc::new(state.opened.only(&self.journal.tokens))
     }
 
     async fn rehearse(&self, state: &State) -> Rehearsed {
@@ -218,14 +244,27 @@ impl Walk {
     }
 
     /// A chain that `step` runs, followed too.
-    pub(super) async fn child(&self, asked: Asked, state: &mut State) -> Result<DryRun, StepError> {
+    pub(super) async fn child(
+        &mut self,
+        asked: Asked,
+        state: &mut State,
+    ) -> Result<DryRun, StepError> {
         if asked.prefix.matches('/').count() > MAX_DEPTH {
             let message = format!("a dry run follows chains at most {MAX_DEPTH} deep");
             return Err(StepError::new(ErrorKind::Rejected, message));
         }
         let resolved =
             self.core.library.resolve(&self.generation, self.pack.as_ref(), &asked.action)?;
-        Ok(Self::new(&self.core, &resolved, asked).walk(state).await)
+        let pack = asked.action.pack().parse::<PackName>().ok();
+        let (known, generation) = (&self.journal.tokens, &self.generation);
+        let rights = |pack: Option<&PackName>| self.rights_of(pack);
+        let tokens = handed_to(pack.as_ref(), &asked.parameters, known, generation, rights);
+        let mut child = Self::new(&self.core, &resolved, asked);
+        child.grant(tokens, state);
+        let report = child.walk(state).await;
+        let given = json!([&report.result, &report.error]);
+        self.grant(passed_on(&given, &child.journal.tokens), state);
+        Ok(report)
     }
 
     /// Ends a step, with its result where that is known.
@@ -290,7 +329,7 @@ impl Walk {
         self.steps.iter().find(|step| step.path == *path)?.at.clone()
     }
 
-    fn finished(self, outcome: Outcome, uses: &[Use]) -> DryRun {
+    fn finished(&mut self, outcome: Outcome, uses: &[Use]) -> DryRun {
         let failed = outcome.state != ExecutionState::Succeeded;
         let known = uses.is_empty() && !failed;
         let nothing = self.program.is_none() && !known;
@@ -303,11 +342,11 @@ impl Walk {
         }
     }
 
-    fn failed(self, error: StepError) -> DryRun {
+    fn failed(&mut self, error: StepError) -> DryRun {
         DryRun { end: End::Failed, error: Some(error), ..self.report() }
     }
 
-    fn stopped(self, stopped: Vec<Stopped>) -> DryRun {
+    fn stopped(&mut self, stopped: Vec<Stopped>) -> DryRun {
         // A chain that failed before stops in one of its handlers.
         let error = self.journal.undo.as_ref().and_then(|undo| match &undo.reason {
             UndoReason::Failed(error) => Some(error.clone()),
@@ -317,12 +356,12 @@ impl Walk {
         DryRun { end, error, stopped, ..self.report() }
     }
 
-    fn report(self) -> DryRun {
+    fn report(&mut self) -> DryRun {
         DryRun {
-            action: self.asked.action,
-            parameters: self.asked.parameters,
+            action: self.asked.action.clone(),
+            parameters: self.asked.parameters.clone(),
             end: End::Stopped,
-            steps: self.steps,
+            steps: std::mem::take(&mut self.steps),
             result: None,
             result_known: false,
             error: None,

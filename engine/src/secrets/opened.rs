@@ -26,6 +26,9 @@ pub(crate) struct Fresh {
 pub(crate) struct Opened {
     /// What each token stands for, or why that cannot be had.
     values: BTreeMap<Token, Result<Plain, String>>,
+    /// What is looked for in output, by what stands for it: every value that there was, also one
+    /// that is gone by now, and what is derived from them.
+    seen: BTreeMap<String, Plain>,
     redactor: Arc<Redactor>,
 }
 
@@ -60,7 +63,7 @@ impl Core {
             };
             values.insert(token.clone(), value);
         }
-        Ok(Opened::of(values))
+        Ok(Opened::of(values, BTreeMap::new()))
     }
 
     /// What it takes to keep `fresh` values for the execution `id` and those above it.
@@ -120,20 +123,55 @@ fn gone(grant: &Grant) -> String {
 }
 
 impl Opened {
-    fn of(values: BTreeMap<Token, Result<Plain, String>>) -> Self {
+    fn of(
+        values: BTreeMap<Token, Result<Plain, String>>,
+        mut seen: BTreeMap<String, Plain>,
+    ) -> Self {
         let opened = values.iter().filter_map(|(token, value)| {
-            value.as_ref().ok().map(|value| (value.expose(), token.as_str()))
+            value.as_ref().ok().map(|value| (token.to_string(), value.clone()))
         });
-        let redactor = Arc::new(Redactor::new(opened));
+        seen.extend(opened);
+        let needles = seen.iter().map(|(label, value)| (value.expose(), label.as_str()));
+        let redactor = Arc::new(Redactor::new(needles));
         known().hold(&redactor);
-        Self { values, redactor }
+        Self { values, seen, redactor }
     }
 
     /// The same with values that are not stored yet.
     pub(crate) fn with(&self, fresh: &[Fresh]) -> Self {
         let mut values = self.values.clone();
         values.extend(fresh.iter().map(|one| (one.token.clone(), Ok(one.value.clone()))));
-        Self::of(values)
+        Self::of(values, self.seen.clone())
+    }
+
+    /// The same, which looks for everything that `earlier` looked for: a value that was deleted
+    /// meanwhile may still come back.
+    pub(crate) fn after(self, earlier: &Self) -> Self {
+        match earlier.seen.keys().all(|label| self.seen.contains_key(label)) {
+            true => self,
+            false => Self::of(self.values, earlier.seen.clone()),
+        }
+    }
+
+    /// The same, which also looks for what is derived in `parameters`.
+    pub(crate) fn deriving(self: Arc<Self>, parameters: &Value) -> Arc<Self> {
+        let derived = token::worked_out(parameters, &|token| self.plain(token));
+        if derived.is_empty() {
+            return self;
+        }
+        let mut seen = self.seen.clone();
+        seen.extend(derived.into_iter().map(|(text, value)| (text, Plain::new(value))));
+        Arc::new(Self::of(self.values.clone(), seen))
+    }
+
+    /// The same for somebody who may use only these tokens. It looks for all values.
+    pub(crate) fn only(&self, granted: &BTreeMap<Token, Grant>) -> Self {
+        let values = self.values.iter().filter(|(token, _)| granted.contains_key(token));
+        Self {
+            values: values.map(|(token, value)| (token.clone(), value.clone())).collect(),
+            seen: self.seen.clone(),
+            redactor: self.redactor.clone(),
+        }
     }
 
     /// The same with these `lost`, which are looked for in output all the same. None: they were.
@@ -148,7 +186,7 @@ impl Opened {
         }
         let mut values = self.values.clone();
         values.extend(lost.into_iter().map(|(token, grant)| (token.clone(), Err(gone(grant)))));
-        Some(Self { values, redactor: self.redactor.clone() })
+        Some(Self { values, seen: self.seen.clone(), redactor: self.redactor.clone() })
     }
 
     /// Finds the values in what others print.
@@ -174,11 +212,12 @@ impl Opened {
         })
     }
 
+    fn plain(&self, token: &Token) -> Option<String> {
+        Some(self.values.get(token)?.as_ref().ok()?.expose().to_owned())
+    }
+
     fn revealed(&self, value: Value) -> Value {
-        let plain = |token: &Token| {
-            let value = self.values.get(token)?.as_ref().ok()?;
-            Some(value.expose().to_owned())
-        };
+        let plain = |token: &Token| self.plain(token);
         let text = |text: String| token::substitute(&text, &plain).unwrap_or(text);
         match value {
             Value::String(plain) => Value::String(text(plain)),

@@ -227,9 +227,26 @@ enum Source {
     Fresh(Plain),
 }
 
+/// What a chain of `pack` may use of the `granted` tokens of who runs it: those in its `parameters`,
+/// of named secrets only those that its pack may use itself.
+pub(crate) fn handed_to(
+    pack: Option<&PackName>,
+    parameters: &Value,
+    granted: &BTreeMap<Token, Grant>,
+    generation: &Generation,
+    rights: impl FnOnce(Option<&PackName>) -> Rights,
+) -> BTreeMap<Token, Grant> {
+    let mut tokens = passed_on(parameters, granted);
+    if !tokens.is_empty() {
+        let rights = rights(pack);
+        tokens.retain(|_, grant| may_hold(grant, &rights, generation, pack));
+    }
+    tokens
+}
+
 /// Whether a chain of `pack` may be handed what `grant` says: what its pack may use by itself, or
 /// has among its settings.
-pub(crate) fn may_hold(
+fn may_hold(
     grant: &Grant,
     rights: &Rights,
     generation: &Generation,
