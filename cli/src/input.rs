@@ -3,9 +3,21 @@
 use std::io::Read;
 use std::path::Path;
 
-use model::{Map, Value};
+use model::{Map, Timestamp, Value};
 
 use crate::failure::{Exit, Failure};
+
+/// A time, or how long ago it was.
+pub(crate) fn since(text: &str) -> Result<Timestamp, String> {
+    if let Ok(time) = text.parse() {
+        return Ok(time);
+    }
+    let length: model::Duration = text.parse().map_err(|_| {
+        format!("`{text}` is neither a time such as 2026-01-02T00:00:00Z nor a length such as 24h")
+    })?;
+    let ago = host::Clock::System.now().checked_sub(length.to_std());
+    ago.map_err(|_| format!("{text} ago is before all time"))
+}
 
 /// The text of a file; `-` is standard input.
 pub(crate) fn text(path: &Path) -> Result<String, Failure> {

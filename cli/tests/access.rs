@@ -3,6 +3,7 @@
 
 mod support;
 
+use serde_json::json;
 use support::{Done, World};
 
 /// `arguments`, by the holder of `token`.
@@ -35,6 +36,36 @@ fn a_token_does_what_its_role_allows_and_the_audit_tells() {
     assert!(revoked.stderr.contains("revoked"), "{}", revoked.stderr);
     let again = world.run(&["token", "revoke", "eve"]).ended(2);
     assert!(again.stderr.contains("there is no token `eve`"), "{}", again.stderr);
+}
+
+#[test]
+fn the_audit_tells_what_leaves_no_other_trace_and_is_read_page_by_page() {
+    let world = World::new();
+    let pack = "name: web\nversion: 1.0.0\npermissions: { actions: [core.*] }\n";
+    world.write("packs/web/pack.yaml", pack);
+    world.write("packs/web/rules/tick.yaml", "trigger: { type: timer.interval, parameters: { every: 1h } }\naction: { ref: core.noop }\n");
+    let _server = world.serve();
+    world.run(&["run", "core.echo", "value=hello", "--dry-run"]).succeeded();
+    world.run(&["backup", "kept.tar"]).succeeded();
+    let sensor = world.json(&["sensor", "list"])[0]["id"].as_str().unwrap().to_owned();
+    world.run(&["sensor", "restart", &sensor]).succeeded();
+    let names = |arguments: &[&str]| -> Vec<String> {
+        let rows = world.json(&[&["audit", "list"], arguments].concat());
+        let rows = rows.as_array().unwrap().iter();
+        rows.map(|row| row["name"].as_str().unwrap().to_owned()).collect()
+    };
+    let deeds = ["SensorRestarted", "BackupTaken", "DryRunMade"];
+    assert_eq!(names(&["--since", "1h", "--limit", "3"]), deeds);
+    let row = &world.json(&["audit", "list", "--name", "DryRunMade"])[0];
+    assert_eq!(
+        (&row["actor"], &row["fact"]["action"]),
+        (&json!("token:admin"), &json!("core.echo"))
+    );
+    let first = world.json(&["audit", "list", "--limit", "1"])[0]["position"].to_string();
+    assert_eq!(names(&["--before", &first, "--limit", "2"]), deeds[1..]);
+    let page = world.run(&["audit", "list", "--limit", "1"]).succeeded();
+    assert!(page.stderr.contains(&format!("there may be more: --before {first}")), "{page:?}");
+    world.run(&["audit", "list", "--since", "soon"]).ended(2);
 }
 
 #[test]

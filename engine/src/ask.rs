@@ -401,12 +401,21 @@ impl Engine {
     /// Starts a sensor again at once.
     pub fn restart_sensor(&self, name: &str) -> Result<(), AskError> {
         let generation = self.core.generation.load();
-        if self.sensing.restart(name, &generation) {
-            return Ok(());
+        match self.sensing.restart(name, &generation) {
+            true => Ok(()),
+            false => Err(self.no_sensor(name)),
         }
+    }
+
+    /// What people call the sensor that `name` means.
+    pub fn sensor_address(&self, name: &str) -> Result<String, AskError> {
+        self.sensing.address(name).ok_or_else(|| self.no_sensor(name))
+    }
+
+    fn no_sensor(&self, name: &str) -> AskError {
         let known = self.sensing.list();
         let known: Vec<String> = known.iter().map(|(sensor, _)| sensor.address()).collect();
-        Err(AskError::unknown("sensor", name, known.iter().map(String::as_str)))
+        AskError::unknown("sensor", name, known.iter().map(String::as_str))
     }
 
     /// The newest part of what the program of a sensor printed to stderr; nothing for others.

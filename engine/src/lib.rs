@@ -12,6 +12,7 @@ pub mod ask;
 pub mod backup;
 pub mod core;
 mod decide;
+mod deeds;
 pub mod driver;
 pub mod dry_run;
 mod emitting;

@@ -43,6 +43,14 @@ pub enum Fact {
     GenerationActivated { generation: u64, packs: BTreeMap<PackName, Hash> },
     /// The state was restored from a backup: what was done after `taken_at`, nobody wrote down.
     StateRestored { taken_at: Timestamp, at: Timestamp },
+    /// Somebody took a backup.
+    BackupTaken { at: Timestamp },
+    /// Somebody asked what running an action would do: what only reads was performed.
+    DryRunMade { action: ActionRef, at: Timestamp },
+    /// Somebody had a sensor started again, named by its address.
+    SensorRestarted { sensor: String, at: Timestamp },
+    /// Somebody had the packs' files read again.
+    PacksReloaded { at: Timestamp },
     /// A pack's content was loaded.
     PackActivated { version: String, hash: Hash },
     /// A pack's content was refused; its last good one stays.
@@ -258,6 +266,10 @@ impl Fact {
             Self::InstallationNamed { .. } => "InstallationNamed",
             Self::GenerationActivated { .. } => "GenerationActivated",
             Self::StateRestored { .. } => "StateRestored",
+            Self::BackupTaken { .. } => "BackupTaken",
+            Self::DryRunMade { .. } => "DryRunMade",
+            Self::SensorRestarted { .. } => "SensorRestarted",
+            Self::PacksReloaded { .. } => "PacksReloaded",
             Self::PackActivated { .. } => "PackActivated",
             Self::PackRejected { .. } => "PackRejected",
             Self::RuleSwitched { .. } => "RuleSwitched",

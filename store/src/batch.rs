@@ -118,6 +118,10 @@ fn belongs(fact: &Fact, stream: &Stream) -> bool {
         Fact::InstallationNamed { .. }
         | Fact::GenerationActivated { .. }
         | Fact::StateRestored { .. }
+        | Fact::BackupTaken { .. }
+        | Fact::DryRunMade { .. }
+        | Fact::SensorRestarted { .. }
+        | Fact::PacksReloaded { .. }
         | Fact::SecretsRekeyed { .. } => matches!(stream, Stream::Installation),
         Fact::PackActivated { .. } | Fact::PackRejected { .. } => matches!(stream, Stream::Pack(_)),
         Fact::RuleSwitched { .. } => matches!(stream, Stream::Rule(_)),

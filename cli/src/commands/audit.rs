@@ -4,8 +4,10 @@ use clap::{Args, Subcommand};
 
 use model::Timestamp;
 
+use super::execution::more;
 use crate::client::Connection;
 use crate::failure::{Exit, Outcome};
+use crate::input;
 use crate::output::{self, Column, Output};
 
 #[derive(Debug, Subcommand)]
@@ -22,9 +24,12 @@ pub(crate) struct List {
     /// Only facts of this name, such as CancelRequested
     #[arg(long, value_name = "FACT")]
     name: Option<String>,
-    /// Only at or after this time
-    #[arg(long, value_name = "TIME")]
+    /// Only at this time or later; a length such as 24h counts back from now
+    #[arg(long, value_name = "TIME", value_parser = input::since)]
     since: Option<Timestamp>,
+    /// Only before this position, to get the next page
+    #[arg(long, value_name = "POSITION")]
+    before: Option<u64>,
     /// At most so many
     #[arg(long, default_value_t = 50)]
     limit: usize,
@@ -46,6 +51,7 @@ impl Command {
         let Self::List(asked) = self;
         let rows = asked.connection.client()?.list("/audit", &asked.query()).await?;
         output::list(asked.output.format, &rows, &COLUMNS)?;
+        more(&rows, asked.limit);
         Ok(Exit::Done)
     }
 }
@@ -56,6 +62,7 @@ impl List {
         query.extend(self.by.clone().map(|name| ("token", name)));
         query.extend(self.name.clone().map(|name| ("name", name)));
         query.extend(self.since.map(|since| ("since", since.to_string())));
+        query.extend(self.before.map(|before| ("before", before.to_string())));
         query
     }
 }

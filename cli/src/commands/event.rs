@@ -32,8 +32,8 @@ pub(crate) struct List {
     /// Only from sources that begin so
     #[arg(long)]
     source: Option<String>,
-    /// Only accepted at this time or later
-    #[arg(long, value_name = "TIME")]
+    /// Only accepted at this time or later; a length such as 24h counts back from now
+    #[arg(long, value_name = "TIME", value_parser = input::since)]
     since: Option<Timestamp>,
     /// Only before this position, to get the next page
     #[arg(long, value_name = "POSITION")]

@@ -14,6 +14,7 @@ use crate::client::{Connection, segment};
 use crate::execution::{Execution, describe, first_line};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::follow::{End, follow};
+use crate::input;
 use crate::output::{self, Column, Format, Output};
 
 #[derive(Debug, Subcommand)]
@@ -132,7 +133,7 @@ pub(crate) struct Which {
     #[arg(long)]
     children: bool,
     /// Only requested at this time or later; a length such as 24h counts back from now
-    #[arg(long, value_name = "TIME", value_parser = since)]
+    #[arg(long, value_name = "TIME", value_parser = input::since)]
     since: Option<Timestamp>,
     /// Only before this position, to get the next page
     #[arg(long, value_name = "POSITION")]
@@ -145,18 +146,6 @@ pub(crate) struct Which {
 fn state(name: &str) -> Result<ExecutionState, String> {
     let known = || ExecutionState::ALL.map(ExecutionState::as_str).join(", ");
     ExecutionState::parse(name).ok_or_else(|| format!("the states are {}", known()))
-}
-
-/// A time, or how long ago it was.
-fn since(text: &str) -> Result<Timestamp, String> {
-    if let Ok(time) = text.parse() {
-        return Ok(time);
-    }
-    let length: model::Duration = text.parse().map_err(|_| {
-        format!("`{text}` is neither a time such as 2026-01-02T00:00:00Z nor a length such as 24h")
-    })?;
-    let ago = host::Clock::System.now().checked_sub(length.to_std());
-    ago.map_err(|_| format!("{text} ago is before all time"))
 }
 
 pub(super) const COLUMNS: [Column; 6] = [

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use engine::Engine;
 use engine::backup::Snapshot;
 use futures::stream;
+use model::Fact;
 use schemars::SchemaGenerator;
 use serde_json::json;
 use tokio::runtime::Handle;
@@ -37,6 +38,7 @@ pub(super) fn routes(table: Table) -> Table {
 }
 
 async fn backup(State(engine): State<Engine>, who: Authenticated) -> Result<Archive, Problem> {
+    engine.note(who.actor(), Fact::BackupTaken { at: engine.now() }).await?;
     let snapshot = engine.snapshot().await?;
     let position = snapshot.manifest.position.0;
     tracing::info!(position, token = %who.token_name, "a backup is made");

@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::http::Method;
 use engine::view::PackView;
 use engine::{AskError, Engine};
+use model::Fact;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -57,7 +58,11 @@ struct Reloaded {
 }
 
 /// Packs reload by themselves when their files change; this does not wait for that.
-async fn reload(State(engine): State<Engine>, _: Authenticated) -> Result<Json<Reloaded>, Problem> {
+async fn reload(
+    State(engine): State<Engine>,
+    who: Authenticated,
+) -> Result<Json<Reloaded>, Problem> {
+    engine.note(who.actor(), Fact::PacksReloaded { at: engine.now() }).await?;
     let changed = engine.reload().await.map_err(AskError::from)?;
     Ok(Json(Reloaded { changed }))
 }

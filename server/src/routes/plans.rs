@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::Method;
 use engine::Engine;
 use engine::dry_run::DryRun;
-use model::{ActionRef, Map, Value};
+use model::{ActionRef, Fact, Map, Value};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -24,7 +24,7 @@ pub(super) fn routes(table: Table) -> Table {
         "/plans",
         // Actions that read are performed, with the connections and secrets of a run.
         Access::operator(About::Body),
-        "What running an action would do: a dry run, which stores nothing.",
+        "What running an action would do: a dry run, which changes nothing.",
         plan,
     )
 }
@@ -46,5 +46,7 @@ async fn plan(
     Body(asked): Body<Asked>,
 ) -> Result<Json<DryRun>, Problem> {
     who.must_cover(asked.action.as_str(), owners::of_prefix(&engine, asked.action.pack()))?;
+    let note = Fact::DryRunMade { action: asked.action.clone(), at: engine.now() };
+    engine.note(who.actor(), note).await?;
     Ok(Json(engine.dry_run(asked.action, asked.parameters, asked.assume).await?))
 }

@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::http::Method;
 use engine::Engine;
 use engine::view::SensorView;
+use model::Fact;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -95,9 +96,12 @@ async fn logs(
 
 async fn restart(
     State(engine): State<Engine>,
-    _: Authenticated,
+    who: Authenticated,
     Named(name): Named<String>,
 ) -> Result<Accepted, Problem> {
+    let sensor = engine.sensor_address(&name)?;
+    let at = engine.now();
+    engine.note(who.actor(), Fact::SensorRestarted { sensor, at }).await?;
     engine.restart_sensor(&name)?;
     Ok(Accepted)
 }
