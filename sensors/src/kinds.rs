@@ -170,10 +170,13 @@ fn process() -> Map {
         "secrets": { "type": "object",
             "description": "name → reference to a secret, whose value the program is given on stdin" },
         "limits": { "type": "object", "additionalProperties": false,
-            "description": "bounds that the kernel keeps",
+            "description": "`memory` (address space, 16GiB), `files` (open ones, 1024) and `cpu` (processor time of one run, none), which the kernel keeps, and `events_per_second` (1000): above it the program waits in its own pipe",
             "properties": {
                 "memory": { "type": "string", "description": "most address space, such as 512MiB" },
                 "files": { "type": "integer", "minimum": 16, "description": "most open files" },
+                "cpu": { "type": "string", "description": "most processor time of one run, such as 10m" },
+                "events_per_second": { "type": "integer", "minimum": 1, "maximum": 100_000,
+                    "description": "most events stored in a second" },
             } },
     }))
 }

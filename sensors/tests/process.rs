@@ -12,7 +12,7 @@ use std::time::Duration;
 use host::Clock;
 use host::process::{Launcher, Programs, service_log};
 use model::{Schema, Value};
-use sensors::{BuildContext, Built, Context, PackContext, Sensor, build};
+use sensors::{BuildContext, Built, Context, PackContext, Sensor, SensorState, build};
 use serde_json::json;
 use support::Recorder;
 use tempfile::TempDir;
@@ -219,7 +219,9 @@ async fn a_flood_is_stored_whole_in_bounded_pieces() {
     let mut lab = Lab::new(
         r#"i=0; while [ $i -lt 20000 ]; do i=$((i+1)); echo "{\"type\":\"tick\",\"data\":{\"n\":$i}}"; done"#,
     );
-    lab.parameters["limits"] = json!({ "files": 64, "memory": "256MiB" });
+    let limits =
+        json!({ "files": 64, "memory": "256MiB", "cpu": "1m", "events_per_second": 100_000 });
+    lab.parameters["limits"] = limits;
     assert_eq!(lab.fails().await, "the program ended with exit code 0");
     assert_eq!(lab.numbers(), (1..=20_000).collect::<Vec<i64>>());
     lab.recorder.look(|recorded| {
@@ -228,6 +230,54 @@ async fn a_flood_is_stored_whole_in_bounded_pieces() {
     let ids: std::collections::BTreeSet<String> =
         lab.recorder.events().iter().map(|event| event.envelope.id.clone()).collect();
     assert_eq!(ids.len(), 20_000, "an event without an id gets one of its own");
+}
+
+#[tokio::test]
+async fn a_program_that_prints_faster_than_it_may_waits_and_is_told_so() {
+    let mut lab = Lab::new(
+        r#"i=0; while :; do i=$((i+1)); echo "{\"type\":\"tick\",\"data\":{\"n\":$i}}"; done"#,
+    );
+    lab.parameters["limits"] = json!({ "events_per_second": 10 });
+    let (cancel, begun) = (CancellationToken::new(), std::time::Instant::now());
+    let waits = async {
+        let waiting = |recorded: &support::Recorded| {
+            recorded.states.iter().any(|state| matches!(state, SensorState::Waiting(_)))
+        };
+        lab.recorder.until("it waits", waiting).await;
+        cancel.cancel();
+    };
+    let (ended, ()) = tokio::join!(lab.run(&cancel), waits);
+    assert_eq!(ended, Ok(()), "it ends while it waits");
+    let told = lab.numbers();
+    let may = 10 * (begun.elapsed().as_secs() as usize + 2) + 50;
+    assert!(told.len() <= may, "{} events", told.len());
+    assert_eq!(told, (1..=told.len() as i64).collect::<Vec<_>>());
+    let states = lab.recorder.look(|recorded| format!("{:?}", recorded.states));
+    assert!(states.contains("more than 10 events a second"), "{states}");
+}
+
+#[tokio::test]
+async fn a_program_that_takes_more_memory_or_time_than_it_may_is_ended_and_told() {
+    let mut lab = Lab::new(
+        "head -c 900M /dev/zero | tail -c 800M >/dev/null; echo \"tail ended with $?\" >&2; exit 3",
+    );
+    lab.parameters["limits"] = json!({ "memory": "64MiB" });
+    let told = lab.fails().await;
+    assert!(told.starts_with("the program ended with exit code 3: tail ended with "), "{told}");
+    assert!(!told.ends_with(" 0"), "it got its memory: {told}");
+    let mut lab = Lab::new("while :; do :; done");
+    lab.parameters["limits"] = json!({ "cpu": "1s" });
+    assert!(lab.fails().await.starts_with("the program was ended by signal "));
+    for (limits, hint) in [
+        (json!({ "cpu": "soon" }), "limits.cpu"),
+        (json!({ "cpu": "10ms" }), "limits.cpu"),
+        (json!({ "memory": "1KiB" }), "limits.memory"),
+    ] {
+        lab.parameters["limits"] = limits;
+        let parameters = lab.parameters.as_object().unwrap();
+        let errors = build("process", parameters, &lab.context(true)).unwrap_err();
+        assert_eq!(errors[0].path, hint, "{errors:?}");
+    }
 }
 
 #[tokio::test]
@@ -250,6 +300,10 @@ async fn a_program_is_given_its_parameters_and_little_else() {
     assert_eq!(names, ["HOME", "LANG", "PATH", "TRIPLINE_SENSOR"]);
     assert_eq!(read("files").trim(), "64");
     assert!(!std::path::Path::new(read("pwd").trim()).exists(), "its folder goes with it");
+    lab.parameters["limits"] = json!({});
+    lab.fails().await;
+    let files = std::fs::read_to_string(lab.path("files")).unwrap();
+    assert_eq!(files.trim(), "1024", "there is a limit where none is given");
 }
 
 #[tokio::test]

@@ -6,13 +6,18 @@ use std::sync::Arc;
 
 use host::process::Limits;
 use host::redact::Redactor;
-use model::{Map, Size, Value};
+use model::{Duration, Map, Size, Value};
 
 use super::Process;
 use crate::fields::{find, text};
 use crate::secret::{self, Secret, SecretRef};
 use crate::{BuildContext, BuildError};
 
+/// Address space, of which runtimes reserve much more than they use.
+const MEMORY: Size = Size::from_bytes(16 << 30);
+const FILES: u64 = 1024;
+/// What one program may leave to the others: a store takes some thousand a second.
+const EVENTS_PER_SECOND: u64 = 1000;
 /// Less is not enough to start anything.
 const LEAST_MEMORY: u64 = 16 << 20;
 
@@ -24,6 +29,7 @@ pub struct ProcessConfig {
     /// What the program finds under `secrets`, by name.
     secrets: BTreeMap<String, SecretRef>,
     limits: Limits,
+    rate: u32,
 }
 
 impl ProcessConfig {
@@ -38,10 +44,16 @@ impl ProcessConfig {
         }
         let secrets = secrets(parameters)?;
         let given = parameters.get("parameters").cloned();
-        let files = find(parameters, "limits.files").and_then(Value::as_u64);
-        let limits = Limits { memory: memory(parameters)?, files, ..Limits::default() };
+        let number = |path: &str| find(parameters, path).and_then(Value::as_u64);
+        let limits = Limits {
+            memory: Some(memory(parameters)?.unwrap_or(MEMORY.bytes())),
+            cpu: cpu(parameters)?,
+            files: Some(number("limits.files").unwrap_or(FILES)),
+        };
+        let rate = number("limits.events_per_second").unwrap_or(EVENTS_PER_SECOND);
+        let rate = u32::try_from(rate).unwrap_or(u32::MAX);
         let parameters = given.unwrap_or_else(|| Value::Object(Map::new()));
-        Ok(Self { entry_point, parameters, secrets, limits })
+        Ok(Self { entry_point, parameters, secrets, limits, rate })
     }
 
     pub(crate) fn build(self, context: &BuildContext) -> Result<Process, BuildError> {
@@ -66,6 +78,7 @@ impl ProcessConfig {
             redactor: redactor(&secrets),
             secrets,
             limits: self.limits,
+            rate: self.rate,
             programs: pack.programs.clone(),
             pack: pack.name.clone(),
             types: pack.types.clone(),
@@ -98,4 +111,16 @@ fn memory(parameters: &Map) -> Result<Option<u64>, BuildError> {
     }
     let message = format!("`limits.memory: {value}` is not a size from 16MiB");
     Err(BuildError::at("limits.memory", message).with_hint("write it as 512MiB"))
+}
+
+/// Whole seconds of processor time: what the kernel counts.
+fn cpu(parameters: &Map) -> Result<Option<u64>, BuildError> {
+    let Some(value) = find(parameters, "limits.cpu") else { return Ok(None) };
+    let time = value.as_str().and_then(|text| text.parse::<Duration>().ok());
+    let seconds = time.map(|time| time.to_std().as_secs()).filter(|seconds| *seconds > 0);
+    if seconds.is_some() {
+        return Ok(seconds);
+    }
+    let message = format!("`limits.cpu: {value}` is not a time from 1s");
+    Err(BuildError::at("limits.cpu", message).with_hint("write it as 10m"))
 }

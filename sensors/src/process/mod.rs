@@ -14,6 +14,7 @@
 
 mod config;
 mod line;
+mod pace;
 #[cfg(test)]
 mod tests;
 
@@ -32,6 +33,7 @@ use serde_json::json;
 pub use config::ProcessConfig;
 
 use line::Line;
+use pace::Pace;
 
 use crate::secret::Secret;
 use crate::{Context, Emission, Sensor, SensorError, SensorState};
@@ -55,6 +57,8 @@ pub struct Process {
     /// Finds them in its log and in what it tells.
     redactor: Arc<Redactor>,
     limits: Limits,
+    /// Most events that are taken in a second.
+    rate: u32,
     programs: Programs,
     /// Its pack, and the event types of that.
     pack: PackName,
@@ -70,6 +74,9 @@ struct Pending<'a> {
     emission: Emission,
     bytes: usize,
     lines: u64,
+    pace: Pace,
+    /// It prints faster than it is read, and is told so.
+    held: bool,
 }
 
 impl Process {
@@ -107,8 +114,8 @@ impl Process {
         let wrong = self.listen(&mut service, context).await;
         let (end, stderr) = service.end().await;
         match wrong {
+            _ if context.cancel.is_cancelled() => Ok(()),
             Err(error) => Err(error),
-            Ok(()) if context.cancel.is_cancelled() => Ok(()),
             Ok(()) => Err(SensorError(match end {
                 Ok(end) => ended(end, &stderr),
                 Err(error) => error.to_string(),
@@ -191,7 +198,15 @@ impl Process {
 
 impl<'a> Pending<'a> {
     fn new(sensor: &'a Process, context: &'a Context<'a>) -> Self {
-        Self { sensor, context, emission: Emission::default(), bytes: 0, lines: 0 }
+        Self {
+            sensor,
+            context,
+            emission: Emission::default(),
+            bytes: 0,
+            lines: 0,
+            pace: Pace::per_second(sensor.rate),
+            held: false,
+        }
     }
 
     /// Takes one line; stores what waits where it would become too much.
@@ -244,8 +259,43 @@ impl<'a> Pending<'a> {
         if emission.events.is_empty() && emission.cursor.is_none() {
             return Ok(());
         }
+        if !self.in_time(emission.events.len()).await {
+            // What is not stored is told again, from the cursor before; nothing after it is.
+            return Err(SensorError("it was told to end while it waited".to_owned()));
+        }
         let stored = self.context.sink.emit(emission).await;
         stored.map_err(|error| SensorError(error.to_string()))
+    }
+}
+
+impl Pending<'_> {
+    /// Waits until so many events may be stored; false if the sensor is to end before that.
+    async fn in_time(&mut self, events: usize) -> bool {
+        let wait = self.pace.take(events, self.context.clock.now());
+        if wait.is_zero() != self.held {
+            return self.waited(wait).await;
+        }
+        self.held = !wait.is_zero();
+        self.context.sink.state(match self.held {
+            true => SensorState::Waiting(format!(
+                "the program prints more than {} events a second (`limits.events_per_second`): it is read more slowly",
+                self.sensor.rate
+            )),
+            false => SensorState::Running,
+        });
+        self.waited(wait).await
+    }
+
+    async fn waited(&self, wait: std::time::Duration) -> bool {
+        let Ok(millis) = u64::try_from(wait.as_millis()) else { return false };
+        if millis == 0 {
+            return true;
+        }
+        tokio::select! {
+            biased;
+            () = self.context.cancel.cancelled() => false,
+            () = self.context.clock.sleep(model::Duration::from_millis(millis)) => true,
+        }
     }
 }
 
