@@ -2,6 +2,7 @@
 //! test is about.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
@@ -15,6 +16,9 @@ use crate::identity::Credential;
 use crate::part::ALIVE;
 use crate::plan::Plan;
 use crate::{ADMIN, NARROW, Part, Process, Server, identity, node};
+
+/// How the folders of tests' clusters are called.
+const PREFIX: &str = "tripline-lab-";
 
 /// What a cluster is made of: as little as the test can do with, for all of it takes its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,7 +84,8 @@ pub struct Cluster {
 impl Cluster {
     /// Starts one and waits until it takes requests, and pods where it has a node.
     pub async fn start(parts: Parts) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("tripline-lab-").tempdir()?;
+        sweep();
+        let folder = tempfile::Builder::new().prefix(PREFIX).tempdir()?;
         let mut cluster = Self::start_in(folder.path(), parts).await?;
         cluster.temporary = Some(folder);
         Ok(cluster)
@@ -174,7 +179,26 @@ impl Cluster {
 
 /// Locks a file that no other cluster has locked.
 fn hold(path: &Path) -> Result<Flock<File>> {
-    let file = File::create(path).with_context(|| path.display().to_string())?;
-    let held = Flock::lock(file, FlockArg::LockExclusiveNonblock);
-    held.map_err(|_| anyhow!("{}: another cluster has this folder", path.display()))
+    let taken = |_| anyhow!("{}: another cluster has this folder", path.display());
+    if path.exists() {
+        return Flock::lock(File::open(path)?, FlockArg::LockExclusiveNonblock).map_err(taken);
+    }
+    // It is locked when it appears, or it would be swept away.
+    let fresh = path.with_extension("new");
+    let file = File::create(&fresh).with_context(|| fresh.display().to_string())?;
+    let held = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(taken)?;
+    fs::rename(fresh, path)?;
+    Ok(held)
+}
+
+/// Deletes what tests left that were killed: folders that no cluster holds.
+fn sweep() {
+    let folders = fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten();
+    let ours = |name: &OsStr| name.as_encoded_bytes().starts_with(PREFIX.as_bytes());
+    for folder in folders.filter(|folder| ours(&folder.file_name())) {
+        let Ok(file) = File::open(folder.path().join(ALIVE)) else { continue };
+        if Flock::lock(file, FlockArg::LockExclusiveNonblock).is_ok() {
+            fs::remove_dir_all(folder.path()).ok();
+        }
+    }
 }

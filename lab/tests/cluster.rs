@@ -1,6 +1,7 @@
 //! The lab's own servers start, end as they are told to, and keep what they were given.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::fs;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -59,4 +60,15 @@ async fn a_narrow_account_may_do_nothing_until_it_is_allowed_to() {
     let maps = maps(&cluster, NARROW).await;
     let refused = maps.create(&PostParams::default(), &named("x")).await.unwrap_err().to_string();
     assert!(refused.contains("system:serviceaccount:default:narrow"), "{refused}");
+}
+
+#[tokio::test]
+#[ignore = "needs the lab"]
+async fn what_a_killed_test_left_on_the_disk_is_deleted_and_nothing_else() {
+    let folder = || tempfile::Builder::new().prefix("tripline-lab-").tempdir().unwrap().keep();
+    let (left, held) = (folder(), Cluster::start(Parts::Bare).await.unwrap());
+    fs::write(left.join("alive"), "").unwrap();
+    let _another = Cluster::start(Parts::Bare).await.unwrap();
+    assert!(!left.exists());
+    assert!(held.folder().join("alive").exists());
 }
