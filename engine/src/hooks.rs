@@ -99,6 +99,9 @@ impl Engine {
         match self.core.impatient(accepted).await {
             Ok(accepted) => {
                 self.sensing.count(&id, happened);
+                if let Some(sensor) = webhook.pokes() {
+                    self.sensing.poke(&format!("{pack}/{sensor}"));
+                }
                 let accepted = accepted.into_iter().next();
                 accepted.ok_or_else(|| WebhookRefused::busy("the event was not stored"))
             }

@@ -297,6 +297,13 @@ impl Sensing {
         }
     }
 
+    /// Lets the sensor with this id look at its source now. One that cannot be built has said so.
+    pub(crate) fn poke(&self, id: &str) {
+        if let Some(Ok(Built::Task(task))) = self.lock().get(id).map(|sensor| &sensor.built) {
+            task.poke();
+        }
+    }
+
     /// Whether any webhook sensor exists.
     pub(crate) fn has_webhooks(&self) -> bool {
         self.lock().values().any(|sensor| sensor.subscription.kind == "webhook")

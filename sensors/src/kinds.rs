@@ -158,6 +158,8 @@ fn webhook() -> Map {
             "properties": { "header": { "type": "string" }, "content": { "const": true } } },
         "body_limit": { "type": ["string", "integer"], "default": "256KiB",
             "description": "the largest body, in bytes or as 256KiB or 4MiB; at most 4MiB" },
+        "pokes": { "type": "string",
+            "description": "a git sensor of this pack that looks at once when a request came" },
     }))
 }
 

@@ -6,7 +6,9 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::files::{PATIENCE, events_of, pack, sensor_is, text, world};
-use crate::support::{World, eventually};
+use crate::https::{self, GitHttps};
+use crate::secret_store::signed;
+use crate::support::{World, client, eventually, send};
 
 /// A world with a repository of one commit, and a sensor on it.
 pub(crate) fn watched() -> World {
@@ -64,6 +66,83 @@ pub(crate) fn pushes(world: &World, count: usize) -> Vec<Value> {
         (events.len() >= count).then_some(events)
     });
     events.iter().map(|data| json!([data["ref"], data["after"]])).collect()
+}
+
+#[test]
+fn a_hosts_webhook_makes_its_sensor_look_at_once() {
+    let world = watched();
+    let sensor = world.read("packs/p/sensors/app.yaml").replace("every: 1s", "every: 3h");
+    pack(&world, "sensors/app.yaml", &sensor);
+    let hook = "type: webhook\nparameters:\n  secrets: [hooks/app]\n  signature: { header: X-Signature }\n  pokes: POKED\n";
+    pack(&world, "sensors/hook.yaml", &hook.replace("POKED", "hook"));
+    let check = world.run(&["check", "packs"]).ended(1);
+    assert!((check.stdout + &check.stderr).contains("no git sensor of this name"));
+    pack(&world, "sensors/hook.yaml", &hook.replace("POKED", "app"));
+    world.run(&["check", "packs"]).succeeded();
+    let server = world.serve();
+    world.run_with_input(&["secret", "set", "hooks/app"], "a secret of hooks").succeeded();
+    sensor_is(&world, "p.hook", "running");
+    looked(&world);
+    for n in 1..=2 {
+        let second = commit(&world, "another");
+        let request = client().post(format!("{}/webhooks/p/hook", server.webhooks())).body("{}");
+        let request = request.header("content-type", "application/json");
+        let request = request.header("x-signature", signed("a secret of hooks", "{}"));
+        assert_eq!(send(request).status, 202);
+        assert_eq!(pushes(&world, n).pop().unwrap(), json!(["refs/heads/main", second]));
+    }
+}
+
+#[test]
+fn a_repository_whose_authority_only_the_settings_name_is_watched_over_https() {
+    let world = watched();
+    let site = GitHttps::serve(world.folder(), "robot", "of the robot");
+    world.write("login", "robot:of the robot");
+    let sensor = format!(
+        "type: git\nparameters: {{ url: '{}', every: 1s, credentials: {{ file: {} }} }}\n",
+        site.url("repository/.git"),
+        world.path("login").display()
+    );
+    pack(&world, "sensors/app.yaml", &sensor);
+    let server = world.serve();
+    let failing = sensor_is(&world, "p.app", "failing");
+    assert!(text(&failing["message"]).contains("tls: { ca_file: FILE }"), "{failing:#}");
+    server.stop();
+    let settings = format!("tls: {{ ca_file: {} }}\n", https::authority().display());
+    world.write("tripline.yaml", &settings);
+    let _server = world.serve();
+    looked(&world);
+    let second = commit(&world, "second");
+    assert_eq!(pushes(&world, 1), [json!(["refs/heads/main", second])]);
+}
+
+#[test]
+fn a_sensor_keeps_the_rate_of_its_connection_while_it_runs() {
+    let world = watched();
+    let connected = |rate: &str| {
+        let url = world.path("repository").display().to_string();
+        let connection = format!(
+            "connections:\n  repo: {{ type: git, url: '{url}', requests_per_second: {rate}, packs: [p] }}\n"
+        );
+        world.write("environments/e.yaml", &connection);
+    };
+    world.write("tripline.yaml", "git: { allow_local: true }\nenvironment: environments/e.yaml\n");
+    connected("0.001");
+    let manifest = world.read("packs/p/pack.yaml").replace("exec:", "connections: [repo], exec:");
+    pack(&world, "pack.yaml", &manifest);
+    pack(&world, "sensors/slow.yaml", "type: git\nparameters: { connection: repo, every: 1s }\n");
+    let _server = world.serve();
+    looked(&world);
+    let cursor = || world.json(&["sensor", "get", "p.slow"])["cursor"].clone();
+    let first = eventually(PATIENCE, || Some(cursor()).filter(|cursor| !cursor.is_null()));
+    // Each of them is a look of the other sensor, which has no such bound.
+    for n in 1..=3 {
+        commit(&world, "one more");
+        pushes(&world, n);
+    }
+    assert_eq!(cursor(), first, "its second look is some quarter of an hour away");
+    connected("100");
+    eventually(PATIENCE, || (cursor() != first).then_some(()));
 }
 
 #[test]

@@ -7,6 +7,9 @@
 #[path = "../support/collector.rs"]
 #[allow(dead_code, reason = "the tests of traces use the rest")]
 mod collector;
+#[path = "../../../sensors/tests/remote/https.rs"]
+#[allow(dead_code, reason = "the tests of sensors use the rest")]
+mod https;
 #[path = "../support/mod.rs"]
 mod support;
 

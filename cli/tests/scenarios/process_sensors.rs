@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use model::Timestamp;
+
 use crate::files::{PATIENCE, events_of, has_lines, lines, pack, sensor_is, text, world};
 use crate::support::{World, eventually};
 
@@ -74,6 +76,29 @@ fn a_program_that_prints_rubbish_fails_visibly_until_it_is_repaired() {
     watching(&world, COUNTER);
     assert_eq!(ticks(&world, 2)[..2], [1, 2]);
     sensor_is(&world, "p.watch", "running");
+}
+
+#[test]
+fn a_program_that_ends_is_started_again_after_pauses_that_grow_until_somebody_restarts_it() {
+    let world = counting();
+    watching(&world, "echo $$ >>\"$W/pids\"; exit 1");
+    let _server = world.serve();
+    let next_try = |after: Option<Timestamp>| -> Timestamp {
+        eventually(PATIENCE, || {
+            let sensor = world.json(&["sensor", "get", "p.watch"]);
+            let next: Timestamp = sensor["next_try"].as_str()?.parse().unwrap();
+            (Some(next) > after).then_some(next)
+        })
+    };
+    let first = next_try(None);
+    let second = next_try(Some(first));
+    let third = next_try(Some(second));
+    // It fails again at the time that was told, or later, and the pause after that is counted from there.
+    let (pause, longer) = (second.duration_since(first), third.duration_since(second));
+    assert!(pause.as_secs() >= 2 && longer.as_secs() >= 4, "{pause:?}, {longer:?}");
+    assert_eq!(lines(&world, "pids").len(), 3, "one start for each");
+    world.run(&["sensor", "restart", "p.watch"]).succeeded();
+    has_lines(&world, "pids", 4);
 }
 
 #[test]

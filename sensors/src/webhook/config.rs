@@ -23,6 +23,7 @@ pub struct WebhookConfig {
     pub(super) timestamp: Option<(String, Duration)>,
     pub(super) id: Id,
     pub(super) body_limit: usize,
+    pub(super) pokes: Option<String>,
 }
 
 /// What tells deliveries apart.
@@ -80,6 +81,7 @@ impl WebhookConfig {
             timestamp,
             id,
             body_limit: body_limit(parameters)?,
+            pokes: string("pokes").map(ToOwned::to_owned),
         })
     }
 }

@@ -157,6 +157,11 @@ impl Webhook {
         self.config.body_limit
     }
 
+    /// The sensor of its pack that is to look at once when a request came.
+    pub fn pokes(&self) -> Option<&str> {
+        self.config.pokes.as_deref()
+    }
+
     /// The event that `request` is, or why it is none.
     pub fn receive(&self, request: &Request) -> Result<Event, Refusal> {
         let limit = self.config.body_limit;

@@ -34,6 +34,17 @@ impl Check<'_> {
         self.unasked(&Named::connection(name, sensor.at.clone()))
     }
 
+    /// A webhook that is to poke what is no git sensor of its pack.
+    pub(super) fn poked(&self, webhook: &SensorSpec) -> Option<Diagnostic> {
+        let name = webhook.parameters.get("pokes")?.as_str()?;
+        let found = self.pack.sensors.iter().find(|(known, _)| known.as_str() == name);
+        if found.is_some_and(|(_, spec)| spec.kind == "git") {
+            return None;
+        }
+        let message = format!("`pokes: {name}`: the pack has no git sensor of this name");
+        self.denied(&webhook.at, &message, "name one of the pack's own sensors of type git")
+    }
+
     /// Secrets of the store that a sensor uses and that the pack does not ask for.
     pub(super) fn sensor_secrets(&self, sensor: &SensorSpec) -> Findings {
         let named = stored_secrets(&sensor.parameters).into_iter();
