@@ -62,13 +62,41 @@ pub enum IntakeError {
     Trouble(#[from] Trouble),
 }
 
-/// Stores events, and the cursor that goes with the last of them. Answers for each in order.
+/// What a sensor stores with its events.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    /// The sensor's id.
+    pub sensor: String,
+    /// Where it stands.
+    pub cursor: Option<Value>,
+    /// What it remembers of objects; none of those that are gone.
+    pub seen: Vec<(String, Option<Value>)>,
+}
+
+impl Standing {
+    fn writes(self) -> Vec<Write> {
+        let Self { sensor, cursor, seen } = self;
+        let remembered = seen.into_iter().map(|(object, entry)| {
+            let fact = entry.map_or(Fact::ObjectGone, |entry| Fact::ObjectSeen { entry });
+            let stream = Stream::Seen(format!("{sensor}/{object}"));
+            Write { stream, expected: None, facts: vec![fact] }
+        });
+        let mut writes: Vec<Write> = remembered.collect();
+        writes.extend(cursor.map(|cursor| {
+            let facts = vec![Fact::CursorMoved { cursor }];
+            Write { stream: Stream::Sensor(sensor), expected: None, facts }
+        }));
+        writes
+    }
+}
+
+/// Stores events, and what goes with the last of them. Answers for each in order.
 pub async fn accept(
     core: &Core,
     driver: &Driver,
     actor: &Actor,
     events: Vec<Event>,
-    cursor: Option<(String, Value)>,
+    standing: Option<Standing>,
 ) -> Result<Vec<Accepted>, IntakeError> {
     let mut accepted = Vec::new();
     let mut decided = Vec::new();
@@ -83,10 +111,14 @@ pub async fn accept(
         decided.push(decide(core, event, None).await?);
     }
     let mut decided = decided.into_iter().peekable();
+    let mut standing = standing.map(Standing::writes).unwrap_or_default();
+    // Whichever part is the last one, it has room for what goes with it.
+    let taken = standing.iter().flat_map(|write| &write.facts);
+    let taken = (standing.len(), taken.map(|fact| fact.encode().len()).sum());
     loop {
-        let part = next_part(&mut decided);
+        let part = next_part(&mut decided, taken);
         let last = decided.peek().is_none();
-        let moved = cursor.clone().filter(|_| last);
+        let moved = if last { std::mem::take(&mut standing) } else { Vec::new() };
         accepted.extend(store_part(core, driver, actor, part, moved).await?);
         if last {
             return Ok(accepted);
@@ -102,25 +134,29 @@ pub(crate) async fn accept_decided(
     decided: Decided,
 ) -> Result<Accepted, IntakeError> {
     let gone = Accepted::Duplicate { key: decided.key.clone(), differs: false };
-    let accepted = store_part(core, driver, actor, vec![decided], None).await?;
+    let accepted = store_part(core, driver, actor, vec![decided], Vec::new()).await?;
     Ok(accepted.into_iter().next().unwrap_or(gone))
 }
 
-/// As many events from the front as fit into one batch, at least one.
-fn next_part(decided: &mut Peekable<impl Iterator<Item = Decided>>) -> Vec<Decided> {
+/// As many events from the front as fit into one batch beside so many facts and bytes, at least one.
+fn next_part(
+    decided: &mut Peekable<impl Iterator<Item = Decided>>,
+    taken: (usize, usize),
+) -> Vec<Decided> {
     let mut part: Vec<Decided> = decided.next().into_iter().collect();
     if decided.peek().is_none() {
         return part;
     }
     let (mut facts, mut bytes) = part.first().map_or((0, 0), Decided::weight);
+    facts += taken.0;
+    bytes += taken.1;
     let mut records = part.first().map_or(0, |first| first.sealing.len());
     while let Some(next) = decided.peek() {
         let (more_facts, more_bytes) = next.weight();
         facts += more_facts;
         bytes += more_bytes;
         records += next.sealing.len();
-        // One fact is the cursor's.
-        let full = facts >= MAX_BATCH_FACTS || bytes > MAX_BATCH_BYTES / 2;
+        let full = facts > MAX_BATCH_FACTS || bytes > MAX_BATCH_BYTES / 2;
         if full || records > MAX_SEALED_CHANGES {
             break;
         }
@@ -158,16 +194,12 @@ async fn store_part(
     driver: &Driver,
     actor: &Actor,
     decided: Vec<Decided>,
-    cursor: Option<(String, Value)>,
+    moved: Vec<Write>,
 ) -> Result<Vec<Accepted>, IntakeError> {
     let mut told: Vec<Told> = Vec::new();
     for one in decided {
         told.push(Told::after(&told, one));
     }
-    let moved = cursor.map(|(sensor, cursor)| {
-        let facts = vec![Fact::CursorMoved { cursor }];
-        Write { stream: Stream::Sensor(sensor), expected: None, facts }
-    });
     loop {
         let events = told.iter().flat_map(|told| &told.writes);
         let writes: Vec<Write> = events.chain(&moved).cloned().collect();

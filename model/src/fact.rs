@@ -83,6 +83,10 @@ pub enum Fact {
     RuleFailed { rule: RuleRef, error: String },
     /// A sensor's cursor moved.
     CursorMoved { cursor: Value },
+    /// A sensor saw an object, of which it remembers this.
+    ObjectSeen { entry: Value },
+    /// An object that a sensor saw is not there any more.
+    ObjectGone,
 
     // -- executions ------------------------------------------------------------------------
     /// An action is to be run.
@@ -284,6 +288,8 @@ impl Fact {
             Self::PageStored { .. } => "PageStored",
             Self::RuleFailed { .. } => "RuleFailed",
             Self::CursorMoved { .. } => "CursorMoved",
+            Self::ObjectSeen { .. } => "ObjectSeen",
+            Self::ObjectGone => "ObjectGone",
             Self::ExecutionRequested(_) => "ExecutionRequested",
             Self::StepIntended { .. } => "StepIntended",
             Self::StepRecorded { .. } => "StepRecorded",

@@ -18,7 +18,7 @@ pub struct BadStream(String);
     Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema, Serialize, Deserialize,
 )]
 #[serde(try_from = "String", into = "String")]
-#[schemars(extend("pattern" = r"^(installation|refusals|(event|execution|sensor|key|rule|pack|token|secret|pages)/.+)$"))]
+#[schemars(extend("pattern" = r"^(installation|refusals|(event|execution|sensor|seen|key|rule|pack|token|secret|pages)/.+)$"))]
 pub enum Stream {
     /// One event: accepted, repeated, rules that failed on it.
     Event(EventKey),
@@ -28,6 +28,8 @@ pub enum Stream {
     Execution(ExecutionId),
     /// One sensor or subscription, by [`crate::EventSource`] without the installation: its cursor.
     Sensor(String),
+    /// One object that a sensor saw: `<sensor>/<object>`, the sensor as in [`Stream::Sensor`].
+    Seen(String),
     /// One datastore entry: `<scope>/<name>`.
     Key(String),
     /// One named secret, by its path: its versions.
@@ -74,6 +76,7 @@ impl fmt::Display for Stream {
             Self::Pages(key) => write!(f, "pages/{key}"),
             Self::Execution(id) => write!(f, "execution/{id}"),
             Self::Sensor(id) => write!(f, "sensor/{id}"),
+            Self::Seen(object) => write!(f, "seen/{object}"),
             Self::Key(key) => write!(f, "key/{key}"),
             Self::Secret(path) => write!(f, "secret/{path}"),
             Self::Rule(rule) => write!(f, "rule/{rule}"),
@@ -101,6 +104,7 @@ impl FromStr for Stream {
             "pages" => rest.parse().map(Self::Pages).map_err(|_| bad()),
             "execution" => rest.parse().map(Self::Execution).map_err(|_| bad()),
             "sensor" => Ok(Self::Sensor(rest.to_owned())),
+            "seen" => Ok(Self::Seen(rest.to_owned())),
             "key" => Ok(Self::Key(rest.to_owned())),
             "secret" => Ok(Self::Secret(rest.to_owned())),
             "rule" => rest.parse().map(Self::Rule).map_err(|_| bad()),
@@ -125,6 +129,7 @@ mod tests {
             Stream::Pages(EventKey::derive("a", "b")),
             Stream::Execution(execution),
             Stream::Sensor("app/push".to_owned()),
+            Stream::Seen("kubernetes.object/0a1b/team-a/orders".to_owned()),
             Stream::Key("pack.app/last".to_owned()),
             Stream::Secret("databases/admin".to_owned()),
             Stream::Rule("app.release".parse().unwrap()),

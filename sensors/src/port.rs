@@ -12,6 +12,24 @@ pub struct Emission {
     pub events: Vec<Event>,
     /// Where the sensor stands once these events are stored.
     pub cursor: Option<Value>,
+    /// What it remembers of objects from then on, at most [`MAX_SEEN`] of them: none of those that
+    /// are gone.
+    pub seen: Vec<(String, Option<Value>)>,
+}
+
+/// Most objects in one emission, so that they fit into a commit beside its events.
+pub const MAX_SEEN: usize = 200;
+
+/// What a sensor remembers of objects, as far as it is stored.
+pub trait Memory: Send + Sync {
+    /// What it remembers of `object`.
+    fn seen<'a>(&'a self, object: &'a str) -> BoxFuture<'a, Result<Option<Value>, SinkError>>;
+    /// At most `limit` objects after `after` (empty: from the first), in the order of their names.
+    fn all<'a>(
+        &'a self,
+        after: &'a str,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<(String, Value)>, SinkError>>;
 }
 
 /// How a sensor stands, as `sensor list` shows it.
@@ -57,6 +75,8 @@ pub struct Context<'a> {
     pub cursor: Option<Value>,
     /// Where its events go.
     pub sink: &'a dyn Sink,
+    /// What it remembers.
+    pub memory: &'a dyn Memory,
     /// The time.
     pub clock: Clock,
     /// Fires when it must end.
@@ -72,6 +92,8 @@ pub trait Sensor: Send + Sync {
     fn run<'a>(&'a self, context: Context<'a>) -> BoxFuture<'a, Result<(), SensorError>>;
     /// Asks for a look at the source right now instead of at the next regular time.
     fn poke(&self) {}
+    /// A person says that what it found is right, however unlikely it looks.
+    fn confirm(&self) {}
     /// The next times at which it will emit, soonest first, as far as that is known (timers).
     fn upcoming(&self, cursor: Option<&Value>, now: Timestamp, count: usize) -> Vec<Timestamp> {
         let _ = (cursor, now, count);

@@ -79,6 +79,7 @@ impl Lab {
             source: "tripline:test/shop/watch".to_owned(),
             cursor: self.recorder.cursor(),
             sink: self.recorder.as_ref(),
+            memory: self.recorder.as_ref(),
             clock: Clock::System,
             cancel: cancel.clone(),
         };

@@ -119,15 +119,24 @@ pub(crate) fn of_timer(timer: &TimerView) -> Vec<String> {
     timer.rules.iter().map(|rule| rule.pack.to_string()).collect()
 }
 
+async fn of_sensor_id(app: &App, id: &str) -> Result<Option<Vec<String>>, Problem> {
+    Ok(match sensor(app, id).await? {
+        None => installed(app, id).map(|pack| vec![pack]),
+        found => found,
+    })
+}
+
 /// The packs that the thing behind a stream belongs to; none: it concerns the installation.
 pub(crate) async fn of_stream(app: &App, stream: &Stream) -> Result<Vec<String>, Problem> {
     let owners = match stream {
         Stream::Event(key) | Stream::Pages(key) => event(app, key.as_str()).await?,
         Stream::Execution(id) => execution(app, id.as_str()).await?,
-        Stream::Sensor(id) => match sensor(app, id).await? {
-            None => installed(app, id).map(|pack| vec![pack]),
-            found => found,
-        },
+        Stream::Sensor(id) => of_sensor_id(app, id).await?,
+        Stream::Seen(object) => {
+            // A sensor's id has one slash.
+            let end = object.match_indices('/').nth(1).map_or(object.len(), |(end, _)| end);
+            of_sensor_id(app, &object[..end]).await?
+        }
         Stream::Key(id) => Some(vec![first(id).to_owned()]),
         Stream::Rule(rule) => Some(vec![rule.pack.to_string()]),
         Stream::Pack(name) => Some(vec![name.to_string()]),

@@ -134,6 +134,7 @@ fn belongs(fact: &Fact, stream: &Stream) -> bool {
         | Fact::RuleFailed { .. } => matches!(stream, Stream::Event(_)),
         Fact::PagesDeferred { .. } | Fact::PageStored { .. } => matches!(stream, Stream::Pages(_)),
         Fact::CursorMoved { .. } => matches!(stream, Stream::Sensor(_)),
+        Fact::ObjectSeen { .. } | Fact::ObjectGone => matches!(stream, Stream::Seen(_)),
         Fact::KeySet { .. } | Fact::KeyDeleted => matches!(stream, Stream::Key(_)),
         Fact::ExecutionRequested(_)
         | Fact::StepIntended { .. }

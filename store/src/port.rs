@@ -227,6 +227,16 @@ pub trait Store: Send + Sync {
     fn cursor<'a>(&'a self, sensor: &'a str) -> Answer<'a, Option<Value>>;
     /// The sensors that have a cursor, by their ids: those whose latest one is not null.
     fn cursors(&self) -> Answer<'_, BTreeMap<String, Value>>;
+    /// What the sensor with this id remembers of `object`.
+    fn seen<'a>(&'a self, sensor: &'a str, object: &'a str) -> Answer<'a, Option<Value>>;
+    /// At most `limit` objects after `after` (empty: from the first) that the sensor with this id
+    /// remembers, in the order of their names.
+    fn all_seen<'a>(
+        &'a self,
+        sensor: &'a str,
+        after: &'a str,
+        limit: usize,
+    ) -> Answer<'a, Vec<(String, Value)>>;
     /// The datastore entry `<scope>/<name>`, if it has not expired at `now`.
     fn key<'a>(&'a self, key: &'a str, now: Timestamp) -> Answer<'a, Option<KeyRow>>;
     /// Datastore entries whose `<scope>/<name>` begins with `prefix` and comes after `after`, in

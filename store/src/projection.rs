@@ -191,6 +191,17 @@ pub(crate) fn sensor_cursor(latest: Recorded) -> Option<(String, Value)> {
     }
 }
 
+/// What is remembered in the last fact of an object's stream, with what comes after `prefix` in the
+/// stream's name.
+pub(crate) fn seen(latest: Recorded, prefix: &str) -> Option<(String, Value)> {
+    match (latest.stream, latest.fact) {
+        (Stream::Seen(name), Fact::ObjectSeen { entry }) => {
+            Some((name.strip_prefix(prefix)?.to_owned(), entry))
+        }
+        _ => None,
+    }
+}
+
 /// The datastore entry in the last fact of its stream, if it is there at `now`.
 pub(crate) fn key_row(latest: Recorded, now: Timestamp) -> Option<KeyRow> {
     let version = Version(latest.position.0);

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures::FutureExt;
 use futures::future::BoxFuture;
-use model::{Actor, Timestamp};
-use sensors::{Context, Emission, Sensor, SensorState, Sink, SinkError};
+use futures::{FutureExt, TryFutureExt};
+use model::{Actor, Timestamp, Value};
+use sensors::{Context, Emission, Memory, Sensor, SensorState, Sink, SinkError};
 
 use super::status::status;
 use super::{Running, forget, misses_nothing};
@@ -84,6 +84,7 @@ impl Keeper {
             source: self.source.clone(),
             cursor,
             sink: self,
+            memory: self,
             clock: self.core.clock.clone(),
             cancel: run.clone(),
         };
@@ -130,16 +131,32 @@ impl Keeper {
     }
 }
 
+impl Memory for Keeper {
+    fn seen<'a>(&'a self, object: &'a str) -> BoxFuture<'a, Result<Option<Value>, SinkError>> {
+        let asked = self.core.store.seen(&self.sensor.subscription.id, object);
+        asked.map_err(|error| SinkError(error.to_string())).boxed()
+    }
+
+    fn all<'a>(
+        &'a self,
+        after: &'a str,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<(String, Value)>, SinkError>> {
+        let asked = self.core.store.all_seen(&self.sensor.subscription.id, after, limit);
+        asked.map_err(|error| SinkError(error.to_string())).boxed()
+    }
+}
+
 impl Sink for Keeper {
     fn emit(&self, emission: Emission) -> BoxFuture<'_, Result<(), SinkError>> {
         async move {
             let count = emission.events.len() as u64;
             let happened = emission.events.last().map(|event| event.envelope.time);
-            let cursor =
-                emission.cursor.map(|cursor| (self.sensor.subscription.id.clone(), cursor));
+            let Emission { events, cursor, seen } = emission;
+            let sensor = self.sensor.subscription.id.clone();
+            let standing = Some(intake::Standing { sensor, cursor, seen });
             let actor = Actor::engine();
-            let stored =
-                intake::accept(&self.core, &self.driver, &actor, emission.events, cursor).await;
+            let stored = intake::accept(&self.core, &self.driver, &actor, events, standing).await;
             stored.map_err(|error| SinkError(error.to_string()))?;
             self.anew.store(false, Ordering::Relaxed);
             status(&self.sensor.status).count(count, happened, self.core.now());

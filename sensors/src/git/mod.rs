@@ -140,7 +140,7 @@ impl GitSensor {
         if events.is_empty() && cursor == stored {
             return Ok(stored);
         }
-        sink.emit(Emission { events, cursor: cursor.clone() }).await?;
+        sink.emit(Emission { events, cursor: cursor.clone(), seen: Vec::new() }).await?;
         Ok(cursor)
     }
 
@@ -150,7 +150,7 @@ impl GitSensor {
     }
 
     async fn watch(&self, context: Context<'_>) -> Result<(), SensorError> {
-        let Context { source, mut cursor, sink, clock, cancel } = context;
+        let Context { source, mut cursor, sink, clock, cancel, .. } = context;
         // `None` until the first look is over.
         let mut failures = None;
         loop {

@@ -103,7 +103,7 @@ impl Timer {
     }
 
     async fn watch(&self, context: Context<'_>) -> Result<(), SensorError> {
-        let Context { source, cursor, sink, clock, cancel } = context;
+        let Context { source, cursor, sink, clock, cancel, .. } = context;
         let mut handled = cursor.as_ref().map(read_cursor).transpose()?;
         sink.state(SensorState::Running);
         loop {
@@ -112,7 +112,7 @@ impl Timer {
             if due.handled != handled {
                 let events = due.firings.iter().map(|firing| self.event(&source, *firing, now));
                 let cursor = due.handled.map(|time| json!({ "handled": time.to_string() }));
-                let emission = Emission { events: events.collect(), cursor };
+                let emission = Emission { events: events.collect(), cursor, seen: Vec::new() };
                 sink.emit(emission).await.map_err(|error| SensorError(error.to_string()))?;
                 handled = due.handled;
             }

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use host::Clock;
 use model::{Event, Value};
-use sensors::{Context, Emission, Sensor, SensorError, SensorState, Sink, SinkError};
+use sensors::{Context, Emission, Memory, Sensor, SensorError, SensorState, Sink, SinkError};
 use tokio_util::sync::CancellationToken;
 
 /// Remembers what was emitted, and the cursor stored last.
@@ -21,6 +22,7 @@ pub struct Recorder(Mutex<Recorded>);
 pub struct Recorded {
     pub emissions: Vec<Emission>,
     pub cursor: Option<Value>,
+    pub seen: BTreeMap<String, Value>,
     pub states: Vec<SensorState>,
     /// The next emissions that are not stored.
     pub refuse: usize,
@@ -58,6 +60,13 @@ impl Sink for Recorder {
                 return Err(SinkError("the store is closed".to_owned()));
             }
             recorded.cursor = emission.cursor.clone().or(recorded.cursor.take());
+            assert!(emission.seen.len() <= sensors::MAX_SEEN, "{}", emission.seen.len());
+            for (object, entry) in emission.seen.clone() {
+                match entry {
+                    Some(entry) => recorded.seen.insert(object, entry),
+                    None => recorded.seen.remove(&object),
+                };
+            }
             recorded.emissions.push(emission);
             Ok(())
         });
@@ -69,8 +78,28 @@ impl Sink for Recorder {
     }
 }
 
+impl Memory for Recorder {
+    fn seen<'a>(&'a self, object: &'a str) -> BoxFuture<'a, Result<Option<Value>, SinkError>> {
+        let found = self.look(|recorded| recorded.seen.get(object).cloned());
+        futures::future::ready(Ok(found)).boxed()
+    }
+
+    fn all<'a>(
+        &'a self,
+        after: &'a str,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<(String, Value)>, SinkError>> {
+        let found = self.look(|recorded| {
+            let later = recorded.seen.iter().filter(|(object, _)| object.as_str() > after);
+            later.take(limit).map(|(object, entry)| (object.clone(), entry.clone())).collect()
+        });
+        futures::future::ready(Ok(found)).boxed()
+    }
+}
+
 /// A sensor that runs until it is stopped.
 pub struct Running {
+    sensor: Arc<dyn Sensor>,
     cancel: CancellationToken,
     task: tokio::task::JoinHandle<Result<(), SensorError>>,
 }
@@ -79,18 +108,24 @@ impl Running {
     /// Starts `sensor` from the cursor that `recorder` holds.
     pub fn start(sensor: Arc<dyn Sensor>, recorder: Arc<Recorder>, clock: Clock) -> Self {
         let cancel = CancellationToken::new();
-        let token = cancel.clone();
+        let (token, told) = (cancel.clone(), sensor.clone());
         let task = tokio::spawn(async move {
             let context = Context {
                 source: "tripline:test/app/sensor".to_owned(),
                 cursor: recorder.cursor(),
                 sink: recorder.as_ref(),
+                memory: recorder.as_ref(),
                 clock,
                 cancel: token,
             };
             sensor.run(context).await
         });
-        Self { cancel, task }
+        Self { sensor: told, cancel, task }
+    }
+
+    /// Says that what it found is right.
+    pub fn confirm(&self) {
+        self.sensor.confirm();
     }
 
     /// Tells it to end and waits for that.

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use model::{Actor, EventKey, ExecutionId, Fact, Origin, RuleRef, Stream, Timestamp};
+use model::{Actor, EventKey, ExecutionId, Fact, Origin, RuleRef, Stream, Timestamp, Value};
 
 use super::state::{Event, Execution, State};
 use crate::port::{
     AuditFilter, EventFilter, EventRow, ExecutionFilter, ExecutionRow, KeyRow, MAX_FAILED_RULES,
     Position, Recorded,
 };
-use crate::projection::{event_row, execution_row, failed_rule, key_row};
+use crate::projection::{event_row, execution_row, failed_rule, key_row, seen};
 
 impl State {
     pub(super) fn event(&self, key: &EventKey) -> Option<EventRow> {
@@ -46,6 +46,16 @@ impl State {
         });
         let keys = keys.filter(|key| key.as_str() > after);
         keys.filter_map(|key| self.key(key, now)).take(limit).collect()
+    }
+
+    /// What is remembered of objects whose streams begin with `own`.
+    pub(super) fn seen(&self, own: &str, after: &str, limit: usize) -> Vec<(String, Value)> {
+        let from = format!("{own}{after}");
+        let streams = self.streams.range(Stream::Seen(from.clone())..).map_while(|(stream, _)| {
+            matches!(stream, Stream::Seen(name) if name.starts_with(own)).then_some(stream)
+        });
+        let later = streams.filter(|stream| **stream != Stream::Seen(from.clone()));
+        later.filter_map(|stream| seen(self.latest(stream)?.clone(), own)).take(limit).collect()
     }
 
     /// The last of the installation's facts of which `pick` makes something.

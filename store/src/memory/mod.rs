@@ -25,7 +25,7 @@ use crate::port::{
     Unfinished,
 };
 use crate::projection::{
-    cursor, deferred, generation, installation_name, restored, sensor_cursor, switch, token,
+    cursor, deferred, generation, installation_name, restored, seen, sensor_cursor, switch, token,
 };
 use crate::retention::Retention;
 use crate::sealed::{Sealed, Sealing};
@@ -244,6 +244,21 @@ impl Store for Memory {
 
     fn cursors(&self) -> Answer<'_, BTreeMap<String, Value>> {
         self.answer(|state| state.of_latest(sensor_cursor))
+    }
+
+    fn seen<'a>(&'a self, sensor: &'a str, object: &'a str) -> Answer<'a, Option<Value>> {
+        let stream = Stream::Seen(format!("{sensor}/{object}"));
+        self.answer(move |state| seen(state.latest(&stream)?.clone(), "").map(|(_, entry)| entry))
+    }
+
+    fn all_seen<'a>(
+        &'a self,
+        sensor: &'a str,
+        after: &'a str,
+        limit: usize,
+    ) -> Answer<'a, Vec<(String, Value)>> {
+        let own = format!("{sensor}/");
+        self.answer(move |state| state.seen(&own, after, limit))
     }
 
     fn key<'a>(&'a self, key: &'a str, now: Timestamp) -> Answer<'a, Option<KeyRow>> {

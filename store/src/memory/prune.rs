@@ -65,9 +65,9 @@ impl State {
     }
 
     fn is_past(&self, stream: &Stream, fact: &Recorded, since: Timestamp) -> bool {
-        if let Stream::Key(_) = stream {
+        if let Stream::Key(_) | Stream::Seen(_) = stream {
             let no_more = match &fact.fact {
-                Fact::KeyDeleted => true,
+                Fact::KeyDeleted | Fact::ObjectGone => true,
                 Fact::KeySet { expires_at, .. } => expires_at.is_some_and(|end| end < since),
                 _ => false,
             };

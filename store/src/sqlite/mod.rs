@@ -336,6 +336,29 @@ impl Store for Sqlite {
         })
     }
 
+    fn seen<'a>(&'a self, sensor: &'a str, object: &'a str) -> Answer<'a, Option<Value>> {
+        let stream = Stream::Seen(format!("{sensor}/{object}"));
+        self.query(move |connection| {
+            let latest = log::latest(connection, &stream)?;
+            Ok(latest.and_then(|latest| projection::seen(latest, "")).map(|(_, entry)| entry))
+        })
+    }
+
+    fn all_seen<'a>(
+        &'a self,
+        sensor: &'a str,
+        after: &'a str,
+        limit: usize,
+    ) -> Answer<'a, Vec<(String, Value)>> {
+        let own = format!("{sensor}/");
+        let (prefix, after) = (format!("seen/{own}"), format!("seen/{own}{after}"));
+        self.query(move |connection| {
+            log::latest_after(connection, (&prefix, &after), limit, |latest| {
+                projection::seen(latest, &own)
+            })
+        })
+    }
+
     fn key<'a>(&'a self, key: &'a str, now: Timestamp) -> Answer<'a, Option<KeyRow>> {
         let stream = Stream::Key(key.to_owned());
         self.query(move |connection| {

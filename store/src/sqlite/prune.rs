@@ -124,7 +124,7 @@ impl Look<'_> {
     /// Whether the stream has said something later, or that nothing is there any more.
     fn is_past(&self, stream: &Stream, row: &Row<'_>) -> Result<bool, StoreError> {
         let position = values::position(row, "position")?;
-        if let Stream::Key(_) = stream {
+        if let Stream::Key(_) | Stream::Seen(_) = stream {
             let last = values::position(row, "last")?;
             return Ok(position < last || self.is_no_more(&log::fact(row)?));
         }
@@ -142,7 +142,7 @@ impl Look<'_> {
     fn is_no_more(&self, fact: &Fact) -> bool {
         let since = self.keep.words(self.now);
         match fact {
-            Fact::KeyDeleted => true,
+            Fact::KeyDeleted | Fact::ObjectGone => true,
             Fact::KeySet { expires_at, .. } => expires_at.is_some_and(|end| end < since),
             _ => false,
         }

@@ -377,7 +377,7 @@ fn blobs_of(fact: &Fact) -> Vec<(Hash, Severity)> {
             Body::Inline(_) => Vec::new(),
         },
         Fact::PagesDeferred { pages } => pages.iter().map(|it| (*it, Severity::Error)).collect(),
-        Fact::KeySet { .. } | Fact::CursorMoved { .. } => Vec::new(),
+        Fact::KeySet { .. } | Fact::CursorMoved { .. } | Fact::ObjectSeen { .. } => Vec::new(),
         other => {
             let mut found = Vec::new();
             let value = serde_json::to_value(other).unwrap_or_default();

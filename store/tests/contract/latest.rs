@@ -10,6 +10,7 @@ use crate::common::*;
 contract!(
     a_key_is_there_until_it_expires_or_is_deleted,
     keys_are_listed_by_prefix_in_order,
+    an_object_is_remembered_as_it_was_seen_last_until_it_is_gone,
     a_cursor_is_the_latest_one,
     sensors_that_have_a_cursor_are_listed_with_it,
     an_event_is_deferred_until_its_last_page_is_stored,
@@ -61,6 +62,38 @@ async fn keys_are_listed_by_prefix_in_order(store: &dyn Store) {
         let found: Vec<_> = rows.iter().map(|row| row.key.as_str()).collect();
         assert_eq!(found, expected, "{prefix} after {after} at {now}");
     }
+}
+
+async fn an_object_is_remembered_as_it_was_seen_last_until_it_is_gone(store: &dyn Store) {
+    let seen = |entry: &str| Fact::ObjectSeen { entry: entry.into() };
+    let object = |name: &str| Stream::Seen(name.to_owned());
+    for (name, fact) in [
+        ("k/1/a/x", seen("old")),
+        ("k/1/a/x", seen("new")),
+        ("k/1/b", seen("b")),
+        ("k/1/gone", seen("1")),
+        ("k/1/gone", Fact::ObjectGone),
+        ("k/1/z", seen("z")),
+        ("k/10/a", seen("another sensor's")),
+    ] {
+        put(store, object(name), vec![fact]).await;
+    }
+    assert_eq!(store.seen("k/1", "a/x").await.unwrap(), Some("new".into()));
+    assert_eq!(store.seen("k/1", "gone").await.unwrap(), None);
+    for (after, limit, expected) in [
+        ("", 10, &[("a/x", "new"), ("b", "b"), ("z", "z")][..]),
+        ("", 2, &[("a/x", "new"), ("b", "b")]),
+        ("b", 10, &[("z", "z")]),
+        ("gone", 10, &[("z", "z")]),
+        ("z", 10, &[]),
+    ] {
+        let found = store.all_seen("k/1", after, limit).await.unwrap();
+        let found: Vec<_> =
+            found.iter().map(|(name, entry)| (name.as_str(), entry.as_str().unwrap())).collect();
+        assert_eq!(found, expected, "after {after}");
+    }
+    put(store, object("k/1/gone"), vec![seen("again")]).await;
+    assert_eq!(store.seen("k/1", "gone").await.unwrap(), Some("again".into()));
 }
 
 async fn a_cursor_is_the_latest_one(store: &dyn Store) {

@@ -197,14 +197,18 @@ async fn the_latest_word_of_every_other_stream_outlives_all(store: &dyn Store) {
 async fn what_is_no_more_is_forgotten(store: &dyn Store) {
     put(store, key("k/deleted"), vec![set("x", None), Fact::KeyDeleted]).await;
     put(store, key("k/expired"), vec![set("x", Some(300))]).await;
+    let seen = || Fact::ObjectSeen { entry: "x".into() };
+    put(store, Stream::Seen("k/1/gone".to_owned()), vec![seen(), Fact::ObjectGone]).await;
+    put(store, Stream::Seen("k/1/there".to_owned()), vec![seen()]).await;
     put(store, sensor("last"), vec![moved("1")]).await;
     let keep = Retention::default();
     assert_eq!(prune(store, &keep, days(1)).await, 0);
-    assert_eq!(prune(store, &keep, days(31)).await, 3);
+    assert_eq!(prune(store, &keep, days(31)).await, 5);
+    assert_eq!(store.seen("k/1", "there").await.unwrap(), Some("x".into()));
     // A stream of which nothing is left has no version.
     let first = expecting(Version::NONE, write(key("k/deleted"), vec![set("y", None)]));
     let answer = store.append(batch("first", vec![first])).await.unwrap();
-    assert_eq!(answer, Appended::Committed { position: Position(5) });
+    assert_eq!(answer, Appended::Committed { position: Position(8) });
 }
 
 async fn counts_of_rules_outlive_what_they_counted(store: &dyn Store) {
