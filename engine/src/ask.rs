@@ -412,6 +412,11 @@ impl Engine {
         self.sensing.address(name).ok_or_else(|| self.no_sensor(name))
     }
 
+    /// Tells a sensor that waits for it that what it found is right.
+    pub fn confirm_sensor(&self, name: &str) -> Result<(), AskError> {
+        self.sensing.confirm(name).then_some(()).ok_or_else(|| self.no_sensor(name))
+    }
+
     fn no_sensor(&self, name: &str) -> AskError {
         let known = self.sensing.list();
         let known: Vec<String> = known.iter().map(|(sensor, _)| sensor.address()).collect();

@@ -185,6 +185,7 @@ impl Sensing {
             pack.map_or_else(|| self.core.folders.root().to_owned(), |pack| pack.folder.clone());
         let mut context = BuildContext::new(self.source(subscription), folder);
         context.sensor = sensor;
+        context.user.clone_from(&subscription.user);
         context.pack = pack.map(|pack| PackContext {
             name: pack.name.clone(),
             types: own_types(pack),
@@ -257,6 +258,16 @@ impl Sensing {
         let again = self.start(generation, sensor.subscription.clone(), false);
         running.insert(again.subscription.id.clone(), again);
         true
+    }
+
+    /// Tells a sensor that what it found is right. False if none is called so.
+    pub(crate) fn confirm(&self, name: &str) -> bool {
+        let running = self.lock();
+        let sensor = running.values().find(|sensor| sensor.subscription.is_called(name));
+        if let Some(Ok(Built::Task(task))) = sensor.map(|sensor| &sensor.built) {
+            task.confirm();
+        }
+        sensor.is_some()
     }
 
     /// What people call the sensor that `name` means.

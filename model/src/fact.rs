@@ -49,6 +49,8 @@ pub enum Fact {
     DryRunMade { action: ActionRef, at: Timestamp },
     /// Somebody had a sensor started again, named by its address.
     SensorRestarted { sensor: String, at: Timestamp },
+    /// Somebody told a sensor that what it found is right.
+    SensorConfirmed { sensor: String, at: Timestamp },
     /// Somebody had the packs' files read again.
     PacksReloaded { at: Timestamp },
     /// A pack's content was loaded.
@@ -273,6 +275,7 @@ impl Fact {
             Self::BackupTaken { .. } => "BackupTaken",
             Self::DryRunMade { .. } => "DryRunMade",
             Self::SensorRestarted { .. } => "SensorRestarted",
+            Self::SensorConfirmed { .. } => "SensorConfirmed",
             Self::PacksReloaded { .. } => "PacksReloaded",
             Self::PackActivated { .. } => "PackActivated",
             Self::PackRejected { .. } => "PackRejected",

@@ -14,6 +14,7 @@ use crate::Sensor;
 use crate::fields::find;
 use crate::git::GitConfig;
 use crate::kinds::schema_of;
+use crate::kubernetes::ObjectConfig;
 use crate::process::ProcessConfig;
 use crate::secret;
 use crate::timer::{self, Timer};
@@ -44,6 +45,8 @@ pub struct BuildContext {
     pub sensor: Option<SensorRef>,
     /// The pack whose sensor it is, where it is one's: what its programs are run with.
     pub pack: Option<PackContext>,
+    /// The pack in whose name it is done, where connections ask for that.
+    pub user: Option<PackName>,
     /// What relative paths (of secrets, of local repositories) start from.
     pub folder: PathBuf,
     /// Where mirrors of repositories are kept.
@@ -86,6 +89,7 @@ impl BuildContext {
             source: source.into(),
             sensor: None,
             pack: None,
+            user: None,
             mirrors_folder: folder.join("mirrors"),
             folder,
             mirrors: Mirrors::default(),
@@ -136,7 +140,17 @@ impl BuildError {
 }
 
 /// What can be built.
-const KINDS: [&str; 6] = ["git", "webhook", "process", "timer.cron", "timer.interval", "timer.at"];
+const KINDS: [&str; 9] = [
+    "git",
+    "webhook",
+    "process",
+    "timer.cron",
+    "timer.interval",
+    "timer.at",
+    "kubernetes.object",
+    "kubernetes.condition",
+    "kubernetes.event",
+];
 
 /// What a user wrote, read and checked, with no secret looked up yet.
 enum Config {
@@ -144,6 +158,7 @@ enum Config {
     Webhook(WebhookConfig),
     Process(ProcessConfig),
     Timer(Timer),
+    Objects(Box<ObjectConfig>),
 }
 
 /// Makes the sensor `kind`: a sensor type (`git`, `webhook`) or a trigger type that needs no named
@@ -155,6 +170,10 @@ pub fn build(
 ) -> Result<Built, Vec<BuildError>> {
     match read(kind, parameters)? {
         Config::Timer(timer) => Ok(Built::Task(Arc::new(timer))),
+        Config::Objects(config) => {
+            let sensor = config.build(context).map_err(|error| vec![error])?;
+            Ok(Built::Task(Arc::new(sensor)))
+        }
         Config::Webhook(config) => {
             Webhook::new(config, context).map(|webhook| Built::Webhook(Arc::new(webhook)))
         }
@@ -190,6 +209,10 @@ fn read(kind: &str, parameters: &Map) -> Result<Config, Vec<BuildError>> {
             return Ok(Config::Process(config));
         }
         "timer.cron" => timer::cron(&parameters),
+        kind if kind.starts_with("kubernetes.") => {
+            let config = ObjectConfig::read(kind, &parameters).map_err(|error| vec![error])?;
+            return Ok(Config::Objects(Box::new(config)));
+        }
         "timer.interval" => timer::interval(&parameters),
         _ => timer::at(&parameters),
     };

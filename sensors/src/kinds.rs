@@ -3,6 +3,8 @@
 use model::{Map, Value};
 use serde_json::json;
 
+use crate::kubernetes;
+
 /// A kind of event that a rule can name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TriggerKind {
@@ -40,6 +42,13 @@ pub fn trigger_types() -> Vec<TriggerKind> {
         payload: firing(),
         sensor: None,
     };
+    let watched = |name, description| TriggerKind {
+        name,
+        description,
+        parameters: schema_of(name),
+        payload: kubernetes::payload_of(name),
+        sensor: None,
+    };
     vec![
         TriggerKind {
             name: "git.push",
@@ -48,6 +57,12 @@ pub fn trigger_types() -> Vec<TriggerKind> {
             payload: push(),
             sensor: Some("git"),
         },
+        watched("kubernetes.object", "An object of a cluster was made, changed or removed."),
+        watched("kubernetes.condition", "A condition in the status of an object changed."),
+        watched(
+            "kubernetes.event",
+            "A cluster recorded an event, such as an image that cannot be pulled.",
+        ),
         timer("timer.cron", "A time came that fits a cron expression."),
         timer("timer.interval", "A multiple of a length of time came, counted from 1970 in UTC."),
         timer("timer.at", "A point in time came."),
@@ -100,7 +115,7 @@ pub(crate) fn schema_of(kind: &str) -> Map {
             "time": { "type": "string", "required": true,
                 "description": "when, with its offset: `2026-03-29T02:30:00Z`" },
         })),
-        _ => Map::new(),
+        kind => kubernetes::parameters_of(kind),
     }
 }
 

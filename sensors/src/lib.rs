@@ -1,7 +1,7 @@
 //! Sensors: the outside world → events.
 //!
-//! This crate owns the port [`Sensor`] and the sensors: timers, git repositories, webhooks, and
-//! programs of packs.
+//! This crate owns the port [`Sensor`] and the sensors: timers, git repositories, webhooks,
+//! objects of clusters, and programs of packs.
 //! It never knows what a rule is, nor where events go: it hands them to a [`Sink`] and goes on
 //! when they are durable. A webhook is no task: the server asks it whether a request is an event.
 //!
@@ -22,6 +22,7 @@ mod build;
 mod fields;
 pub mod git;
 mod kinds;
+pub mod kubernetes;
 pub mod port;
 pub mod process;
 mod secret;

@@ -175,6 +175,7 @@ async fn every_route_lets_in_exactly_the_roles_and_scopes_it_names() {
         PUT /secrets/{path}                         - - -       - - -       a - -
         GET /sensors                                a s o       a s o       a s o
         GET /sensors/{name}                         a s -       a s -       a s -
+        POST /sensors/{name}/confirm                - - -       a s -       a s -
         GET /sensors/{name}/logs                    a s -       a s -       a s -
         POST /sensors/{name}/restart                - - -       a s -       a s -
         GET /stream                                 a s o       a s o       a s o

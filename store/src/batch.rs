@@ -121,6 +121,7 @@ fn belongs(fact: &Fact, stream: &Stream) -> bool {
         | Fact::BackupTaken { .. }
         | Fact::DryRunMade { .. }
         | Fact::SensorRestarted { .. }
+        | Fact::SensorConfirmed { .. }
         | Fact::PacksReloaded { .. }
         | Fact::SecretsRekeyed { .. } => matches!(stream, Stream::Installation),
         Fact::PackActivated { .. } | Fact::PackRejected { .. } => matches!(stream, Stream::Pack(_)),

@@ -15,7 +15,6 @@ const WORDS: &[&str] = &[
     "pack sync",
     "pause",
     "rule backtest",
-    "sensor confirm",
     "unpause",
 ];
 

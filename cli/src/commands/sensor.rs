@@ -18,7 +18,9 @@ pub(crate) enum Command {
     /// Print what the program of a sensor wrote to stderr
     Logs(Logs),
     /// Start one again at once
-    Restart(Restart),
+    Restart(Known),
+    /// Say that what one found is right: it waits for that where many objects are gone at once
+    Confirm(Known),
 }
 
 #[derive(Debug, Args)]
@@ -33,7 +35,7 @@ pub(crate) struct Logs {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Restart {
+pub(crate) struct Known {
     /// Its name, as the listing shows it
     #[arg(value_name = "NAME")]
     name: String,
@@ -56,13 +58,18 @@ impl Command {
             Self::List(list) => list.run("/sensors", &COLUMNS).await,
             Self::Get(get) => get.run("/sensors").await,
             Self::Logs(logs) => logs.run().await,
-            Self::Restart(Restart { name, connection }) => {
-                let path = format!("/sensors/{}/restart", segment(&name));
-                connection.client()?.post(&path, &json!({})).await?;
-                output::say(&format!("{name} is started again"))?;
-                Ok(Exit::Done)
-            }
+            Self::Restart(known) => known.tell("restart", "is started again").await,
+            Self::Confirm(known) => known.tell("confirm", "goes on with what it found").await,
         }
+    }
+}
+
+impl Known {
+    async fn tell(self, what: &str, done: &str) -> Outcome {
+        let path = format!("/sensors/{}/{what}", segment(&self.name));
+        self.connection.client()?.post(&path, &json!({})).await?;
+        output::say(&format!("{} {done}", self.name))?;
+        Ok(Exit::Done)
     }
 }
 

@@ -116,9 +116,24 @@ pub fn default_subscription(rule: &Rule) -> Option<Subscription> {
         return None;
     }
     let parameters = rule.trigger.parameters.clone();
-    let hash = Hash::of_value(&Value::Object(parameters.clone())).short();
-    let kind = rule.trigger.kind.to_string();
-    Some(Subscription { id: format!("{kind}/{hash}"), kind, parameters, sensor: None })
+    let written = Value::Object(parameters.clone());
+    let user = parameters.contains_key("connection").then(|| rule.reference.pack.clone());
+    let hash = match owner(rule) {
+        None => Hash::of_value(&written),
+        Some(owner) => Hash::of_value(&Value::Array(vec![written, owner.into()])),
+    };
+    let (hash, kind) = (hash.short(), rule.trigger.kind.to_string());
+    Some(Subscription { id: format!("{kind}/{hash}"), kind, parameters, sensor: None, user })
+}
+
+/// Whose the subscription is that others with equal parameters don't share: what is there at first is
+/// told to the rule that asks for it, once, and a connection is granted to packs.
+fn owner(rule: &Rule) -> Option<String> {
+    let parameters = &rule.trigger.parameters;
+    let asks = parameters.get("initial").is_some_and(|initial| initial == "emit");
+    let connected =
+        || parameters.contains_key("connection").then(|| rule.reference.pack.to_string());
+    asks.then(|| rule.reference.to_string()).or_else(connected)
 }
 
 fn named_sensors(pack: &Pack) -> Vec<Subscription> {
@@ -127,6 +142,7 @@ fn named_sensors(pack: &Pack) -> Vec<Subscription> {
         kind: spec.kind.clone(),
         parameters: spec.parameters.clone(),
         sensor: Some(SensorRef::new(pack.name.clone(), name.clone())),
+        user: None,
     });
     named.collect()
 }

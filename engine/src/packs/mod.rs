@@ -198,6 +198,8 @@ pub struct Subscription {
     pub parameters: Map,
     /// The sensor, where it is a named one.
     pub sensor: Option<SensorRef>,
+    /// The pack in whose name it uses a connection, where no sensor's pack does.
+    pub user: Option<PackName>,
 }
 
 impl Subscription {

@@ -15,6 +15,7 @@ mod objects;
 mod rbac;
 mod request;
 mod resource;
+mod veil;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -33,6 +34,7 @@ pub use objects::{Listed, Selected};
 pub use rbac::Missing;
 pub use request::{Lines, Patch, Request};
 pub use resource::Resource;
+pub use veil::veil;
 pub use watch::{Told, Watch};
 
 use crate::rate::Limiter;

@@ -236,11 +236,6 @@ impl Lines {
             }
         }
     }
-
-    /// Whether a line is here already, so that nothing need be waited for.
-    pub fn has_line(&self) -> bool {
-        self.read[self.searched..].contains(&b'\n')
-    }
 }
 
 impl std::fmt::Debug for Lines {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use model::{ErrorKind, Value};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::objects::complete;
 use super::{Cluster, Failure, Lines, Resource, Selected};
@@ -28,6 +28,7 @@ pub struct Watch {
     lines: Lines,
     resource: Resource,
     idle: Duration,
+    heard: Instant,
 }
 
 impl Cluster {
@@ -50,7 +51,7 @@ impl Cluster {
             request.accept = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
         }
         let lines = self.lines(&request).await?;
-        Ok(Watch { lines, resource: selected.resource.clone(), idle })
+        Ok(Watch { lines, resource: selected.resource.clone(), idle, heard: Instant::now() })
     }
 }
 
@@ -58,14 +59,10 @@ impl Watch {
     /// The next word; none: the watch ended as it was told to. Not to be asked again after that, or
     /// after a failure. Nothing is lost if the answer is not waited for.
     pub async fn next(&mut self) -> Result<Option<Told>, Failure> {
-        let line = timeout(self.idle, self.lines.next()).await;
+        let line = timeout_at(self.heard + self.idle, self.lines.next()).await;
         let line = line.map_err(|_| silent(self.idle))??;
+        self.heard = Instant::now();
         line.map(|line| read(&line, &self.resource)).transpose()
-    }
-
-    /// Whether a word is here already.
-    pub fn has_more(&self) -> bool {
-        self.lines.has_line()
     }
 }
 

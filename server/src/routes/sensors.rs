@@ -50,6 +50,13 @@ pub(super) fn routes(table: Table) -> Table {
             "Starts a sensor again at once.",
             restart,
         )
+        .on(
+            Method::POST,
+            "/sensors/{name}/confirm",
+            Access::operator(About::Thing(Thing::Sensor)),
+            "Tells a sensor that waits for it that what it found is right, such as many deletions.",
+            confirm,
+        )
 }
 
 /// A sensor with what its webhook refused.
@@ -103,5 +110,17 @@ async fn restart(
     let at = engine.now();
     engine.note(who.actor(), Fact::SensorRestarted { sensor, at }).await?;
     engine.restart_sensor(&name)?;
+    Ok(Accepted)
+}
+
+async fn confirm(
+    State(engine): State<Engine>,
+    who: Authenticated,
+    Named(name): Named<String>,
+) -> Result<Accepted, Problem> {
+    let sensor = engine.sensor_address(&name)?;
+    let at = engine.now();
+    engine.note(who.actor(), Fact::SensorConfirmed { sensor, at }).await?;
+    engine.confirm_sensor(&name)?;
     Ok(Accepted)
 }

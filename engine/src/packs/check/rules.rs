@@ -62,15 +62,21 @@ impl Check<'_> {
                     let finding = trigger.error_at(&error.path, error.message);
                     hinted(finding, error.hint)
                 });
-                told.collect()
+                told.chain(self.trigger_connection(trigger)).collect()
             }
             None => misfits(),
         }
     }
 
+    /// A connection of the trigger's parameters that the pack does not ask for.
+    fn trigger_connection(&self, trigger: &Trigger) -> Option<Diagnostic> {
+        let name = trigger.parameters.get("connection")?.as_str()?;
+        self.unasked(&Named::connection(name, trigger.location.clone()))
+    }
+
     fn unknown_trigger(&self, trigger: &Trigger) -> Option<Diagnostic> {
-        const LATER: [&str; 7] =
-            ["kubernetes.", "github.", "gitlab.", "tripline.approval.", "aws.", "nats.", "argocd."];
+        const LATER: [&str; 6] =
+            ["github.", "gitlab.", "tripline.approval.", "aws.", "nats.", "argocd."];
         let kind = trigger.kind.as_str();
         let at = trigger.location.clone();
         if LATER.iter().any(|prefix| kind.starts_with(prefix)) {

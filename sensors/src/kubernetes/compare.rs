@@ -1,0 +1,160 @@
+//! What is new about an object, next to what is remembered of it: a function of plain values.
+//!
+//! ```text
+//!  remembered   there      → told
+//!  nothing      an object  → added; entered, if a selector chose it of those that were there
+//!  an object    the same   → modified, if what counts differs
+//!  an object    another    → deleted, added        (the same name, another uid)
+//!  an object    nothing    → deleted; left, if a selector no longer chooses it
+//! ```
+//! What does not count is not remembered either: the next comparison is with what was told last.
+
+use model::{Timestamp, Value};
+
+use super::object::{Entry, Object};
+
+/// What happened to an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Operation {
+    Added,
+    Modified,
+    Deleted,
+    Entered,
+    Left,
+}
+
+impl Operation {
+    pub(super) const ALL: [Self; 5] =
+        [Self::Added, Self::Modified, Self::Deleted, Self::Entered, Self::Left];
+
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Modified => "modified",
+            Self::Deleted => "deleted",
+            Self::Entered => "entered",
+            Self::Left => "left",
+        }
+    }
+}
+
+/// Something to tell or to remember.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Change {
+    pub(super) key: String,
+    /// What is told; none: it is only to be remembered.
+    pub(super) operation: Option<Operation>,
+    pub(super) uid: String,
+    pub(super) version: String,
+    /// The object now, or as it was known last.
+    pub(super) object: Value,
+    /// The object as it was told before.
+    pub(super) old: Option<Value>,
+    /// What is remembered from then on.
+    pub(super) entry: Option<Entry>,
+    /// Whether it was there when the sensor looked for the first time.
+    pub(super) initial: bool,
+}
+
+/// How it is known that an object is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// By a watch: what is new to it began to be chosen now.
+    Watched {
+        /// Whether it is known to have been chosen before.
+        left_before: bool,
+    },
+    /// By the first list.
+    First,
+    /// By a later list.
+    Listed {
+        /// When all objects were known last.
+        known_at: Timestamp,
+        /// Whether the cluster's versions may be those of another history.
+        doubted: bool,
+    },
+}
+
+/// An object is there.
+pub(super) fn present(
+    before: Option<&Entry>,
+    object: Object,
+    heard: Heard,
+    selective: bool,
+) -> Vec<Change> {
+    let Some(entry) = before else { return vec![appeared(object, heard, selective)] };
+    if entry.uid != object.uid {
+        let gone = absent(entry, &object.key, None);
+        return vec![gone, appeared(object, heard, selective)];
+    }
+    let doubted = match heard {
+        Heard::Listed { doubted, .. } => doubted || entry.version == object.version,
+        Heard::First | Heard::Watched { .. } => false,
+    };
+    let counts = match (entry.generation, object.generation) {
+        (Some(before), Some(now)) if !doubted => before != now,
+        _ => entry.print != object.print,
+    };
+    if counts {
+        let old = entry.object();
+        return vec![Change { old, ..told(object, Some(Operation::Modified)) }];
+    }
+    let renumbered = doubted && entry.version != object.version;
+    if renumbered { vec![told(object, None)] } else { Vec::new() }
+}
+
+/// An object is not there, or not chosen, any more; `now` is what it is without being chosen.
+pub(super) fn absent(entry: &Entry, key: &str, now: Option<Object>) -> Change {
+    let old = entry.object();
+    match now {
+        Some(object) => Change { old, entry: None, ..told(object, Some(Operation::Left)) },
+        None => Change {
+            key: key.to_owned(),
+            operation: Some(Operation::Deleted),
+            uid: entry.uid.clone(),
+            version: entry.version.clone(),
+            object: old.clone().unwrap_or_else(|| nameless(key)),
+            old,
+            entry: None,
+            initial: false,
+        },
+    }
+}
+
+/// An object was deleted; `last` is its last state.
+pub(super) fn deleted(before: Option<&Entry>, last: Object) -> Change {
+    let old = before.and_then(Entry::object);
+    Change { old, entry: None, ..told(last, Some(Operation::Deleted)) }
+}
+
+/// All that is known of an object that was too large to be remembered.
+fn nameless(key: &str) -> Value {
+    let (namespace, name) = match key.split_once('/') {
+        Some((namespace, name)) => (Some(namespace), name),
+        None => (None, key),
+    };
+    serde_json::json!({ "metadata": { "namespace": namespace, "name": name } })
+}
+
+fn appeared(object: Object, heard: Heard, selective: bool) -> Change {
+    let was_there = match heard {
+        Heard::First => false,
+        Heard::Watched { left_before } => left_before || object.written_later,
+        Heard::Listed { known_at, .. } => object.created.is_some_and(|made| made < known_at),
+    };
+    let operation = if selective && was_there { Operation::Entered } else { Operation::Added };
+    Change { initial: heard == Heard::First, ..told(object, Some(operation)) }
+}
+
+fn told(object: Object, operation: Option<Operation>) -> Change {
+    Change {
+        operation,
+        entry: Some(object.entry()),
+        old: None,
+        initial: false,
+        key: object.key,
+        uid: object.uid,
+        version: object.version,
+        object: object.value,
+    }
+}

@@ -1,0 +1,190 @@
+//! All objects, page by page, next to all that are remembered.
+
+use std::collections::BTreeSet;
+
+use host::kubernetes::{Failure, Resource, Selected};
+
+use super::compare::{Heard, absent, present};
+use super::object::{Entry, Object};
+use super::outbox::Outbox;
+use super::{ObjectSensor, Stop};
+
+/// Objects of one page.
+const PAGE: usize = 500;
+/// More than so many deletions at once, and more than a tenth of all, may be a mistake.
+const GUARD: usize = 10;
+
+/// A list that would tell too many deletions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Guarded {
+    pub(super) missing: usize,
+    pub(super) of: usize,
+}
+
+impl ObjectSensor {
+    /// Compares all objects with what is remembered, tells what differs and remembers it.
+    /// `confirmed`: however much is missing.
+    /// Where the sensor stands then is not stored yet.
+    pub(super) async fn compare(
+        &self,
+        outbox: &mut Outbox<'_>,
+        resource: &Resource,
+        doubted: bool,
+        confirmed: bool,
+    ) -> Result<(), Stop> {
+        outbox.cursor.listing = true;
+        let begun_at = outbox.now();
+        let (mut there, mut versions) = (BTreeSet::new(), Vec::new());
+        for scope in self.scopes() {
+            let heard = |known_at, doubted| match known_at {
+                None => Heard::First,
+                Some(known_at) => Heard::Listed { known_at, doubted },
+            };
+            let (selected, mut next) = (self.selected(resource, scope.as_deref()), None);
+            loop {
+                let page = self.cluster.list(&selected, PAGE, next.as_deref()).await?;
+                let doubted = doubted || outbox.cursor.is_past(scope.as_deref(), &page.version);
+                let heard = heard(outbox.cursor.known_at, doubted);
+                for value in page.objects {
+                    let Some(object) = Object::read(value, &self.config.changes) else { continue };
+                    there.insert(object.key.clone());
+                    self.look(outbox, object, heard).await?;
+                }
+                next = page.next;
+                if next.is_none() {
+                    versions.push((scope.clone().unwrap_or_default(), page.version));
+                    break;
+                }
+            }
+        }
+        // A list that was broken off is an error, and does not come here.
+        self.miss(outbox, resource, &there, confirmed).await?;
+        outbox.cursor.versions = versions.into_iter().collect();
+        outbox.cursor.known_at = Some(begun_at);
+        outbox.cursor.listing = false;
+        outbox.cursor.unserved = false;
+        Ok(())
+    }
+
+    async fn look(
+        &self,
+        outbox: &mut Outbox<'_>,
+        object: Object,
+        heard: Heard,
+    ) -> Result<(), Stop> {
+        let before = outbox.recall(&object.key).await?;
+        let created = object.created;
+        for change in present(before.as_ref(), object, heard, self.config.selective()) {
+            let change = change.since(outbox.cursor.begun, created);
+            outbox.put(&change, outbox.cursor.known_at.is_some());
+        }
+        if outbox.is_full() {
+            outbox.store().await?;
+        }
+        Ok(())
+    }
+
+    /// Tells what is remembered and not `there`.
+    async fn miss(
+        &self,
+        outbox: &mut Outbox<'_>,
+        resource: &Resource,
+        there: &BTreeSet<String>,
+        confirmed: bool,
+    ) -> Result<(), Stop> {
+        // So that nothing gathered is missing in what is remembered.
+        if !outbox.is_empty() {
+            outbox.store().await?;
+        }
+        let (missing, of) = self.missing(outbox, there).await?;
+        let mut gone = Vec::new();
+        for key in missing {
+            // Left is not gone: that takes a look at each where a selector chooses.
+            let now = match self.config.selective() {
+                true => self.find(outbox, resource, &key).await?,
+                false => None,
+            };
+            gone.push((key, now));
+        }
+        let deleted = gone.iter().filter(|(_, now)| now.is_none()).count();
+        let one_cause = outbox.cursor.unserved;
+        let many = deleted > GUARD.max(of / 10);
+        if many && self.config.guarded && !confirmed && !one_cause {
+            return Err(Stop::Guarded(Guarded { missing: deleted, of }));
+        }
+        for (key, now) in gone {
+            if let Some(entry) = outbox.recall(&key).await? {
+                outbox.put(&absent(&entry, &key, now), true);
+            }
+            if outbox.is_full() {
+                outbox.store().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The names of what is remembered and not `there`, and how much is remembered.
+    async fn missing(
+        &self,
+        outbox: &Outbox<'_>,
+        there: &BTreeSet<String>,
+    ) -> Result<(Vec<String>, usize), Stop> {
+        let (mut missing, mut of, mut after) = (Vec::new(), 0, String::new());
+        loop {
+            let page = outbox.context.memory.all(&after, PAGE).await?;
+            of += page.len();
+            let Some((last, _)) = page.last() else { return Ok((missing, of)) };
+            after.clone_from(last);
+            let names = page.into_iter().map(|(key, _)| key);
+            missing.extend(names.filter(|key| !there.contains(key)));
+        }
+    }
+
+    /// The object that is remembered under `key`, if it is still there; not another of its name.
+    pub(super) async fn find(
+        &self,
+        outbox: &Outbox<'_>,
+        resource: &Resource,
+        key: &str,
+    ) -> Result<Option<Object>, Stop> {
+        let before: Option<Entry> = outbox.recall(key).await?;
+        self.get(resource, key, before.as_ref().map(|entry| entry.uid.as_str())).await
+    }
+
+    /// The object of this name and uid, if it is there.
+    pub(super) async fn get(
+        &self,
+        resource: &Resource,
+        key: &str,
+        uid: Option<&str>,
+    ) -> Result<Option<Object>, Stop> {
+        let (namespace, name) = match key.split_once('/') {
+            Some((namespace, name)) => (Some(namespace), name),
+            None => (None, key),
+        };
+        let found: Result<_, Failure> = self.cluster.find(resource, namespace, name).await;
+        let object = found?.and_then(|value| Object::read(value, &self.config.changes));
+        Ok(object.filter(|object| uid.is_none_or(|uid| uid == object.uid)))
+    }
+
+    pub(super) fn scopes(&self) -> Vec<Option<String>> {
+        match self.config.namespaces.as_slice() {
+            [] => vec![None],
+            names => names.iter().cloned().map(Some).collect(),
+        }
+    }
+
+    pub(super) fn selected<'a>(
+        &'a self,
+        resource: &'a Resource,
+        scope: Option<&'a str>,
+    ) -> Selected<'a> {
+        Selected {
+            resource,
+            namespace: scope,
+            labels: self.config.labels.as_deref(),
+            fields: self.config.fields.as_deref(),
+            metadata_only: self.config.metadata_only,
+        }
+    }
+}

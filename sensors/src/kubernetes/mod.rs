@@ -1,0 +1,285 @@
+//! Objects of a cluster: `kubernetes.object`, `kubernetes.condition`, `kubernetes.event`.
+//!
+//! ```text
+//!            no cursor, 410, another history, each hour
+//!  ┌────────▶ list ──compare──▶ events + memory + cursor ──▶ follow ──┐
+//!  │            ▲                  (each in one commit)        │      │
+//!  └── backoff ◀┴──────────────────────────────────────────────┴──────┘
+//! ```
+//! What it remembers of each object is stored in the commit of the events that tell of it. So
+//! whatever ends the sensor, and wherever, the next comparison tells exactly what differs from what
+//! was told: nothing twice, and nothing not at all. States between two looks, which the API server
+//! itself no longer has, become one.
+//!
+//! [`compare`] is a function of plain values; [`list`] and [`follow`] are the IO around it.
+
+mod compare;
+mod config;
+mod cursor;
+mod follow;
+mod list;
+mod object;
+mod outbox;
+mod path;
+mod schema;
+mod told;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration as Span;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use host::kubernetes::{Cluster, Failure, Resource};
+use model::{Duration, TriggerType};
+use tokio::sync::Notify;
+
+pub use config::{ObjectConfig, build};
+pub(crate) use schema::{parameters_of, payload_of};
+
+use cursor::Cursor;
+use follow::Following;
+use list::Guarded;
+use outbox::Outbox;
+
+use crate::{Context, Sensor, SensorError, SensorState, SinkError};
+
+/// Whether what is there at first is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Initial {
+    Emit,
+    Skip,
+}
+
+/// How long things take.
+#[derive(Debug, Clone)]
+pub struct Timing {
+    /// How long one watch lasts.
+    pub length: Span,
+    /// How long a watch may say nothing.
+    pub idle: Span,
+    /// How long until what is remembered is compared with all that is there.
+    pub check: Duration,
+    /// The first and the longest pause after a failure.
+    pub retry: (Duration, Duration),
+}
+
+/// Watches objects of one kind.
+#[derive(Debug)]
+pub struct ObjectSensor {
+    config: ObjectConfig,
+    cluster: Arc<Cluster>,
+    kind: TriggerType,
+    random: fn() -> Option<[u8; 16]>,
+    timing: Timing,
+    poked: Notify,
+    confirmed: AtomicBool,
+}
+
+/// Why it does not go on as it did.
+#[derive(Debug)]
+enum Stop {
+    /// The cluster refused or did not answer.
+    Failed(Failure),
+    /// Too much is missing.
+    Guarded(Guarded),
+    /// What was gathered was not stored, or what is stored cannot be read.
+    Store(String),
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<SinkError> for Stop {
+    fn from(error: SinkError) -> Self {
+        Self::Store(error.to_string())
+    }
+}
+
+impl ObjectSensor {
+    fn new(
+        config: ObjectConfig,
+        cluster: Arc<Cluster>,
+        kind: TriggerType,
+        random: fn() -> Option<[u8; 16]>,
+        timing: Timing,
+    ) -> Self {
+        let (poked, confirmed) = (Notify::new(), AtomicBool::new(false));
+        Self { config, cluster, kind, random, timing, poked, confirmed }
+    }
+
+    /// The same sensor in other time.
+    #[must_use]
+    pub fn with_timing(self, timing: Timing) -> Self {
+        Self { timing, ..self }
+    }
+
+    async fn watch(&self, context: &Context<'_>) -> Result<(), SensorError> {
+        let cursor = match &context.cursor {
+            Some(stored) => Cursor::read(stored).map_err(SensorError)?,
+            None => Cursor::new(context.clock.now()),
+        };
+        let mut outbox = Outbox::new(self, context, cursor);
+        let mut failures = 0;
+        let mut stale = false;
+        loop {
+            let known = outbox.cursor.known_at;
+            let stop = match self.session(&mut outbox, stale).await {
+                Ok(()) => {
+                    stale = true;
+                    continue;
+                }
+                Err(stop) => stop,
+            };
+            outbox.fall_back();
+            let came_on = outbox.cursor.known_at != known;
+            failures = if came_on { 1 } else { failures + 1 };
+            let told_so = matches!(&stop, Stop::Failed(failure) if is_stale(failure));
+            stale = told_so || (stale && !came_on);
+            if let Stop::Failed(failure) = &stop
+                && failure.is_gone()
+                && failures == 1
+            {
+                continue;
+            }
+            self.rest(&mut outbox, stop, failures).await?;
+        }
+    }
+
+    /// Compares where that is needed, then follows until it is needed again.
+    async fn session(&self, outbox: &mut Outbox<'_>, stale: bool) -> Result<(), Stop> {
+        let config = &self.config;
+        let resource = self.cluster.resource(&config.api_version, &config.kind).await?;
+        let history = self.history().await?;
+        let known = outbox.cursor.history.clone();
+        let replaced = known.is_some() && history.is_some() && known != history;
+        let other = replaced || self.went_back(outbox, &resource).await?;
+        if stale || other || !outbox.cursor.is_complete(&self.scopes()) {
+            let confirmed = self.confirmed.load(Ordering::Relaxed);
+            self.compare(outbox, &resource, other, confirmed).await?;
+            outbox.cursor.history = history.or(known);
+            outbox.store().await?;
+            self.confirmed.store(false, Ordering::Relaxed);
+        }
+        let check = self.timing.check.after(outbox.now());
+        Following::new(self, outbox, resource).until(check).await
+    }
+
+    /// Whether the cluster counts from before what is known: it was restored from a backup. A watch
+    /// would wait in silence for versions to come again.
+    async fn went_back(&self, outbox: &Outbox<'_>, resource: &Resource) -> Result<bool, Stop> {
+        for scope in self.scopes() {
+            let page =
+                self.cluster.list(&self.selected(resource, scope.as_deref()), 1, None).await?;
+            if outbox.cursor.is_past(scope.as_deref(), &page.version) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The uid of kube-system, where it may be read.
+    async fn history(&self) -> Result<Option<String>, Stop> {
+        let namespaces = self.cluster.resource("v1", "Namespace").await?;
+        match self.cluster.find(&namespaces, None, "kube-system").await {
+            Ok(found) => Ok(found.and_then(|it| Some(it["metadata"]["uid"].as_str()?.to_owned()))),
+            Err(failure) if failure.is_denied() => Ok(None),
+            Err(failure) => Err(failure.into()),
+        }
+    }
+
+    /// Says why it stopped, and waits before it goes on.
+    async fn rest(
+        &self,
+        outbox: &mut Outbox<'_>,
+        stop: Stop,
+        failures: u32,
+    ) -> Result<(), SensorError> {
+        let Context { sink, clock, .. } = outbox.context;
+        let (mut pause, state) = match stop {
+            Stop::Store(error) => return Err(SensorError(error)),
+            Stop::Guarded(Guarded { missing, of }) => {
+                let told = format!(
+                    "{missing} of {of} objects are gone at once, which may be a mistake: nothing is told of it until `tripline sensor confirm` says that it is right"
+                );
+                (Duration::from_secs(300), SensorState::Waiting(told))
+            }
+            Stop::Failed(failure) => {
+                let pause = self.backoff(failures, failure.retry_after);
+                if failure.reason == "NoKind" || failure.is_not_found() {
+                    self.cluster.rediscover(&self.config.api_version);
+                    self.unserved(outbox).await?;
+                    (pause, SensorState::Waiting(failure.message))
+                } else if failure.is_denied() {
+                    (pause, SensorState::Waiting(failure.message))
+                } else {
+                    let next_try = pause.after(clock.now());
+                    (pause, SensorState::Failing { error: failure.message, next_try })
+                }
+            }
+        };
+        pause = pause.max(self.timing.retry.0);
+        sink.state(state);
+        tokio::select! {
+            () = clock.sleep_until(pause.after(clock.now())) => {}
+            () = self.poked.notified() => {}
+        }
+        Ok(())
+    }
+
+    /// Notes that the kind is not there: what is gone when it comes back, went with it.
+    async fn unserved(&self, outbox: &mut Outbox<'_>) -> Result<(), SensorError> {
+        if outbox.cursor.unserved || outbox.cursor.known_at.is_none() {
+            return Ok(());
+        }
+        outbox.cursor.unserved = true;
+        // Whatever is there then is compared with what is remembered.
+        outbox.cursor.listing = true;
+        outbox.store().await.map_err(|error| SensorError(error.to_string()))
+    }
+
+    /// The pause after so many failures in a row: twice as long each time, up to a half more by
+    /// chance, so that many who lost the same server don't come back together.
+    fn backoff(&self, failures: u32, asked: Option<Span>) -> Duration {
+        let (first, longest) = self.timing.retry;
+        let doubled = first.as_millis().saturating_mul(1 << failures.saturating_sub(1).min(16));
+        let pause = doubled.min(longest.as_millis());
+        let chance = (self.random)().map_or(0, |bytes| u64::from(bytes[0]));
+        let jittered = pause + pause * chance / 512;
+        let asked = asked.map_or(0, |asked| u64::try_from(asked.as_millis()).unwrap_or(0));
+        Duration::from_millis(jittered.max(asked.min(300_000)))
+    }
+}
+
+/// Whether what is known is too old, or too new, for the API server to go on from there.
+fn is_stale(failure: &Failure) -> bool {
+    failure.is_gone() || failure.message.contains("Too large resource version")
+}
+
+impl Sensor for ObjectSensor {
+    fn run<'a>(&'a self, context: Context<'a>) -> BoxFuture<'a, Result<(), SensorError>> {
+        async move {
+            let cancel = context.cancel.clone();
+            tokio::select! {
+                ended = self.watch(&context) => ended,
+                () = cancel.cancelled() => Ok(()),
+            }
+        }
+        .boxed()
+    }
+
+    fn poke(&self) {
+        self.poked.notify_one();
+    }
+
+    fn confirm(&self) {
+        self.confirmed.store(true, Ordering::Relaxed);
+        self.poke();
+    }
+}

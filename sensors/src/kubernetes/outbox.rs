@@ -1,0 +1,114 @@
+//! What is gathered to be stored together: events, what is remembered, where the sensor stands.
+
+use std::collections::BTreeMap;
+
+use model::{Event, Timestamp, Value};
+
+use super::compare::{Change, Operation};
+use super::cursor::Cursor;
+use super::object::Entry;
+use super::told::Circumstances;
+use super::{Initial, ObjectSensor};
+use crate::{Context, Emission, MAX_SEEN, SinkError};
+
+/// Events of one emission: beside what is remembered they fit into one commit.
+const MAX_EVENTS: usize = 150;
+/// Bytes of one emission: a batch of the store holds 4 MiB.
+const MAX_BYTES: usize = 1 << 20;
+
+pub(super) struct Outbox<'a> {
+    pub(super) sensor: &'a ObjectSensor,
+    pub(super) context: &'a Context<'a>,
+    pub(super) cursor: Cursor,
+    /// The cursor as it is stored.
+    stored: Cursor,
+    events: Vec<Event>,
+    seen: BTreeMap<String, Option<Value>>,
+    bytes: usize,
+}
+
+impl<'a> Outbox<'a> {
+    pub(super) fn new(sensor: &'a ObjectSensor, context: &'a Context<'a>, cursor: Cursor) -> Self {
+        let (events, seen, stored) = (Vec::new(), BTreeMap::new(), cursor.clone());
+        Self { sensor, context, cursor, stored, events, seen, bytes: 0 }
+    }
+
+    /// Lets go of what is not stored: it will be met again.
+    pub(super) fn fall_back(&mut self) {
+        self.cursor = self.stored.clone();
+        self.events.clear();
+        self.seen.clear();
+        self.bytes = 0;
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.context.clock.now()
+    }
+
+    /// What is remembered of an object, stored or not.
+    pub(super) async fn recall(&self, key: &str) -> Result<Option<Entry>, SinkError> {
+        let entry = match self.seen.get(key) {
+            Some(gathered) => gathered.clone(),
+            None => self.context.memory.seen(key).await?,
+        };
+        Ok(entry.and_then(Entry::read))
+    }
+
+    /// Puts a change beside the others.
+    pub(super) fn put(&mut self, change: &Change, catch_up: bool) {
+        let how = Circumstances {
+            source: &self.context.source,
+            kind: &self.sensor.kind,
+            now: self.now(),
+            catch_up,
+        };
+        if self.is_wanted(change) {
+            let events = self.sensor.config.telling.events(change, &how);
+            self.bytes += events.iter().map(|event| event.data.to_string().len()).sum::<usize>();
+            self.events.extend(events);
+        }
+        let entry = change.entry.as_ref().map(Entry::write);
+        self.bytes += entry.as_ref().map_or(0, |entry| entry.to_string().len());
+        self.seen.insert(change.key.clone(), entry);
+    }
+
+    /// What was there before the sensor is told where that is asked for.
+    fn is_wanted(&self, change: &Change) -> bool {
+        !change.initial || self.sensor.config.initial == Initial::Emit
+    }
+
+    /// Whether there is enough for a commit.
+    pub(super) fn is_full(&self) -> bool {
+        // One change can remember two things and tell several.
+        self.events.len() >= MAX_EVENTS
+            || self.seen.len() + 2 >= MAX_SEEN
+            || self.bytes >= MAX_BYTES
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.seen.is_empty()
+    }
+
+    /// Stores what is gathered, and where the sensor stands then.
+    pub(super) async fn store(&mut self) -> Result<(), SinkError> {
+        let emission = Emission {
+            events: std::mem::take(&mut self.events),
+            seen: std::mem::take(&mut self.seen).into_iter().collect(),
+            cursor: Some(self.cursor.write()),
+        };
+        self.bytes = 0;
+        self.context.sink.emit(emission).await?;
+        self.stored = self.cursor.clone();
+        Ok(())
+    }
+}
+
+impl Change {
+    /// The same, where what was made after the sensor was begun is not among what was there before.
+    pub(super) fn since(mut self, begun: Timestamp, created: Option<Timestamp>) -> Self {
+        // The API server's times are whole seconds.
+        let fresh = created.is_some_and(|created| created.as_second() >= begun.as_second());
+        self.initial &= !(fresh && self.operation == Some(Operation::Added));
+        self
+    }
+}

@@ -1,0 +1,152 @@
+//! Servers that die, freeze, forget, or become what they were; rights that go and come back.
+
+use std::time::Duration;
+
+use host::kubernetes::Request;
+use lab::{NARROW, Part};
+use model::Value;
+use sensors::SensorState;
+use serde_json::json;
+
+use crate::stage::{Stage, no_labels};
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the lab"]
+async fn a_watch_goes_on_over_a_kill_of_the_api_server_and_over_forgotten_history() {
+    let mut stage = Stage::new().await;
+    let watch = stage.maps(json!({}));
+    stage.is_watching().await;
+    stage.make("a", no_labels()).await;
+    stage.tells(&["added a 0"]).await;
+    stage.lab.part(Part::Api).unwrap().kill();
+    let fails = |state: &SensorState| matches!(state, SensorState::Failing { .. });
+    stage.recorder.until("it fails", |it| it.states.last().is_some_and(fails)).await;
+    stage.lab.part(Part::Api).unwrap().start().await.unwrap();
+    stage.set("a", 1).await;
+    stage.tells(&["added a 0", "modified a 1"]).await;
+    watch.stop().await.unwrap();
+    stage.make("b", no_labels()).await;
+    stage.set("b", 1).await;
+    stage.remove("a").await;
+    stage.make("a", no_labels()).await;
+    stage.lab.forget_history().await.unwrap();
+    let watch = stage.maps(json!({}));
+    // What nobody knows any more was between became one.
+    let all = ["added a 0", "modified a 1", "deleted a 1", "added a 0", "added b 1"];
+    stage.tells(&all).await;
+    assert_eq!(stage.recorder.events()[4].data["catch_up"], true);
+    stage.set("b", 2).await;
+    stage.tells(&[&all[..], &["modified b 2"]].concat()).await;
+    watch.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the lab"]
+async fn a_thousand_changes_while_nobody_watched_are_all_told_where_the_server_knows_them() {
+    let stage = Stage::new().await;
+    let watch = stage.maps(json!({}));
+    stage.is_watching().await;
+    stage.make("a", no_labels()).await;
+    stage.tells(&["added a 0"]).await;
+    watch.stop().await.unwrap();
+    let mut expected = vec!["added a 0".to_owned()];
+    for n in 1..=1000 {
+        stage.set("a", n).await;
+        expected.push(format!("modified a {n}"));
+    }
+    let watch = stage.maps(json!({}));
+    let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
+    stage.tells(&expected).await;
+    watch.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the lab"]
+async fn a_cluster_that_was_restored_from_a_backup_is_compared_by_content() {
+    let mut stage = Stage::new().await;
+    let watch = stage.maps(json!({}));
+    stage.is_watching().await;
+    stage.make("a", no_labels()).await;
+    stage.make("b", no_labels()).await;
+    stage.tells(&["added a 0", "added b 0"]).await;
+    let backup = stage.lab.back_up().unwrap();
+    stage.set("a", 1).await;
+    stage.make("c", no_labels()).await;
+    let lost = ["added a 0", "added b 0", "modified a 1", "added c 0"];
+    stage.tells(&lost).await;
+    stage.lab.restore(&backup).await.unwrap();
+    let restored = [&lost[..], &["modified a 0", "deleted c 0"]].concat();
+    stage.tells(&restored).await;
+    stage.set("b", 5).await;
+    stage.tells(&[&restored[..], &["modified b 5"]].concat()).await;
+    watch.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the lab"]
+async fn a_watch_that_stalls_without_closing_is_begun_again() {
+    let mut stage = Stage::new().await;
+    stage.idle = Duration::from_secs(3);
+    let watch = stage.maps(json!({}));
+    stage.is_watching().await;
+    stage.lab.part(Part::Api).unwrap().freeze();
+    let silent = |state: &SensorState| matches!(state, SensorState::Failing { error, .. } if error.contains("said nothing"));
+    stage.recorder.until("it stalls", |it| it.states.iter().any(silent)).await;
+    stage.lab.part(Part::Api).unwrap().thaw();
+    stage.make("a", no_labels()).await;
+    stage.tells(&["added a 0"]).await;
+    watch.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the lab"]
+async fn many_deletions_at_once_wait_until_somebody_confirms_them() {
+    let mut stage = Stage::new().await;
+    for n in 0..30 {
+        stage.make(&format!("m{n}"), no_labels()).await;
+    }
+    stage.next_second().await;
+    let watch = stage.maps(json!({}));
+    stage.is_watching().await;
+    watch.stop().await.unwrap();
+    for n in 0..11 {
+        stage.remove(&format!("m{n}")).await;
+    }
+    stage.lab.forget_history().await.unwrap();
+    let watch = stage.maps(json!({}));
+    stage.waits("11 of 30 objects are gone at once").await;
+    assert_eq!(stage.told(), [""; 0]);
+    watch.confirm();
+    stage.recorder.until("told", |it| it.seen.len() == 19).await;
+    assert_eq!(stage.told().len(), 11);
+    assert!(stage.told().iter().all(|told| told.starts_with("deleted m")));
+    watch.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the lab"]
+async fn a_right_that_is_missing_is_named_and_waited_for() {
+    let stage = Stage::seen_by(NARROW).await;
+    let watch = stage.maps(json!({}));
+    stage.waits("- { apiGroups: [\"\"], resources: [configmaps], verbs: [list, watch] }").await;
+    let api = "/apis/rbac.authorization.k8s.io/v1/namespaces/default";
+    let role = json!({ "metadata": { "name": "maps" }, "rules": [
+        { "apiGroups": [""], "resources": ["configmaps"], "verbs": ["list", "watch"] }] });
+    let binding = json!({ "metadata": { "name": "maps" },
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "maps" },
+        "subjects": [{ "kind": "ServiceAccount", "name": "narrow", "namespace": "default" }] });
+    stage.ask(Request::post(&format!("{api}/roles"), role)).await;
+    stage.ask(Request::post(&format!("{api}/rolebindings"), binding.clone())).await;
+    stage.is_watching().await;
+    stage.make("a", no_labels()).await;
+    stage.tells(&["added a 0"]).await;
+    watch.stop().await.unwrap();
+    stage.ask(Request::delete(&format!("{api}/rolebindings/maps"), Value::Null)).await;
+    stage.recorder.look(|it| it.states.clear());
+    let watch = stage.maps(json!({}));
+    stage.waits("may not watch configmaps in the namespace `default`").await;
+    stage.set("a", 1).await;
+    stage.ask(Request::post(&format!("{api}/rolebindings"), binding)).await;
+    stage.tells(&["added a 0", "modified a 1"]).await;
+    watch.stop().await.unwrap();
+}

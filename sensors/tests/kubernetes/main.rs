@@ -1,0 +1,74 @@
+//! Objects of a real cluster become events: none missed, none told twice, whatever ends in between.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod faults;
+mod kinds;
+mod stage;
+#[path = "../support/mod.rs"]
+mod support;
+
+use serde_json::json;
+use stage::{Stage, no_labels};
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the lab"]
+async fn changes_are_told_as_they_happen_and_once_over_restarts() {
+    let stage = Stage::new().await;
+    stage.make("old", no_labels()).await;
+    stage.next_second().await;
+    let watch = stage.maps(json!({}));
+    stage.is_watching().await;
+    stage.make("a", no_labels()).await;
+    stage.set("a", 1).await;
+    stage.set("old", 1).await;
+    stage.remove("old").await;
+    let first = ["added a 0", "modified a 1", "modified old 1", "deleted old 1"];
+    stage.tells(&first).await;
+    let modified = stage.recorder.events()[1].data.clone();
+    assert_eq!(modified["changed"], json!(["data.k"]));
+    assert_eq!(modified["old"]["data"]["k"], "0");
+    watch.stop().await.unwrap();
+    stage.set("a", 2).await;
+    stage.make("b", no_labels()).await;
+    stage.remove("b").await;
+    let watch = stage.maps(json!({}));
+    stage.is_watching().await;
+    stage.set("a", 3).await;
+    let rest = ["modified a 2", "added b 0", "deleted b 0", "modified a 3"];
+    stage.tells(&[&first[..], &rest[..]].concat()).await;
+    watch.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the lab"]
+async fn what_is_there_at_first_is_told_where_that_is_asked_for() {
+    let stage = Stage::new().await;
+    for n in 0..3 {
+        stage.make(&format!("m{n}"), no_labels()).await;
+    }
+    stage.next_second().await;
+    let watch = stage.maps(json!({ "initial": "emit" }));
+    stage.tells(&["added m0 0", "added m1 0", "added m2 0"]).await;
+    assert!(stage.recorder.events().iter().all(|event| event.data["initial"] == true));
+    watch.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the lab"]
+async fn an_object_that_a_selector_no_longer_chooses_has_left_and_comes_back() {
+    let stage = Stage::new().await;
+    let watch = stage.maps(json!({ "labels": "app=web" }));
+    stage.is_watching().await;
+    stage.make("a", json!({ "app": "web" })).await;
+    stage.patch("a", json!({ "metadata": { "labels": { "app": "other" } } })).await;
+    stage.recorder.until("left", |it| it.seen.is_empty() && it.emissions.len() >= 3).await;
+    stage.patch("a", json!({ "metadata": { "labels": { "app": "web" } } })).await;
+    stage.remove("a").await;
+    stage.tells(&["added a 0", "left a 0", "entered a 0", "deleted a 0"]).await;
+    watch.stop().await.unwrap();
+    // While nobody watches.
+    stage.make("b", json!({ "app": "web" })).await;
+    let watch = stage.maps(json!({ "labels": "app=web" }));
+    stage.tells(&["added a 0", "left a 0", "entered a 0", "deleted a 0", "added b 0"]).await;
+    watch.stop().await.unwrap();
+}
