@@ -92,6 +92,8 @@ async fn a_page_that_is_lost_is_told_holds_up_nothing_and_goes_on_once_it_is_bac
     eventually("the event to be stuck", || async { engine.stuck(&event).is_some() }).await;
     let health = engine.health().await.unwrap();
     assert!(health.ready && health.stuck[&event].contains(name), "{health:?}");
+    let metrics = engine.metrics_text().await.unwrap();
+    assert!(metrics.contains("\ntripline_events_stuck 1\n"), "{metrics}");
     eventually("what ended to be forgotten", || async { engine.execution(&old).await.is_err() })
         .await;
     assert!(engine.event(&event).await.is_ok(), "its event is kept beyond its time");
@@ -103,6 +105,8 @@ async fn a_page_that_is_lost_is_told_holds_up_nothing_and_goes_on_once_it_is_bac
         executions(&engine).await == RULES + 1 && engine.health().await.unwrap().stuck.is_empty()
     })
     .await;
+    let metrics = engine.metrics_text().await.unwrap();
+    assert!(metrics.contains("\ntripline_events_stuck 0\n"), "{metrics}");
     eventually("its event to be forgotten", || async { engine.event(&event).await.is_err() }).await;
     eventually("the last of them to end", || async { engine.health().await.unwrap().active == 0 })
         .await;

@@ -45,6 +45,7 @@ impl Engine {
         };
         places("action", &self.core.steps);
         places("program", &self.core.programs);
+        book.gauge(table::STUCK, &[]).set(self.core.stuck.all().len() as f64);
         book.gauge(table::READY, &[]).set(f64::from(u8::from(self.problem().is_none())));
         book.gauge(table::START_TIME, &[]).set(seconds(self.core.metrics.begun));
         book.gauge(table::BUILD, &[("version", env!("CARGO_PKG_VERSION"))]).set(1.0);

@@ -86,6 +86,7 @@ pub(super) const REQUESTED: &str = "tripline_executions_requested_total";
 pub(super) const FINISHED: &str = "tripline_executions_finished_total";
 pub(super) const EXECUTIONS: &str = "tripline_executions";
 pub(super) const ATTENTION: &str = "tripline_needs_attention";
+pub(super) const STUCK: &str = "tripline_events_stuck";
 pub(super) const ACTIVE: &str = "tripline_executions_active";
 pub(super) const QUEUED: &str = "tripline_executions_queued";
 pub(super) const OLDEST_QUEUED: &str = "tripline_oldest_queued_seconds";
@@ -140,6 +141,11 @@ pub const METRICS: &[Metric] = &[
         ATTENTION,
         &[],
         "Executions that wait for a person, because nobody knows what a step of theirs did.",
+    ),
+    gauge(
+        STUCK,
+        &[],
+        "Events of which not everything could be requested, because a file in `blobs/` is lost or damaged.",
     ),
     gauge(ACTIVE, &[], "Executions that are in memory now."),
     gauge(QUEUED, &[], "Executions that wait for room in memory."),
