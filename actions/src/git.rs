@@ -164,9 +164,10 @@ fn failure(error: &GitError) -> StepError {
         | GitError::Contended { .. }
         | GitError::Io { .. }
         | GitError::NotStarted(_) => ErrorKind::Unavailable,
-        GitError::Refused { .. } | GitError::Untrusted { .. } | GitError::Declined { .. } => {
-            ErrorKind::Denied
-        }
+        GitError::Refused { .. }
+        | GitError::Untrusted { .. }
+        | GitError::Declined { .. }
+        | GitError::Blocked(_) => ErrorKind::Denied,
         GitError::UnknownCommit { .. } | GitError::NoBranch(_) => ErrorKind::NotFound,
         GitError::TooLarge { .. } => ErrorKind::TooLarge,
         GitError::Timeout { .. } => ErrorKind::Timeout,

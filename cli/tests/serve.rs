@@ -67,7 +67,7 @@ fn webhooks_are_received_with_a_secret_of_the_environment() {
     let world = World::new().with_variable("HOOK_SECRET", "0123456789abcdef");
     world.write(
         "packs/ci/pack.yaml",
-        "name: ci\nversion: 1.0.0\npermissions: { actions: [core.echo] }\n",
+        "name: ci\nversion: 1.0.0\npermissions: { actions: [core.echo], secrets: [\"env:HOOK_SECRET\"] }\n",
     );
     world.write(
         "packs/ci/sensors/hook.yaml",

@@ -20,7 +20,7 @@ fn shop() -> World {
     pack(
         "pack.yaml",
         "name: shop\nversion: 1.0.0\ndescription: A shop\n\
-         permissions: { exec: true, actions: [core.*] }\n",
+         permissions: { exec: true, actions: [core.*], secrets: ['env:SHOP_HOOK'] }\n",
     );
     pack("triggers/ordered.yaml", "payload: { item: { type: string, required: true } }\n");
     pack(

@@ -14,7 +14,7 @@ use model::{ActionRef, ErrorKind, PackName, StepError, Value, token};
 use serde_json::json;
 
 use crate::environment::{Environment, PackEnvironment, covers};
-use crate::packs::{Generation, Pack, Resolved, fits_pattern};
+use crate::packs::{Generation, Pack, Resolved, fits_pattern, fits_secret};
 
 /// What may be done for one pack, or for a person.
 pub(crate) struct Rights {
@@ -112,7 +112,7 @@ impl Rights {
         }
     }
 
-    /// Whether the secret at this path may be used. By a person never: whoever may run actions may
+    /// Whether the secret that is called so, by a path or as outside of the store, may be used. By a person never: whoever may run actions may
     /// not therefore use or change every secret, which takes an admin and has commands of its own.
     pub(crate) fn secret(&self, path: &str) -> Result<(), StepError> {
         let pack = match &self.caller {
@@ -120,7 +120,7 @@ impl Rights {
             Caller::Gone(name) => return Err(denied(name, "secrets", path)),
             Caller::Pack(pack) => pack,
         };
-        let fits = |patterns: &[String]| patterns.iter().any(|pattern| fits_pattern(pattern, path));
+        let fits = |patterns: &[String]| patterns.iter().any(|pattern| fits_secret(pattern, path));
         if !fits(&pack.permissions.secrets) {
             return Err(denied(&pack.name, "secrets", path));
         }
@@ -183,7 +183,8 @@ impl Rights {
     }
 }
 
-fn patterns(texts: &[String]) -> Vec<HostPattern> {
+/// These entries of `hosts`.
+pub(crate) fn patterns(texts: &[String]) -> Vec<HostPattern> {
     texts.iter().filter_map(|text| text.parse().ok()).collect()
 }
 

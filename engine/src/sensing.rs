@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use host::connection::Connection;
 use host::git::{Git, Mirrors};
+use host::guard::HostPattern;
 use host::secret::SecretRef;
 use model::{Actor, BatchId, EventSource, Fact, Name, Schema, Stream, Timestamp, Value};
 use sensors::{BuildContext, Built, PackContext, SensorState};
@@ -21,7 +22,7 @@ use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio_util::sync::CancellationToken;
 
 use self::keeper::Keeper;
-use self::rights::lookup;
+use self::rights::{lookup, permit};
 use self::status::{Status, status};
 use crate::core::{Core, Trouble};
 use crate::driver::Driver;
@@ -41,7 +42,7 @@ pub(crate) struct Sensing {
     turns: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
 
-/// Paths of secrets that somebody asked for.
+/// Secrets that somebody asked for.
 type Asked = Arc<Mutex<BTreeSet<String>>>;
 
 /// One sensor under supervision.
@@ -54,8 +55,10 @@ struct Running {
     connection: Option<Arc<Connection>>,
     /// Whether its pack may run programs: one that may not any more ends.
     exec: bool,
+    /// The hosts that its pack may reach: others are another sensor.
+    hosts: Vec<HostPattern>,
     built: Result<Built, String>,
-    /// The secrets that were looked up for it, there or not.
+    /// What was asked for on its behalf, there or not, as `permissions.secrets` calls it.
     secrets: Asked,
     /// Those of them that its pack may not use: others are another sensor.
     denied: BTreeSet<String>,
@@ -100,6 +103,7 @@ impl Sensing {
                 && made_from(generation, &sensor.subscription) == sensor.made_from
                 && self.same_connection(sensor)
                 && self.may_exec(generation, &sensor.subscription) == sensor.exec
+                && self.hosts(generation, &sensor.subscription) == sensor.hosts
                 && self.denied(generation, &sensor.subscription, &sensor.secrets) == sensor.denied;
             if !keep {
                 if wanted.is_none() {
@@ -141,6 +145,7 @@ impl Sensing {
         let sensor = Running {
             made_from: made_from(generation, &subscription),
             exec: self.may_exec(generation, &subscription),
+            hosts: self.hosts(generation, &subscription),
             denied: self.denied(generation, &subscription, &secrets),
             connection,
             subscription,
@@ -197,7 +202,9 @@ impl Sensing {
         context.mirrors = self.mirrors.clone();
         context.git = self.git.clone();
         context.connections = self.core.connections.clone();
-        context.secret = lookup(&self.core, self.rights(generation, subscription), asked);
+        context.secret = lookup(&self.core);
+        context.hosts = Some(self.hosts(generation, subscription));
+        context.permit = permit(&self.core, self.rights(generation, subscription), asked);
         sensors::build(&subscription.kind, &subscription.parameters, &context).map_err(|errors| {
             let first = errors.into_iter().next();
             first.map_or_else(String::new, |error| {

@@ -85,3 +85,107 @@ async fn a_running_program_ends_when_only_its_environment_takes_exec_back() {
     says(&engine, "may not run programs").await;
     eventually("the program to end", || async { !std::path::Path::new(&process).exists() }).await;
 }
+
+/// What `check` says of a pack with this sensor; nothing where it takes it.
+async fn refused(permissions: &str, sensor: &str) -> String {
+    let house = house(permissions);
+    house.write("sensors/one.yaml", sensor);
+    house.write("own/key", "0123456789abcdef\n");
+    let view = start(&house).await.pack_views().await.remove(0);
+    let texts: Vec<String> = view.findings.into_iter().map(|finding| finding.text).collect();
+    assert_eq!(view.state == "rejected", !texts.is_empty(), "{texts:?}");
+    texts.join("\n")
+}
+
+#[tokio::test]
+async fn what_lies_outside_of_the_pack_and_the_store_is_asked_for_by_name() {
+    let hook = |reference: &str| HOOK.replace("hooks/app", reference);
+    for (reference, entry) in [
+        ("{ env: HOME }", "env:HOME"),
+        ("{ file: /etc/hostname }", "file:/etc/hostname"),
+        ("{ file: ../../secrets.key }", "file:../../secrets.key"),
+    ] {
+        for permissions in ["{}", "{ secrets: ['*'] }", "{ secrets: ['env:OTHER', 'file:/srv/*'] }"]
+        {
+            let told = refused(permissions, &hook(reference)).await;
+            let expected = format!("the pack uses the secret `{entry}` but does not ask for it");
+            assert!(told.contains(&expected), "{permissions}: {told}");
+        }
+    }
+    for (permissions, reference) in [
+        ("{ secrets: ['env:HOME'] }", "{ env: HOME }"),
+        ("{ secrets: ['env:*'] }", "{ env: HOME }"),
+        ("{ secrets: ['file:/etc/*'] }", "{ file: /etc/hostname }"),
+        ("{}", "{ file: own/key }"),
+    ] {
+        assert_eq!(refused(permissions, &hook(reference)).await, "", "{permissions} {reference}");
+    }
+    let climbs = hook("{ file: /etc/../srv/state.key }");
+    assert!(refused("{ secrets: ['file:/etc/*'] }", &climbs).await.contains("does not ask for it"));
+    let entry = refused("{ secrets: ['file:own/key', 'vault:x'] }", HOOK).await;
+    assert!(entry.contains("`file:own/key` names no secret"), "{entry}");
+    assert!(entry.contains("`vault:x` names no secret"), "{entry}");
+}
+
+#[tokio::test]
+async fn a_sensor_loses_a_variable_when_only_its_environments_grant_changes() {
+    let house = house("{ secrets: ['env:CARGO_MANIFEST_DIR'] }");
+    house.write("sensors/hook.yaml", &HOOK.replace("hooks/app", "{ env: CARGO_MANIFEST_DIR }"));
+    let engine = start(&house).await;
+    let runs = || async { engine.sensors().await.unwrap()[0].message.is_none() };
+    eventually("the sensor to run", runs).await;
+    // All of the secret store is not the server's variables.
+    grant(&house, "{ secrets: ['*'] }");
+    says(&engine, "the environment does not grant `p`").await;
+    grant(&house, "{ secrets: ['env:*'] }");
+    eventually("the sensor to run again", runs).await;
+}
+
+#[tokio::test]
+async fn no_file_of_the_state_folder_is_a_sensors_secret_whatever_its_pack_asks_for() {
+    let house = house("{ secrets: ['file:/*'] }");
+    std::fs::create_dir_all(house.path("state")).unwrap();
+    std::fs::write(house.path("state/admin.token"), "0123456789abcdef").unwrap();
+    std::os::unix::fs::symlink(house.path("state/admin.token"), house.path("link")).unwrap();
+    for name in ["state/admin.token", "link"] {
+        let reference = format!("{{ file: {} }}", house.path(name).display());
+        house.write("sensors/hook.yaml", &HOOK.replace("hooks/app", &reference));
+        let engine = start(&house).await;
+        says(&engine, "lies in the state folder").await;
+        engine.shutdown(support::PATIENCE).await;
+    }
+}
+
+#[tokio::test]
+async fn a_repository_of_a_packs_own_is_held_to_its_hosts() {
+    let git = |url: &str, rest: &str| format!("type: git\nparameters: {{ url: '{url}'{rest} }}\n");
+    let metadata = git("https://169.254.169.254/app.git", "");
+    let told = refused("{ hosts: ['*'] }", &metadata).await;
+    assert!(
+        told.contains("`169.254.169.254` is 169.254.169.254, an address of this machine"),
+        "{told}"
+    );
+    assert!(told.contains("add `169.254.169.254` to `permissions.hosts`"), "{told}");
+    assert_eq!(refused("{ hosts: ['169.254.169.254'] }", &metadata).await, "");
+    // A name is looked up when it is asked.
+    let credentials = ", credentials: { env: HOME }";
+    let elsewhere = git("https://evil.example.com/app.git", credentials);
+    let told = refused("{ secrets: ['env:*'] }", &elsewhere).await;
+    assert!(told.contains("requests to `evil.example.com` are not allowed"), "{told}");
+    let listed = "{ secrets: ['env:*'], hosts: [evil.example.com] }";
+    assert_eq!(refused(listed, &elsewhere).await, "");
+    let own = git("https://git.example.com/app.git", ", credentials: p/git");
+    assert_eq!(refused("{ secrets: ['p/*'] }", &own).await, "", "the pack's own secret");
+}
+
+#[tokio::test]
+async fn a_name_that_leads_to_this_machine_is_not_asked() {
+    let house = house("{}");
+    let sensor = "type: git\nparameters: { url: 'https://localhost:1/app.git', every: 1s }\n";
+    house.write("sensors/app.yaml", sensor);
+    let engine = start(&house).await;
+    says(&engine, "an address of this machine or of its metadata service").await;
+    house.write("pack.yaml", "name: p\nversion: 1.0.1\npermissions: { hosts: [localhost] }\n");
+    // It is asked now, and nobody answers there.
+    says(&engine, "cannot be reached").await;
+}

@@ -1,7 +1,7 @@
 //! Where a secret is found. Its value is read when it is used, and never shown.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use model::Value;
@@ -79,6 +79,18 @@ impl SecretRef {
             "file" => Some(Self::File(text.into())),
             "secret" => Some(Self::Stored(text.to_owned())),
             _ => None,
+        }
+    }
+
+    /// What a pack's `permissions.secrets` calls it: `env:NAME`, `file:PATH`, or its path in the
+    /// store. A file in the pack's own folder needs no entry.
+    pub fn entry(&self) -> Option<String> {
+        let inside = |path: &Path| path.components().all(|c| matches!(c, Component::Normal(_)));
+        match self {
+            Self::Env(name) => Some(format!("env:{name}")),
+            Self::File(path) if inside(path) => None,
+            Self::File(path) => Some(format!("file:{}", path.display())),
+            Self::Stored(path) => Some(path.clone()),
         }
     }
 

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use host::connection::Connections;
 use host::git::{Git, Mirrors};
+use host::guard::HostPattern;
 use host::process::Programs;
+use host::secret::SecretRef;
 use model::diagnostic::suggest;
 use model::{Map, Name, PackName, Schema, SensorRef, Value, Violation};
 
@@ -36,6 +38,9 @@ pub struct BuildError {
 /// Looks up a secret of the secret store by its path.
 pub type SecretLookup = Arc<dyn Fn(&str) -> Result<String, String> + Send + Sync>;
 
+/// Says why a secret may not be used, wherever it lies.
+pub type SecretPermit = Arc<dyn Fn(&SecretRef) -> Result<(), String> + Send + Sync>;
+
 /// What a sensor is made with.
 #[derive(Clone)]
 pub struct BuildContext {
@@ -59,6 +64,10 @@ pub struct BuildContext {
     pub git: Git,
     /// How secrets of the secret store are looked up: by path; the error says why there is none.
     pub secret: SecretLookup,
+    /// Which secrets may be used: asked before any is read.
+    pub permit: SecretPermit,
+    /// The hosts that the sensor's pack asks for, where what it may reach is bound to them.
+    pub hosts: Option<Vec<HostPattern>>,
     /// How environment variables are looked up.
     pub variable: fn(&str) -> Option<String>,
     /// Where ids of requests without one come from.
@@ -98,6 +107,8 @@ impl BuildContext {
             secret: Arc::new(|path| {
                 Err(format!("there is no secret store here, and so no secret `{path}`"))
             }),
+            permit: Arc::new(|_| Ok(())),
+            hosts: None,
             variable: |name| std::env::var(name).ok(),
             random: || {
                 let mut bytes = [0; 16];
@@ -184,6 +195,20 @@ pub fn build(
         Config::Git(config) => {
             config.build(context).map(|git| Built::Task(Arc::new(git))).map_err(|error| vec![error])
         }
+    }
+}
+
+/// Why a pack that asks for these hosts may not reach what the parameters name, as far as they say
+/// that by themselves.
+pub fn beyond(
+    kind: &str,
+    parameters: &Map,
+    git: &Git,
+    hosts: &[HostPattern],
+) -> Option<BuildError> {
+    match read(kind, parameters) {
+        Ok(Config::Git(config)) => config.beyond(git, hosts),
+        _ => None,
     }
 }
 

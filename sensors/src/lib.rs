@@ -29,6 +29,8 @@ mod secret;
 pub mod timer;
 pub mod webhook;
 
-pub use build::{BuildContext, BuildError, Built, PackContext, SecretLookup, build, check};
+pub use build::{
+    BuildContext, BuildError, Built, PackContext, SecretLookup, SecretPermit, beyond, build, check,
+};
 pub use kinds::{SensorKind, TriggerKind, sensor_types, trigger_types};
 pub use port::*;

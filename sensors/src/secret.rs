@@ -27,9 +27,19 @@ pub(crate) fn resolve(
     path: &str,
     context: &BuildContext,
 ) -> Result<Secret, BuildError> {
+    permit(reference, path, context)?;
     reference
         .resolve_from(&context.folder, context.variable, |secret| (context.secret)(secret))
         .map_err(|error| BuildError::at(path, error))
+}
+
+/// Whether the reference at `path` may be used at all.
+pub(crate) fn permit(
+    reference: &SecretRef,
+    path: &str,
+    context: &BuildContext,
+) -> Result<(), BuildError> {
+    (context.permit)(reference).map_err(|error| BuildError::at(path, error))
 }
 
 #[cfg(test)]

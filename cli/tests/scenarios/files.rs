@@ -17,7 +17,7 @@ pub(crate) fn world() -> World {
     pack(
         &world,
         "pack.yaml",
-        "name: p\nversion: 1.0.0\npermissions: { actions: [core.*, datastore.*], secrets: ['hooks/*'], exec: true }\n",
+        "name: p\nversion: 1.0.0\npermissions: { actions: [core.*, datastore.*], secrets: ['hooks/*', 'env:*', 'file:/*'], hosts: ['127.0.0.1:*'], exec: true }\n",
     );
     world
 }

@@ -7,7 +7,7 @@ use model::{Diagnostic, Location, Schema, Token, Value, Violation};
 use syntax::Node;
 
 use super::Environment;
-use crate::packs::{Findings, Pack, fits_pattern};
+use crate::packs::{Findings, Pack, fits_pattern, fits_secret};
 use crate::secrets::settings::{self, Written};
 
 /// Everything that keeps `pack` from running in `environment`.
@@ -157,6 +157,7 @@ pub(crate) fn covers(kind: &str, granted: &str, asked: &str) -> bool {
         Some(domain) if kind == "hosts" => {
             granted == asked || asked.ends_with(&format!(".{domain}"))
         }
+        _ if kind == "secrets" => fits_secret(granted, asked),
         _ => granted == "*" || fits_pattern(granted, asked),
     }
 }

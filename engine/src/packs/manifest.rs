@@ -174,5 +174,23 @@ fn permissions(node: &Node) -> Result<Permissions, Vec<Diagnostic>> {
             fields.report(node.error_at(&format!("hosts.{n}"), format!("`hosts`: {error}")));
         }
     }
+    for (n, entry) in permissions.secrets.iter().enumerate() {
+        if !is_secret_entry(entry) {
+            let message = format!("`secrets`: `{entry}` names no secret");
+            let hint = "write a path of the secret store, `env:NAME` or `file:/PATH`";
+            fields.report(node.error_at(&format!("secrets.{n}"), message).with_hint(hint));
+        }
+    }
     fields.finish(Some(permissions))
+}
+
+/// A path of the store, a variable of the server's environment, or a file outside of the pack, which
+/// is absolute: what lies in the pack needs no entry.
+fn is_secret_entry(entry: &str) -> bool {
+    match entry.split_once(':') {
+        None => !entry.is_empty(),
+        Some(("env", name)) => !name.is_empty(),
+        Some(("file", path)) => path.starts_with('/') && !path.split('/').any(|part| part == ".."),
+        Some(_) => false,
+    }
 }

@@ -179,7 +179,7 @@ pub struct Permissions {
     pub actions: Vec<String>,
     /// Names of connections.
     pub connections: Vec<String>,
-    /// Patterns of secrets' paths.
+    /// Patterns of secrets' paths, of variables (`env:NAME`) and files (`file:PATH`).
     pub secrets: Vec<String>,
     /// Names of hosts.
     pub hosts: Vec<String>,
@@ -241,6 +241,14 @@ pub fn fits_pattern(pattern: &str, text: &str) -> bool {
         Some(prefix) => text.starts_with(prefix),
         None => pattern == text,
     }
+}
+
+/// The same of secrets. What lies outside of the secret store must be asked for as such: `*` is
+/// every path of the store, `env:*` every variable, `file:/run/secrets/*` the files below.
+pub fn fits_secret(pattern: &str, entry: &str) -> bool {
+    let place = |text: &str| text.split_once(':').map(|(place, _)| place.to_owned());
+    let climbs = entry.starts_with("file:") && entry.split('/').any(|part| part == "..");
+    place(pattern) == place(entry) && !climbs && fits_pattern(pattern, entry)
 }
 
 impl Generation {

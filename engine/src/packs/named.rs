@@ -5,7 +5,7 @@ use chains::{NamedCall, Written};
 use model::{ActionRef, Location, Value};
 use rules::Action;
 
-use super::{Permissions, fits_pattern};
+use super::{Permissions, fits_pattern, fits_secret};
 
 /// What a file names, and where.
 pub(super) struct Named {
@@ -35,9 +35,9 @@ impl Named {
         Self { kind: Kind::Connection, name: name.to_owned(), at }
     }
 
-    /// The secret at `path`.
-    pub(super) fn secret(path: String, at: Location) -> Self {
-        Self { kind: Kind::Secret, name: path, at }
+    /// The secret that `permissions.secrets` calls `entry`.
+    pub(super) fn secret(entry: String, at: Location) -> Self {
+        Self { kind: Kind::Secret, name: entry, at }
     }
 
     /// What a chain's call of a built-in action names.
@@ -58,11 +58,11 @@ impl Named {
 
     /// Where it stands, what is wrong and what to do, if the pack does not ask for it.
     pub(super) fn unasked(&self, permissions: &Permissions) -> Option<(&Location, String, String)> {
-        let (what, patterns) = match self.kind {
-            Kind::Connection => ("connection", &permissions.connections),
-            Kind::Secret => ("secret", &permissions.secrets),
+        let (what, patterns, fits): (_, _, fn(&str, &str) -> bool) = match self.kind {
+            Kind::Connection => ("connection", &permissions.connections, fits_pattern),
+            Kind::Secret => ("secret", &permissions.secrets, fits_secret),
         };
-        if patterns.iter().any(|pattern| fits_pattern(pattern, &self.name)) {
+        if patterns.iter().any(|pattern| fits(pattern, &self.name)) {
             return None;
         }
         let name = &self.name;

@@ -2,7 +2,11 @@
 //! grants.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::{Arc, PoisonError};
+
+use host::guard::HostPattern;
+use host::secret::SecretRef;
 
 use super::{Asked, Sensing};
 use crate::core::Core;
@@ -32,6 +36,20 @@ impl Sensing {
         asked.iter().filter(|path| rights.secret(path).is_err()).cloned().collect()
     }
 
+    /// The hosts that its pack may reach; none for a sensor that reaches no other or brings a
+    /// connection.
+    pub(super) fn hosts(
+        &self,
+        generation: &Arc<Generation>,
+        subscription: &Subscription,
+    ) -> Vec<HostPattern> {
+        let reaches = subscription.sensor.is_some() && subscription.kind == "git";
+        if !reaches || subscription.parameters.contains_key("connection") {
+            return Vec::new();
+        }
+        self.rights(generation, subscription).hosts()
+    }
+
     /// Whether its pack asks to run programs and its environment leaves that to it; for a sensor that
     /// is no program nothing depends on it.
     pub(super) fn may_exec(&self, generation: &Generation, subscription: &Subscription) -> bool {
@@ -45,12 +63,33 @@ impl Sensing {
     }
 }
 
-/// How a sensor looks up secrets; what it asked for is noted, also where it is denied.
-pub(super) fn lookup(core: &Arc<Core>, rights: Rights, asked: &Asked) -> sensors::SecretLookup {
+/// Which secrets a sensor may use; what it asked for is noted, also where it is denied.
+pub(super) fn permit(core: &Arc<Core>, rights: Rights, asked: &Asked) -> sensors::SecretPermit {
     let (core, asked) = (core.clone(), asked.clone());
+    Arc::new(move |reference| {
+        let Some(entry) = reference.entry() else { return Ok(()) };
+        asked.lock().unwrap_or_else(PoisonError::into_inner).insert(entry.clone());
+        rights.secret(&entry).map_err(|error| error.message)?;
+        match reference {
+            SecretRef::File(file) if is_ours(&core, file) => Err(format!(
+                "{reference} lies in the state folder, whose files are for the server alone"
+            )),
+            _ => Ok(()),
+        }
+    })
+}
+
+/// Whether the file lies in the state folder, by whatever link.
+fn is_ours(core: &Core, file: &Path) -> bool {
+    let state = core.folders.root().canonicalize();
+    let file = file.canonicalize();
+    matches!((state, file), (Ok(state), Ok(file)) if file.starts_with(&state))
+}
+
+/// How a sensor looks up secrets of the secret store.
+pub(super) fn lookup(core: &Arc<Core>) -> sensors::SecretLookup {
+    let core = core.clone();
     Arc::new(move |path| {
-        asked.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned());
-        rights.secret(path).map_err(|error| error.message)?;
         let value = core.vault.value(path).map_err(|error| error.to_string())?;
         Ok(value.expose().to_owned())
     })

@@ -3,6 +3,7 @@
 
 use std::ffi::OsStr;
 use std::io::{Seek, Write};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -14,9 +15,11 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 
 use super::error::brief;
+use super::held::Pin;
 use super::keys::key_file;
 use super::remote::Transport;
 use super::{Credentials, Git, GitError, Options, Remote};
+use crate::guard::Proxies;
 
 /// What survives of the environment: where programs are, proxies, certificates, the ssh agent.
 const KEPT_VARIABLES: [&str; 11] = [
@@ -148,13 +151,14 @@ impl Run {
     }
 
     /// Lets the command reach `remote`, by its transport alone and with its credentials.
-    pub(super) fn reaching(
+    pub(super) async fn reaching(
         mut self,
         mirror: &Path,
         remote: &Remote,
         options: &Options,
     ) -> Result<Self, GitError> {
         self.command.env("GIT_ALLOW_PROTOCOL", remote.transport().protocol());
+        let pin = remote.pin(Proxies::of_environment()).await?;
         if remote.transport() == Transport::Ssh {
             if let Credentials::PrivateKey(key) = remote.credentials() {
                 self.key = Some(key_file(mirror, key)?);
@@ -164,22 +168,32 @@ impl Run {
                 _ => self.key.as_ref().map(NamedTempFile::path),
             };
             self.command.env("GIT_SSH_VARIANT", "ssh");
-            self.command.env("GIT_SSH_COMMAND", ssh_command(options.known_hosts.as_deref(), key));
+            let pinned = pin.as_ref().and_then(Pin::for_ssh);
+            let command = ssh_command(options.known_hosts.as_deref(), key, pinned);
+            self.command.env("GIT_SSH_COMMAND", command);
         }
         if let Some(bundle) = &options.ca_bundle {
             self.command.env("GIT_SSL_CAINFO", bundle);
+        }
+        let mut settings = Vec::new();
+        if remote.is_held() {
+            settings.push(("http.followRedirects".to_owned(), "false".to_owned()));
+        }
+        if let Some(pin) = &pin {
+            settings.push(("http.curloptResolve".to_owned(), pin.for_curl()));
         }
         if let Some((origin, user, password)) = remote.login() {
             // By environment, because arguments are for everybody to see; for this origin alone,
             // so that a redirect elsewhere gets nothing.
             let helper = "!f() { test \"$1\" = get && printf 'username=%s\\npassword=%s\\n' \
                           \"$TRIPLINE_GIT_USER\" \"$TRIPLINE_GIT_PASSWORD\"; }; f";
-            self.command
-                .env("TRIPLINE_GIT_USER", user)
-                .env("TRIPLINE_GIT_PASSWORD", password)
-                .env("GIT_CONFIG_COUNT", "1")
-                .env("GIT_CONFIG_KEY_0", format!("credential.{origin}.helper"))
-                .env("GIT_CONFIG_VALUE_0", helper);
+            self.command.env("TRIPLINE_GIT_USER", user).env("TRIPLINE_GIT_PASSWORD", password);
+            settings.push((format!("credential.{origin}.helper"), helper.to_owned()));
+        }
+        self.command.env("GIT_CONFIG_COUNT", settings.len().to_string());
+        for (n, (key, value)) in settings.into_iter().enumerate() {
+            self.command.env(format!("GIT_CONFIG_KEY_{n}"), key);
+            self.command.env(format!("GIT_CONFIG_VALUE_{n}"), value);
         }
         Ok(self)
     }
@@ -315,7 +329,12 @@ pub(super) fn folder_size(folder: &Path) -> u64 {
     sizes.sum()
 }
 
-fn ssh_command(known_hosts: Option<&Path>, key: Option<&Path>) -> String {
+/// `pinned`: the address to go to, and the name that the host is known by.
+fn ssh_command(
+    known_hosts: Option<&Path>,
+    key: Option<&Path>,
+    pinned: Option<(IpAddr, String)>,
+) -> String {
     let mut command = "ssh -F /dev/null -o BatchMode=yes -o StrictHostKeyChecking=yes \
                        -o ForwardAgent=no -o ClearAllForwardings=yes -o ConnectTimeout=20 \
                        -o ServerAliveInterval=15"
@@ -324,6 +343,11 @@ fn ssh_command(known_hosts: Option<&Path>, key: Option<&Path>) -> String {
         // ssh takes several files, apart by spaces, unless they are quoted.
         let option = format!("UserKnownHostsFile=\"{}\"", path.display());
         command.extend([" -o GlobalKnownHostsFile=/dev/null -o ", &quoted(&option)]);
+    }
+    if let Some((address, alias)) = pinned {
+        let options =
+            format!(" -o HostName={address} -o {}", quoted(&format!("HostKeyAlias={alias}")));
+        command.push_str(&options);
     }
     if let Some(path) = key {
         let path = path.display().to_string();
@@ -343,7 +367,11 @@ mod tests {
 
     #[test]
     fn ssh_asks_nobody_and_trusts_only_known_hosts() {
-        let command = ssh_command(Some(Path::new("/etc/known hosts")), Some(Path::new("/k'ey")));
+        let pinned = Some(("192.0.2.7".parse().unwrap(), "[git.example.com]:2222".to_owned()));
+        let command =
+            ssh_command(Some(Path::new("/etc/known hosts")), Some(Path::new("/k'ey")), pinned);
+        let pin = "-o HostName=192.0.2.7 -o 'HostKeyAlias=[git.example.com]:2222'";
+        assert!(command.contains(pin), "{command}");
         assert!(command.contains("BatchMode=yes -o StrictHostKeyChecking=yes"));
         assert!(command.contains("'UserKnownHostsFile=\"/etc/known hosts\"'"), "{command}");
         assert!(command.ends_with(r"-i '/k'\''ey'"), "{command}");
@@ -357,7 +385,7 @@ mod tests {
         let remote = git.remote("https://git.example.com:8443/app.git", password).unwrap();
         for (host, told) in [("git.example.com:8443", true), ("git.example.com", false)] {
             let mut run = Run::new(&git, folder.path(), "credential").args(["fill"]);
-            run = run.reaching(folder.path(), &remote, git.options()).unwrap();
+            run = run.reaching(folder.path(), &remote, git.options()).await.unwrap();
             assert!(!format!("{:?}", run.command.as_std().get_args()).contains("s3cr3t"));
             let input = folder.path().join("input");
             std::fs::write(&input, format!("protocol=https\nhost={host}\n\n")).unwrap();
@@ -368,8 +396,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_private_key_lies_in_a_file_of_its_owner_alone_while_git_runs() {
+    #[tokio::test]
+    async fn a_private_key_lies_in_a_file_of_its_owner_alone_while_git_runs() {
         use std::os::unix::fs::PermissionsExt;
 
         let folder = tempfile::tempdir().unwrap();
@@ -379,7 +407,7 @@ mod tests {
         let remote = remote.unwrap();
         assert!(!format!("{remote:?}").contains("s3cr3t"));
         let run = Run::new(&git, &mirror, "fetch").reaching(&mirror, &remote, git.options());
-        let run = run.unwrap();
+        let run = run.await.unwrap();
         let path = run.key.as_ref().unwrap().path().to_owned();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{key}\n"));
         for (path, mode) in [(path.as_path(), 0o600), (path.parent().unwrap(), 0o700)] {

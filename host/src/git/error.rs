@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::Remote;
 use super::remote::Transport;
+use crate::guard::Blocked;
 
 /// Why git did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +25,9 @@ pub enum GitError {
         /// What git said.
         message: String,
     },
+    /// It lies where it may not be looked for.
+    #[error(transparent)]
+    Blocked(Blocked),
     /// The other side cannot show that it is who we ask for.
     #[error("{repository} is not trusted: {message}; {hint}")]
     Untrusted {

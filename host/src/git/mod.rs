@@ -23,6 +23,7 @@ mod commits;
 mod error;
 mod export;
 mod exports;
+mod held;
 mod keys;
 mod mirrors;
 mod pattern;

@@ -288,7 +288,8 @@ impl Repository {
         let options = self.git.options();
         let output = self
             .run("push")
-            .reaching(self.folder(), self.remote(), options)?
+            .reaching(self.folder(), self.remote(), options)
+            .await?
             .args(["--porcelain", "--quiet", "--no-verify", "--"])
             .args([self.remote().url(), &format!("{object}:{name}")])
             .timeout(options.fetch_timeout)

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use reqwest::Url;
 
+use crate::guard::Reach;
+
 /// A URL that is not allowed, or is none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadUrl {
@@ -86,6 +88,8 @@ pub struct Remote {
     origin: Option<String>,
     username: Option<String>,
     credentials: Credentials,
+    /// How far its addresses may lie; none: wherever they do.
+    pub(super) reach: Option<Reach>,
 }
 
 impl Remote {
@@ -182,7 +186,8 @@ impl Remote {
 
     fn bare(url: String, transport: Transport) -> Self {
         let (repository, credentials) = (url.clone(), Credentials::None);
-        Self { url, repository, transport, origin: None, username: None, credentials }
+        let (origin, username, reach) = (None, None, None);
+        Self { url, repository, transport, origin, username, credentials, reach }
     }
 
     fn with(self, credentials: Credentials) -> Result<Self, BadUrl> {

@@ -54,7 +54,8 @@ impl Repository {
         let flags = ["--quiet", "--prune", "--no-tags", "--no-write-fetch-head"];
         let output = self
             .run("fetch")
-            .reaching(&self.folder, &self.remote, options)?
+            .reaching(&self.folder, &self.remote, options)
+            .await?
             .args(flags)
             .args(["--", self.remote.url()])
             .args(patterns.iter().map(RefPattern::refspec))
@@ -85,7 +86,8 @@ impl Repository {
     pub async fn remote_is_empty(&self) -> Result<bool, GitError> {
         let output = self
             .run("ls-remote")
-            .reaching(&self.folder, &self.remote, self.git.options())?
+            .reaching(&self.folder, &self.remote, self.git.options())
+            .await?
             .args(["--quiet", "--", self.remote.url()])
             // One line answers the question.
             .max_output(1)

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use host::connection::{Connection, NoConnection};
 use host::git::{BadUrl, Credentials, Git, RefPattern, Remote};
+use host::guard::{Blocked, HostPattern};
 use model::{Duration, Hash, Map, Value};
 use tokio::sync::Notify;
 
@@ -65,13 +66,21 @@ impl GitConfig {
         git.remote(url, Credentials::None).map(drop).map_err(|error| at_fault(&error))
     }
 
+    /// Why a pack that asks for these hosts may not reach the URL, as far as that can be told without
+    /// looking up its name.
+    pub(crate) fn beyond(&self, git: &Git, hosts: &[HostPattern]) -> Option<BuildError> {
+        let url = self.url.as_ref().filter(|_| self.connection.is_none())?;
+        let remote = git.remote(url, Credentials::None).ok()?;
+        self.held(remote, hosts).err()
+    }
+
     pub(crate) fn build(self, context: &BuildContext) -> Result<GitSensor, BuildError> {
         let connection = self.connection(context)?;
         let remote = match &connection {
             Some(connection) => self.connected(connection, context)?,
             None => self.remote(context)?,
         };
-        let folder = context.mirrors_folder.join(self.folder_name(&remote));
+        let folder = context.mirrors_folder.join(self.folder_name(&remote, context));
         let repository = context.git.repository(folder, remote);
         if let Some(sensor) = &context.sensor {
             context.mirrors.register(sensor.clone(), repository.clone());
@@ -123,17 +132,46 @@ impl GitConfig {
         };
         let credentials = match &self.credentials {
             None => Credentials::None,
-            Some(SecretRef::File(key)) if is_ssh(&url) => {
+            Some(file @ SecretRef::File(key)) if is_ssh(&url) => {
+                secret::permit(file, "credentials", context)?;
                 Credentials::Key(context.folder.join(key))
             }
             Some(reference) => given(&url, &secret::resolve(reference, "credentials", context)?),
         };
-        context.git.remote(&url, credentials).map_err(|error| at_fault(&error))
+        let remote = context.git.remote(&url, credentials).map_err(|error| at_fault(&error))?;
+        match &context.hosts {
+            None => Ok(remote),
+            Some(hosts) => self.held(remote, hosts),
+        }
+    }
+
+    /// What lies outside of the secret store may be another's than the pack's: it goes only to hosts
+    /// that the pack asks for.
+    fn held(&self, remote: Remote, hosts: &[HostPattern]) -> Result<Remote, BuildError> {
+        let outside = |reference: &SecretRef| {
+            !matches!(reference, SecretRef::Stored(_)) && reference.entry().is_some()
+        };
+        let listed = self.credentials.as_ref().is_some_and(outside);
+        remote.held(hosts, listed).map_err(|blocked| {
+            let host = match &blocked {
+                Blocked::NotListed { host } | Blocked::TooFar { host, .. } => host,
+            };
+            let hint = format!(
+                "add `{host}` to `permissions.hosts` in its pack.yaml, or use a `connection`"
+            );
+            BuildError::at("url", format!("the pack may not reach it: {blocked}")).with_hint(hint)
+        })
     }
 
     /// Sensors share a mirror if they get in the same way: what one may read is not another's.
-    fn folder_name(&self, remote: &Remote) -> String {
-        let credentials = self.credentials.as_ref().map(ToString::to_string);
+    fn folder_name(&self, remote: &Remote, context: &BuildContext) -> String {
+        let credentials = self.credentials.as_ref().map(|reference| match &context.sensor {
+            // Another pack's file of this name is another one.
+            Some(sensor) if reference.entry().is_none() => {
+                format!("{reference} of {}", sensor.pack)
+            }
+            _ => reference.to_string(),
+        });
         let connection = self.connection.as_ref().map(|name| format!("the connection {name}"));
         let access = credentials.or(connection).unwrap_or_default();
         let parts = [("url", remote.repository()), ("credentials", access.as_str())];

@@ -20,7 +20,8 @@ use tempfile::TempDir;
 const SOON: Duration = Duration::from_secs(30);
 
 /// The files of a pack with a trigger type, a rule, a chain and a webhook.
-const PACK: [(&str, &str); 8] = [
+const PACK: [(&str, &str); 9] = [
+    ("hook.secret", SECRET),
     ("pack.yaml", "name: shop\nversion: 1.0.0\npermissions: { actions: [core.*] }\n"),
     ("triggers/ordered.yaml", "payload: { item: { type: string, required: true } }\n"),
     (
@@ -45,7 +46,7 @@ const PACK: [(&str, &str); 8] = [
     ("actions/ship.rhai", "#{ shipped: run(\"core.echo\", #{ value: params.item }).value }\n"),
     (
         "sensors/hook.yaml",
-        "type: webhook\nparameters:\n  secrets: [ { file: ../../secret } ]\n  \
+        "type: webhook\nparameters:\n  secrets: [ { file: hook.secret } ]\n  \
          signature: { header: X-Signature, prefix: sha256= }\n  id: { header: X-Delivery }\n  \
          body_limit: 1KiB\n",
     ),
@@ -76,8 +77,6 @@ impl Served {
     pub(crate) async fn in_folder(folder: TempDir) -> Self {
         let state = folder.path().join("state");
         let store = Arc::new(Sqlite::open(&state, &store::sqlite::Options::default()).unwrap());
-        // Relative to the pack's pinned copy, which is state/packs/<hash>.
-        fs::write(state.join("secret"), SECRET).unwrap();
         // No program is run here.
         let launcher = Launcher { program: "/nonexistent".into(), args: Vec::new() };
         let packs = vec![folder.path().join("packs")];

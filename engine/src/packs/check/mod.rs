@@ -95,7 +95,8 @@ impl Check<'_> {
         let sensors = sensors
             .flat_map(|spec| self.sensor_connection(spec).into_iter().chain(self.program(spec)))
             .chain(self.pack.sensors.values().filter_map(|spec| self.poked(spec)))
-            .chain(self.pack.sensors.values().flat_map(|spec| self.sensor_secrets(spec)));
+            .chain(self.pack.sensors.values().flat_map(|spec| self.sensor_secrets(spec)))
+            .chain(self.pack.sensors.values().filter_map(|spec| self.sensor_host(spec)));
         let mut findings: Findings = self.required();
         for finding in rules.chain(actions).chain(sensors) {
             // A library is checked with every chain, and wrong only once.

@@ -9,6 +9,7 @@ use super::Check;
 use crate::packs::broken::Broken;
 use crate::packs::named::Named;
 use crate::packs::{Findings, SensorSpec};
+use crate::permissions::patterns;
 
 impl Check<'_> {
     /// What keeps a sensor that is a program from telling anything.
@@ -45,25 +46,29 @@ impl Check<'_> {
         self.denied(&webhook.at, &message, "name one of the pack's own sensors of type git")
     }
 
-    /// Secrets of the store that a sensor uses and that the pack does not ask for.
+    /// A host that a sensor may not reach.
+    pub(super) fn sensor_host(&self, sensor: &SensorSpec) -> Option<Diagnostic> {
+        let git = &self.library.context().git;
+        let hosts = patterns(&self.pack.permissions.hosts);
+        let error = sensors::beyond(&sensor.kind, &sensor.parameters, git, &hosts)?;
+        self.denied(&sensor.at, &error.message, error.hint.as_deref().unwrap_or_default())
+    }
+
+    /// Secrets that a sensor uses and that the pack does not ask for, wherever they lie.
     pub(super) fn sensor_secrets(&self, sensor: &SensorSpec) -> Findings {
-        let named = stored_secrets(&sensor.parameters).into_iter();
-        let named = named.map(|path| Named::secret(path, sensor.at.clone()));
+        let named = secrets(&sensor.parameters).into_iter();
+        let named = named.map(|entry| Named::secret(entry, sensor.at.clone()));
         named.filter_map(|named| self.unasked(&named)).collect()
     }
 }
 
-/// The paths in the secret store that a sensor's parameters refer to.
-fn stored_secrets(parameters: &Map) -> BTreeSet<String> {
+/// What a sensor's parameters refer to, as `permissions.secrets` calls it.
+fn secrets(parameters: &Map) -> BTreeSet<String> {
     let several: Vec<&Value> = match parameters.get("secrets") {
         Some(Value::Array(list)) => list.iter().collect(),
         Some(Value::Object(map)) => map.values().collect(),
         _ => Vec::new(),
     };
     let references = several.into_iter().chain(parameters.get("credentials"));
-    let stored = |reference: &Value| match SecretRef::read(reference) {
-        Some(SecretRef::Stored(path)) => Some(path),
-        _ => None,
-    };
-    references.filter_map(stored).collect()
+    references.filter_map(|reference| SecretRef::read(reference)?.entry()).collect()
 }
