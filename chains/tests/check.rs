@@ -13,11 +13,18 @@ impl Catalog for Actions {
     fn payload(&self, kind: &TriggerType) -> Option<Schema> {
         let payload =
             json!({ "at": { "type": "string", "required": true }, "size": { "type": "integer" } });
-        (kind.as_str() == "app.up").then(|| Schema::compile(payload.as_object().unwrap()).unwrap())
+        kind.as_str()
+            .ends_with(".up")
+            .then(|| Schema::compile(payload.as_object().unwrap()).unwrap())
     }
 
     fn trigger_types(&self) -> Vec<String> {
-        vec!["app.up".to_owned()]
+        vec!["app.up".to_owned(), "other.up".to_owned()]
+    }
+
+    fn not_emitted(&self, kind: &TriggerType) -> Option<(String, String)> {
+        let denied = || ("the pack emits `other.up`".to_owned(), "ask for it".to_owned());
+        (kind.as_str() == "other.up").then(denied)
     }
 
     fn get(&self, action: &ActionRef) -> Option<Signature> {
@@ -401,6 +408,7 @@ fn an_emit_names_a_known_type_and_data_that_fits_it() {
         1:30 `app.up`: `size`: expected type "integer", found "1" -- write it without quotes
         1:41 `app.up`: unknown parameter `name`"#]],
     );
+    finds(r#"emit("other.up", #{})"#, expect!["1:6 the pack emits `other.up` -- ask for it"]);
     finds(r#"emit("app.up", params.data); emit(params.kind, #{})"#, expect![""]);
 }
 

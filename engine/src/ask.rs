@@ -183,8 +183,9 @@ impl Engine {
         Ok(accepted.into_iter().next().unwrap_or(Accepted::Duplicate { key, differs: false }))
     }
 
-    /// Makes a new event of a stored one, which names it as its origin.
-    /// Of requests that `name` alike, the first one makes it.
+    /// Makes a new event of a stored one, which names it as its origin and has its source: the rules
+    /// that listen to a sensor see what that sensor told again, and no other's.
+    /// Of requests that a token names alike by `name`, the first one makes it.
     pub async fn reemit(
         &self,
         token: &str,
@@ -193,8 +194,10 @@ impl Engine {
     ) -> Result<Accepted, AskError> {
         let (row, data) = self.event(key).await?;
         let envelope = Envelope {
-            id: format!("{}/{}", row.key, name.map_or_else(random::name, ToOwned::to_owned)),
-            source: api_source(&self.core, token),
+            id: match name {
+                Some(name) => format!("{}/{token}/{name}", row.key),
+                None => format!("{}/{}", row.key, random::name()),
+            },
             time: self.core.now(),
             traceparent: Some(row.envelope.span()),
             ..row.envelope

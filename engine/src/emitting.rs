@@ -10,12 +10,14 @@ use model::{
 use crate::core::Core;
 use crate::notices;
 use crate::packs::{Generation, Pack};
+use crate::permissions::Rights;
 
-/// Why this event may not be emitted: it is part of a loop, no pack declares its type, or its data
-/// does not fit that. The types of the chain's own pack are those of the content it pins.
+/// Why this event may not be emitted: it is part of a loop, no pack declares its type, the chain's
+/// pack does not ask for it, or its data does not fit. The types of the chain's own pack are those of
+/// the content it pins.
 pub(crate) fn refusal(
     generation: &Generation,
-    pinned: Option<&Pack>,
+    (pinned, rights): (Option<&Pack>, &Rights),
     request: &ExecutionRequested,
     kind: &TriggerType,
     data: &Value,
@@ -32,6 +34,9 @@ pub(crate) fn refusal(
         let message = format!("`emit`: there is no trigger type `{kind}`{hint}");
         return Some(StepError::new(ErrorKind::Rejected, message));
     };
+    if let Err(denied) = rights.event(kind) {
+        return Some(denied);
+    }
     let violation = payload.violations(data).into_iter().next()?;
     let hint = violation.hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
     let message = format!("`emit`: the data of `{kind}` doesn't fit: {}{hint}", violation.message);

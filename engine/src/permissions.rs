@@ -10,11 +10,11 @@ use std::sync::Arc;
 
 use host::guard::{self, HostPattern};
 use host::http::Url;
-use model::{ActionRef, ErrorKind, PackName, StepError, Value, token};
+use model::{ActionRef, ErrorKind, PackName, StepError, TriggerType, Value, token};
 use serde_json::json;
 
 use crate::environment::{Environment, PackEnvironment, covers};
-use crate::packs::{Generation, Pack, Resolved, fits_pattern, fits_secret};
+use crate::packs::{Generation, Pack, Resolved, fits_pattern, fits_secret, is_built_in};
 
 /// What may be done for one pack, or for a person.
 pub(crate) struct Rights {
@@ -112,6 +112,33 @@ impl Rights {
         }
     }
 
+    /// Whether a chain may emit an event of this type: one of its own pack's, or another pack's that
+    /// it asks for. What is built in is told by sensors and by the engine alone.
+    pub(crate) fn event(&self, kind: &TriggerType) -> Result<(), StepError> {
+        let asked = kind.as_str();
+        let pack = match &self.caller {
+            Caller::Person => return Ok(()),
+            Caller::Gone(name) => return Err(denied(name, "events", asked)),
+            Caller::Pack(pack) => pack,
+        };
+        if is_built_in(kind) {
+            let message = format!(
+                "`{asked}` is not emitted by chains: sensors and the engine tell it; declare a type of the pack's own in its folder `triggers`"
+            );
+            return Err(error(message, &pack.name, "events", asked));
+        }
+        if !pack.permissions.allows_event(&pack.name, kind) {
+            return Err(denied(&pack.name, "events", asked));
+        }
+        let granted = self.granted(&pack.name).and_then(|env| env.grants.events.as_ref());
+        match granted.filter(|_| kind.pack() != pack.name.as_str()) {
+            Some(granted) if !granted.iter().any(|pattern| fits_pattern(pattern, asked)) => {
+                Err(self.not_granted(&pack.name, "events", asked))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Whether the secret that is called so, by a path or as outside of the store, may be used. By a person never: whoever may run actions may
     /// not therefore use or change every secret, which takes an admin and has commands of its own.
     pub(crate) fn secret(&self, path: &str) -> Result<(), StepError> {
@@ -199,6 +226,7 @@ fn connected(pack: &Pack, name: &str) -> Result<(), StepError> {
 fn denied(pack: &PackName, permission: &str, asked: &str) -> StepError {
     let (what, line) = match permission {
         "exec" => ("run programs on the server".to_owned(), "exec: true".to_owned()),
+        "events" => (format!("emit `{asked}`"), format!("events: [{asked}]")),
         "connections" => {
             (format!("use the connection `{asked}`"), format!("connections: [{asked}]"))
         }

@@ -75,7 +75,7 @@ pub struct SourceCheck {
     pub expected: Vec<String>,
     /// The event's.
     pub found: String,
-    /// Whether the rule listens to it; events that no sensor emitted always pass.
+    /// Whether the rule listens to it; what a person hands in always passes.
     pub passed: bool,
 }
 

@@ -73,11 +73,12 @@ pub struct RuleFailure {
     pub error: String,
 }
 
-/// The sensor or subscription that emitted an event; `None` where rules don't ask.
+/// What emitted an event; `None` where a person did, which every rule may see. What a chain emits
+/// is nothing that a sensor told: no rule that listens to one sees it.
 pub(crate) fn emitter_of(event: &Event) -> Option<Emitter> {
     match EventSource::parse(&event.envelope.source)?.emitter {
-        emitter @ (Emitter::Sensor(_) | Emitter::Subscription(..)) => Some(emitter),
-        Emitter::Api(_) | Emitter::Execution | Emitter::Engine => None,
+        Emitter::Api(_) => None,
+        emitter => Some(emitter),
     }
 }
 

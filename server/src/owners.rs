@@ -82,6 +82,14 @@ pub(crate) async fn of_event(app: &App, row: &EventRow) -> Result<Vec<String>, P
     Ok(owners)
 }
 
+/// The pack whose sensor told the event, where one did.
+pub(crate) fn of_sensor_of(envelope: &Envelope) -> Option<String> {
+    match EventSource::parse(&envelope.source)?.emitter {
+        Emitter::Sensor(sensor) => Some(sensor.pack.to_string()),
+        _ => None,
+    }
+}
+
 /// Whom the engine tells of: an execution, a sensor, a rule or a pack, as the event's subject says.
 async fn told_of(app: &App, envelope: &Envelope) -> Result<Vec<String>, Problem> {
     let subject = envelope.subject.as_deref().unwrap_or_default();

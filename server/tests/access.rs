@@ -293,6 +293,60 @@ async fn a_limited_token_runs_and_tells_nothing_that_is_built_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_limited_token_repeats_what_its_packs_sensors_told_and_for_nobody_else() {
+    let served = Served::start().await;
+    let tokens = Tokens::make(&served).await;
+    let pack = served.folder.path().join("packs/shop");
+    let of_other = "trigger: { type: webhook.received, parameters: { sensor: other } }\n\
+                    action: { ref: core.noop }\n";
+    std::fs::copy(pack.join("sensors/hook.yaml"), pack.join("sensors/other.yaml")).unwrap();
+    std::fs::write(pack.join("rules/other.yaml"), of_other).unwrap();
+    support::eventually(async || {
+        (served.get("/api/v1/rules/shop.other").await.status == 200).then_some(())
+    })
+    .await;
+    let body = r#"{"item": "bike"}"#;
+    let signed = served.hook("/webhooks/shop/hook", body);
+    let told = send(signed.header("x-signature", support::signature(body))).await;
+    assert_eq!(told.status, 202, "{}", told.text);
+    let data = json!({ "method": "POST", "path": "/x", "query": {}, "headers": {}, "body": { "item": "car" } });
+    let by_hand = json!({ "type": "webhook.received", "data": data });
+    let forged = served.post("/api/v1/events", by_hand).await.json();
+    assert_eq!(
+        forged["executions"].as_array().unwrap().len(),
+        2,
+        "an admin's is seen by all: {forged}"
+    );
+
+    let listed = served.get("/api/v1/events?type=webhook.received").await.json();
+    let events: Vec<_> = listed["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["key"].as_str().unwrap())
+        .collect();
+    let reemit = |key: &str| {
+        let request = served.request(Method::POST, &format!("/api/v1/events/{key}/reemit"));
+        send(request.bearer_auth(tokens.of("operator", "shop")))
+    };
+    let real = *events.iter().find(|key| **key != forged["event"]).unwrap();
+    let again = reemit(real).await;
+    assert_eq!(again.status, 202, "{}", again.text);
+    let started = again.json()["executions"].as_array().unwrap().len();
+    assert_eq!(started, 1, "the rule of the other sensor does not see it");
+    let again = again.json()["event"].as_str().unwrap().to_owned();
+    let of = |event: &Value| event["source"].as_str().unwrap().to_owned();
+    let (one, two) = (
+        served.get(&format!("/api/v1/events/{real}")).await.json(),
+        served.get(&format!("/api/v1/events/{again}")).await.json(),
+    );
+    assert_eq!(of(&one), of(&two), "it is told as that sensor's");
+    let refused = reemit(forged["event"].as_str().unwrap()).await;
+    let problem = refused.problem(403, "denied");
+    assert!(problem["detail"].as_str().unwrap().contains("is built in"), "{problem}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_live_stream_tells_a_limited_token_of_its_packs_only() {
     let served = Served::start().await;
     let tokens = Tokens::make(&served).await;

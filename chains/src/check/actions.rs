@@ -265,6 +265,9 @@ impl Checker<'_> {
             let missing = self.missing("trigger type", name, *at, &self.catalog.trigger_types());
             return missing.into_iter().collect();
         };
+        if let Some((message, hint)) = self.catalog.not_emitted(&kind) {
+            return vec![self.text.error(*at, message).with_hint(hint)];
+        }
         self.parameters(call.args.get(1), name, &payload, position)
     }
 }

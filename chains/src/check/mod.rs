@@ -36,6 +36,9 @@ pub trait Catalog {
 
     /// Every trigger type's name, also of those of which nothing is known.
     fn trigger_types(&self) -> Vec<String>;
+
+    /// Why the chain may not emit such an event, and what to do about it.
+    fn not_emitted(&self, kind: &TriggerType) -> Option<(String, String)>;
 }
 
 /// What a call of an action must fit.

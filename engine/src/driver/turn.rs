@@ -258,7 +258,8 @@ impl Run {
         };
         let Some(request) = self.journal.request.clone() else { return Ok(true) };
         let generation = self.core.generation.load_full();
-        let pinned = self.pinned.as_deref();
+        let rights = self.rights();
+        let pinned = (self.pinned.as_deref(), &rights);
         if let Some(error) = emitting::refusal(&generation, pinned, &request, kind, data) {
             let looped = notices::too_deep(&request);
             let notice = looped.and_then(|_| {

@@ -221,7 +221,8 @@ impl Walk {
         for (path, record) in records {
             let refused = match &record {
                 Record::Emit { kind, data } => {
-                    let pinned = self.pack.as_deref();
+                    let rights = self.rights();
+                    let pinned = (self.pack.as_deref(), &rights);
                     emitting::refusal(&self.generation, pinned, &self.request, kind, data)
                 }
                 _ => None,

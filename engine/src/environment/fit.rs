@@ -133,6 +133,7 @@ fn beyond_grants(pack: &Pack, environment: &Environment) -> Findings {
     let (asked, grants) = (&pack.permissions, &of_pack.grants);
     let lists = [
         ("actions", &asked.actions, &grants.actions),
+        ("events", &asked.events, &grants.events),
         ("secrets", &asked.secrets, &grants.secrets),
         ("hosts", &asked.hosts, &grants.hosts),
     ];

@@ -48,6 +48,8 @@ pub struct PackEnvironment {
 pub struct Grants {
     /// Patterns of actions.
     pub actions: Option<Vec<String>>,
+    /// Patterns of other packs' event types.
+    pub events: Option<Vec<String>>,
     /// Patterns of secrets' paths.
     pub secrets: Option<Vec<String>>,
     /// Hosts.
@@ -141,7 +143,7 @@ fn pack(entry: &Entry) -> Result<(PackName, PackEnvironment), Vec<Diagnostic>> {
 }
 
 fn grants(node: &Node) -> Result<Grants, Vec<Diagnostic>> {
-    let fields = Fields::new(node, &["actions", "secrets", "hosts", "exec"], &[]);
+    let fields = Fields::new(node, &["actions", "events", "secrets", "hosts", "exec"], &[]);
     if let Some(entry) = node.entry("connections") {
         let hint = "name the pack in `packs` of the connection instead";
         let finding = entry.key.error("connections are granted where they are declared");
@@ -149,6 +151,7 @@ fn grants(node: &Node) -> Result<Grants, Vec<Diagnostic>> {
     }
     let grants = Grants {
         actions: fields.optional("actions").strings(),
+        events: fields.optional("events").strings(),
         secrets: fields.optional("secrets").strings(),
         hosts: fields.optional("hosts").strings(),
         exec: fields.optional("exec").bool(),

@@ -160,10 +160,12 @@ fn secret_defaults(schema: &Schema, node: &Node) -> Vec<Diagnostic> {
 }
 
 fn permissions(node: &Node) -> Result<Permissions, Vec<Diagnostic>> {
-    let fields = Fields::new(node, &["actions", "connections", "secrets", "hosts", "exec"], &[]);
+    const KNOWN: [&str; 6] = ["actions", "events", "connections", "secrets", "hosts", "exec"];
+    let fields = Fields::new(node, &KNOWN, &[]);
     let list = |name| fields.optional(name).strings().unwrap_or_default();
     let permissions = Permissions {
         actions: list("actions"),
+        events: list("events"),
         connections: list("connections"),
         secrets: list("secrets"),
         hosts: list("hosts"),

@@ -177,6 +177,8 @@ pub struct TriggerSpec {
 pub struct Permissions {
     /// Patterns of actions of other packs and built-in ones.
     pub actions: Vec<String>,
+    /// Patterns of other packs' event types, for `emit`.
+    pub events: Vec<String>,
     /// Names of connections.
     pub connections: Vec<String>,
     /// Patterns of secrets' paths, of variables (`env:NAME`) and files (`file:PATH`).
@@ -233,6 +235,17 @@ impl Permissions {
     pub fn allows_action(&self, action: &ActionRef) -> bool {
         self.actions.iter().any(|pattern| fits_pattern(pattern, action.as_str()))
     }
+
+    /// Whether chains of `pack`, whose permissions these are, may emit events of this type.
+    pub fn allows_event(&self, pack: &PackName, kind: &TriggerType) -> bool {
+        let own = kind.pack() == pack.as_str();
+        own || self.events.iter().any(|pattern| fits_pattern(pattern, kind.as_str()))
+    }
+}
+
+/// Whether the type is of no pack.
+pub(crate) fn is_built_in(kind: &TriggerType) -> bool {
+    kind.pack().parse().is_ok_and(|pack| is_reserved(&pack))
 }
 
 /// `a.b`, `a.*` (everything below `a`) or `*`.

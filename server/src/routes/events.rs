@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::Method;
 use engine::view::{EmittedView, RuleExplanation};
 use engine::{Accepted, Engine, NewEvent};
-use model::{EventKey, RuleRef, Timestamp, TriggerType, Value};
+use model::{Envelope, EventKey, RuleRef, Timestamp, TriggerType, Value};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::{EventFilter, EventRow, Position};
@@ -158,6 +158,13 @@ async fn reemit(
     Named(key): Named<EventKey>,
     Once(name): Once,
 ) -> Result<Told<EmittedView>, Problem> {
+    if !who.grant.is_whole() {
+        let (row, _) = engine.event(&key).await?;
+        let Envelope { kind, .. } = &row.envelope;
+        let teller = owners::of_sensor_of(&row.envelope);
+        let owner = teller.as_deref().or_else(|| owners::of_prefix(&engine, kind.pack()));
+        who.must_cover(kind.as_str(), owner)?;
+    }
     Ok(told(engine.reemit(&who.token_name, &key, name.as_deref()).await?))
 }
 

@@ -5,7 +5,7 @@ use model::{ActionRef, Diagnostic, Effect, Location, Schema, TriggerType, Value}
 
 use super::Check;
 use crate::packs::named::Named;
-use crate::packs::{ActionKind, Findings, PackAction, Resolved, reached};
+use crate::packs::{ActionKind, Findings, PackAction, Resolved, is_built_in, reached};
 
 impl Check<'_> {
     pub(super) fn action(&self, action: &PackAction) -> Findings {
@@ -72,5 +72,20 @@ impl chains::Catalog for Check<'_> {
 
     fn trigger_types(&self) -> Vec<String> {
         self.trigger_names()
+    }
+
+    fn not_emitted(&self, kind: &TriggerType) -> Option<(String, String)> {
+        let pack = self.pack;
+        if is_built_in(kind) {
+            let message =
+                format!("`{kind}` is not emitted by chains: sensors and the engine tell it");
+            let hint = "declare a type of the pack's own in its folder `triggers`";
+            return Some((message, hint.to_owned()));
+        }
+        if self.is_unread(&pack.name) || pack.permissions.allows_event(&pack.name, kind) {
+            return None;
+        }
+        let message = format!("the pack emits `{kind}` but does not ask for it");
+        Some((message, format!("add `{kind}` to `permissions.events` in its pack.yaml")))
     }
 }
