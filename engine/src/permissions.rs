@@ -121,7 +121,7 @@ impl Rights {
             Caller::Gone(name) => return Err(denied(name, "events", asked)),
             Caller::Pack(pack) => pack,
         };
-        if is_built_in(kind) {
+        if is_built_in(kind) && kind.pack() != pack.name.as_str() {
             let message = format!(
                 "`{asked}` is not emitted by chains: sensors and the engine tell it; declare a type of the pack's own in its folder `triggers`"
             );

@@ -180,7 +180,8 @@ impl Run {
             settings.push(("http.followRedirects".to_owned(), "false".to_owned()));
         }
         if let Some(pin) = &pin {
-            settings.push(("http.curloptResolve".to_owned(), pin.for_curl()));
+            let values = pin.for_curl().into_iter();
+            settings.extend(values.map(|value| ("http.curloptResolve".to_owned(), value)));
         }
         if let Some((origin, user, password)) = remote.login() {
             // By environment, because arguments are for everybody to see; for this origin alone,

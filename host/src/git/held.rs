@@ -57,9 +57,14 @@ impl Remote {
     /// Where git is to connect to; none: to wherever it finds, or where a proxy does.
     pub(super) async fn pin(&self, proxies: &Proxies) -> Result<Option<Pin>, GitError> {
         let (Some(reach), Some(url)) = (self.reach, self.address()) else { return Ok(None) };
-        let host = url.host_str().unwrap_or_default().to_owned();
-        let name = host.trim_start_matches('[').trim_end_matches(']');
-        let proxied = self.url().starts_with("https:") && proxies.of_url(&url).is_some();
+        let host = url.host_str().unwrap_or_default();
+        let name = host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.');
+        let https = self.url().starts_with("https:");
+        if https && name.parse::<IpAddr>().is_ok() {
+            // It was looked at in the URL, which git gets as it was read.
+            return Ok(None);
+        }
+        let proxied = https && proxies.of_url(&url).is_some();
         let found = guard::resolve(name, reach).await;
         let addresses = match found {
             // What only the proxy can look up is for the proxy's own rules.
@@ -72,7 +77,7 @@ impl Remote {
             },
         };
         let port = url.port_or_known_default().unwrap_or_default();
-        Ok(Some(Pin { host, port, addresses }))
+        Ok(Some(Pin { host: name.to_owned(), port, addresses }))
     }
 
     fn not_found(&self, message: String) -> GitError {
@@ -87,10 +92,11 @@ impl Remote {
 }
 
 impl Pin {
-    /// The value of git's `http.curloptResolve`.
-    pub(super) fn for_curl(&self) -> String {
+    /// The values of git's `http.curloptResolve`: the host may be written with a dot at its end.
+    pub(super) fn for_curl(&self) -> [String; 2] {
         let addresses: Vec<String> = self.addresses.iter().map(bracketed).collect();
-        format!("{}:{}:{}", self.host, self.port, addresses.join(","))
+        let addresses = addresses.join(",");
+        ["", "."].map(|dot| format!("{}{dot}:{}:{addresses}", self.host, self.port))
     }
 
     /// The options by which ssh goes to the address and knows the host by its name.
@@ -175,7 +181,10 @@ mod tests {
         assert!(matches!(refused, GitError::Blocked(Blocked::TooFar { .. })), "{refused}");
         let own = remote(local).held(&["localhost".parse().unwrap()], true).unwrap();
         let pin = own.pin(&none).await.unwrap().unwrap();
-        assert!(pin.for_curl().starts_with("localhost:7443:"), "{pin:?}");
+        assert!(pin.for_curl()[0].starts_with("localhost:7443:"), "{pin:?}");
+        assert!(pin.for_curl()[1].starts_with("localhost.:7443:"), "{pin:?}");
+        let literal = remote("https://127.0.0.1/").held(&["127.0.0.1".parse().unwrap()], true);
+        assert_eq!(literal.unwrap().pin(&none).await.unwrap(), None, "there is nothing to look up");
         assert!(pin.addresses.iter().all(IpAddr::is_loopback) && !pin.addresses.is_empty());
         assert_eq!(remote(local).pin(&none).await.unwrap(), None);
         let ssh =

@@ -126,6 +126,46 @@ async fn a_push_to_a_private_repository_over_https_is_told_and_its_password_by_n
 }
 
 #[tokio::test]
+async fn a_repository_that_is_held_to_hosts_is_reached_where_they_lead_and_nowhere_else() {
+    let lab = Lab::new();
+    let server = GitHttps::serve(lab.folder.path(), "robot", PASSWORD);
+    let mut context = lab.context(&lab.trusting_authority());
+    let url = server.url("app.git").replace("127.0.0.1", "localhost");
+    let sensor = json!({ "url": url, "credentials": { "env": "LOGIN" }, "initial": "emit" });
+    context.hosts = Some(vec!["localhost".parse().unwrap()]);
+    let found = git::build(sensor.as_object().unwrap(), &context).unwrap();
+    let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+    found.poll_once("tripline:test/app/push", None, now, &lab.recorder).await.unwrap();
+    assert_eq!(lab.recorder.events()[0].data["after"], lab.git(&["rev-parse", "HEAD"]));
+    // A variable goes to nobody who is not listed; what is public goes to no address of this machine.
+    context.hosts = Some(vec!["git.example.com".parse().unwrap()]);
+    let errors = git::build(sensor.as_object().unwrap(), &context).unwrap_err();
+    assert!(errors[0].message.contains("requests to `localhost:"), "{errors:?}");
+    let public = json!({ "url": url });
+    let found = git::build(public.as_object().unwrap(), &context).unwrap();
+    let refused = found.poll_once("tripline:test/app/push", None, now, &lab.recorder).await;
+    assert!(matches!(refused, Err(PollError::Git(GitError::Blocked(_)))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_held_repository_over_ssh_is_known_by_its_hosts_name() {
+    if !ssh::is_there() {
+        return;
+    }
+    let lab = Lab::new();
+    let server = GitSsh::serve(lab.folder.path());
+    let known_hosts = Some(server.known_as("host_key.pub"));
+    let mut context = lab.context(&Options { known_hosts, ..Options::default() });
+    context.hosts = Some(vec!["127.0.0.1".parse().unwrap()]);
+    let url = server.url(&lab.path("app.git"));
+    let sensor = json!({ "url": url, "credentials": { "file": server.key() }, "initial": "emit" });
+    let found = git::build(sensor.as_object().unwrap(), &context).unwrap();
+    let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+    found.poll_once("tripline:test/app/push", None, now, &lab.recorder).await.unwrap();
+    assert_eq!(lab.recorder.events().len(), 1);
+}
+
+#[tokio::test]
 async fn a_wrong_password_is_refused_in_words_that_do_not_hold_it() {
     let lab = Lab::new();
     let server = GitHttps::serve(lab.folder.path(), "robot", PASSWORD);
