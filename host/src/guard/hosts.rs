@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `*` | every host on the public internet |
 //! | `*.name` | hosts below `name`, also in private networks |
-//! | a name, or an address | this host, wherever it is |
+//! | a name | this host, also in private networks |
+//! | an address, or `localhost` | this host, also this machine |
 //! | any of them with `:PORT` | the same on this port; `:*` is any port, as is none |
 
 use std::fmt;
@@ -52,7 +53,11 @@ impl HostPattern {
                 let below = found.strip_suffix(domain.as_str())?.strip_suffix('.')?;
                 (!below.is_empty() && found.parse::<IpAddr>().is_err()).then_some(Reach::Private)
             }
-            Host::Name(name) => (*name == found).then_some(Reach::Local),
+            // Whoever runs its zone says where a name leads: to this machine only its own does.
+            Host::Name(name) => (*name == found).then_some(match name.as_str() {
+                "localhost" => Reach::Local,
+                _ => Reach::Private,
+            }),
             Host::Address(address) => {
                 (found.parse::<IpAddr>() == Ok(*address)).then_some(Reach::Local)
             }
@@ -140,17 +145,17 @@ mod tests {
         for (pattern, url, expected) in [
             ("*", "https://api.example.com/", Some(Public)),
             ("*:443", "http://api.example.com/", None),
-            ("api.example.com", "https://api.example.com/", Some(Local)),
-            ("api.example.com", "https://API.example.com./", Some(Local)),
-            ("API.Example.com.", "https://api.example.com:8443/", Some(Local)),
-            ("api.example.com:443", "https://api.example.com/", Some(Local)),
+            ("api.example.com", "https://api.example.com/", Some(Private)),
+            ("api.example.com", "https://API.example.com./", Some(Private)),
+            ("API.Example.com.", "https://api.example.com:8443/", Some(Private)),
+            ("api.example.com:443", "https://api.example.com/", Some(Private)),
             ("api.example.com:443", "https://api.example.com:8443/", None),
             ("api.example.com", "https://api.example.com.evil.test/", None),
             ("api.example.com", "https://xapi.example.com/", None),
             ("*.example.com", "https://a.b.example.com/", Some(Private)),
             ("*.example.com", "https://example.com/", None),
             ("*.example.com", "https://evilexample.com/", None),
-            ("bücher.example", "https://xn--bcher-kva.example/", Some(Local)),
+            ("bücher.example", "https://xn--bcher-kva.example/", Some(Private)),
             ("127.0.0.1:8080", "http://127.0.0.1:8080/", Some(Local)),
             ("127.0.0.1:8080", "http://127.0.0.1:80/", None),
             ("127.0.0.1:*", "http://127.0.0.1:9/", Some(Local)),

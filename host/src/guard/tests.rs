@@ -102,6 +102,8 @@ fn what_is_listed_by_name_is_reached_where_it_is() {
         (&["169.254.169.254"], "http://169.254.169.254/latest", Reach::Local),
         (&["10.0.0.1:443"], "https://10.0.0.1/", Reach::Local),
         (&["localhost"], "http://LOCALHOST.:1/", Reach::Local),
+        (&["api.example.com"], "https://api.example.com/", Reach::Private),
+        (&["metadata.google.internal"], "http://metadata.google.internal/", Reach::Private),
         (&["*.corp.example.com"], "https://a.corp.example.com/", Reach::Private),
         (&["*", "*.corp.example.com"], "https://a.corp.example.com/", Reach::Private),
         (&["*"], "https://8.8.8.8/", Reach::Public),
@@ -134,4 +136,20 @@ async fn this_machines_name_is_refused_by_the_resolver() {
         assert!(error.downcast_ref::<Blocked>().is_some(), "{error}");
     }
     assert!(!resolve("localhost", Reach::Local).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_listed_name_that_leads_to_this_machine_is_refused_whatever_it_led_to_before() {
+    let entries: [HostPattern; 1] = ["api.example.com".parse().unwrap()];
+    let url = Url::parse("http://api.example.com/").unwrap();
+    let reach = permit(&entries, &url).unwrap();
+    let at = |text: &str| SocketAddr::new(text.parse().unwrap(), 0);
+    let told =
+        |found: &[&str]| within("api.example.com", found.iter().map(|a| at(a)).collect(), reach);
+    assert_eq!(told(&["93.184.215.14"]).unwrap().len(), 1);
+    assert_eq!(told(&["10.0.0.1"]).unwrap().len(), 1);
+    for address in ["127.0.0.1", "169.254.169.254", "::1", "fd00:ec2::254", "::ffff:127.0.0.1"] {
+        assert!(matches!(told(&[address]), Err(Blocked::TooFar { .. })), "{address}");
+        assert_eq!(told(&[address, "10.0.0.1"]).unwrap(), [at("10.0.0.1")], "{address}");
+    }
 }
