@@ -29,14 +29,16 @@ impl Export {
     }
 
     async fn export(&self, performing: &Performing) -> Result<Value, StepError> {
-        let (mirror, commit, to) = self.asked(performing)?;
-        self.hold(performing)?;
+        let (mirror, commit, target) = self.asked(performing)?;
+        self.hold(performing, &target)?;
+        let to = self.exports.path(&target);
         let exported = mirror.export(commit, &to).await.map_err(|error| failure(&error))?;
         Ok(result(&exported))
     }
 
     async fn planned(&self, planned: &Performing) -> Result<Plan, StepError> {
-        let (mirror, commit, to) = self.asked(planned)?;
+        let (mirror, commit, target) = self.asked(planned)?;
+        let to = self.exports.path(&target);
         let plan = mirror.plan_export(commit, &to).await.map_err(|error| failure(&error))?;
         let host::git::PlannedExport { exported, files, bytes } = plan;
         let answer = result(&exported);
@@ -50,7 +52,7 @@ impl Export {
         Ok(Plan::new(summary).with(Change::to(folder, after)).answering(answer))
     }
 
-    /// The mirror, the commit and the folder that a step names.
+    /// The mirror, the commit and the folder below the exports that a step names.
     fn asked<'a>(
         &self,
         performing: &'a Performing,
@@ -58,28 +60,26 @@ impl Export {
         let parameter = |name: &str| performing.parameters[name].as_str().unwrap_or_default();
         let sensor = sensor(parameter("sensor"), performing)?;
         let to = self.target(parameter("to"))?;
-        Ok((mirror(&self.mirrors, &sensor)?, parameter("commit"), to))
+        let mirror = mirror(&self.mirrors, &sensor, performing)?;
+        Ok((mirror, parameter("commit"), to))
     }
 
     fn target(&self, to: &str) -> Result<PathBuf, StepError> {
-        let path = Path::new(to);
-        if to.is_empty() || !self.exports.is_free(path) {
+        self.exports.target(Path::new(to)).ok_or_else(|| {
             let message = format!(
-                "`to`: `{to}` is not a folder to export to: name one without `..`, and below the exports without names that begin with a dot"
+                "`to`: `{to}` is not a folder to export to: name one below the server's exports, such as `releases/app`, without `..` and names that begin with a dot"
             );
-            return Err(StepError::new(ErrorKind::InvalidParameters, message));
-        }
-        Ok(self.exports.path(path))
+            StepError::new(ErrorKind::InvalidParameters, message)
+        })
     }
 
     /// Notes who asks for the folder, before it is there.
-    fn hold(&self, performing: &Performing) -> Result<(), StepError> {
-        let path = Path::new(performing.parameters["to"].as_str().unwrap_or_default());
+    fn hold(&self, performing: &Performing, target: &Path) -> Result<(), StepError> {
         let owner = match performing.parameters["temporary"].as_bool() {
             Some(true) => performing.key.root(),
             _ => Exports::NOBODY,
         };
-        self.exports.hold(owner, path).map_err(|error| {
+        self.exports.hold(owner, target).map_err(|error| {
             let message = format!("the server's exports: {error}");
             StepError::new(ErrorKind::Unavailable, message)
         })
@@ -95,17 +95,17 @@ pub(crate) fn declaration() -> Metadata {
             "sensor": {
                 "type": "string",
                 "required": true,
-                "description": "`app` of this pack, `pack.app` of another",
+                "description": "`app` of this pack, `pack.app` of another whose file says `shared_with` this one",
             },
             "commit": { "type": "string", "required": true },
             "to": {
                 "type": "string",
                 "required": true,
-                "description": "the folder: absolute, or relative to the server's exports",
+                "description": "the folder, below the server's exports",
             },
             "temporary": {
                 "type": "boolean",
-                "description": "below the exports: it goes once no execution that asked for it so is kept",
+                "description": "it goes once no execution that asked for it so is kept",
             },
         }),
         &json!({
@@ -124,8 +124,19 @@ fn result(exported: &host::git::Exported) -> Value {
     })
 }
 
-/// The mirror that the sensor fills.
-fn mirror(mirrors: &Mirrors, sensor: &SensorRef) -> Result<Repository, StepError> {
+/// The mirror that the sensor fills, if it is this pack's or shared with it.
+fn mirror(
+    mirrors: &Mirrors,
+    sensor: &SensorRef,
+    performing: &Performing,
+) -> Result<Repository, StepError> {
+    let reader = performing.pack.as_ref();
+    if let Some(pack) = reader.filter(|pack| !mirrors.is_shared(sensor, pack)) {
+        let message = format!(
+            "the sensor `{sensor}` is another pack's: its file does not share it with `{pack}` (`shared_with`)"
+        );
+        return Err(StepError::new(ErrorKind::Denied, message));
+    }
     mirrors.get(sensor).ok_or_else(|| {
         let message = format!("no git sensor `{sensor}` is active: see `tripline sensor list`");
         StepError::new(ErrorKind::NotFound, message)

@@ -109,7 +109,7 @@ async fn exported_place(folder: &Path) -> (BuiltinContext, String) {
     let mirror = client.repository(folder.join("mirror"), remote);
     mirror.fetch(&["refs/heads/*".parse().unwrap()]).await.unwrap();
     let mirrors = Mirrors::default();
-    mirrors.register("demo.app".parse().unwrap(), mirror);
+    mirrors.register("demo.app".parse().unwrap(), mirror, vec!["team_*".to_owned()]);
     (
         BuiltinContext {
             mirrors,
@@ -125,11 +125,10 @@ async fn an_export_is_written_once_and_found_again() {
     let folder = tempfile::TempDir::new().unwrap();
     let (context, commit) = exported_place(folder.path()).await;
     let export = action("git.export", &context);
-    let absolute = folder.path().join("elsewhere/app");
-    for (to, path) in [
-        ("app-1", folder.path().join("exports/app-1")),
-        (absolute.to_str().unwrap(), absolute.clone()),
-    ] {
+    let whole = folder.path().join("exports/app-2");
+    for (to, path) in
+        [("app-1", folder.path().join("exports/app-1")), (whole.to_str().unwrap(), whole.clone())]
+    {
         for existed in [false, true] {
             let parameters = json!({ "sensor": "app", "commit": commit, "to": to });
             let mut performing = performing(parameters);
@@ -166,6 +165,8 @@ async fn an_export_that_cannot_be_made_says_why() {
     let (context, commit) = exported_place(folder.path()).await;
     let export = action("git.export", &context);
     std::fs::create_dir_all(folder.path().join("exports/taken")).unwrap();
+    let elsewhere = folder.path().join("packs/evil");
+    let elsewhere = elsewhere.to_str().unwrap();
     for (sensor, commit, to, error) in [
         ("demo.other", commit.as_str(), "a", ErrorKind::NotFound),
         ("app", commit.as_str(), "a", ErrorKind::InvalidParameters),
@@ -175,6 +176,7 @@ async fn an_export_that_cannot_be_made_says_why() {
         ("demo.app", commit.as_str(), ".owners/a", ErrorKind::InvalidParameters),
         ("demo.app", commit.as_str(), "a/.b.commit", ErrorKind::InvalidParameters),
         ("demo.app", commit.as_str(), "", ErrorKind::InvalidParameters),
+        ("demo.app", commit.as_str(), elsewhere, ErrorKind::InvalidParameters),
     ] {
         let parameters = json!({ "sensor": sensor, "commit": commit, "to": to });
         let performance = export.perform(performing(parameters)).await;
@@ -184,5 +186,26 @@ async fn an_export_that_cannot_be_made_says_why() {
             "{sensor} {to}: {}",
             told(&performance)
         );
+    }
+}
+
+#[tokio::test]
+async fn a_repository_is_exported_by_its_own_pack_and_by_those_it_is_shared_with() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let (context, commit) = exported_place(folder.path()).await;
+    let export = action("git.export", &context);
+    for (pack, admitted) in [("demo", true), ("team_a", true), ("other", false), ("demos", false)] {
+        let mut asked = performing(json!({ "sensor": "demo.app", "commit": commit, "to": pack }));
+        asked.pack = Some(pack.parse().unwrap());
+        let planned = export.plan(&asked).await;
+        assert_eq!(planned.is_ok(), admitted, "{pack}");
+        let performance = export.perform(asked).await;
+        if admitted {
+            done(performance);
+        } else {
+            assert_eq!(kind(&performance), ("failed", Some(ErrorKind::Denied)), "{pack}");
+            assert!(told(&performance).contains("`shared_with`"), "{}", told(&performance));
+        }
+        assert_eq!(folder.path().join("exports").join(pack).exists(), admitted, "{pack}");
     }
 }

@@ -32,7 +32,7 @@ impl Lab {
         let remote = client.remote(&origin, Credentials::None).unwrap();
         let mirror = client.repository(lab.path("mirror"), remote);
         mirror.fetch(&["refs/heads/*".parse().unwrap()]).await.unwrap();
-        lab.mirrors.register("demo.app".parse().unwrap(), mirror);
+        lab.mirrors.register("demo.app".parse().unwrap(), mirror, Vec::new());
         Self { first, ..lab }
     }
 
@@ -321,7 +321,7 @@ async fn a_plan_shows_the_difference_and_pushes_nothing() {
     assert_eq!(lab.git("origin.git", &["tag", "--list"]), "");
     lab.git("origin.git", &["tag", "v1", &lab.first]);
     assert!(plan("git.tag", tag).await.is_err());
-    let export = json!({ "sensor": "app", "commit": now, "to": lab.path("out") });
+    let export = json!({ "sensor": "app", "commit": now, "to": "out" });
     let planned = plan("git.export", export.clone()).await.unwrap();
     let found = (planned.result.unwrap(), planned.changes[0].after.clone().unwrap());
     assert_eq!((&found.0["existed"], &found.1["files"]), (&json!(false), &json!(1)));

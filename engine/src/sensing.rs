@@ -109,7 +109,7 @@ impl Sensing {
                 if wanted.is_none() {
                     sensor.unwanted.cancel();
                 }
-                sensor.cancel.cancel();
+                self.end(sensor);
             }
             keep
         });
@@ -167,6 +167,15 @@ impl Sensing {
             self.core.tasks.spawn(keeper.keep(task.clone()));
         }
         sensor
+    }
+
+    /// Tells it to end. From here on no action finds its repository, nor the credentials with it:
+    /// the one that takes its place brings its own, if it may.
+    fn end(&self, sensor: &Running) {
+        sensor.cancel.cancel();
+        if let Some(reference) = &sensor.subscription.sensor {
+            self.mirrors.remove(reference);
+        }
     }
 
     fn turn(&self, id: &str) -> Arc<tokio::sync::Mutex<()>> {
@@ -250,7 +259,7 @@ impl Sensing {
         let generation = self.core.generation.load();
         let mut running = self.lock();
         for sensor in running.values_mut().filter(|sensor| asked(sensor)) {
-            sensor.cancel.cancel();
+            self.end(sensor);
             *sensor = self.start(&generation, sensor.subscription.clone(), false);
         }
     }
@@ -261,7 +270,7 @@ impl Sensing {
         let sensor = running.values().find(|sensor| sensor.subscription.is_called(name));
         let Some(sensor) = sensor.cloned() else { return false };
         // Made anew, so that its secrets are read again too.
-        sensor.cancel.cancel();
+        self.end(&sensor);
         let again = self.start(generation, sensor.subscription.clone(), false);
         running.insert(again.subscription.id.clone(), again);
         true

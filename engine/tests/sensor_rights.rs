@@ -189,3 +189,67 @@ async fn a_name_that_leads_to_this_machine_is_not_asked() {
     // It is asked now, and nobody answers there.
     says(&engine, "cannot be reached").await;
 }
+
+/// A repository with a commit on `main`, which may be pushed to.
+fn repository(house: &House, name: &str) -> String {
+    let folder = house.path(name);
+    let git = |arguments: &[&str]| {
+        let mut git = std::process::Command::new("git");
+        git.arg("-C").arg(&folder).args(["-c", "user.name=a", "-c", "user.email=a@b"]);
+        let output = git.args(arguments).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    std::fs::create_dir_all(&folder).unwrap();
+    git(&["init", "-q", "-b", "main"]);
+    git(&["commit", "-q", "--allow-empty", "-m", "first"]);
+    git(&["rev-parse", "HEAD"])
+}
+
+const TAGS: &str = r#"let kind = "tagged"; try { run("git.tag", #{ sensor: "app", name: params.name, commit: params.commit }) } catch (e) { kind = e.kind } kind"#;
+
+/// Runs the chain that tags.
+async fn tags(engine: &Engine, name: &str, commit: &str) -> String {
+    let asked = serde_json::json!({ "name": name, "commit": commit });
+    let id = support::run(engine, "p.tag", asked).await;
+    support::result(&support::ended(engine, &id).await).as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn nothing_is_pushed_with_what_was_taken_back() {
+    let house = house("{ connections: [host], actions: [git.*] }");
+    let commit = repository(&house, "repositories/app");
+    let host = |packs: &str| {
+        let text =
+            format!("connections:\n  host: {{ type: git, url: repositories, packs: [{packs}] }}\n");
+        std::fs::write(house.path("dev.yaml.new"), text).unwrap();
+        std::fs::rename(house.path("dev.yaml.new"), house.path("dev.yaml")).unwrap();
+    };
+    host("p");
+    let sensor = "type: git\nparameters: { connection: host, url: app, every: 1s }\n";
+    house.write("sensors/app.yaml", sensor);
+    house.chain("tag", "name: {}, commit: {}", TAGS);
+    let engine = start(&house).await;
+    eventually("the repository to be seen", || async {
+        tags(&engine, "v1", &commit).await == "tagged"
+    })
+    .await;
+    host("other");
+    eventually("the connection to be withdrawn", || async {
+        tags(&engine, "v2", &commit).await == "not_found"
+    })
+    .await;
+    host("p");
+    eventually("the connection to be back", || async {
+        tags(&engine, "v3", &commit).await == "tagged"
+    })
+    .await;
+    std::fs::remove_file(house.path("packs/p/sensors/app.yaml")).unwrap();
+    eventually("the sensor to go", || async { tags(&engine, "v4", &commit).await == "not_found" })
+        .await;
+    assert_eq!(tags(&engine, "v5", &commit).await, "not_found");
+    let mut git = std::process::Command::new("git");
+    let told =
+        git.arg("-C").arg(house.path("repositories/app")).args(["tag", "--list"]).output().unwrap();
+    assert!(!String::from_utf8(told.stdout).unwrap().contains("v5"));
+}

@@ -47,7 +47,7 @@ impl Place {
     pub fn below(exports: &Exports, to: &str) -> Result<Self, BadPlace> {
         let outside = || BadPlace::Outside(to.to_owned());
         let relative = Path::new(to);
-        if to.ends_with('/') || relative.is_absolute() || !exports.is_free(relative) {
+        if to.ends_with('/') || relative.is_absolute() || exports.target(relative).is_none() {
             return Err(outside());
         }
         let base = exports.path(Path::new(""));

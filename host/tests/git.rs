@@ -450,7 +450,7 @@ async fn an_action_finds_the_mirror_of_a_sensor() {
     let lab = Lab::new();
     let (mirrors, app) = (Mirrors::default(), "demo.app".parse().unwrap());
     assert!(mirrors.get(&app).is_none());
-    mirrors.clone().register(app.clone(), lab.mirror.clone());
+    mirrors.clone().register(app.clone(), lab.mirror.clone(), Vec::new());
     assert!(mirrors.get(&app).is_some());
     mirrors.remove(&app);
     assert!(mirrors.get(&app).is_none());

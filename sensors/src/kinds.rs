@@ -146,6 +146,8 @@ fn git() -> Map {
         "credentials": secret("a token or `user:password` (https), or the file of a key (ssh)"),
         "initial": { "enum": ["skip", "emit"], "default": "skip",
             "description": "whether refs that are there at first sight are events" },
+        "shared_with": { "type": "array", "items": { "type": "string" }, "default": [],
+            "description": "the other packs whose chains may `git.export` what it watches: names, or beginnings with `*`" },
     }))
 }
 

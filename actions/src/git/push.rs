@@ -78,7 +78,7 @@ impl Push {
             );
             return Err(StepError::new(ErrorKind::Denied, message));
         }
-        mirror(&self.mirrors, &sensor)
+        mirror(&self.mirrors, &sensor, performing)
     }
 
     async fn planned(&self, planned: &Performing) -> Result<Plan, StepError> {

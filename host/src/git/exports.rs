@@ -15,7 +15,7 @@ const LEAVING: &str = ".leaving";
 /// What stands beside an export, as `.NAME.` and this: what lacks both was put there by others.
 const MARKS: [&str; 2] = ["commit", "download"];
 
-/// The folder of all exports with a relative target.
+/// The folder of all exports.
 #[derive(Debug, Clone, Default)]
 pub struct Exports {
     base: PathBuf,
@@ -27,26 +27,25 @@ impl Exports {
         Self { base: base.into() }
     }
 
-    /// Where the target `to` lies; an absolute one is its user's own.
+    /// Where the target `to` lies.
     pub fn path(&self, to: &Path) -> PathBuf {
-        // Joining an absolute path replaces the base.
         self.base.join(to)
     }
 
-    /// Whether something may be put to `to`, which lies below the exports or is absolute. Names that
-    /// begin with a dot are those of the house.
-    pub fn is_free(&self, to: &Path) -> bool {
+    /// `to` as it is held: relative to the exports, also where its whole path is written. None where
+    /// nothing may be put: elsewhere, as whoever writes there decides what the server loads and runs,
+    /// and under names that begin with a dot, which are those of the house.
+    pub fn target(&self, to: &Path) -> Option<PathBuf> {
         let named = |part: Component<'_>| match part {
             Component::Normal(name) => !name.to_string_lossy().starts_with('.'),
             _ => false,
         };
-        if to.is_relative() {
-            return to.components().next().is_some() && to.components().all(named);
-        }
-        let base = std::path::absolute(&self.base);
-        let below = base.as_ref().map(|base| to.strip_prefix(base));
-        let clear = !to.components().any(|part| part == Component::ParentDir);
-        clear && !matches!(below, Ok(Ok(below)) if !below.components().all(named))
+        let below = match to.is_absolute() {
+            true => to.strip_prefix(std::path::absolute(&self.base).ok()?).ok()?,
+            false => to,
+        };
+        let free = below.components().next().is_some() && below.components().all(named);
+        free.then(|| below.to_owned())
     }
 
     /// Marks that the file `to` was downloaded for its owners alone.
@@ -59,9 +58,9 @@ impl Exports {
     /// The owner of what stays until somebody removes it by hand.
     pub const NOBODY: &str = "nobody";
 
-    /// From here on `owner` holds the export to `to`. What is absolute is nobody's here.
+    /// From here on `owner` holds the export to `to`, which is a [`Self::target`].
     pub fn hold(&self, owner: &str, to: &Path) -> io::Result<()> {
-        if to.is_absolute() || self.of(owner)?.contains(to) {
+        if self.of(owner)?.contains(to) {
             return Ok(());
         }
         let file = self.file(owner);
@@ -195,24 +194,27 @@ mod tests {
     }
 
     #[test]
-    fn names_that_begin_with_a_dot_are_the_houses_own_wherever_they_are_written() {
+    fn an_export_lies_below_the_exports_and_not_under_a_name_of_the_house() {
         let folder = tempfile::tempdir().unwrap();
         let exports = Exports::new(folder.path().join("exports"));
-        for (to, free) in [
-            ("app", true),
-            ("x/app", true),
-            ("", false),
-            (".", false),
-            ("..", false),
-            (".owners/a", false),
-            ("x/.app.commit", false),
-            ("/srv/.hidden/app", true),
-            ("/srv/../app", false),
+        let below = exports.path(Path::new("x/app")).display().to_string();
+        let house = exports.path(Path::new(".owners/a")).display().to_string();
+        for (to, target) in [
+            ("app", Some("app")),
+            ("x/app", Some("x/app")),
+            (below.as_str(), Some("x/app")),
+            (house.as_str(), None),
+            ("", None),
+            (".", None),
+            ("..", None),
+            ("x/../../packs/app", None),
+            (".owners/a", None),
+            ("x/.app.commit", None),
+            ("/srv/app", None),
+            ("/srv/../app", None),
         ] {
-            assert_eq!(exports.is_free(Path::new(to)), free, "{to}");
+            assert_eq!(exports.target(Path::new(to)).as_deref(), target.map(Path::new), "{to}");
         }
-        assert!(exports.is_free(&folder.path().join("exports/app")));
-        assert!(!exports.is_free(&folder.path().join("exports/.owners/a")));
     }
 
     #[test]
@@ -221,8 +223,6 @@ mod tests {
         let exports = Exports::new(folder.path().join("exports"));
         let outside = folder.path().join("outside");
         fs::create_dir(&outside).unwrap();
-        exports.hold("a", &outside).unwrap();
-        assert!(exports.owners().unwrap().is_empty(), "an absolute target is its user's own");
         export(&exports, "a", "in");
         let lines = "\"../outside\"\n\"..\"\n\"\"\n\"cut sho";
         fs::write(folder.path().join("exports/.owners/b"), lines).unwrap();

@@ -24,6 +24,7 @@ pub struct GitConfig {
     every: Duration,
     credentials: Option<SecretRef>,
     initial: Initial,
+    shared_with: Vec<String>,
 }
 
 impl GitConfig {
@@ -57,7 +58,9 @@ impl GitConfig {
             return Err(BuildError::at("credentials", message).with_hint("remove one of the two"));
         }
         let credentials = credentials.transpose()?;
-        Ok(Self { url, connection, refs, every, credentials, initial })
+        let shared = parameters.get("shared_with").and_then(Value::as_array).into_iter().flatten();
+        let shared_with = shared.filter_map(|pack| pack.as_str().map(ToOwned::to_owned)).collect();
+        Ok(Self { url, connection, refs, every, credentials, initial, shared_with })
     }
 
     /// What is wrong with the URL, as far as that can be told without its credentials.
@@ -83,7 +86,7 @@ impl GitConfig {
         let folder = context.mirrors_folder.join(self.folder_name(&remote, context));
         let repository = context.git.repository(folder, remote);
         if let Some(sensor) = &context.sensor {
-            context.mirrors.register(sensor.clone(), repository.clone());
+            context.mirrors.register(sensor.clone(), repository.clone(), self.shared_with);
         }
         let kind = "git.push".parse();
         Ok(GitSensor {
