@@ -168,3 +168,61 @@ async fn verify_is_asked_after_a_timeout_too_and_that_counts_as_an_attempt() {
         assert_eq!(attempts(&house).len(), attempts_left, "{answer}");
     }
 }
+
+/// The house with a second pack, whose program `q.look` answers that it was done, and says `yes` in a file.
+fn with_neighbour(permissions: &str) -> House {
+    use std::os::unix::fs::PermissionsExt;
+    let house = house("verify: q.look", SAYS_FAILED);
+    let pack = |name: &str, permissions: &str| {
+        format!("name: {name}\nversion: 1.0.0\npermissions: {permissions}\n")
+    };
+    house.write("pack.yaml", &pack("p", permissions));
+    house.write("../q/pack.yaml", &pack("q", "{ exec: true }"));
+    let declared = "entry_point: look.sh\neffect: read\nparameters: { parameters: {}, key: {} }\n";
+    house.write("../q/actions/look.yaml", declared);
+    let asked = house.path("neighbour").display().to_string();
+    let script = format!(
+        "#!/bin/sh\ntouch {asked}\necho '{{ \"outcome\": \"done\", \"result\": {{ \"paid\": 9 }} }}'\n"
+    );
+    house.write("../q/actions/look.sh", &script);
+    let script = house.path("packs/q/actions/look.sh");
+    std::fs::set_permissions(script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    house
+}
+
+#[test]
+fn another_packs_program_is_asked_only_where_the_pack_asks_for_it() {
+    let house = with_neighbour("{ exec: true, actions: ['q.*'] }");
+    let id = killed_over_the_step(&house, json!({}), 1);
+    live(async {
+        let engine = house.start().await;
+        assert_eq!(result(&ended(&engine, &id).await), &json!(9));
+    });
+    // Loaded while it was asked for; then it is not any more.
+    let house = with_neighbour("{ exec: true, actions: ['q.*'] }");
+    let id = killed_over_the_step(&house, json!({}), 1);
+    live(async {
+        let dev = house.path("dev.yaml");
+        std::fs::write(&dev, "packs: { p: { permissions: { actions: [] } } }\n").unwrap();
+        let settings = engine::Settings { environment: Some(dev), ..house.settings() };
+        let engine = Engine::start(settings, house.store.clone(), house.clock.clone());
+        let engine = engine.await.unwrap();
+        let view = until(&engine, &id, &[NeedsAttention]).await;
+        let why = format!("{:?}", view.row.message);
+        assert!(why.contains("was not verified"), "{view:#?}");
+        assert!(!house.path("neighbour").exists(), "it was not asked");
+    });
+}
+
+#[test]
+fn what_verify_and_plan_name_is_part_of_what_a_pack_asks_for() {
+    let house = with_neighbour("{ exec: true }");
+    let declared = "entry_point: pay.sh\neffect: unsafe\nparameters: { a: {} }\nverify: q.look\nplan: q.look\n";
+    house.write("actions/pay.yaml", declared);
+    let told: Vec<String> =
+        engine::check_packs(&[house.path("packs")]).iter().map(ToString::to_string).collect();
+    let unasked = told
+        .iter()
+        .filter(|finding| finding.contains("the pack uses `q.look` but does not ask for it"));
+    assert_eq!(unasked.count(), 2, "{told:#?}");
+}

@@ -29,7 +29,7 @@ pub(super) struct Job {
     pub(super) effect: Effect,
     pub(super) on_unknown: OnUnknown,
     /// Asked whether an unsafe step whose outcome is unknown was done.
-    pub(super) verify: Option<SharedAction>,
+    pub(super) verify: Option<Result<SharedAction, StepError>>,
     /// Whether it runs a program on this machine: there are fewer places for these.
     pub(super) program: bool,
     /// Only ask: the attempt itself was made before the engine's death.
@@ -127,12 +127,21 @@ async fn attempt(clock: &Clock, job: Job) -> Performance {
         None => within(clock, timeout, action.as_ref(), performing).await,
     };
     match (performance, verify) {
-        (Performance::Unknown(error), Some(verify)) if effect == Effect::Unsafe => {
+        (Performance::Unknown(error), Some(Err(denied))) if effect == Effect::Unsafe => {
+            Performance::Unknown(unasked(error, &denied))
+        }
+        (Performance::Unknown(error), Some(Ok(verify))) if effect == Effect::Unsafe => {
             let answer = within(clock, verify.metadata().timeout, verify.as_ref(), asking).await;
             verified(error, answer)
         }
         (performance, _) => performance,
     }
+}
+
+/// The outcome stays unknown, as nobody may be asked about it.
+fn unasked(error: StepError, denied: &StepError) -> StepError {
+    let message = format!("{}; it was not verified: {}", error.message, denied.message);
+    StepError { message, ..error }
 }
 
 /// What a verify action's answer, `{ outcome: done | failed | unknown, result? }`, makes of an

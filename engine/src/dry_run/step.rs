@@ -171,7 +171,7 @@ impl Walk {
         state: &mut State,
     ) -> Result<Plan, StepError> {
         let parameters = parameters(call);
-        let Some(planner) = performer.plan.clone() else {
+        let Some(planner) = performer.plan.clone().transpose()? else {
             let (planned, _log) = self.performing(path, parameters, &state.opened, state)?;
             return performer.action.plan(&planned).await;
         };

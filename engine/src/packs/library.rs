@@ -12,6 +12,7 @@ use model::{
 use super::{ActionKind, Generation, LoadContext, OnUnknown, Pack, load_pinned};
 use crate::core::Core;
 use crate::folders::Folders;
+use crate::permissions::Rights;
 
 /// Built-in actions, and packs' contents by hash.
 pub struct Library {
@@ -60,10 +61,10 @@ pub struct Performer {
     pub action: SharedAction,
     /// What becomes of an unknown outcome.
     pub on_unknown: OnUnknown,
-    /// Asked after an unknown outcome.
-    pub verify: Option<SharedAction>,
+    /// Asked after an unknown outcome; or why its pack may not ask it.
+    pub verify: Option<Result<SharedAction, StepError>>,
     /// Asked in a dry run what performing would do; without it, the action itself is.
-    pub plan: Option<SharedAction>,
+    pub plan: Option<Result<SharedAction, StepError>>,
     /// Whether it runs a program on this machine.
     pub program: bool,
 }
@@ -231,10 +232,18 @@ impl Library {
         let pack = self.pack(&core.folders, hash).await.ok()?;
         let action = pack.actions.get(reference.name())?;
         let ActionKind::Program(program) = &action.kind else { return None };
+        let generation = core.generation.load_full();
+        let environment = core.environment.load_full();
+        // The pack's file names them, so it is the pack that uses them.
+        let rights = Rights::of(generation.clone(), environment, Some(&pack.name), Some(&pack));
         let reader = |named: &Option<(ActionRef, Location)>| {
-            let generation = core.generation.load();
-            match self.resolve(&generation, Some(&pack), &named.as_ref()?.0).ok()? {
-                Resolved::Builtin(action) | Resolved::Program { action, .. } => Some(action),
+            let named = &named.as_ref()?.0;
+            let resolved = self.resolve(&generation, Some(&pack), named).ok()?;
+            let permitted = rights.check(named, &resolved, &Value::Null);
+            match resolved {
+                Resolved::Builtin(action) | Resolved::Program { action, .. } => {
+                    Some(permitted.map(|()| action))
+                }
                 Resolved::Datastore(_) | Resolved::Secrets(_) | Resolved::Chain { .. } => None,
             }
         };

@@ -11,7 +11,7 @@ impl Check<'_> {
     pub(super) fn action(&self, action: &PackAction) -> Findings {
         let asked = [("verify", &action.verify), ("plan", &action.plan)];
         let mut findings: Findings =
-            asked.into_iter().filter_map(|(key, named)| self.reader(key, named.as_ref())).collect();
+            asked.into_iter().flat_map(|(key, named)| self.reader(key, named.as_ref())).collect();
         if let ActionKind::Chain(program) = &action.kind {
             let parameters = &action.metadata.parameters;
             let found = chains::check(program, parameters, self);
@@ -31,22 +31,24 @@ impl Check<'_> {
         findings
     }
 
-    /// An action under `verify` or `plan` that is not there, or does not only read.
-    fn reader(&self, key: &str, named: Option<&(ActionRef, Location)>) -> Option<Diagnostic> {
-        let (asked, at) = named?;
+    /// An action under `verify` or `plan` that is not there, does not only read, or is not asked for.
+    fn reader(&self, key: &str, named: Option<&(ActionRef, Location)>) -> Findings {
+        let Some((asked, at)) = named else { return Vec::new() };
+        let finding = |message: String, hint: &str| {
+            vec![self.shown(Diagnostic::error(at.clone(), message).with_hint(hint))]
+        };
         match self.library.resolve(self.generation, Some(self.pack), asked) {
             Err(_) => {
-                let (message, hint) = self.no_action(asked)?;
-                Some(self.shown(Diagnostic::error(at.clone(), message).with_hint(hint)))
+                let none = self.no_action(asked);
+                none.map(|(message, hint)| finding(message, &hint)).unwrap_or_default()
             }
             Ok(resolved)
                 if resolved.effect(&Value::Null) != Effect::Read || !resolved.is_performed() =>
             {
                 let message = format!("`{key}` needs an action that only reads; `{asked}` is not");
-                let finding = Diagnostic::error(at.clone(), message);
-                Some(self.shown(finding.with_hint("declare `effect: read` in its file")))
+                finding(message, "declare `effect: read` in its file")
             }
-            Ok(_) => None,
+            Ok(_) => self.uses(asked, at, None),
         }
     }
 }
@@ -76,7 +78,7 @@ impl chains::Catalog for Check<'_> {
 
     fn not_emitted(&self, kind: &TriggerType) -> Option<(String, String)> {
         let pack = self.pack;
-        if is_built_in(kind) {
+        if is_built_in(kind) && kind.pack() != pack.name.as_str() {
             let message =
                 format!("`{kind}` is not emitted by chains: sensors and the engine tell it");
             let hint = "declare a type of the pack's own in its folder `triggers`";
