@@ -157,7 +157,12 @@ fn cause(execution: &Execution) -> String {
         Origin::Rule { rule, event } => format!("rule {rule} on event {event}"),
         Origin::Manual => format!("run by {}", execution.actor.as_str()),
         Origin::Step { parent, path } => format!("step {path} of {parent}"),
-        Origin::Rerun { of } => format!("repeats {of}, asked for by {}", execution.actor.as_str()),
+        Origin::Rerun { of, rule: Some(rule) } => {
+            format!("repeats {of} of rule {rule}, asked for by {}", execution.actor.as_str())
+        }
+        Origin::Rerun { of, rule: None } => {
+            format!("repeats {of}, asked for by {}", execution.actor.as_str())
+        }
     }
 }
 

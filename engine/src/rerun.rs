@@ -96,7 +96,7 @@ impl Engine {
 
     async fn same_rerun(&self, id: &ExecutionId, of: &ExecutionId) -> Result<(), AskError> {
         match self.journal(id).await?.request.map(|request| request.origin) {
-            Some(Origin::Rerun { of: first }) if first == *of => Ok(()),
+            Some(Origin::Rerun { of: first, .. }) if first == *of => Ok(()),
             None => Err(AskError::Conflict(format!(
                 "another request had this name, and `{id}`, which was to answer it, is not complete: ask again, and if it stays so, because the server died meanwhile, under another name"
             ))),
@@ -112,7 +112,7 @@ impl Engine {
         let resolved = self.core.library.resolve(&generation, None, &request.action);
         let resolved = resolved.map_err(|error| AskError::NotFound(error.message))?;
         Ok(Fact::ExecutionRequested(ExecutionRequested {
-            origin: Origin::Rerun { of: of.clone() },
+            origin: origin(of, request),
             pack: resolved.version(),
             deadline: resolved.deadline(),
             at: self.core.now(),
@@ -142,7 +142,7 @@ impl Engine {
             )));
         }
         let request = Fact::ExecutionRequested(ExecutionRequested {
-            origin: Origin::Rerun { of: of.clone() },
+            origin: origin(of, request),
             at,
             traceparent: Some(request.span(of)),
             ..request.clone()
@@ -159,6 +159,11 @@ impl Engine {
             AskError::Conflict(format!("{}; repeat all of it instead", error.message))
         })
     }
+}
+
+/// What a repetition of `of` is made for: whatever that was.
+fn origin(of: &ExecutionId, request: &ExecutionRequested) -> Origin {
+    Origin::Rerun { of: of.clone(), rule: request.origin.rule().cloned() }
 }
 
 fn may_be_cut(of: &ExecutionId, journal: &Journal, from: &StepPath) -> Result<(), AskError> {

@@ -58,7 +58,7 @@ async fn all_of_it_is_a_new_execution_of_what_is_active_now() {
     let again = rerun(&engine, &first, how.clone()).await.unwrap();
     let view = ended(&engine, &again.id).await;
     assert_eq!(result(&view), &json!(8));
-    assert_eq!(view.row.origin, Origin::Rerun { of: first.clone() });
+    assert_eq!(view.row.origin, Origin::Rerun { of: first.clone(), rule: None });
     assert_eq!(again.assumed, []);
     assert_eq!(rerun(&engine, &first, how).await.unwrap().id, again.id, "told twice, run once");
 }
@@ -222,4 +222,51 @@ async fn what_has_no_such_step_or_has_not_ended_is_refused() {
     assert!(refused.to_string().contains("has not ended"), "{refused}");
     let refused = rerun(&engine, &id, from("9", false)).await.unwrap_err();
     assert!(matches!(refused, AskError::NotFound(_)), "{refused}");
+}
+
+#[tokio::test]
+async fn what_a_rule_asked_for_is_repeated_for_its_pack() {
+    let house = House::new();
+    house.write("pack.yaml", "name: p\nversion: 1.0.0\npermissions: { actions: [datastore.*, http.request], hosts: [a.example.com] }\n");
+    house.write("triggers/asked.yaml", "payload: { host: { type: string } }\n");
+    let count = "trigger: { type: p.asked }\naction: { ref: datastore.increment, parameters: { key: times } }\n";
+    house.write("rules/count.yaml", count);
+    let ask = "trigger: { type: p.asked }\naction: { ref: http.request, parameters: { url: \"http://${trigger.host}:1/\" } }\n";
+    house.write("rules/ask.yaml", ask);
+    let engine = house.start().await;
+    let new = engine::NewEvent {
+        kind: "p.asked".parse().unwrap(),
+        id: None,
+        subject: None,
+        data: json!({ "host": "127.0.0.1" }),
+    };
+    let engine::Accepted::New { executions, .. } = engine.emit("test", new).await.unwrap() else {
+        panic!("a new event");
+    };
+    let again = |id: ExecutionId| {
+        let engine = engine.clone();
+        async move {
+            ended(&engine, &id).await;
+            let repeated = rerun(&engine, &id, Repetition::default()).await;
+            ended(&engine, &repeated.unwrap().id).await
+        }
+    };
+    for id in executions {
+        // Once more than once: what repeats a repetition is that rule's too.
+        let first = again(id).await;
+        let second = again(first.row.id.clone()).await;
+        for view in [first, second] {
+            let rule = view.row.origin.rule().unwrap().to_string();
+            if rule == "p.count" {
+                assert!(view.outcome.as_ref().unwrap().error.is_none(), "{view:#?}");
+            } else {
+                let told = format!("{:?}", view.outcome);
+                assert!(told.contains("to `permissions.hosts` in the pack.yaml of `p`"), "{told}");
+            }
+        }
+    }
+    assert_eq!(support::key(&engine, "p/times").await, json!(3));
+    let rule = Some("p.count".parse().unwrap());
+    let filter = store::ExecutionFilter { rule, limit: 9, ..Default::default() };
+    assert_eq!(engine.executions(&filter).await.unwrap().len(), 3, "it is in the rule's listing");
 }

@@ -137,15 +137,20 @@ pub enum Origin {
     Rerun {
         /// The execution that is repeated.
         of: ExecutionId,
+        /// The rule that asked for the first of them, if one did: it is repeated for that rule's
+        /// pack, within what that may do.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rule: Option<RuleRef>,
     },
 }
 
 impl Origin {
-    /// The rule that asked for it, if one did.
+    /// The rule that asked for it, or for what it repeats, if one did.
     pub fn rule(&self) -> Option<&RuleRef> {
         match self {
             Self::Rule { rule, .. } => Some(rule),
-            Self::Manual | Self::Step { .. } | Self::Rerun { .. } => None,
+            Self::Rerun { rule, .. } => rule.as_ref(),
+            Self::Manual | Self::Step { .. } => None,
         }
     }
 

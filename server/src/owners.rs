@@ -7,7 +7,7 @@
 use engine::view::{SensorView, TimerView};
 use engine::{AskError, Engine};
 use model::source::Emitter;
-use model::{Envelope, EventKey, EventSource, ExecutionId, Origin, RuleRef, Stream};
+use model::{Envelope, EventKey, EventSource, ExecutionId, RuleRef, Stream};
 use store::{EventRow, ExecutionRow};
 
 use crate::App;
@@ -48,9 +48,9 @@ async fn execution(app: &App, id: &str) -> Result<Option<Vec<String>>, Problem> 
 
 /// The pack whose rule asked for it, or whose action a person ran; none: the action is built in.
 pub(crate) fn of_execution<'a>(engine: &Engine, row: &'a ExecutionRow) -> Option<&'a str> {
-    match &row.origin {
-        Origin::Rule { rule, .. } => Some(rule.pack.as_str()),
-        _ => of_prefix(engine, row.action.pack()),
+    match row.origin.rule() {
+        Some(rule) => Some(rule.pack.as_str()),
+        None => of_prefix(engine, row.action.pack()),
     }
 }
 

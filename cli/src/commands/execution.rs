@@ -161,7 +161,7 @@ fn cause(row: &Value) -> String {
     match serde_json::from_value(row["origin"].clone()) {
         Ok(Origin::Rule { rule, .. }) => rule.to_string(),
         Ok(Origin::Step { parent, .. }) => parent.to_string(),
-        Ok(Origin::Rerun { of }) => of.to_string(),
+        Ok(Origin::Rerun { of, .. }) => of.to_string(),
         Ok(Origin::Manual) => "run".to_owned(),
         Err(_) => "-".to_owned(),
     }

@@ -170,13 +170,13 @@ fn state(row: &Row<'_>) -> Result<ExecutionState, StoreError> {
 }
 
 fn origin(row: &Row<'_>) -> Result<Origin, StoreError> {
-    let rule = values::maybe_text(row, "rule")?.zip(values::maybe_text(row, "event")?);
+    let (rule, event) = (values::maybe_text(row, "rule")?, values::maybe_text(row, "event")?);
     let step = values::maybe_text(row, "parent")?.zip(values::maybe_text(row, "step")?);
     let rerun = values::maybe_text(row, "rerun_of")?;
-    Ok(match (rule, step, rerun) {
-        (Some((rule, event)), ..) => Origin::Rule { rule, event },
-        (_, Some((parent, path)), _) => Origin::Step { parent, path },
-        (_, _, Some(of)) => Origin::Rerun { of },
+    Ok(match (rule, event, step, rerun) {
+        (rule, _, _, Some(of)) => Origin::Rerun { of, rule },
+        (_, _, Some((parent, path)), _) => Origin::Step { parent, path },
+        (Some(rule), Some(event), ..) => Origin::Rule { rule, event },
         _ => Origin::Manual,
     })
 }

@@ -73,7 +73,7 @@ fn request(
     let Fact::ExecutionRequested(request) = fact else { return Ok(()) };
     let (parent, step, rerun_of) = match &request.origin {
         Origin::Step { parent, path } => (Some(parent.as_str()), Some(path.to_string()), None),
-        Origin::Rerun { of } => (None, None, Some(of.as_str())),
+        Origin::Rerun { of, .. } => (None, None, Some(of.as_str())),
         Origin::Rule { .. } | Origin::Manual => (None, None, None),
     };
     let mut insert = connection.prepare_cached(

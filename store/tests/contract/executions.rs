@@ -131,7 +131,8 @@ async fn an_executions_row_tells_where_it_comes_from(store: &dyn Store) {
         by_rule("app.release"),
         Origin::Manual,
         Origin::Step { parent: execution_id(1), path: path("2.0.1") },
-        Origin::Rerun { of: execution_id(2) },
+        Origin::Rerun { of: execution_id(2), rule: None },
+        Origin::Rerun { of: execution_id(2), rule: Some("app.push".parse().unwrap()) },
     ];
     for (n, origin) in (1..).zip(origins) {
         let position = put(store, execution(n), vec![request(origin.clone())]).await;
