@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use host::connection::ConnectionSpec;
 use model::{
     ActionRef, Event, EventKey, ExecutionId, Fact, Journal, PackName, RuleRef, Stream, TriggerType,
     Value, Version,
@@ -320,6 +321,14 @@ impl Engine {
     pub fn is_built_in(&self, prefix: &str) -> bool {
         let reserved = prefix.parse::<PackName>().is_ok_and(|name| is_reserved(&name));
         reserved && !self.has_pack(prefix)
+    }
+
+    /// Whether a pack that is active may use the connection `name`; also where there is none.
+    pub fn is_lent(&self, name: &str) -> bool {
+        let generation = self.core.generation.load();
+        let connection = self.core.connections.get(name);
+        let lent = |spec: &ConnectionSpec| generation.packs.keys().any(|pack| spec.admits(pack));
+        connection.is_none_or(|connection| lent(&connection.spec))
     }
 
     /// One pack, by its name.

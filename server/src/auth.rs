@@ -56,12 +56,20 @@ impl Tokens {
 }
 
 impl Tokens {
-    /// What is told of a wrong token: that it is one, or that there were too many.
-    fn count(&self, request: &Request, refused: Problem) -> Problem {
-        let Some(Peer(from)) = request.extensions().get() else { return refused };
-        let Some(seconds) = self.wrong.failed(*from, self.engine.now()) else { return refused };
-        let detail = format!("too many wrong tokens from {from}");
-        Problem::new(ErrorKind::RateLimited, detail).retry_after(Some(seconds))
+    /// The holder of `presented`, which comes from this address: unless too many that begin like it
+    /// were wrong.
+    fn admit(&self, presented: &str, from: Option<Peer>) -> Result<Authenticated, Problem> {
+        let Some(Peer(from)) = from else { return self.holder(presented) };
+        let too_many = |seconds| {
+            let detail = format!("too many wrong tokens from {from}");
+            Problem::new(ErrorKind::RateLimited, detail).retry_after(Some(seconds))
+        };
+        let now = self.engine.now();
+        if let Some(seconds) = self.wrong.held_up(from, presented, now) {
+            return Err(too_many(seconds));
+        }
+        self.holder(presented)
+            .map_err(|refused| self.wrong.failed(from, presented, now).map_or(refused, too_many))
     }
 }
 
@@ -98,7 +106,7 @@ pub(crate) async fn authenticate(
 ) -> Result<Response, Problem> {
     let sent = request.headers().get(AUTHORIZATION).ok_or_else(no_token)?;
     let bearer = sent.to_str().ok().and_then(bearer).ok_or_else(no_token)?;
-    let holder = tokens.holder(bearer).map_err(|refused| tokens.count(&request, refused))?;
+    let holder = tokens.admit(bearer, request.extensions().get().copied())?;
     request.extensions_mut().insert(holder.clone());
     let mut response = next.run(request).await;
     // For whoever notes what became of the request.

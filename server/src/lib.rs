@@ -33,6 +33,7 @@
 mod access;
 mod answer;
 mod auth;
+mod by_hand;
 mod connections;
 mod describe;
 mod extract;

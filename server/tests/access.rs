@@ -335,7 +335,7 @@ async fn a_limited_token_repeats_what_its_packs_sensors_told_and_for_nobody_else
     let started = again.json()["executions"].as_array().unwrap().len();
     assert_eq!(started, 1, "the rule of the other sensor does not see it");
     let again = again.json()["event"].as_str().unwrap().to_owned();
-    let of = |event: &Value| event["source"].as_str().unwrap().to_owned();
+    let of = |event: &Value| event["envelope"]["source"].as_str().unwrap().to_owned();
     let (one, two) = (
         served.get(&format!("/api/v1/events/{real}")).await.json(),
         served.get(&format!("/api/v1/events/{again}")).await.json(),
@@ -533,4 +533,95 @@ async fn many_wrong_tokens_are_held_up_and_a_good_one_never_is() {
     let seconds: u32 = held_up.headers["retry-after"].to_str().unwrap().parse().unwrap();
     assert!((1..=61).contains(&seconds), "{seconds}");
     assert_eq!(served.get("/api/v1/rules").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_not_looked_at_once_many_that_begin_like_it_were_wrong() {
+    let served = Served::start().await;
+    let show =
+        |token: String| send(served.request(Method::GET, "/api/v1/rules").bearer_auth(token));
+    let slip = format!("{}slip", served.token());
+    for _ in 0..10 {
+        show(slip.clone()).await.problem(401, "unauthenticated");
+    }
+    // Begun like the wrong ones, the right one waits too: nothing of it was looked at.
+    show(served.token()).await.problem(429, "rate_limited");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limited_token_is_told_of_no_other_packs_rules_on_an_event() {
+    let served = Served::start().await;
+    let tokens = Tokens::make(&served).await;
+    let neighbour = served.folder.path().join("packs/other");
+    std::fs::create_dir_all(neighbour.join("rules")).unwrap();
+    let manifest = "name: other\nversion: 1.0.0\npermissions: { actions: [core.*] }\n";
+    let rule = |criteria: &str, action: &str| {
+        format!("trigger: {{ type: shop.ordered }}\n{criteria}\naction: {action}\n")
+    };
+    for (file, text) in [
+        ("rules/spy.yaml", rule("criteria: { trigger.item: { ne: quiet } }", "{ ref: core.noop }")),
+        ("rules/slip.yaml", rule("when: trigger.secret_plan == 1", "{ ref: core.noop }")),
+        ("pack.yaml", manifest.to_owned()),
+    ] {
+        std::fs::write(neighbour.join(file), text).unwrap();
+    }
+    support::eventually(async || {
+        (served.get("/api/v1/rules/other.spy").await.status == 200).then_some(())
+    })
+    .await;
+    let event = json!({ "type": "shop.ordered", "data": { "item": "bike" } });
+    let event = served.post("/api/v1/events", event).await.json()["event"].clone();
+    let event = event.as_str().unwrap();
+    let asks = |scope: &str, path: &str| {
+        let request = served.request(Method::GET, &format!("/api/v1/{path}"));
+        send(request.bearer_auth(tokens.of("viewer", scope)))
+    };
+    let paths = [
+        format!("events/{event}"),
+        "events?type=shop.ordered".to_owned(),
+        format!("events/{event}/explain"),
+        format!("events/{event}/explain?now=true"),
+    ];
+    for path in &paths {
+        let (shop, all) = (asks("shop", path).await, asks("all", path).await);
+        assert_eq!((shop.status, all.status), (200, 200), "{path}: {}", shop.text);
+        assert!(shop.text.contains("shop.ship") && all.text.contains("other.spy"), "{path}");
+        assert!(!shop.text.contains("other."), "{path}: {}", shop.text);
+        assert!(!shop.text.contains("secret_plan"), "{path}: {}", shop.text);
+    }
+    let foreign = asks("shop", &format!("events/{event}/explain?rule=other.spy")).await;
+    foreign.problem(403, "denied");
+    let stream = format!("/api/v1/stream?stream=event/{event}");
+    let open = |scope: &str| {
+        support::Stream::open(
+            served.request(Method::GET, &stream).bearer_auth(tokens.of("viewer", scope)),
+        )
+    };
+    let (mut all, mut shop) = (open("all").await, open("shop").await);
+    assert!(format!("{:?}", all.until("RuleFailed").await).contains("other.slip"));
+    let told = format!("{:?}", shop.until("EventAccepted").await);
+    assert!(told.contains("shop.ship") && !told.contains("other."), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_no_pack_here_may_use_takes_an_admin_by_hand() {
+    let folder = Served::start().await.stop().await;
+    let environment = "connections:\n  \
+        lent: { type: http, base_url: 'http://127.0.0.1:1/', packs: [shop] }\n  \
+        kept: { type: http, base_url: 'http://127.0.0.1:1/', packs: [elsewhere] }\n";
+    std::fs::write(folder.path().join("dev.yaml"), environment).unwrap();
+    let served = Served::in_folder(folder).await;
+    let tokens = Tokens::make(&served).await;
+    for (role, connection, status) in [
+        ("operator", "lent", 201),
+        ("operator", "kept", 403),
+        ("operator", "absent", 201),
+        ("admin", "kept", 201),
+    ] {
+        let parameters = json!({ "connection": connection, "url": "x" });
+        let run = served.request(Method::POST, "/api/v1/executions");
+        let body = json!({ "action": "http.request", "parameters": parameters });
+        let answer = send(run.bearer_auth(tokens.of(role, "all")).json(&body)).await;
+        assert_eq!(answer.status, status, "{role} {connection}: {}", answer.text);
+    }
 }

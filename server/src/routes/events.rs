@@ -83,11 +83,17 @@ async fn list(
         let mut seen = Vec::new();
         for row in page.items {
             let owners = owners::of_event(&app, &row).await?;
-            seen.extend(owners.iter().any(|pack| who.covers(pack)).then_some(row));
+            seen.extend(owners.iter().any(|pack| who.covers(pack)).then(|| shown(row, &who)));
         }
         page.items = seen;
     }
     Ok(Json(page))
+}
+
+/// What a token may see of an event: of the rules that selected it those of its packs.
+fn shown(mut row: EventRow, who: &Authenticated) -> EventRow {
+    row.matched.retain(|(rule, _)| who.covers(rule.pack.as_str()));
+    row
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -145,11 +151,13 @@ struct Whole {
 
 async fn one(
     State(engine): State<Engine>,
+    who: Authenticated,
     Named(key): Named<EventKey>,
 ) -> Result<Json<Whole>, Problem> {
     let (row, data) = engine.event(&key).await?;
     let stuck = engine.stuck(&key);
-    Ok(Json(Whole { row: EventRow { data: None, ..row }, data, stuck }))
+    let row = shown(EventRow { data: None, ..row }, &who);
+    Ok(Json(Whole { row, data, stuck }))
 }
 
 async fn reemit(
@@ -188,10 +196,15 @@ struct Explained {
 
 async fn explain(
     State(engine): State<Engine>,
+    who: Authenticated,
     Named(key): Named<EventKey>,
     Asked(asked): Asked<Explain>,
 ) -> Result<Json<List<Explained>>, Problem> {
-    let explained = engine.explain(&key, asked.rule.as_ref(), asked.now).await?;
+    if let Some(rule) = &asked.rule {
+        who.must_cover(&rule.to_string(), Some(rule.pack.as_str()))?;
+    }
+    let mut explained = engine.explain(&key, asked.rule.as_ref(), asked.now).await?;
+    explained.retain(|explained| who.covers(explained.rule.pack.as_str()));
     let told = explained.into_iter().map(|explained| {
         let text = explained.explanation.as_ref().map(ToString::to_string);
         Explained { explained, text }

@@ -19,6 +19,7 @@ use super::{List, Rows};
 use crate::access::{About, Access, Thing};
 use crate::answer::{Accepted, Created};
 use crate::auth::Authenticated;
+use crate::by_hand;
 use crate::extract::{Asked, Body, Named, Once, Traced};
 use crate::owners;
 use crate::problem::Problem;
@@ -170,7 +171,7 @@ async fn run(
     Traced(from): Traced,
     Body(asked): Body<Run>,
 ) -> Result<Created<Started>, Problem> {
-    who.must_cover(asked.action.as_str(), owners::of_prefix(&engine, asked.action.pack()))?;
+    by_hand::check(&engine, &who, &asked.action, &asked.parameters)?;
     let Run { action, parameters } = asked;
     let id = engine.run_from(from, who.actor(), action, parameters, name.as_deref()).await?;
     Ok(Created(Started { id }))

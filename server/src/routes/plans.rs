@@ -14,8 +14,8 @@ use serde::Deserialize;
 use super::table::Table;
 use crate::access::{About, Access};
 use crate::auth::Authenticated;
+use crate::by_hand;
 use crate::extract::Body;
-use crate::owners;
 use crate::problem::Problem;
 
 pub(super) fn routes(table: Table) -> Table {
@@ -45,7 +45,7 @@ async fn plan(
     who: Authenticated,
     Body(asked): Body<Asked>,
 ) -> Result<Json<DryRun>, Problem> {
-    who.must_cover(asked.action.as_str(), owners::of_prefix(&engine, asked.action.pack()))?;
+    by_hand::check(&engine, &who, &asked.action, &asked.parameters)?;
     let note = Fact::DryRunMade { action: asked.action.clone(), at: engine.now() };
     engine.note(who.actor(), note).await?;
     Ok(Json(engine.dry_run(asked.action, asked.parameters, asked.assume).await?))

@@ -17,7 +17,7 @@ use axum::response::{IntoResponse, Response, Sse};
 use engine::Engine;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use model::{Actor, Role, Stream, Timestamp, Value, Version};
+use model::{Actor, Fact, Role, RuleRef, Stream, Timestamp, Value, Version};
 use schemars::{JsonSchema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -74,7 +74,10 @@ async fn follow(
         .take_while(move |_| futures::future::ready(holder.still_holds(&tokens)));
     let facts = facts.filter_map(move |recorded| {
         let (app, who) = (app.clone(), who.clone());
-        async move { sees(&app, &who, &recorded.stream).await.then(|| Ok(message(&recorded))) }
+        async move {
+            let seen = sees(&app, &who, &recorded.stream).await;
+            seen.then(|| shown(recorded, &who)).flatten().map(|recorded| Ok(message(&recorded)))
+        }
     });
     let facts = facts.take_until(stopping.cancelled_owned()).boxed();
     Ok(Live(Sse::new(facts)))
@@ -108,6 +111,18 @@ async fn sees(app: &App, who: &Authenticated, stream: &Stream) -> bool {
             owners.iter().any(|pack| who.covers(pack))
         }
     }
+}
+
+/// What a token may see of a fact: of rules, those of its packs. None: the fact is about another's.
+fn shown(mut recorded: Recorded, who: &Authenticated) -> Option<Recorded> {
+    let covers = |rule: &RuleRef| who.covers(rule.pack.as_str());
+    match &mut recorded.fact {
+        Fact::EventAccepted(accepted) => accepted.matched.retain(|(rule, _)| covers(rule)),
+        Fact::MoreMatched { matched, .. } => matched.retain(|(rule, _)| covers(rule)),
+        Fact::RuleFailed { rule, .. } if !covers(rule) => return None,
+        _ => {}
+    }
+    Some(recorded)
 }
 
 /// What a client saw last; it wins over the address, which stays the same when a client returns.

@@ -80,7 +80,9 @@ impl Served {
         // No program is run here.
         let launcher = Launcher { program: "/nonexistent".into(), args: Vec::new() };
         let packs = vec![folder.path().join("packs")];
+        let environment = Some(folder.path().join("dev.yaml")).filter(|file| file.exists());
         let settings = engine::Settings::new(&state, packs, launcher);
+        let settings = engine::Settings { environment, ..settings };
         let engine = Engine::start(settings, store, Clock::System).await.unwrap();
         let free = || "127.0.0.1:0".to_owned();
         let settings = server::Settings { listen: free(), webhooks_listen: free(), state };
