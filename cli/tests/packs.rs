@@ -54,8 +54,8 @@ fn repository() -> &'static Path {
 }
 
 #[test]
-fn the_tests_of_the_demonstration_pack_pass_and_reach_all_of_it() {
-    let args = ["pack", "test", "packs/demo", "--min-coverage", "100"];
+fn the_tests_of_the_packs_in_this_repository_pass_and_reach_all_of_them() {
+    let args = ["pack", "test", "packs/demo", "packs/deploy", "--min-coverage", "100"];
     tripline(repository(), &args).ended(0);
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::Engine;
+use engine::packs::shipped::{self, Shipped};
 use host::Clock;
 use host::process::Launcher;
 use server::{Running, ServeError};
@@ -100,8 +101,9 @@ async fn serve(config: &Config) -> Outcome {
 }
 
 async fn start(config: &Config) -> Result<(Engine, Running), Failure> {
-    let packs = existing(&config.packs)?;
+    existing(&config.packs)?;
     let store = open_store(&config.state).await?;
+    let packs = unpacked(&config.packs, &config.state)?;
     let launcher = Launcher::own().map_err(|error| Failure::file("the running binary", &error))?;
     let settings = engine::Settings {
         steps: config.steps,
@@ -146,11 +148,24 @@ async fn open_store(state: &Path) -> Result<Arc<dyn Store>, Failure> {
     }
 }
 
+/// Where packs lie: those that are part of the program are written into the state folder.
+fn unpacked(packs: &[PathBuf], state: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let folder = state.join("shipped");
+    let place = |pack: &PathBuf| {
+        let named = Shipped::named(&pack.to_string_lossy()).map_err(Failure::usage)?;
+        let Some(shipped) = named else { return Ok(pack.clone()) };
+        let written = shipped.write(&folder);
+        written.map_err(|error| Failure::file(folder.display(), &error))
+    };
+    packs.iter().map(place).collect()
+}
+
 /// The folders of packs, all of which must be there: one that is not mounted yet would else look
 /// like one whose packs are no longer wanted.
-fn existing(packs: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
-    match packs.iter().find(|folder| !folder.is_dir()) {
-        None => Ok(packs.to_vec()),
+fn existing(packs: &[PathBuf]) -> Result<(), Failure> {
+    let is_shipped = |pack: &PathBuf| pack.to_string_lossy().starts_with(shipped::PREFIX);
+    match packs.iter().find(|folder| !is_shipped(folder) && !folder.is_dir()) {
+        None => Ok(()),
         Some(missing) => {
             let missing = missing.display();
             Err(Failure::usage(format!("there is no folder of packs {missing}")).with_hint(format!(

@@ -200,16 +200,6 @@ pub(crate) fn check_url(text: &str) -> Result<(), String> {
     }
 }
 
-/// What is wrong with a folder of packs.
-pub(crate) fn check_pack(text: &str) -> Result<(), String> {
-    match text.starts_with("builtin:") {
-        true => Err(format!(
-            "`{text}`: packs that ship with Tripline are not supported by this version: name a folder"
-        )),
-        false => Ok(()),
-    }
-}
-
 /// What is wrong with the text of a length of time or a size.
 pub(crate) fn check_time(text: &str) -> Result<(), String> {
     text.parse::<Duration>().map(drop).map_err(|error| error.to_string())

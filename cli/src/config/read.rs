@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
+use engine::packs::shipped::Shipped;
 use model::diagnostic::suggest;
 use model::{Diagnostic, Location, Value};
 use syntax::{Field, Fields, Node};
 
 use super::keys::{
-    AGES, KEY_FORMS, KEYS, Key, Kind, age, check_address, check_bytes, check_pack, check_pack_name,
-    check_time, check_url, find, key_from, key_source,
+    AGES, KEY_FORMS, KEYS, Key, Kind, age, check_address, check_bytes, check_pack_name, check_time,
+    check_url, find, key_from, key_source,
 };
 
 /// Where a value came from; a later one wins.
@@ -229,10 +230,18 @@ fn ages_of_text(text: &str) -> Result<Value, String> {
 
 fn path(item: &Node, fields: &Fields<'_>, folder: &Path) -> Option<Value> {
     let checked = match item.as_str() {
-        Some(text) => check_pack(text).map(|()| joined(folder, text)),
+        Some(text) => pack_folder(folder, text),
         None => Err(format!("expected a folder, found {}", item.describe())),
     };
     checked.map_err(|error| fields.report(item.error(error))).ok()
+}
+
+/// A folder of packs, or the name of a pack that is part of the program.
+fn pack_folder(folder: &Path, text: &str) -> Result<Value, String> {
+    Ok(match Shipped::named(text)? {
+        Some(_) => text.into(),
+        None => joined(folder, text),
+    })
 }
 
 fn joined(folder: &Path, path: &str) -> Value {
@@ -275,7 +284,7 @@ fn of_text(kind: Kind, text: &str, folder: &Path) -> Result<Value, String> {
         }
         Kind::Paths => {
             let paths = text.split(',').map(str::trim).filter(|path| !path.is_empty());
-            let paths = paths.map(|path| check_pack(path).map(|()| joined(folder, path)));
+            let paths = paths.map(|path| pack_folder(folder, path));
             paths.collect::<Result<Vec<Value>, String>>().map(Value::Array)
         }
     }

@@ -83,7 +83,7 @@ fn a_variable_that_means_nothing_is_refused_by_name() {
         ("TRIPLINE_GRACE", "30", "`30` is not a duration"),
         ("TRIPLINE_GIT_MAX_MIRROR", "1GB", "`1GB` is not a size"),
         ("TRIPLINE_LOG_FORMAT", "jsn", "did you mean `json`?"),
-        ("TRIPLINE_PACKS", "builtin:deploy", "not supported by this version"),
+        ("TRIPLINE_PACKS", "builtin:deplyo", "there are `builtin:deploy`"),
     ] {
         let mut settings = Settings::defaults(Path::new(""));
         let variable = |asked: &str| (asked == name).then(|| text.to_owned());
@@ -129,20 +129,20 @@ fn slips_are_told_with_their_place() {
                                      ^"#]],
     );
     check_refused(
-        "listen: localhost\npacks: ['builtin:deploy', 3]\nlog_format: jsn\n",
+        "listen: localhost\npacks: ['builtin:x', 3]\nlog_format: jsn\n",
         &expect![[r#"
             error: `localhost` is not an address: expected host:port, such as 127.0.0.1:7410
               at tripline.yaml:1:9
               1 | listen: localhost
                           ^
-            error: `builtin:deploy`: packs that ship with Tripline are not supported by this version: name a folder
+            error: `builtin:x`: no such pack ships with Tripline; there are `builtin:deploy`
               at tripline.yaml:2:9
-              2 | packs: ['builtin:deploy', 3]
+              2 | packs: ['builtin:x', 3]
                           ^
             error: expected a folder, found a whole number
-              at tripline.yaml:2:27
-              2 | packs: ['builtin:deploy', 3]
-                                            ^
+              at tripline.yaml:2:22
+              2 | packs: ['builtin:x', 3]
+                                       ^
             error: `log_format`: unknown value `jsn`
               at tripline.yaml:3:13
               3 | log_format: jsn

@@ -25,6 +25,7 @@ mod crash_in_chain;
 mod crash_in_program;
 mod damage;
 mod deadly_chains;
+mod deploys;
 mod dry_runs;
 mod earlier_schemas;
 mod full_disk;

@@ -16,6 +16,7 @@ mod reached;
 mod reload;
 mod requires;
 mod sensors_file;
+pub mod shipped;
 mod together;
 mod triggers;
 

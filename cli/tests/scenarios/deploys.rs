@@ -1,0 +1,125 @@
+//! The shipped pack `deploy` brings versions into a real cluster, and takes bad ones back.
+
+use lab::{ADMIN, Cluster, Parts};
+use serde_json::{Value, json};
+
+use crate::support::{Done, Server, World};
+
+/// A cluster with controllers and pods that do what their labels say, and a server that is in it.
+struct Deploys {
+    world: World,
+    _server: Server,
+    _cluster: Cluster,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Deploys {
+    fn start() -> Self {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let cluster = runtime.block_on(Cluster::start(Parts::Rollouts)).unwrap();
+        let kubeconfig = cluster.kubeconfig(ADMIN).unwrap();
+        let world = World::new().with_variable("KUBECONFIG", kubeconfig.to_str().unwrap());
+        let server = world.serve_with(&["--packs", "builtin:deploy"]);
+        Self { world, _server: server, _cluster: cluster, _runtime: runtime }
+    }
+
+    fn run(&self, action: &str, parameters: &Value) -> Done {
+        self.world.write("parameters.json", &parameters.to_string());
+        let parameters = self.world.path("parameters.json");
+        self.world.run(&["run", action, "--params", parameters.to_str().unwrap(), "-o", "json"])
+    }
+
+    fn get(&self, api_version: &str, kind: &str, name: &str) -> Value {
+        let parameters = json!({ "api_version": api_version, "kind": kind, "name": name });
+        let done = self.run("kubernetes.get", &parameters).succeeded();
+        let result: Value = serde_json::from_str(&done.stdout).unwrap();
+        result["object"].clone()
+    }
+
+    fn image(&self) -> String {
+        let web = self.get("apps/v1", "Deployment", "web");
+        let image = &web["spec"]["template"]["spec"]["containers"][0]["image"];
+        assert_eq!(web["status"]["availableReplicas"], 2, "{:#}", web["status"]);
+        image.as_str().unwrap().to_owned()
+    }
+
+    fn color(&self) -> Value {
+        self.get("v1", "Service", "web")["spec"]["selector"]["tripline.dev/color"].clone()
+    }
+
+    fn replicas(&self, name: &str) -> Value {
+        self.get("apps/v1", "Deployment", name)["spec"]["replicas"].clone()
+    }
+}
+
+fn web(image: &str) -> Value {
+    let labels = json!({ "app": "web", "lab.tripline.dev/pod": "ready" });
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": "web" },
+        "spec": {
+            "replicas": 2, "selector": { "matchLabels": { "app": "web" } },
+            "template": {
+                "metadata": { "labels": labels },
+                "spec": { "containers": [{ "name": "main", "image": image }] },
+            },
+        },
+    })
+}
+
+fn version(image: &str) -> Value {
+    json!({ "manifest": web(image), "timeout": "1m", "check": { "action": "core.noop" } })
+}
+
+/// The check that finds fault with everything.
+fn refused(image: &str) -> Value {
+    let check = json!({ "action": "core.fail", "parameters": { "message": "errors at the edge" } });
+    json!({ "manifest": web(image), "timeout": "1m", "check": check })
+}
+
+#[test]
+#[ignore = "needs the lab"]
+fn a_rolling_or_recreated_version_that_cannot_run_or_fails_its_check_gives_way_to_the_one_before() {
+    let deploys = Deploys::start();
+    for action in ["deploy.rolling", "deploy.recreate"] {
+        deploys.run(action, &version("web:1")).succeeded();
+        assert_eq!(deploys.image(), "web:1");
+        let stuck = deploys.run(action, &version("web:bad")).ended(1);
+        assert!(stuck.stderr.contains("ImagePullBackOff"), "{stuck:?}");
+        assert_eq!(deploys.image(), "web:1");
+        let refused = deploys.run(action, &refused("web:2")).ended(1);
+        assert!(refused.stderr.contains("errors at the edge"), "{refused:?}");
+        assert_eq!(deploys.image(), "web:1");
+    }
+    deploys.run("deploy.rolling", &version("web:3")).succeeded();
+    deploys.run("deploy.rollback", &json!({ "name": "web", "timeout": "1m" })).succeeded();
+    assert_eq!(deploys.image(), "web:1");
+    let none = json!({ "name": "web", "revision": 99 });
+    let none = deploys.run("deploy.rollback", &none).ended(1);
+    assert!(none.stderr.contains("web has no revision 99"), "{none:?}");
+}
+
+#[test]
+#[ignore = "needs the lab"]
+fn a_service_leads_to_the_new_color_once_it_is_checked_and_stays_where_it_was_otherwise() {
+    let deploys = Deploys::start();
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": { "name": "web" },
+        "spec": { "selector": { "app": "web" }, "ports": [{ "port": 80 }] },
+    });
+    deploys.run("kubernetes.apply", &json!({ "manifest": service })).succeeded();
+    let next = |parameters: Value| {
+        let mut all = parameters;
+        all["service"] = json!("web");
+        all["keep"] = json!("100ms");
+        deploys.run("deploy.blue_green", &all)
+    };
+    next(version("web:1")).succeeded();
+    assert_eq!(deploys.color(), "blue");
+    next(version("web:2")).succeeded();
+    assert_eq!(deploys.color(), "green");
+    assert_eq!((deploys.replicas("web-blue"), deploys.replicas("web-green")), (json!(0), json!(2)));
+    next(refused("web:3")).ended(1);
+    next(version("web:bad")).ended(1);
+    assert_eq!(deploys.color(), "green");
+    assert_eq!((deploys.replicas("web-blue"), deploys.replicas("web-green")), (json!(0), json!(2)));
+}
