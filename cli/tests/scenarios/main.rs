@@ -30,6 +30,7 @@ mod dry_runs;
 mod earlier_schemas;
 mod full_disk;
 mod git_pushes;
+mod kubernetes;
 mod not_text;
 mod orderly_stop;
 mod pages;
