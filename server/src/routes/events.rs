@@ -90,9 +90,10 @@ async fn list(
     Ok(Json(page))
 }
 
-/// What a token may see of an event: of the rules that selected it those of its packs.
+/// What a token may see of an event: of the rules that selected it, or failed on it, those of its packs.
 fn shown(mut row: EventRow, who: &Authenticated) -> EventRow {
     row.matched.retain(|(rule, _)| who.covers(rule.pack.as_str()));
+    row.failed.retain(|rule| who.covers(rule.pack.as_str()));
     row
 }
 
