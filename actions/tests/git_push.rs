@@ -5,8 +5,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use actions::{BuiltinContext, Performing, SharedAction};
+use host::connection::{ConnectionSpec, Connections, Target};
 use host::git::{Credentials, Git, Mirrors, Options};
 use model::{Effect, ExecutionId, IdempotencyKey, Performance, StepPath, Value};
 use serde_json::json;
@@ -326,4 +328,32 @@ async fn a_plan_shows_the_difference_and_pushes_nothing() {
     let found = (planned.result.unwrap(), planned.changes[0].after.clone().unwrap());
     assert_eq!((&found.0["existed"], &found.1["files"]), (&json!(false), &json!(1)));
     assert!(!lab.path("out").exists());
+}
+
+#[tokio::test]
+async fn what_is_pushed_waits_for_the_turn_of_its_connection() {
+    let lab = Lab::new().await;
+    let connections = Connections::default();
+    let url = lab.path("origin.git").display().to_string();
+    connections.set([ConnectionSpec {
+        name: "host".to_owned(),
+        target: Target::Git { url: url.clone() },
+        credentials: None,
+        requests_per_second: Some(5.0),
+        packs: vec!["demo".to_owned()],
+        at: "dev.yaml:2".to_owned(),
+    }]);
+    let connection = connections.get("host").unwrap();
+    let client = Git::new(Options { allow_local: true, ..Options::default() });
+    let remote = client.remote(&url, Credentials::None).unwrap();
+    let mirror = client.repository(lab.path("mirror"), remote).reached_by(Some(connection.clone()));
+    lab.mirrors.register("demo.app".parse().unwrap(), mirror, Vec::new());
+    let begun = Instant::now();
+    for n in 1..4 {
+        let files = json!({ "versions.yaml": format!("app: {n}0\n") });
+        lab.commit(n, files).await.unwrap();
+    }
+    connection.turn().await;
+    // A look and a push each; the first turn is free.
+    assert!(begun.elapsed() >= Duration::from_millis(6 * 200), "{:?}", begun.elapsed());
 }

@@ -287,8 +287,7 @@ impl Repository {
     async fn push(&self, object: &str, name: &str) -> Result<bool, GitError> {
         let options = self.git.options();
         let output = self
-            .run("push")
-            .reaching(self.folder(), self.remote(), options)
+            .asking("push")
             .await?
             .args(["--porcelain", "--quiet", "--no-verify", "--"])
             .args([self.remote().url(), &format!("{object}:{name}")])

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::command::{Run, folder_size};
 use super::{Git, GitError, RefPattern, Remote};
+use crate::connection::Connection;
 
 /// A bare mirror. It is a cache: when it is lost or damaged, the next fetch makes it anew.
 #[derive(Debug, Clone)]
@@ -13,6 +14,8 @@ pub struct Repository {
     pub(super) git: Git,
     folder: PathBuf,
     remote: Remote,
+    /// Whose limit all that ask the remote share.
+    connection: Option<Arc<Connection>>,
     /// One writer at a time.
     pub(super) lock: Arc<tokio::sync::Mutex<()>>,
 }
@@ -20,7 +23,21 @@ pub struct Repository {
 impl Repository {
     pub(super) fn new(git: Git, folder: PathBuf, remote: Remote) -> Self {
         let lock = git.lock(&folder);
-        Self { git, folder, remote, lock }
+        Self { git, folder, remote, connection: None, lock }
+    }
+
+    /// The same, reached by this connection: it is asked as often as that allows.
+    #[must_use]
+    pub fn reached_by(self, connection: Option<Arc<Connection>>) -> Self {
+        Self { connection, ..self }
+    }
+
+    /// A command that asks the remote, once that may be asked.
+    pub(super) async fn asking(&self, command: &'static str) -> Result<Run, GitError> {
+        if let Some(connection) = &self.connection {
+            connection.turn().await;
+        }
+        self.run(command).reaching(&self.folder, &self.remote, self.git.options()).await
     }
 
     /// Where it lies.
@@ -53,8 +70,7 @@ impl Repository {
         let options = self.git.options();
         let flags = ["--quiet", "--prune", "--no-tags", "--no-write-fetch-head"];
         let output = self
-            .run("fetch")
-            .reaching(&self.folder, &self.remote, options)
+            .asking("fetch")
             .await?
             .args(flags)
             .args(["--", self.remote.url()])
@@ -85,8 +101,7 @@ impl Repository {
     /// missing refs say nothing.
     pub async fn remote_is_empty(&self) -> Result<bool, GitError> {
         let output = self
-            .run("ls-remote")
-            .reaching(&self.folder, &self.remote, self.git.options())
+            .asking("ls-remote")
             .await?
             .args(["--quiet", "--", self.remote.url()])
             // One line answers the question.

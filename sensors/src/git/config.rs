@@ -84,14 +84,13 @@ impl GitConfig {
             None => self.remote(context)?,
         };
         let folder = context.mirrors_folder.join(self.folder_name(&remote, context));
-        let repository = context.git.repository(folder, remote);
+        let repository = context.git.repository(folder, remote).reached_by(connection);
         if let Some(sensor) = &context.sensor {
             context.mirrors.register(sensor.clone(), repository.clone(), self.shared_with);
         }
         let kind = "git.push".parse();
         Ok(GitSensor {
             repository,
-            connection,
             patterns: self.refs,
             every: self.every,
             initial: self.initial,

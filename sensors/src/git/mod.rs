@@ -11,12 +11,9 @@ mod config;
 mod cursor;
 mod event;
 
-use std::sync::Arc;
-
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use host::Clock;
-use host::connection::Connection;
 use host::git::{GitError, RefPattern, Repository};
 use model::{Duration, Timestamp, TriggerType, Value};
 use tokio::sync::Notify;
@@ -42,8 +39,6 @@ const MIN_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct GitSensor {
     repository: Repository,
-    /// Whose rate limit it keeps.
-    connection: Option<Arc<Connection>>,
     patterns: Vec<RefPattern>,
     every: Duration,
     initial: Initial,
@@ -111,9 +106,6 @@ impl GitSensor {
 
     /// The selected refs as they stand at the remote now.
     async fn look(&self, before: Option<&Cursor>) -> Result<Refs, PollError> {
-        if let Some(connection) = &self.connection {
-            connection.turn().await;
-        }
         self.repository.fetch(&self.patterns).await?;
         let mut refs = self.repository.refs().await?;
         refs.retain(|name, _| self.patterns.iter().any(|pattern| pattern.matches(name)));
