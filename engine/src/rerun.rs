@@ -80,7 +80,7 @@ impl Engine {
         }
         match self.store_beginning(actor, &id, beginning).await? {
             true => self.driver.submit(id.clone(), None),
-            false => self.same_rerun(&id, of).await?,
+            false => self.same_rerun(&id, of, how.from.as_ref()).await?,
         }
         Ok(Repeated { id, assumed })
     }
@@ -94,9 +94,27 @@ impl Engine {
         Ok(Journal::of(recorded.iter().map(|recorded| &recorded.fact)))
     }
 
-    async fn same_rerun(&self, id: &ExecutionId, of: &ExecutionId) -> Result<(), AskError> {
-        match self.journal(id).await?.request.map(|request| request.origin) {
-            Some(Origin::Rerun { of: first, .. }) if first == *of => Ok(()),
+    /// Whether the execution that has this name already repeats the same from the same step on.
+    async fn same_rerun(
+        &self,
+        id: &ExecutionId,
+        of: &ExecutionId,
+        from: Option<&StepPath>,
+    ) -> Result<(), AskError> {
+        let journal = self.journal(id).await?;
+        let first = journal.inherited.last().map(|inherited| &inherited.before);
+        match journal.request.as_ref().map(|request| &request.origin) {
+            Some(Origin::Rerun { of: other, .. }) if other == of && first == from => Ok(()),
+            Some(Origin::Rerun { of: other, .. }) if other == of => {
+                let told = |from: Option<&StepPath>| {
+                    from.map_or("all of it".to_owned(), |step| format!("from step {step} on"))
+                };
+                Err(AskError::Conflict(format!(
+                    "another request had this name: it started `{id}`, which repeats `{of}` {}, not {}",
+                    told(first),
+                    told(from)
+                )))
+            }
             None => Err(AskError::Conflict(format!(
                 "another request had this name, and `{id}`, which was to answer it, is not complete: ask again, and if it stays so, because the server died meanwhile, under another name"
             ))),

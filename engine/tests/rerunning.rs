@@ -60,7 +60,14 @@ async fn all_of_it_is_a_new_execution_of_what_is_active_now() {
     assert_eq!(result(&view), &json!(8));
     assert_eq!(view.row.origin, Origin::Rerun { of: first.clone(), rule: None });
     assert_eq!(again.assumed, []);
-    assert_eq!(rerun(&engine, &first, how).await.unwrap().id, again.id, "told twice, run once");
+    assert_eq!(
+        rerun(&engine, &first, how.clone()).await.unwrap().id,
+        again.id,
+        "told twice, run once"
+    );
+    let other = Repetition { from: Some("1".parse().unwrap()), ..how };
+    let refused = rerun(&engine, &first, other).await.unwrap_err().to_string();
+    assert!(refused.contains("all of it, not from step 1 on"), "{refused}");
 }
 
 #[tokio::test]
