@@ -13,6 +13,7 @@ pub mod backup;
 pub mod core;
 mod decide;
 mod deeds;
+pub mod doctor;
 pub mod driver;
 pub mod dry_run;
 mod emitting;

@@ -18,7 +18,7 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    pub(super) fn run(self) -> Outcome {
+    pub(super) async fn run(self) -> Outcome {
         let state = self.state.unwrap_or_else(config::state_folder);
         let shown = state.display();
         if !state.is_dir() {
@@ -29,7 +29,7 @@ impl Args {
         if let Some(pid) = Sqlite::holder(&state) {
             output::say(&format!("the process {pid} runs on it"))?;
         }
-        let findings = Sqlite::verify(&state);
+        let findings = engine::doctor::examine(&state, config::secrets_of(&state)).await;
         for finding in &findings {
             let (colour, word) = match finding.severity {
                 Severity::Error => (Colour::Red, "error"),

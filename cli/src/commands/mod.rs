@@ -165,7 +165,7 @@ impl Command {
             Self::Config(command) => command.run(),
             Self::Backup(args) => ask(args.run()),
             Self::Restore(args) => ask(args.run()),
-            Self::Doctor(args) => args.run(),
+            Self::Doctor(args) => ask(args.run()),
             Self::Schema(args) => args.run(),
             Self::Completion(args) => args.run(),
             Self::Reference(args) => args.run(),

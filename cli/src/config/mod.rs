@@ -252,5 +252,12 @@ pub(crate) fn state_folder() -> PathBuf {
     Config::load(&Flags::default()).map_or_else(|_| PathBuf::from("state"), |config| config.state)
 }
 
+/// Where the keys of the secrets in the state folder `state` come from: as the settings say, if they
+/// are of the server that runs on it.
+pub(crate) fn secrets_of(state: &Path) -> SecretSettings {
+    let configured = Config::load(&Flags::default()).ok().filter(|config| config.state == state);
+    configured.map_or_else(|| SecretSettings::beside(state), |config| config.secrets())
+}
+
 #[cfg(test)]
 mod tests;

@@ -4,8 +4,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::files::world;
-use crate::support::World;
+use crate::files::{PATIENCE, pack, world};
+use crate::support::{World, eventually};
 
 /// Starts a server that must be refused; what it said.
 fn refused(world: &World) -> String {
@@ -119,4 +119,33 @@ fn a_state_folder_that_others_may_read_is_told_once() {
     let server = world.serve();
     assert_eq!(told(&server.log()), 1, "{}", server.log());
     assert!(server.log().contains("chmod -R go= "), "{}", server.log());
+}
+
+#[test]
+fn the_doctor_tells_what_is_missing_or_open_besides_the_log() {
+    let world = world();
+    pack(&world, "actions/later.yaml", "entry_point: later.rhai\n");
+    pack(&world, "actions/later.rhai", "sleep(\"1h\")");
+    let server = world.serve();
+    world.run_with_input(&["secret", "set", "app/key"], "a value to keep").succeeded();
+    let id = world.run(&["run", "p.later", "--detach"]).line();
+    eventually(PATIENCE, || {
+        (world.json(&["execution", "get", &id])["state"] == "waiting").then_some(())
+    });
+    server.stop();
+    world.run(&["doctor"]).succeeded();
+    // Others may read the key, and a restore was cut off: worth a word.
+    let key = world.path("state.key");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    fs::create_dir(world.path("state/restoring")).unwrap();
+    let told = world.run(&["doctor"]).succeeded().stdout;
+    assert!(told.contains("chmod 600") && told.contains("state.key"), "{told}");
+    assert!(told.contains("a restore did not come to its end"), "{told}");
+    fs::remove_dir(world.path("state/restoring")).unwrap();
+    // The key is gone, and the pack that the execution goes on with: neither works without.
+    fs::rename(&key, world.path("elsewhere.key")).unwrap();
+    fs::rename(world.path("state/packs"), world.path("packs-of-state")).unwrap();
+    let told = world.run(&["doctor"]).ended(1).stdout;
+    assert!(told.contains("1 encrypted secrets cannot be opened"), "{told}");
+    assert!(told.contains(&format!("`{id}` and others that began with it cannot go on")), "{told}");
 }

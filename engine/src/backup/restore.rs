@@ -15,7 +15,7 @@ use super::make::sum_line;
 use super::{BackupError, FORMAT, MANIFEST, Manifest, SUMS, belongs, failed};
 
 /// Where the state lies until it is whole. A folder that holds it is not taken for a new one.
-const UNFINISHED: &str = "restoring";
+pub(crate) const UNFINISHED: &str = "restoring";
 /// What the state folder keeps whatever comes into it: of this machine, not of the installation.
 const STAYS: [&str; 3] = ["lost+found", "admin.token", "lock"];
 /// A manifest is some hundred bytes.

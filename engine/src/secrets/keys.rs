@@ -14,6 +14,7 @@ use age::x25519::Identity;
 use zeroize::Zeroizing;
 
 use super::SecretSettings;
+use crate::doctor::others_may_read;
 
 /// A key command that says nothing for so long is given up.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
@@ -108,10 +109,18 @@ impl Keys {
     async fn add(&mut self, source: &KeySource) -> Result<(), KeyError> {
         let unreadable = |why: String| KeyError::Unreadable { from: source.to_string(), why };
         let text = match source {
-            KeySource::File(path) => Zeroizing::new(
-                fs::read_to_string(path)
-                    .map_err(|error| unreadable(format!("cannot be read: {error}")))?,
-            ),
+            KeySource::File(path) => {
+                if others_may_read(path) {
+                    let shown = path.display();
+                    tracing::warn!(
+                        "other users may read {shown}, which opens the secrets; if that is not meant, `chmod 600 {shown}`"
+                    );
+                }
+                Zeroizing::new(
+                    fs::read_to_string(path)
+                        .map_err(|error| unreadable(format!("cannot be read: {error}")))?,
+                )
+            }
             KeySource::Env(name) => Zeroizing::new(
                 std::env::var(name).map_err(|_| unreadable("is not set".to_owned()))?,
             ),

@@ -77,6 +77,12 @@ impl Vault {
         Ok(vault)
     }
 
+    /// A vault that opens what the keys of `settings` open, and knows of no secret.
+    pub(crate) async fn of_keys(settings: SecretSettings) -> Result<Self, KeyError> {
+        let keys = Keys::read(&settings).await?;
+        Ok(Self::new(Some(settings.fallback), keys))
+    }
+
     /// A vault whose key nobody else has: what it seals is lost with it.
     pub fn in_memory() -> Self {
         Self::new(None, Keys::default())

@@ -19,6 +19,7 @@ mod executions;
 mod head;
 mod lock;
 mod log;
+mod needs;
 mod opening;
 mod project;
 mod prune;
@@ -51,6 +52,7 @@ use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 pub use self::backup::{About, about};
 pub use self::error::OpenError;
+pub use self::needs::Needs;
 pub use self::schema::NEWEST as NEWEST_SCHEMA;
 pub use self::verify::Finding;
 
@@ -138,6 +140,11 @@ impl Sqlite {
     /// damage, a log that lost facts or was changed, a projection or blobs that do not fit it.
     pub fn verify(folder: &Path) -> Vec<Finding> {
         verify::verify(folder)
+    }
+
+    /// What the store in `folder` cannot do without and does not hold itself.
+    pub fn needs(folder: &Path) -> Result<Needs, Finding> {
+        needs::needs(folder)
     }
 
     /// The id of the process that has `folder` open, if one has.

@@ -74,6 +74,20 @@ pub(super) fn keys(connection: &Connection) -> Result<BTreeMap<String, u64>, Sto
     Ok(keys)
 }
 
+/// A record that this key opens, with its name.
+pub(super) fn opened_by(
+    connection: &Connection,
+    key: &str,
+) -> Result<Option<(String, Sealed)>, StoreError> {
+    let query = "SELECT name, key, at, ciphertext FROM sealed WHERE key = ?1 LIMIT 1";
+    let mut query = connection.prepare(query)?;
+    let mut rows = query.query([key])?;
+    match rows.next()? {
+        Some(row) => Ok(Some((values::get(row, "name")?, sealed(row)?))),
+        None => Ok(None),
+    }
+}
+
 fn sealed(row: &Row<'_>) -> Result<Sealed, StoreError> {
     Ok(Sealed {
         key: values::get(row, "key")?,

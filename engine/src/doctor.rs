@@ -1,0 +1,103 @@
+//! What can be wrong with an installation besides its log: nothing is changed, and the server may be
+//! running.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use model::Severity;
+use store::Sqlite;
+use store::sqlite::{Finding, Needs};
+
+use crate::backup::UNFINISHED;
+use crate::folders::Folders;
+use crate::secrets::{KeySource, SecretSettings, Vault};
+
+/// Everything that is wrong with the state folder `state`, whose secrets the keys of `secrets` open.
+pub async fn examine(state: &Path, secrets: SecretSettings) -> Vec<Finding> {
+    let mut findings = Sqlite::verify(state);
+    let damaged = findings.iter().any(|finding| finding.severity == Severity::Error);
+    findings.extend(unfinished(state));
+    findings.extend(open_to_others(state, &secrets));
+    // A damaged database is not opened again: SQLite would tidy up what may help to mend it.
+    if !damaged && let Ok(needs) = Sqlite::needs(state) {
+        findings.extend(missing_packs(state, &needs));
+        findings.extend(shut(secrets, &needs).await);
+    }
+    findings
+}
+
+fn finding(severity: Severity, what: String, to_do: impl Into<String>) -> Finding {
+    Finding { severity, what, to_do: to_do.into() }
+}
+
+/// A restore that was cut off: the folder it began is no state, and what is there may be older.
+fn unfinished(state: &Path) -> Option<Finding> {
+    let left = state.join(UNFINISHED);
+    left.exists().then(|| {
+        let what = format!("a restore did not come to its end: {} is left of it", left.display());
+        let to_do = "restore again, or, if the state is what it should be, remove that folder";
+        finding(Severity::Warning, what, to_do)
+    })
+}
+
+/// The state folder and the files of keys, where other users of the machine may read them.
+fn open_to_others(state: &Path, secrets: &SecretSettings) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if others_may_read(state) || others_may_read(&state.join("admin.token")) {
+        let what = format!("other users may read what lies in {}", state.display());
+        let to_do = format!("if that is not meant, `chmod -R go= {}`", state.display());
+        findings.push(finding(Severity::Warning, what, to_do));
+    }
+    let configured = secrets.keys.iter().filter_map(|source| match source {
+        KeySource::File(path) => Some(path),
+        KeySource::Env(_) | KeySource::Command(_) => None,
+    });
+    for file in configured.chain([&secrets.fallback]).filter(|file| others_may_read(file)) {
+        let what = format!("other users may read {}, which opens the secrets", file.display());
+        findings.push(finding(Severity::Warning, what, format!("`chmod 600 {}`", file.display())));
+    }
+    findings
+}
+
+pub(crate) fn others_may_read(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|it| it.permissions().mode() & 0o077 != 0)
+}
+
+/// Packs that unfinished executions go on with and whose files are gone.
+fn missing_packs(state: &Path, needs: &Needs) -> Vec<Finding> {
+    let folders = Folders::new(state.to_owned());
+    let missing = needs.packs.iter().filter(|(hash, _)| !folders.pack(hash).is_dir());
+    let told = missing.map(|(hash, execution)| {
+        let what = format!(
+            "the pack's content {hash} is gone from {}: `{execution}` and others that began with it cannot go on",
+            folders.packs().display()
+        );
+        finding(Severity::Error, what, "restore a backup, or cancel them")
+    });
+    told.collect()
+}
+
+/// Encrypted records that the configured keys do not open.
+async fn shut(secrets: SecretSettings, needs: &Needs) -> Vec<Finding> {
+    if needs.keys.is_empty() {
+        return Vec::new();
+    }
+    let to_do =
+        "put the key back where `secrets.keys` in tripline.yaml says, or beside the state folder";
+    let vault = match Vault::of_keys(secrets).await {
+        Ok(vault) => vault,
+        // A variable of the server's may not be one of whoever asks.
+        Err(error) => return vec![finding(Severity::Warning, error.to_string(), to_do)],
+    };
+    let mut findings = Vec::new();
+    for (key, (records, one)) in &needs.keys {
+        let Some((name, sealed)) = one else { continue };
+        if let Err(error) = vault.unseal(name, sealed) {
+            let what = format!("{records} encrypted secrets cannot be opened: {error}");
+            let to_do = format!("{to_do}: its public half is {key}");
+            findings.push(finding(Severity::Error, what, to_do));
+        }
+    }
+    findings
+}

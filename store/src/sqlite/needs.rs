@@ -1,0 +1,45 @@
+//! What a store cannot do without and does not hold itself: keys, and the contents of packs.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use model::{ExecutionId, Hash};
+use rusqlite::Connection;
+
+use super::verify::Finding;
+use super::{schema, sealed, values};
+use crate::port::StoreError;
+use crate::sealed::Sealed;
+
+/// What must be there besides a store.
+#[derive(Debug, Default)]
+pub struct Needs {
+    /// Of each key by which records are encrypted: how many, and one of them with its name.
+    pub keys: BTreeMap<String, (u64, Option<(String, Sealed)>)>,
+    /// Contents of packs that executions which have not ended began with; each with one of these.
+    pub packs: BTreeMap<Hash, ExecutionId>,
+}
+
+/// What the store in `folder` needs; it may be in use.
+pub(super) fn needs(folder: &Path) -> Result<Needs, Finding> {
+    let connection = schema::open_reader(&schema::path(folder)).map_err(StoreError::from)?;
+    let mut needs = Needs { packs: packs(&connection)?, ..Needs::default() };
+    for (key, records) in sealed::keys(&connection)? {
+        let one = sealed::opened_by(&connection, &key)?;
+        needs.keys.insert(key, (records, one));
+    }
+    Ok(needs)
+}
+
+fn packs(connection: &Connection) -> Result<BTreeMap<Hash, ExecutionId>, StoreError> {
+    let mut query = connection.prepare(
+        "SELECT pack, min(id) AS id FROM executions
+         WHERE finished_at IS NULL AND pack IS NOT NULL GROUP BY pack",
+    )?;
+    let mut rows = query.query([])?;
+    let mut found = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        found.insert(values::hash(row, "pack")?, values::text(row, "id")?);
+    }
+    Ok(found)
+}
