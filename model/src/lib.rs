@@ -25,7 +25,6 @@ pub mod exported;
 pub mod fact;
 pub mod id;
 pub mod journal;
-pub mod kubernetes_secret;
 pub mod name;
 pub mod path;
 pub mod plan;

@@ -31,7 +31,8 @@ async fn what_was_done_is_counted() {
         let event = json!({ "type": "shop.ordered", "id": "bike", "data": { "item": item } });
         assert_eq!(served.post("/api/v1/events", event).await.status, status);
     }
-    let failing = json!({ "action": "core.fail", "parameters": { "message": "no" } });
+    let failing = json!({ "message": "no", "kind": "unavailable" });
+    let failing = json!({ "action": "core.fail", "parameters": failing });
     let failed = served.post("/api/v1/executions", failing).await.json();
     served.ended(failed["id"].as_str().unwrap()).await;
 

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use host::kubernetes::{Cluster, Failure, Patch, Request, Resource};
-use model::kubernetes_secret::concealed;
+use host::kubernetes::{Cluster, Failure, Patch, Request, Resource, veil};
 use model::{ErrorKind, Performance, StepError, Value};
 use serde_json::json;
 
@@ -169,8 +168,8 @@ impl Target {
 }
 
 /// An object as results show it.
-pub(super) fn shown(object: Value) -> Value {
-    let mut object = concealed(object);
+pub(super) fn shown(mut object: Value) -> Value {
+    veil(&mut object);
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.remove("managedFields");
     }

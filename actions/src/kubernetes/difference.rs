@@ -1,6 +1,6 @@
 //! What differs between two versions of an object, for people: a unified diff of their YAML.
 
-use model::kubernetes_secret::concealed;
+use host::kubernetes::veil;
 use model::{Map, Value};
 use similar::TextDiff;
 
@@ -21,7 +21,8 @@ pub(super) fn difference(before: Option<&Value>, after: Option<&Value>) -> Optio
 
 /// The object without what changes with each write, and with hashes in the place of a Secret's values.
 pub(super) fn plain(object: &Value) -> Value {
-    let mut plain = concealed(object.clone());
+    let mut plain = object.clone();
+    veil(&mut plain);
     if let Some(metadata) = plain.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.retain(|key, _| !NOISE.contains(&key.as_str()));
     }

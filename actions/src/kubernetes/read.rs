@@ -2,8 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use host::kubernetes::{Request, Selected};
-use model::kubernetes_secret::is_secret;
+use host::kubernetes::{Request, Selected, is_secret};
 use model::{ErrorKind, Map, Value};
 use serde_json::json;
 

@@ -34,7 +34,7 @@ pub use objects::{Listed, Selected};
 pub use rbac::Missing;
 pub use request::{Lines, Patch, Request};
 pub use resource::Resource;
-pub use veil::veil;
+pub use veil::{is_secret, veil};
 pub use watch::{Told, Watch};
 
 use crate::rate::Limiter;

@@ -5,10 +5,15 @@ use model::{Hash, Value};
 /// The annotation in which `kubectl apply` repeats the whole object.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
+/// Whether an object is a Secret, whose values nobody may see.
+pub fn is_secret(object: &Value) -> bool {
+    object["apiVersion"] == "v1" && object["kind"] == "Secret"
+}
+
 /// Puts a hash in the place of each value of a `v1/Secret`, and takes away copies of them; leaves
 /// other objects as they are. Equal values of different Secrets or keys have different hashes.
 pub fn veil(object: &mut Value) {
-    if object["kind"] != "Secret" || object["apiVersion"] != "v1" {
+    if !is_secret(object) {
         return;
     }
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
