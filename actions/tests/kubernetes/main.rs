@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod objects;
+mod programs;
 mod rollouts;
 #[path = "../support/mod.rs"]
 mod support;

@@ -63,7 +63,8 @@ impl<'a> Followed<'a> {
             self.output.push_str(line);
             self.output.push('\n');
         }
-        host::process::note(&self.file, &self.asked.performing.redactor.text(line)).await;
+        let shown = self.asked.performing.redactor.text(line);
+        host::process::note(&self.file, &format!("{shown}\n")).await;
     }
 
     /// What was printed: JSON where it is JSON.
