@@ -69,7 +69,11 @@ fn program(at: &Node, shown: &str, snapshot: &Snapshot) -> Option<Diagnostic> {
 }
 
 fn unknown_type(kind: &str, at: &Node, known: &[&str]) -> Diagnostic {
-    const LATER: [&str; 3] = ["kubernetes", "github", "nats"];
+    const LATER: [&str; 2] = ["github", "nats"];
+    if kind == "kubernetes" {
+        let hint = "delete this file, and name `kubernetes.object` in a rule's trigger, with a `connection` where the cluster is another one";
+        return at.error("clusters are watched without a sensor of one's own").with_hint(hint);
+    }
     if LATER.contains(&kind) {
         let message =
             format!("sensors of type `{kind}` are not supported by this version of Tripline");
