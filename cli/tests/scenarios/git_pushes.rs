@@ -26,7 +26,7 @@ pub(crate) fn watched() -> World {
     world
 }
 
-fn git(world: &World, arguments: &[&str]) -> String {
+pub(crate) fn git(world: &World, arguments: &[&str]) -> String {
     let repository = world.path("repository");
     fs::create_dir_all(&repository).unwrap();
     let who = ["-c", "user.name=T", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false"];
