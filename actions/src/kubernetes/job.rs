@@ -92,15 +92,22 @@ async fn finished(asked: &Asked<'_>, job: &Target) -> Result<Performance, Troubl
             Err(failure) if failure.kind != ErrorKind::NotFound => None,
             state => Some(state?),
         };
-        if let Some((found, pod)) = state {
-            if let Some(pod) = pod.as_ref().filter(|pod| has_started(pod)) {
-                log.follow(pod).await;
+        let started = |pod: &&Value| has_started(pod);
+        let Some((found, pod)) = state else {
+            sleep(PAUSE).await;
+            continue;
+        };
+        let pod = pod.as_ref();
+        match (ended(&found), pod.filter(started)) {
+            (Some(end), running) => {
+                if let Some(running) = running {
+                    log.finish(running).await;
+                }
+                return Ok(outcome(&found, pod, end, &log));
             }
-            if let Some(end) = ended(&found) {
-                return Ok(outcome(&found, pod.as_ref(), end, &log));
-            }
+            (None, Some(running)) => log.advance(running, PAUSE).await,
+            (None, None) => sleep(PAUSE).await,
         }
-        sleep(PAUSE).await;
     }
 }
 

@@ -4,9 +4,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use host::kubernetes::Request;
+use host::kubernetes::{Lines, Request};
 use model::Value;
 use serde_json::json;
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::kubernetes::asked::Asked;
 
@@ -19,8 +20,10 @@ const SILENCE: Duration = Duration::from_secs(24 * 3_600);
 pub(super) struct Followed<'a> {
     asked: &'a Asked<'a>,
     file: PathBuf,
+    /// The connection, and the lines that came over it.
+    open: Option<(Lines, usize)>,
     /// Lines that were told: a new connection begins with them again.
-    lines: usize,
+    told: usize,
     output: String,
     ended: bool,
 }
@@ -28,37 +31,42 @@ pub(super) struct Followed<'a> {
 impl<'a> Followed<'a> {
     pub(super) fn new(asked: &'a Asked<'a>) -> Self {
         let file = asked.performing.log.join("stderr.log");
-        Self { asked, file, lines: 0, output: String::new(), ended: false }
+        Self { asked, file, open: None, told: 0, output: String::new(), ended: false }
     }
 
-    /// Follows to the end of the log, or of the connection.
-    pub(super) async fn follow(&mut self, pod: &Value) {
-        if self.ended {
-            return;
+    /// Tells what is printed within this time.
+    pub(super) async fn advance(&mut self, pod: &Value, time: Duration) {
+        let until = Instant::now() + time;
+        if self.open.is_none() && !self.ended {
+            self.open = connect(self.asked, pod).await.map(|lines| (lines, 0));
         }
-        let cluster = &self.asked.cluster;
-        let Ok(resource) = cluster.resource("v1", "Pod").await else { return };
-        let part = |name: &str| pod["metadata"][name].as_str();
-        let path =
-            resource.object(part("namespace"), part("name").unwrap_or_default(), Some("log"));
-        let mut request = Request::get(&path).with("follow", true);
-        request.patience = SILENCE;
-        let Ok(mut lines) = cluster.lines(&request).await else { return };
-        let mut seen = 0;
-        while let Ok(line) = lines.next().await {
-            let Some(line) = line else {
-                self.ended = true;
-                return;
+        while let Some((lines, seen)) = &mut self.open {
+            let Ok(next) = timeout_at(until, lines.next()).await else { return };
+            let Ok(Some(line)) = next else {
+                self.ended = next.is_ok();
+                self.open = None;
+                break;
             };
-            seen += 1;
-            if seen > self.lines {
+            *seen += 1;
+            if *seen > self.told {
                 self.tell(&String::from_utf8_lossy(&line)).await;
             }
+        }
+        sleep_until(until).await;
+    }
+
+    /// Tells the lines of a program that has ended which were not told yet. What followed them may
+    /// not have noticed the end.
+    pub(super) async fn finish(&mut self, pod: &Value) {
+        let Some(request) = request(self.asked, pod).await else { return };
+        let Ok(log) = self.asked.cluster.text(&request).await else { return };
+        for line in log.lines().skip(self.told) {
+            self.tell(line).await;
         }
     }
 
     async fn tell(&mut self, line: &str) {
-        self.lines += 1;
+        self.told += 1;
         if self.output.len() + line.len() < MAX_OUTPUT {
             self.output.push_str(line);
             self.output.push('\n');
@@ -71,4 +79,17 @@ impl<'a> Followed<'a> {
     pub(super) fn output(&self) -> Value {
         serde_json::from_str(&self.output).unwrap_or_else(|_| json!({ "text": self.output }))
     }
+}
+
+async fn connect(asked: &Asked<'_>, pod: &Value) -> Option<Lines> {
+    let mut request = request(asked, pod).await?.with("follow", true);
+    request.patience = SILENCE;
+    asked.cluster.lines(&request).await.ok()
+}
+
+async fn request(asked: &Asked<'_>, pod: &Value) -> Option<Request> {
+    let resource = asked.cluster.resource("v1", "Pod").await.ok()?;
+    let part = |name: &str| pod["metadata"][name].as_str();
+    let path = resource.object(part("namespace"), part("name")?, Some("log"));
+    Some(Request::get(&path))
 }
