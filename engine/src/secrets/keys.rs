@@ -163,15 +163,11 @@ impl Keys {
             path: file.display().to_string(),
             why: error.to_string(),
         };
-        let mut options = OpenOptions::new();
-        let mut file_made =
-            options.write(true).create_new(true).mode(0o600).open(file).map_err(not_made)?;
         let text = Zeroizing::new(format!(
             "# The key that opens this installation's secrets. Keep a copy apart from the state.\n# public key: {name}\n{}\n",
             identity.to_string().expose_secret()
         ));
-        file_made.write_all(text.as_bytes()).map_err(not_made)?;
-        file_made.sync_all().map_err(not_made)?;
+        write_whole(file, text.as_bytes()).map_err(not_made)?;
         tracing::warn!(file = %file.display(), key = name, "made a key for secrets: keep a copy of it apart from the state folder, without it no secret can be read");
         self.hold(identity);
         Ok(())
@@ -184,6 +180,19 @@ impl Keys {
             false => self.identities.keys().cloned().collect::<Vec<_>>().join(", "),
         }
     }
+}
+
+/// Writes a new file for its owner alone, whole or not at all: a disk that is full leaves no empty key.
+fn write_whole(file: &Path, text: &[u8]) -> std::io::Result<()> {
+    let mut next = file.as_os_str().to_owned();
+    next.push(".new");
+    let mut options = OpenOptions::new();
+    let mut made = options.write(true).create(true).truncate(true).mode(0o600).open(&next)?;
+    let written = made.write_all(text).and_then(|()| made.sync_all());
+    // A link, unlike a rename, never takes the place of a key that is there.
+    let linked = written.and_then(|()| fs::hard_link(&next, file));
+    fs::remove_file(&next)?;
+    linked
 }
 
 /// What a program prints, as far as it is text.
@@ -205,4 +214,24 @@ async fn printed(words: &[String]) -> Result<Zeroizing<String>, String> {
     let read = stdout.as_slice().read_to_string(&mut text);
     read.map_err(|_| "printed what is not text".to_owned())?;
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_written_whole_or_not_at_all_and_takes_no_others_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("state.key");
+        fs::write(folder.path().join("state.key.new"), "half of one that was cut off").unwrap();
+        write_whole(&file, b"one").unwrap();
+        assert!(write_whole(&file, b"other").is_err());
+        assert_eq!(fs::read(&file).unwrap(), b"one");
+        let left: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
+        assert_eq!(left.len(), 1, "{left:?}");
+        fs::create_dir(folder.path().join("full.new")).unwrap();
+        assert!(write_whole(&folder.path().join("full"), b"one").is_err());
+        assert!(!folder.path().join("full").exists());
+    }
 }
