@@ -1,9 +1,12 @@
 //! The redactor: finds secrets' values in what others print, and puts what stands for them there.
 //!
-//! A value is found as it is, escaped for JSON (once and twice), for URLs, in base64 at any offset
-//! of either alphabet (also over line breaks, as `base64` and MIME wrap it, and escaped for URLs), and
-//! in hexadecimal; of a value of several lines, each long line too. Nothing finds a value that a program took apart or encrypted: what must not be printed must not be given
-//! to a program that would.
+//! A value is found as it is and in lower case, escaped for JSON (once and twice), for URLs (likewise)
+//! and for HTML, as several languages do it, in base64 at any offset of either alphabet (also over line
+//! breaks, as `base64` and MIME wrap it, and escaped for URLs), and in hexadecimal; of a value of several
+//! lines, each long line too. Nothing finds a value that a program took apart or encrypted: what must not
+//! be printed must not be given to a program that would.
+
+mod spelling;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -302,6 +305,10 @@ fn collect(value: &str, label: &str, forms: &mut Forms) {
     let encoded = percent_encode(value);
     put(encoded.replace("%20", "+"), same());
     put(lower_escapes(&encoded), same());
+    for spelling in spelling::spellings(value, &escaped, &encoded) {
+        put(lower_escapes(&spelling), same());
+        put(spelling, same());
+    }
     put(encoded, derived(Derivation::UrlEncode, same()));
     let hex: String = value.bytes().map(|byte| format!("{byte:02x}")).collect();
     put(hex.to_uppercase(), same());
@@ -360,8 +367,8 @@ fn lower_escapes(encoded: &str) -> String {
     let mut parts = encoded.split('%');
     let mut out = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        // Two digits follow each `%`.
-        let (digits, rest) = part.split_at(2.min(part.len()));
+        // Two digits follow each `%`, unless it stands for itself.
+        let (digits, rest) = part.split_at_checked(2).unwrap_or(("", part));
         out = out + "%" + &digits.to_ascii_lowercase() + rest;
     }
     out
