@@ -11,6 +11,8 @@ pub(super) struct Moved {
     pub(super) identity: Identity,
     pub(super) before: Option<Value>,
     pub(super) after: Option<Value>,
+    /// `created`, `configured`, `deleted` or `unchanged`.
+    pub(super) result: &'static str,
 }
 
 /// What a step did, or would do.
@@ -22,18 +24,18 @@ pub(super) struct Acted {
 }
 
 impl Moved {
-    /// `created`, `configured`, `deleted` or `unchanged`.
-    pub(super) fn result(&self) -> &'static str {
-        match (&self.before, &self.after) {
+    pub(super) fn new(identity: Identity, before: Option<Value>, after: Option<Value>) -> Self {
+        let result = match (&before, &after) {
             (None, Some(_)) => "created",
             (Some(_), None) => "deleted",
             (Some(before), Some(after)) if plain(before) != plain(after) => "configured",
             _ => "unchanged",
-        }
+        };
+        Self { identity, before, after, result }
     }
 
     pub(super) fn is_change(&self) -> bool {
-        self.result() != "unchanged"
+        self.result != "unchanged"
     }
 
     fn change(&self) -> Change {
@@ -51,7 +53,7 @@ impl Acted {
     /// The same as a plan.
     pub(super) fn plan(self) -> Plan {
         let changed: Vec<&Moved> = self.moved.iter().filter(|moved| moved.is_change()).collect();
-        let said = |moved: &&Moved| format!("{} {}", future(moved.result()), moved.identity);
+        let said = |moved: &&Moved| format!("{} {}", future(moved.result), moved.identity);
         let summary = match changed.as_slice() {
             [] => "nothing: the cluster says so already".to_owned(),
             few if few.len() <= 3 => few.iter().map(said).collect::<Vec<_>>().join(", "),

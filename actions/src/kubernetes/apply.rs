@@ -5,7 +5,7 @@ use std::time::Duration;
 use host::kubernetes::{Failure, Patch, Resource};
 use model::{ErrorKind, Map, Value};
 use serde_json::json;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::acted::{Acted, Moved};
 use super::asked::{Asked, Target, Trouble, refused, told};
@@ -19,6 +19,8 @@ use super::waiting::{self, Wait};
 const OWNER: &str = "tripline.dev/owner";
 /// How long a namespace may take to be gone, and a new kind to be served.
 const SETTLING: Duration = Duration::from_secs(60);
+/// Between two looks at it.
+const PAUSE: Duration = Duration::from_millis(500);
 
 pub(super) async fn apply(asked: &Asked<'_>) -> Result<Acted, Trouble> {
     let wait = wait(asked)?;
@@ -55,7 +57,7 @@ pub(super) async fn diff(asked: &Asked<'_>) -> Result<Value, Trouble> {
 }
 
 fn answer(moved: &Moved) -> Value {
-    let mut answer = told(&moved.identity, moved.result());
+    let mut answer = told(&moved.identity, moved.result);
     let uid = moved.after.as_ref().map(|after| after["metadata"]["uid"].clone());
     answer["uid"] = uid.unwrap_or_default();
     answer
@@ -84,8 +86,7 @@ async fn one(
     all: &[Manifest],
 ) -> Result<(Option<Target>, Moved), Trouble> {
     let identity = manifest.identity.clone();
-    let created =
-        || Moved { before: None, after: Some(manifest.object.clone()), identity: identity.clone() };
+    let created = || Moved::new(identity.clone(), None, Some(manifest.object.clone()));
     let resource = match resource(asked, manifest, all).await {
         Err(_) if asked.dry && defines(all, manifest) => return Ok((None, created())),
         resource => resource?,
@@ -101,7 +102,7 @@ async fn one(
         }
         after => after?,
     };
-    Ok((Some(target), Moved { identity, before, after: Some(after) }))
+    Ok((Some(target), Moved::new(identity, before, Some(after))))
 }
 
 async fn patch(asked: &Asked<'_>, target: &Target, object: Value) -> Result<Value, Failure> {
@@ -114,7 +115,7 @@ async fn patch(asked: &Asked<'_>, target: &Target, object: Value) -> Result<Valu
         let answer = asked.send(request.clone()).await;
         match answer {
             Err(failure) if is_terminating(&failure) && Instant::now() < until => {
-                pause(asked).await?;
+                asked.pause(PAUSE).await?;
             }
             answer => return answer.map_err(refusal),
         }
@@ -148,16 +149,9 @@ async fn resource(
         let found = asked.cluster.resource(&identity.api_version, &identity.kind).await;
         let soon = !asked.dry && defines(all, manifest) && Instant::now() < until;
         match found {
-            Err(failure) if failure.is_not_found() && soon => pause(asked).await?,
+            Err(failure) if failure.is_not_found() && soon => asked.pause(PAUSE).await?,
             found => return found,
         }
-    }
-}
-
-async fn pause(asked: &Asked<'_>) -> Result<(), Failure> {
-    tokio::select! {
-        () = sleep(Duration::from_millis(500)) => Ok(()),
-        () = asked.performing.cancel.cancelled() => Err(Failure::unsent(ErrorKind::Cancelled, "it was given up")),
     }
 }
 
@@ -218,5 +212,5 @@ fn wait(asked: &Asked<'_>) -> Result<Option<Wait>, Trouble> {
         Value::Null => Goal::Healthy,
         goal => Goal::parse(goal)?,
     };
-    Ok(Some(Wait::new(goal, wanted["timeout"].as_str().unwrap_or("10m"))?))
+    Ok(Some(Wait::new(goal, wanted["timeout"].as_str())?))
 }

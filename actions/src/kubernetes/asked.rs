@@ -1,16 +1,18 @@
 //! What a step asks of a cluster, and the object that it names.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use host::kubernetes::{Cluster, Failure, Patch, Request, Resource, veil};
+use host::kubernetes::{Cluster, Failure, Patch, Request, Resource, Selected, veil};
 use model::{ErrorKind, Performance, StepError, Value};
 use serde_json::json;
+use tokio::time::sleep;
 
 use super::manifest::Identity;
 use crate::Performing;
 
 /// Longest value of a step's own idea of what it waits for.
-const DEFAULT_PATIENCE: &str = "10m";
+pub(super) const DEFAULT_PATIENCE: &str = "10m";
 
 /// A step, and the cluster it is for.
 pub(super) struct Asked<'a> {
@@ -107,6 +109,16 @@ impl<'a> Asked<'a> {
         Ok(Target { cluster: self.cluster.clone(), resource, namespace, name })
     }
 
+    /// Waits for this time, unless the step is cancelled meanwhile.
+    pub(super) async fn pause(&self, time: Duration) -> Result<(), Failure> {
+        tokio::select! {
+            () = sleep(time) => Ok(()),
+            () = self.performing.cancel.cancelled() => {
+                Err(Failure::unsent(ErrorKind::Cancelled, "it was given up"))
+            }
+        }
+    }
+
     /// Sends what changes something, or asks what it would change.
     pub(super) async fn send(&self, request: Request) -> Result<Value, Failure> {
         let dry = self.dry.then_some("All");
@@ -149,6 +161,23 @@ impl Target {
     /// The object, where it is there.
     pub(super) async fn find(&self) -> Result<Option<Value>, Failure> {
         self.cluster.find(&self.resource, self.namespace.as_deref(), &self.name).await
+    }
+
+    /// The first objects of a kind in its namespace that carry these labels.
+    pub(super) async fn beside(
+        &self,
+        api_version: &str,
+        kind: &str,
+        labels: &str,
+        limit: usize,
+    ) -> Result<Vec<Value>, Failure> {
+        let resource = self.cluster.resource(api_version, kind).await?;
+        let selected = Selected {
+            namespace: self.namespace.as_deref(),
+            labels: Some(labels),
+            ..Selected::all(&resource)
+        };
+        Ok(self.cluster.list(&selected, limit, None).await?.objects)
     }
 
     /// A request that patches it, or a part of it.

@@ -60,7 +60,7 @@ pub(super) async fn change(asked: &Asked<'_>, verb: Verb) -> Result<Acted, Troub
                 }
             }
         };
-        let moved = Moved { identity: target.identity(), before: Some(before), after: Some(after) };
+        let moved = Moved::new(target.identity(), Some(before), Some(after));
         let object = shown(moved.after.clone().unwrap_or_default());
         let result = json!({ "object": object, "changed": moved.is_change() });
         return Ok(Acted { moved: vec![moved], result: Some(result) });

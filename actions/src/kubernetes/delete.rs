@@ -15,7 +15,7 @@ pub const PROTECTED: [&str; 3] = ["kube-system", "kube-public", "kube-node-lease
 pub(super) async fn delete(asked: &Asked<'_>, protected: &[String]) -> Result<Acted, Trouble> {
     let target = asked.target().await?;
     allowed(&target, protected)?;
-    let wait = Wait::new(Goal::Deleted, asked.option("timeout").unwrap_or("10m"))?;
+    let wait = Wait::new(Goal::Deleted, asked.option("timeout"))?;
     let wanted = asked.option("uid");
     let found = target.find().await?;
     let Some(object) =
@@ -34,7 +34,7 @@ pub(super) async fn delete(asked: &Asked<'_>, protected: &[String]) -> Result<Ac
     if asked.parameters()["wait"] == true && !asked.dry {
         until(asked, &target, &wait.of(Some(uid))).await?;
     }
-    let moved = Moved { identity: target.identity(), before: Some(object), after: None };
+    let moved = Moved::new(target.identity(), Some(object), None);
     Ok(Acted { moved: vec![moved], result: Some(json!({ "existed": true })) })
 }
 

@@ -26,7 +26,7 @@ pub(super) async fn create(asked: &Asked<'_>) -> Result<Acted, Trouble> {
         Err(failure) if failure.reason == "AlreadyExists" => body,
         made => made?,
     };
-    let moved = Moved { identity: event.identity(), before: None, after: Some(after) };
+    let moved = Moved::new(event.identity(), None, Some(after));
     Ok(Acted { moved: vec![moved], result: Some(json!({ "name": name })) })
 }
 

@@ -3,6 +3,7 @@
 use model::{ErrorKind, StepError, Value};
 
 use super::health::{State, health};
+use super::object::Object;
 
 /// What is waited for.
 #[derive(Debug, Clone, PartialEq)]
@@ -86,20 +87,18 @@ fn still_there(object: &Value) -> String {
 }
 
 fn condition(object: &Value, kind: &str, status: &str) -> Verdict {
-    let mut all = object["status"]["conditions"].as_array().into_iter().flatten();
-    let Some(found) = all.find(|condition| condition["type"] == kind) else {
+    let object = Object(object);
+    let Some(found) = object.condition(kind) else {
         return Verdict::NotYet(format!("it shows no condition `{kind}`"));
     };
-    let generation = object["metadata"]["generation"].as_i64().unwrap_or(0);
-    if found["observedGeneration"].as_i64().is_some_and(|seen| seen < generation) {
+    let generation = object.number("/metadata/generation");
+    if found.generation.is_some_and(|seen| seen < generation) {
         return Verdict::NotYet(format!("its condition `{kind}` is of an older version of it"));
     }
-    if found["status"] == status {
+    if found.status == status {
         return Verdict::Met;
     }
-    let [is, reason, message] =
-        ["status", "reason", "message"].map(|part| found[part].as_str().unwrap_or_default());
-    Verdict::NotYet(format!("its condition `{kind}` is {is} ({reason}: {message})"))
+    Verdict::NotYet(format!("its condition `{kind}` is {} ({})", found.status, found.message))
 }
 
 fn field(object: &Value, path: &str, equals: Option<&Value>) -> Verdict {

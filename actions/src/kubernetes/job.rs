@@ -8,7 +8,7 @@ mod manifest;
 
 use std::time::Duration;
 
-use host::kubernetes::{Failure, Request, Selected};
+use host::kubernetes::{Failure, Request};
 use model::{ErrorKind, Performance, StepError, Value};
 use serde_json::json;
 use tokio::time::sleep;
@@ -17,16 +17,19 @@ use self::follow::Followed;
 use self::manifest::KEY;
 use super::acted::{Acted, Moved};
 use super::asked::{Asked, Target, Trouble, refused};
+use super::object::{Condition, Object};
 
 /// Between two looks at a Job.
 const PAUSE: Duration = Duration::from_millis(500);
+/// Pods of a Job that are looked at: its program is started once.
+const PODS: usize = 10;
 
 /// What would be made.
 pub(super) async fn plan(asked: &Asked<'_>) -> Result<Acted, Trouble> {
     let job = target(asked).await?;
     let body = manifest::job(asked, &job)?;
     let after = asked.send(Request::post(&collection(&job), body)).await?;
-    let moved = Moved { identity: job.identity(), before: None, after: Some(after) };
+    let moved = Moved::new(job.identity(), None, Some(after));
     Ok(Acted { moved: vec![moved], result: None })
 }
 
@@ -87,7 +90,7 @@ async fn given_up(asked: &Asked<'_>, job: &Target) -> Performance {
 async fn finished(asked: &Asked<'_>, job: &Target) -> Result<Performance, Trouble> {
     let mut log = Followed::new(asked);
     loop {
-        let state = match look(asked, job).await {
+        let state = match look(job).await {
             // It goes on, whether the API server can be asked or not.
             Err(failure) if failure.kind != ErrorKind::NotFound => None,
             state => Some(state?),
@@ -112,16 +115,10 @@ async fn finished(asked: &Asked<'_>, job: &Target) -> Result<Performance, Troubl
 }
 
 /// The Job, and its newest pod.
-async fn look(asked: &Asked<'_>, job: &Target) -> Result<(Value, Option<Value>), Failure> {
+async fn look(job: &Target) -> Result<(Value, Option<Value>), Failure> {
     let found = job.get(None).await?;
-    let pods = asked.cluster.resource("v1", "Pod").await?;
     let labels = format!("batch.kubernetes.io/job-name={}", job.name);
-    let selected = Selected {
-        namespace: job.namespace.as_deref(),
-        labels: Some(&labels),
-        ..Selected::all(&pods)
-    };
-    let mut pods = asked.cluster.list(&selected, 10, None).await?.objects;
+    let mut pods = job.beside("v1", "Pod", &labels, PODS).await?;
     let made = |pod: &Value| pod["metadata"]["creationTimestamp"].as_str().map(ToOwned::to_owned);
     pods.sort_by_key(made);
     Ok((found, pods.pop()))
@@ -135,15 +132,18 @@ fn has_started(pod: &Value) -> bool {
     state(pod)["running"].is_object() || state(pod)["terminated"].is_object()
 }
 
-/// The condition that says how a Job ended.
-fn ended(job: &Value) -> Option<&Value> {
-    let mut conditions = job["status"]["conditions"].as_array()?.iter();
-    conditions.find(|one| {
-        one["status"] == "True" && (one["type"] == "Complete" || one["type"] == "Failed")
-    })
+/// How a Job ended.
+enum End<'a> {
+    Complete,
+    Failed(Condition<'a>),
 }
 
-fn outcome(job: &Value, pod: Option<&Value>, end: &Value, log: &Followed<'_>) -> Performance {
+fn ended(job: &Value) -> Option<End<'_>> {
+    let is = |kind| Object(job).condition_is(kind, "True");
+    is("Complete").map(|_| End::Complete).or_else(|| is("Failed").map(End::Failed))
+}
+
+fn outcome(job: &Value, pod: Option<&Value>, end: End<'_>, log: &Followed<'_>) -> Performance {
     let terminated = pod.map(|pod| &state(pod)["terminated"]);
     let code = terminated.and_then(|terminated| terminated["exitCode"].as_i64());
     let name = |object: &Value| object["metadata"]["name"].clone();
@@ -151,12 +151,11 @@ fn outcome(job: &Value, pod: Option<&Value>, end: &Value, log: &Followed<'_>) ->
     let mut result = json!({
         "job": name(job), "pod": pod.map(name), "exit_code": code, "output": output,
     });
-    if end["type"] == "Complete" {
+    let End::Failed(why) = end else {
         result["exit_code"] = json!(code.unwrap_or(0));
         return Performance::Done(result);
-    }
-    let reason = end["reason"].as_str().unwrap_or_default();
-    let (kind, message) = match (reason, code) {
+    };
+    let (kind, message) = match (why.reason, code) {
         ("DeadlineExceeded", _) => {
             (ErrorKind::Deadline, "the Job ran longer than its `timeout`".to_owned())
         }
@@ -164,10 +163,7 @@ fn outcome(job: &Value, pod: Option<&Value>, end: &Value, log: &Followed<'_>) ->
             let kind = if code == 75 { ErrorKind::Unavailable } else { ErrorKind::Program };
             (kind, format!("the program ended with exit code {code}"))
         }
-        (_, None) => {
-            let told = end["message"].as_str().unwrap_or_default();
-            (ErrorKind::Program, format!("the Job failed: {reason}: {told}"))
-        }
+        (_, None) => (ErrorKind::Program, format!("the Job failed: {}", why.message)),
     };
     Performance::Failed(StepError::new(kind, message).with_details(result))
 }

@@ -21,6 +21,7 @@ mod goal;
 mod health;
 mod job;
 mod manifest;
+mod object;
 mod read;
 mod stuck;
 mod tokens;

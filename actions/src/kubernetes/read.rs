@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use host::kubernetes::{Request, Selected, is_secret};
+use host::kubernetes::{Cluster, Failure, Request, Selected, is_secret};
 use model::{ErrorKind, Map, Value};
 use serde_json::json;
 
@@ -114,6 +114,13 @@ pub(super) async fn logs(asked: &Asked<'_>) -> Result<Value, Trouble> {
     let text = asked.cluster.text(&request).await?;
     let (text, truncated) = newest(&text);
     Ok(json!({ "text": text, "truncated": truncated }))
+}
+
+/// A request for what a pod has written.
+pub(super) async fn log(cluster: &Cluster, pod: &Value) -> Result<Request, Failure> {
+    let resource = cluster.resource("v1", "Pod").await?;
+    let [namespace, name] = ["namespace", "name"].map(|part| pod["metadata"][part].as_str());
+    Ok(Request::get(&resource.object(namespace, name.unwrap_or_default(), Some("log"))))
 }
 
 /// The pod of this name, in the step's namespace.

@@ -1,11 +1,13 @@
 //! Why a workload does not get on, as its newest pods tell it.
 
-use host::kubernetes::{Cluster, Failure, Request, Selected};
+use host::kubernetes::{Cluster, Failure};
 use model::Value;
-use serde_json::{Value as Json, json};
+use serde_json::json;
 
 use super::asked::{Asked, Target};
 use super::health::doomed;
+use super::object::Object;
+use super::read::{labels, log};
 
 /// Which replica set of a Deployment is which.
 const REVISION: &str = "deployment.kubernetes.io/revision";
@@ -27,30 +29,29 @@ pub(super) async fn reason(target: &Target, object: &Value) -> Result<Option<Str
 /// The newest pods that are not ready, with the last lines that they wrote, as far as that can be
 /// learnt: it only explains a failure.
 pub(super) async fn details(asked: &Asked<'_>, target: &Target) -> Value {
-    let Ok(Some(object)) = target.find().await else { return Json::Null };
+    let Ok(Some(object)) = target.find().await else { return Value::Null };
     let all = pods(target, &object).await.unwrap_or_default();
     let unready = all.iter().filter(|pod| !is_ready(pod)).take(TOLD.0);
     let mut pods = Vec::new();
     for pod in unready {
         let name = pod["metadata"]["name"].as_str().unwrap_or_default();
-        let log = last_lines(&asked.cluster, pod, name).await;
+        let log = last_lines(&asked.cluster, pod).await;
         pods.push(json!({ "name": name, "reason": doomed(pod), "log": log }));
     }
-    if pods.is_empty() { Json::Null } else { json!({ "pods": pods }) }
+    if pods.is_empty() { Value::Null } else { json!({ "pods": pods }) }
 }
 
 fn is_ready(pod: &Value) -> bool {
-    let mut conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
-    conditions.any(|one| one["type"] == "Ready" && one["status"] == "True")
+    Object(pod).condition_is("Ready", "True").is_some()
 }
 
 /// What the first container wrote last, before it was started again where it was.
-async fn last_lines(cluster: &Cluster, pod: &Value, name: &str) -> Option<String> {
-    let resource = cluster.resource("v1", "Pod").await.ok()?;
+async fn last_lines(cluster: &Cluster, pod: &Value) -> Option<String> {
     let status = &pod["status"]["containerStatuses"][0];
-    let path = resource.object(pod["metadata"]["namespace"].as_str(), name, Some("log"));
     let previous = status["restartCount"].as_u64().unwrap_or(0) > 0;
-    let request = Request::get(&path)
+    let request = log(cluster, pod)
+        .await
+        .ok()?
         .with_some("container", status["name"].as_str())
         .with("tailLines", TOLD.1)
         .with("previous", previous);
@@ -60,7 +61,7 @@ async fn last_lines(cluster: &Cluster, pod: &Value, name: &str) -> Option<String
 /// The pods of the newest version of a workload; none of anything else.
 async fn pods(target: &Target, object: &Value) -> Result<Vec<Value>, Failure> {
     let kind = object["kind"].as_str().unwrap_or_default();
-    let generation = |pointer| object.pointer(pointer).and_then(Value::as_i64).unwrap_or_default();
+    let generation = |pointer| Object(object).number(pointer);
     if generation("/status/observedGeneration") < generation("/metadata/generation")
         && kind != "Job"
     {
@@ -70,7 +71,10 @@ async fn pods(target: &Target, object: &Value) -> Result<Vec<Value>, Failure> {
     if !matches!(kind, "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "Job") {
         return Ok(Vec::new());
     }
-    let Some(mut labels) = selector(object) else { return Ok(Vec::new()) };
+    // Selectors by expression are left out: they only say more.
+    let Some(mut labels) = labels(&object["spec"]["selector"]["matchLabels"]) else {
+        return Ok(Vec::new());
+    };
     let newest = match kind {
         "Deployment" => match newest_template(target, object, &labels).await? {
             // Nothing of the newest version is there yet, and older pods say nothing of it.
@@ -86,15 +90,7 @@ async fn pods(target: &Target, object: &Value) -> Result<Vec<Value>, Failure> {
     if let Some(newest) = newest {
         labels = format!("{labels},{newest}");
     }
-    of_kind(target, "v1", "Pod", &labels).await
-}
-
-/// The labels of a workload's pods. Selectors by expression are left out: they only say more.
-fn selector(object: &Value) -> Option<String> {
-    let labels = object["spec"]["selector"]["matchLabels"].as_object()?;
-    let pairs =
-        labels.iter().filter_map(|(name, value)| Some(format!("{name}={}", value.as_str()?)));
-    Some(pairs.collect::<Vec<_>>().join(","))
+    target.beside("v1", "Pod", &labels, PODS).await
 }
 
 /// The hash that marks the pods of a Deployment's newest version.
@@ -105,26 +101,11 @@ async fn newest_template(
 ) -> Result<Option<String>, Failure> {
     let revision = |one: &Value| one["metadata"]["annotations"][REVISION].clone();
     let uid = &object["metadata"]["uid"];
-    let sets = of_kind(target, "apps/v1", "ReplicaSet", labels).await?;
+    let sets = target.beside("apps/v1", "ReplicaSet", labels, PODS).await?;
     let newest = sets.iter().find(|set| {
         let owner = &set["metadata"]["ownerReferences"][0]["uid"];
         owner == uid && revision(set) == revision(object)
     });
     let hash = newest.and_then(|set| set["metadata"]["labels"]["pod-template-hash"].as_str());
     Ok(hash.map(ToOwned::to_owned))
-}
-
-async fn of_kind(
-    target: &Target,
-    api_version: &str,
-    kind: &str,
-    labels: &str,
-) -> Result<Vec<Value>, Failure> {
-    let resource = target.cluster.resource(api_version, kind).await?;
-    let selected = Selected {
-        namespace: target.namespace.as_deref(),
-        labels: Some(labels),
-        ..Selected::all(&resource)
-    };
-    Ok(target.cluster.list(&selected, PODS, None).await?.objects)
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 use host::kubernetes::Failure;
 use model::{ErrorKind, StepError, Value};
 use serde_json::json;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
-use super::asked::{Asked, Target, Trouble, duration, refused, shown};
+use super::asked::{Asked, DEFAULT_PATIENCE, Target, Trouble, duration, shown};
 use super::goal::{Goal, Verdict};
 use super::stuck;
 
@@ -25,7 +25,8 @@ pub(super) struct Wait {
 }
 
 impl Wait {
-    pub(super) fn new(goal: Goal, timeout: &str) -> Result<Self, StepError> {
+    pub(super) fn new(goal: Goal, timeout: Option<&str>) -> Result<Self, StepError> {
+        let timeout = timeout.unwrap_or(DEFAULT_PATIENCE);
         let until = Instant::now() + duration("timeout", timeout)?.to_std();
         Ok(Self { goal, told: timeout.to_owned(), until, uid: None })
     }
@@ -39,7 +40,7 @@ impl Wait {
 /// `kubernetes.wait`.
 pub(super) async fn wait(asked: &Asked<'_>) -> Result<Value, Trouble> {
     let goal = Goal::parse(&asked.parameters()["for"])?;
-    let wait = Wait::new(goal, asked.option("timeout").unwrap_or("10m"))?;
+    let wait = Wait::new(goal, asked.option("timeout"))?;
     let start = Instant::now();
     let object = until(asked, &asked.target().await?, &wait).await?;
     let waited = model::Duration::from_millis(start.elapsed().as_millis() as u64);
@@ -81,12 +82,7 @@ pub(super) async fn until(
         if Instant::now() + pause > wait.until {
             return Err(late(asked, target, wait, &missing).await);
         }
-        tokio::select! {
-            () = sleep(pause) => {}
-            () = asked.performing.cancel.cancelled() => {
-                return Err(refused(ErrorKind::Cancelled, "the wait was given up"));
-            }
-        }
+        asked.pause(pause).await?;
         pause = (pause * 3 / 2).min(PAUSES.1);
     }
 }

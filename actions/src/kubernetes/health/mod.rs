@@ -5,7 +5,6 @@
 //! has failed, a StatefulSet has no failure of its own, a kind that nobody knows is read by the
 //! conditions it shows.
 
-mod object;
 mod pod;
 mod workload;
 
@@ -13,8 +12,8 @@ use std::fmt;
 
 use model::Value;
 
-use self::object::Object;
 pub(super) use self::pod::doomed;
+use super::object::Object;
 
 /// How something stands, from best to worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

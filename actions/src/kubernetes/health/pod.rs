@@ -1,6 +1,6 @@
 //! Pods, and why one will never be ready.
 
-use super::object::Object;
+use super::super::object::Object;
 use super::{Health, degraded, healthy, progressing};
 use model::Value;
 

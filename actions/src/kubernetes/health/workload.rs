@@ -1,6 +1,6 @@
 //! What runs pods: Deployment, StatefulSet, DaemonSet, ReplicaSet.
 
-use super::object::Object;
+use super::super::object::Object;
 use super::{Health, State, degraded, healthy, progressing, told};
 
 pub(super) fn deployment(deployment: Object<'_>) -> Health {

@@ -4,12 +4,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use host::kubernetes::{Lines, Request};
+use host::kubernetes::Lines;
 use model::Value;
 use serde_json::json;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::kubernetes::asked::Asked;
+use crate::kubernetes::read::log;
 
 /// Most bytes that are kept for the result, as of a program of a pack.
 const MAX_OUTPUT: usize = 4 << 20;
@@ -58,7 +59,7 @@ impl<'a> Followed<'a> {
     /// Tells the lines of a program that has ended which were not told yet. What followed them may
     /// not have noticed the end.
     pub(super) async fn finish(&mut self, pod: &Value) {
-        let Some(request) = request(self.asked, pod).await else { return };
+        let Ok(request) = log(&self.asked.cluster, pod).await else { return };
         let Ok(log) = self.asked.cluster.text(&request).await else { return };
         for line in log.lines().skip(self.told) {
             self.tell(line).await;
@@ -82,14 +83,7 @@ impl<'a> Followed<'a> {
 }
 
 async fn connect(asked: &Asked<'_>, pod: &Value) -> Option<Lines> {
-    let mut request = request(asked, pod).await?.with("follow", true);
+    let mut request = log(&asked.cluster, pod).await.ok()?.with("follow", true);
     request.patience = SILENCE;
     asked.cluster.lines(&request).await.ok()
-}
-
-async fn request(asked: &Asked<'_>, pod: &Value) -> Option<Request> {
-    let resource = asked.cluster.resource("v1", "Pod").await.ok()?;
-    let part = |name: &str| pod["metadata"][name].as_str();
-    let path = resource.object(part("namespace"), part("name")?, Some("log"));
-    Some(Request::get(&path))
 }

@@ -14,6 +14,8 @@ pub(super) struct Condition<'a> {
     pub(super) reason: &'a str,
     /// The reason and a sentence, as far as they are told.
     pub(super) message: String,
+    /// The version of the object that it speaks of, where it says so.
+    pub(super) generation: Option<i64>,
 }
 
 impl<'a> Object<'a> {
@@ -62,7 +64,8 @@ impl<'a> Object<'a> {
         let (reason, message) = (found.text("/reason"), found.text("/message"));
         let both = [reason, message].into_iter().filter(|part| !part.is_empty());
         let message = both.collect::<Vec<_>>().join(": ");
-        Some(Condition { status: found.text("/status"), reason, message })
+        let generation = found.at("/observedGeneration").0.as_i64();
+        Some(Condition { status: found.text("/status"), reason, message, generation })
     }
 
     /// The condition of this type where its status is this one.
