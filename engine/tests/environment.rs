@@ -128,20 +128,8 @@ fn house(environment: &str) -> House {
     let house = House::new();
     house.write("pack.yaml", PACK);
     house.chain("where_am_i", "", "sleep(\"1ms\"); config");
-    set(&house, environment);
+    house.environment(environment);
     house
-}
-
-fn set(house: &House, text: &str) {
-    let fresh = house.path("dev.yaml.new");
-    std::fs::write(&fresh, text).unwrap();
-    std::fs::rename(fresh, house.path("dev.yaml")).unwrap();
-}
-
-async fn start(house: &House) -> engine::Engine {
-    let settings =
-        engine::Settings { environment: Some(house.path("dev.yaml")), ..house.settings() };
-    engine::Engine::start(settings, house.store.clone(), house.clock.clone()).await.unwrap()
 }
 
 async fn pack(engine: &engine::Engine) -> engine::view::PackView {
@@ -157,10 +145,10 @@ fn told(view: &engine::view::PackView, house: &House) -> String {
 #[tokio::test]
 async fn a_pack_gets_its_configuration_and_a_change_of_the_file_is_loaded_like_a_pack() {
     let house = house("packs: { p: { config: { region: north } } }\n");
-    let engine = start(&house).await;
+    let engine = house.start_in_environment().await;
     let id = run(&engine, "p.where_am_i", json!({})).await;
     assert_eq!(result(&ended(&engine, &id).await), &json!({ "region": "north", "size": 3 }));
-    set(&house, "packs: { p: { config: { region: south, size: 5 } } }\n");
+    house.environment("packs: { p: { config: { region: south, size: 5 } } }\n");
     let before = pack(&engine).await.hash;
     eventually("the change", || async { pack(&engine).await.hash != before }).await;
     let id = run(&engine, "p.where_am_i", json!({})).await;
@@ -172,11 +160,11 @@ async fn an_execution_keeps_the_configuration_that_it_began_with() {
     let house = house("packs: { p: { config: { region: north } } }\n");
     house.gate();
     house.chain("slow", "", "let before = config.region; run(\"p.wait\"); [before, config.region]");
-    let engine = start(&house).await;
+    let engine = house.start_in_environment().await;
     let id = run(&engine, "p.slow", json!({})).await;
     house.reached().await;
     let before = pack(&engine).await.hash;
-    set(&house, "packs: { p: { config: { region: south } } }\n");
+    house.environment("packs: { p: { config: { region: south } } }\n");
     eventually("the change", || async { pack(&engine).await.hash != before }).await;
     house.open();
     assert_eq!(result(&ended(&engine, &id).await), &json!(["north", "north"]));
@@ -185,15 +173,15 @@ async fn an_execution_keeps_the_configuration_that_it_began_with() {
 #[tokio::test]
 async fn a_broken_file_keeps_its_last_good_content_also_over_a_restart() {
     let house = house("packs: { p: { config: { region: north } } }\n");
-    let engine = start(&house).await;
-    set(&house, "packs: [\n");
+    let engine = house.start_in_environment().await;
+    house.environment("packs: [\n");
     let stale = || async { engine.environment().stale };
     eventually("the refusal", stale).await;
     assert!(engine.environment().findings[0].at.file.ends_with("dev.yaml"));
     let id = run(&engine, "p.where_am_i", json!({})).await;
     assert_eq!(result(&ended(&engine, &id).await)["region"], "north");
     engine.shutdown(std::time::Duration::from_secs(5)).await;
-    let engine = start(&house).await;
+    let engine = house.start_in_environment().await;
     assert!(engine.environment().stale);
     let id = run(&engine, "p.where_am_i", json!({})).await;
     assert_eq!(result(&ended(&engine, &id).await)["region"], "north");
@@ -212,7 +200,7 @@ async fn an_engine_does_not_start_on_an_environment_that_never_was_good() {
 #[tokio::test]
 async fn a_setting_without_a_value_refuses_the_pack_and_says_where_to_set_it() {
     let house = house("packs: {}\n");
-    let engine = start(&house).await;
+    let engine = house.start_in_environment().await;
     let view = pack(&engine).await;
     assert_eq!(view.state, "rejected");
     expect![[r#"
@@ -227,8 +215,8 @@ async fn a_setting_without_a_value_refuses_the_pack_and_says_where_to_set_it() {
 #[tokio::test]
 async fn a_setting_that_does_not_fit_is_told_at_its_place_and_the_last_good_one_stays() {
     let house = house("packs: { p: { config: { region: north } } }\n");
-    let engine = start(&house).await;
-    set(&house, "packs:\n  p:\n    config:\n      region: 7\n      sizes: 3\n");
+    let engine = house.start_in_environment().await;
+    house.environment("packs:\n  p:\n    config:\n      region: 7\n      sizes: 3\n");
     eventually("the refusal", || async { pack(&engine).await.state == "stale" }).await;
     expect![[r#"
         error: unknown setting `sizes`
@@ -258,7 +246,7 @@ async fn a_pack_that_asks_for_more_than_its_environment_grants_is_refused() {
          actions: [core.echo, http.request]\n  connections: [api, apy]\n  \
          hosts: [a.example.com, '*.b.example.com', example.org]\n  exec: true\n",
     );
-    let engine = start(&house).await;
+    let engine = house.start_in_environment().await;
     let view = pack(&engine).await;
     assert_eq!(view.state, "rejected");
     expect![[r#"

@@ -31,11 +31,7 @@ fn message(view: &ExecutionView) -> String {
 
 /// A second pack, `q`, with a chain `q.work` and a program `q.tool`.
 fn neighbour(house: &House, permissions: &str) {
-    let write = |name: &str, text: &str| {
-        let path = house.path("packs/q").join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
-    };
+    let write = |name: &str, text: &str| house.write_in("q", name, text);
     write("pack.yaml", &format!("name: q\nversion: 1.0.0\npermissions: {permissions}\n"));
     write("actions/work.yaml", "entry_point: work.rhai\n");
     write("actions/work.rhai", "run(\"core.echo\", #{ value: 7 })");

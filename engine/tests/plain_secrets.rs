@@ -23,20 +23,8 @@ fn house(environment: &str) -> House {
         "name: p\nversion: 1.0.0\nconfig_schema:\n  size: { type: integer }\n  api_key: { type: string, secret: true }\n  \
          users: { type: array, items: { type: object, properties: { key: { secret: true } } } }\n",
     );
-    set(&house, environment);
+    house.environment(environment);
     house
-}
-
-fn set(house: &House, text: &str) {
-    let fresh = house.path("dev.yaml.new");
-    std::fs::write(&fresh, text).unwrap();
-    std::fs::rename(fresh, house.path("dev.yaml")).unwrap();
-}
-
-async fn start(house: &House) -> Engine {
-    let settings =
-        engine::Settings { environment: Some(house.path("dev.yaml")), ..house.settings() };
-    Engine::start(settings, house.store.clone(), house.clock.clone()).await.unwrap()
 }
 
 /// Every file of the state folder.
@@ -67,7 +55,7 @@ async fn a_plain_secret_is_copied_nowhere_below_the_state_folder() {
         format!("packs: {{ p: {{ config: {{ api_kee: {PLAIN} }} }} }}\n"),
     ] {
         let house = house(&text);
-        let engine = start(&house).await;
+        let engine = house.start_in_environment().await;
         assert!(told(&engine).await.starts_with("rejected"), "{text}");
         assert_eq!(holding(&house, PLAIN), Vec::<PathBuf>::new(), "{text}");
         engine.shutdown(std::time::Duration::from_secs(5)).await;
@@ -79,12 +67,12 @@ async fn what_is_given_to_a_pack_that_is_not_here_is_not_copied() {
     let text = format!("{GOOD}  # {PLAIN}\n")
         .replace("packs: {", &format!("packs: {{ other: {{ config: {{ key: {PLAIN} }} }},"));
     let house = house(&text);
-    let engine = start(&house).await;
+    let engine = house.start_in_environment().await;
     assert!(told(&engine).await.starts_with("active"));
     assert_eq!(holding(&house, PLAIN), Vec::<PathBuf>::new());
-    set(&house, "packs: [\n");
+    house.environment("packs: [\n");
     engine.shutdown(std::time::Duration::from_secs(5)).await;
-    let engine = start(&house).await;
+    let engine = house.start_in_environment().await;
     assert!(engine.environment().stale, "it goes on with the copy");
     assert!(engine.environment().active.packs.contains_key(&"p".parse().unwrap()));
 }
@@ -92,19 +80,19 @@ async fn what_is_given_to_a_pack_that_is_not_here_is_not_copied() {
 #[tokio::test]
 async fn the_copy_is_the_last_good_content_and_its_owners_alone() {
     let house = house(GOOD);
-    let engine = start(&house).await;
+    let engine = house.start_in_environment().await;
     let copies = holding(&house, "app/key");
     let copy = copies.iter().find(|path| path.extension().is_some_and(|end| end == "yaml"));
     let copy = copy.unwrap().clone();
     assert_eq!(std::fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
-    set(&house, &GOOD.replace("{ secret: app/key }", PLAIN));
+    house.environment(&GOOD.replace("{ secret: app/key }", PLAIN));
     eventually("the refusal", || async { told(&engine).await.starts_with("stale") }).await;
     assert_eq!(holding(&house, PLAIN), Vec::<PathBuf>::new());
     assert_eq!(std::fs::read_to_string(&copy).unwrap(), GOOD);
     // An earlier version copied before it looked.
     engine.shutdown(std::time::Duration::from_secs(5)).await;
     std::fs::copy(house.path("dev.yaml"), &copy).unwrap();
-    let _engine = start(&house).await;
+    let _engine = house.start_in_environment().await;
     assert_eq!(holding(&house, PLAIN), Vec::<PathBuf>::new());
 }
 
@@ -116,7 +104,7 @@ async fn no_finding_shows_a_secret_that_stands_beside_what_is_wrong() {
         format!("{{ users: [{{ key: {PLAIN}, nme: 1 }}], size: many }}"),
     ] {
         let house = house(&format!("packs: {{ p: {{ config: {config} }} }}\n"));
-        let engine = start(&house).await;
+        let engine = house.start_in_environment().await;
         let told = told(&engine).await;
         assert!(told.starts_with("rejected") && !told.contains(PLAIN), "{told}");
         let stream = Stream::Pack("p".parse().unwrap());
@@ -155,7 +143,7 @@ async fn a_sensors_file_with_a_plain_secret_shows_none_of_its_lines() {
         "sensors/hook.yaml",
         &format!("type: webhook\nparameters: {{ secrets: [5551234567], signature: {{ header: X-S }}, body_limt: '{PLAIN}' }}\n"),
     );
-    let engine = start(&house).await;
+    let engine = house.start_in_environment().await;
     let told = told(&engine).await;
     assert!(told.contains("body_limt") && !told.contains("5551234567"), "{told}");
     assert!(!told.contains(PLAIN), "{told}");

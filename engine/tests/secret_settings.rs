@@ -46,20 +46,8 @@ fn house() -> House {
     );
     house.write("triggers/told.yaml", "description: told\npayload: { a: {} }\n");
     std::fs::write(house.path("tls.key"), format!("{FILED}\n")).unwrap();
-    set(&house, REFERENCES);
+    house.environment(REFERENCES);
     house
-}
-
-fn set(house: &House, environment: &str) {
-    let fresh = house.path("dev.yaml.new");
-    std::fs::write(&fresh, environment).unwrap();
-    std::fs::rename(fresh, house.path("dev.yaml")).unwrap();
-}
-
-async fn start(house: &House) -> Engine {
-    let settings =
-        engine::Settings { environment: Some(house.path("dev.yaml")), ..house.settings() };
-    Engine::start(settings, house.store.clone(), house.clock.clone()).await.unwrap()
 }
 
 async fn store(engine: &Engine, value: &str) {
@@ -92,8 +80,7 @@ fn files(folder: &Path, text: &mut String) {
 #[test]
 fn a_secret_that_stands_in_the_environment_itself_is_refused_and_not_shown() {
     let house = house();
-    set(
-        &house,
+    house.environment(
         "packs:\n  p:\n    config:\n      api_key: hunter2-hunter2\n      tls:\n        key: hunter2/hunter2\n        \
          host: h\n      more: [{ env: FINE }, 'hunter2 hunter2', { vault: hunter2hunter2 }, { secret: 'hunter2//' }]\n",
     );
@@ -141,7 +128,7 @@ fn a_default_for_a_secret_is_refused() {
 #[tokio::test]
 async fn a_chain_gets_tokens_for_its_settings_and_actions_get_the_values() {
     let house = house();
-    let engine = start(&house).await;
+    let engine = house.start_in_environment().await;
     store(&engine, STORED).await;
     let id = run(&engine, "p.go", json!({})).await;
     let view = ended(&engine, &id).await;
@@ -173,14 +160,14 @@ async fn a_setting_stands_for_what_it_did_when_the_execution_began() {
         "",
         r#"run("p.wait"); run("p.keep", #{ a: [config.api_key, config.tls.key] })"#,
     );
-    let engine = start(&house).await;
+    let engine = house.start_in_environment().await;
     store(&engine, STORED).await;
     let id = run(&engine, "p.slow", json!({})).await;
     house.reached().await;
     store(&engine, "a later api key").await;
     std::fs::write(house.path("tls.key"), "a later key of a file").unwrap();
     engine.shutdown(Duration::from_millis(100)).await;
-    let engine = start(&house).await;
+    let engine = house.start_in_environment().await;
     house.open();
     ended(&engine, &id).await;
     assert_eq!(kept(&house)[0]["a"], json!([STORED, FILED]));
@@ -192,7 +179,7 @@ async fn a_setting_stands_for_what_it_did_when_the_execution_began() {
 #[tokio::test]
 async fn an_execution_whose_setting_cannot_be_had_fails_before_its_chain_does_anything() {
     let house = house();
-    let engine = start(&house).await;
+    let engine = house.start_in_environment().await;
     let id = run(&engine, "p.go", json!({})).await;
     let view = ended(&engine, &id).await;
     assert_eq!((error_kind(&view), view.steps.len()), ("not_found", 0));
@@ -222,7 +209,7 @@ async fn a_rule_passes_a_setting_on_as_a_token_of_the_new_execution() {
     let house = house();
     rule(&house, "program", "p.keep", "{ a: 'key ${config.api_key}' }");
     rule(&house, "chain", "p.use", "{ s: '${config.tls.key}' }");
-    let engine = start(&house).await;
+    let engine = house.start_in_environment().await;
     tell(&engine, "too early").await;
     let failed = stored(&house).await;
     assert!(failed.contains("the setting `api_key` has no value: there is no secret"), "{failed}");
@@ -241,11 +228,7 @@ async fn a_rule_passes_a_setting_on_as_a_token_of_the_new_execution() {
 #[tokio::test]
 async fn a_chain_of_another_pack_gets_no_named_secret_that_it_may_not_use() {
     let house = house();
-    let write = |name: &str, text: &str| {
-        let path = house.path("packs/q").join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
-    };
+    let write = |name: &str, text: &str| house.write_in("q", name, text);
     let manifest = |secrets: &str| {
         format!(
             "name: q\nversion: 1.0.0\npermissions: {{ actions: [p.keep], exec: true, secrets: [{secrets}] }}\n"
@@ -256,7 +239,7 @@ async fn a_chain_of_another_pack_gets_no_named_secret_that_it_may_not_use() {
     write("actions/take.rhai", r#"run("p.keep", #{ a: params.s, b: params.t })"#);
     house.chain("lend", "", r#"run("q.take", #{ s: config.api_key, t: config.tls.key })"#);
     rule(&house, "lends", "q.take", "{ s: '${config.api_key}', t: '${config.tls.key}' }");
-    let engine = start(&house).await;
+    let engine = house.start_in_environment().await;
     store(&engine, STORED).await;
     let id = run(&engine, "p.lend", json!({})).await;
     ended(&engine, &id).await;
@@ -281,7 +264,7 @@ async fn what_is_repeated_from_a_step_on_has_the_settings_of_the_first_run() {
         "",
         r#"run("p.keep", #{ a: config.api_key }); run("p.keep", #{ b: config.api_key })"#,
     );
-    let engine = start(&house).await;
+    let engine = house.start_in_environment().await;
     store(&engine, STORED).await;
     let id = run(&engine, "p.twice", json!({})).await;
     ended(&engine, &id).await;
@@ -304,7 +287,7 @@ async fn a_dry_run_shows_tokens_for_settings_and_reads_with_the_values() {
         "",
         r#"run("p.look", #{ a: [config.api_key, config.tls.key] }); run("p.keep", #{ a: config.api_key })"#,
     );
-    let engine = start(&house).await;
+    let engine = house.start_in_environment().await;
     let dry = || async {
         let (action, none) = ("p.plan".parse().unwrap(), BTreeMap::new());
         serde_json::to_string(&engine.dry_run(action, Map::new(), none).await.unwrap()).unwrap()
@@ -358,7 +341,7 @@ async fn a_run_with_secrets_that_was_exported_goes_the_same_without_any() {
         &format!("{SCHEMA}permissions: {{ actions: ['*'], exec: true, secrets: [shared/*] }}\n"),
     );
     rule(&house, "chain", "p.use", "{ s: ['${config.tls.key}', 'x-${config.api_key}'] }");
-    let engine = start(&house).await;
+    let engine = house.start_in_environment().await;
     store(&engine, STORED).await;
     let id = run(&engine, "p.all", json!({ "typed": FILED })).await;
     result(&ended(&engine, &id).await);

@@ -3,7 +3,7 @@
 
 mod support;
 
-use engine::{Engine, Settings};
+use engine::Engine;
 use support::{House, eventually};
 
 const HOOK: &str =
@@ -18,14 +18,7 @@ fn house(permissions: &str) -> House {
 }
 
 fn grant(house: &House, permissions: &str) {
-    let fresh = house.path("dev.yaml.new");
-    std::fs::write(&fresh, format!("packs: {{ p: {{ permissions: {permissions} }} }}\n")).unwrap();
-    std::fs::rename(fresh, house.path("dev.yaml")).unwrap();
-}
-
-async fn start(house: &House) -> Engine {
-    let settings = Settings { environment: Some(house.path("dev.yaml")), ..house.settings() };
-    Engine::start(settings, house.store.clone(), house.clock.clone()).await.unwrap()
+    house.environment(&format!("packs: {{ p: {{ permissions: {permissions} }} }}\n"));
 }
 
 /// Waits until the pack's sensor says this of itself.
@@ -42,7 +35,7 @@ async fn says(engine: &Engine, part: &str) {
 async fn a_sensor_whose_secret_is_not_asked_for_is_refused_when_its_pack_is_loaded() {
     let house = house("{ secrets: [other/*] }");
     house.write("sensors/hook.yaml", HOOK);
-    let engine = start(&house).await;
+    let engine = house.start_in_environment().await;
     let view = engine.pack_views().await.remove(0);
     assert_eq!(view.state, "rejected");
     let told = format!("{:?}", view.findings);
@@ -57,7 +50,7 @@ async fn a_sensor_whose_secret_is_not_asked_for_is_refused_when_its_pack_is_load
 async fn a_sensor_loses_its_secret_when_only_its_environments_grant_changes() {
     let house = house("{ secrets: [hooks/*] }");
     house.write("sensors/hook.yaml", HOOK);
-    let engine = start(&house).await;
+    let engine = house.start_in_environment().await;
     says(&engine, "tripline secret set hooks/app").await;
     grant(&house, "{ secrets: [] }");
     says(&engine, "the environment does not grant `p`").await;
@@ -77,7 +70,7 @@ async fn a_running_program_ends_when_only_its_environment_takes_exec_back() {
     house.write("sensors/watch.sh", &script);
     let program = house.path("packs/p/sensors/watch.sh");
     std::fs::set_permissions(program, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let engine = start(&house).await;
+    let engine = house.start_in_environment().await;
     eventually("the program to run", || async { pid.exists() }).await;
     let process = format!("/proc/{}", std::fs::read_to_string(&pid).unwrap().trim());
     assert!(std::path::Path::new(&process).exists());
@@ -91,7 +84,7 @@ async fn refused(permissions: &str, sensor: &str) -> String {
     let house = house(permissions);
     house.write("sensors/one.yaml", sensor);
     house.write("own/key", "0123456789abcdef\n");
-    let view = start(&house).await.pack_views().await.remove(0);
+    let view = house.start_in_environment().await.pack_views().await.remove(0);
     let texts: Vec<String> = view.findings.into_iter().map(|finding| finding.text).collect();
     assert_eq!(view.state == "rejected", !texts.is_empty(), "{texts:?}");
     texts.join("\n")
@@ -131,7 +124,7 @@ async fn what_lies_outside_of_the_pack_and_the_store_is_asked_for_by_name() {
 async fn a_sensor_loses_a_variable_when_only_its_environments_grant_changes() {
     let house = house("{ secrets: ['env:CARGO_MANIFEST_DIR'] }");
     house.write("sensors/hook.yaml", &HOOK.replace("hooks/app", "{ env: CARGO_MANIFEST_DIR }"));
-    let engine = start(&house).await;
+    let engine = house.start_in_environment().await;
     let runs = || async { engine.sensors().await.unwrap()[0].message.is_none() };
     eventually("the sensor to run", runs).await;
     // All of the secret store is not the server's variables.
@@ -150,7 +143,7 @@ async fn no_file_of_the_state_folder_is_a_sensors_secret_whatever_its_pack_asks_
     for name in ["state/admin.token", "link"] {
         let reference = format!("{{ file: {} }}", house.path(name).display());
         house.write("sensors/hook.yaml", &HOOK.replace("hooks/app", &reference));
-        let engine = start(&house).await;
+        let engine = house.start_in_environment().await;
         says(&engine, "lies in the state folder").await;
         engine.shutdown(support::PATIENCE).await;
     }
@@ -183,7 +176,7 @@ async fn a_name_that_leads_to_this_machine_is_not_asked() {
     let house = house("{}");
     let sensor = "type: git\nparameters: { url: 'https://localhost:1/app.git', every: 1s }\n";
     house.write("sensors/app.yaml", sensor);
-    let engine = start(&house).await;
+    let engine = house.start_in_environment().await;
     says(&engine, "an address of this machine or of its metadata service").await;
     house.write("pack.yaml", "name: p\nversion: 1.0.1\npermissions: { hosts: [localhost] }\n");
     // It is asked now, and nobody answers there.
@@ -222,14 +215,13 @@ async fn nothing_is_pushed_with_what_was_taken_back() {
     let host = |packs: &str| {
         let text =
             format!("connections:\n  host: {{ type: git, url: repositories, packs: [{packs}] }}\n");
-        std::fs::write(house.path("dev.yaml.new"), text).unwrap();
-        std::fs::rename(house.path("dev.yaml.new"), house.path("dev.yaml")).unwrap();
+        house.environment(&text);
     };
     host("p");
     let sensor = "type: git\nparameters: { connection: host, url: app, every: 1s }\n";
     house.write("sensors/app.yaml", sensor);
     house.chain("tag", "name: {}, commit: {}", TAGS);
-    let engine = start(&house).await;
+    let engine = house.start_in_environment().await;
     eventually("the repository to be seen", || async {
         tags(&engine, "v1", &commit).await == "tagged"
     })

@@ -195,11 +195,7 @@ async fn children_get_the_tokens_in_their_parameters_and_give_theirs_back() {
 #[tokio::test]
 async fn a_child_of_another_pack_gets_no_named_secret_that_its_pack_may_not_use() {
     let (house, engine) = house().await;
-    let write = |name: &str, text: &str| {
-        let path = house.path("packs/q").join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
-    };
+    let write = |name: &str, text: &str| house.write_in("q", name, text);
     let permit = |secrets: &str| {
         let text = format!("{{ actions: [p.keep], exec: true, secrets: [{secrets}] }}");
         write("pack.yaml", &format!("name: q\nversion: 1.0.0\npermissions: {text}\n"));
@@ -385,11 +381,7 @@ async fn dry(engine: &Engine, action: &str) -> Value {
 #[tokio::test]
 async fn a_dry_run_gives_a_child_what_the_run_would_give_it() {
     let (house, engine) = house().await;
-    let write = |name: &str, text: &str| {
-        let path = house.path("packs/q").join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
-    };
+    let write = |name: &str, text: &str| house.write_in("q", name, text);
     let permit = |secrets: &str| {
         let text =
             format!("{{ actions: [p.look, secrets.generate], exec: true, secrets: [{secrets}] }}");

@@ -43,9 +43,27 @@ impl House {
 
     /// Writes a file of the pack.
     pub(crate) fn write(&self, name: &str, text: &str) {
-        let path = self.path("packs/p").join(name);
+        self.write_in("p", name, text);
+    }
+
+    /// Writes a file of a pack.
+    pub(crate) fn write_in(&self, pack: &str, name: &str, text: &str) {
+        let path = self.path("packs").join(pack).join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, text).unwrap();
+    }
+
+    /// Writes the environment file, in one go.
+    pub(crate) fn environment(&self, text: &str) {
+        let fresh = self.path("dev.yaml.new");
+        std::fs::write(&fresh, text).unwrap();
+        std::fs::rename(fresh, self.path("dev.yaml")).unwrap();
+    }
+
+    /// An engine in the environment that the file tells, with whatever packs it makes of it.
+    pub(crate) async fn start_in_environment(&self) -> Engine {
+        let settings = Settings { environment: Some(self.path("dev.yaml")), ..self.settings() };
+        Engine::start(settings, self.store.clone(), self.clock.clone()).await.unwrap()
     }
 
     /// Writes a chain as the action `p.<name>`; `parameters` as YAML.
