@@ -2,23 +2,31 @@
 //!
 //! Anybody who reaches a listener can open connections and say nothing, or say it slowly. HTTP/1
 //! alone is spoken: one connection is one request at a time, so that counting connections bounds
-//! the work too.
+//! the work too. When all places are taken, an idle connection makes room; where none is idle, the
+//! newcomer is answered 503.
 
+mod places;
+
+use std::convert::Infallible;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use futures::future::{Either, select};
+use axum::response::IntoResponse;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use model::ErrorKind;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::places::{Place, Places};
+use crate::problem::Problem;
 use crate::throttle::Peer;
 
 /// How long a request's headers may take, counted from the connection or the last answer. Shorter,
@@ -31,14 +39,22 @@ const HEAD_BYTES: usize = 64 * 1024;
 const HEADERS: usize = 100;
 /// How long a connection that was told to end may go on with its last request.
 const LAST_REQUEST: Duration = Duration::from_secs(30);
+/// Who found no place is listened to this long, and so many are at once: an answer is more than
+/// most of them look for.
+const REFUSAL: Duration = Duration::from_secs(2);
+const REFUSALS: usize = 32;
+/// When to come back to a listener whose connections are all busy.
+const COME_BACK_SECONDS: u32 = 5;
+/// How often the log says that connections are refused.
+const SAY_AGAIN: Duration = Duration::from_secs(60);
 /// A system that has no room for a connection is given this long.
 const BREATH: Duration = Duration::from_secs(1);
 
 /// What a listener's connections may ask of us.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
-    /// Most at once; the next waits in the system's queue. Both listeners together stay well below
-    /// the 1,024 open files that a process is commonly allowed.
+    /// Most at once, and [`REFUSALS`] more to be told so. Both listeners together stay well below the
+    /// 1,024 open files that a process is commonly allowed.
     connections: usize,
     head: Duration,
     /// After so long a connection ends with the request it is at.
@@ -61,18 +77,18 @@ pub(crate) async fn answer(
     bounds: Bounds,
     closing: CancellationToken,
 ) {
-    let places = Arc::new(Semaphore::new(bounds.connections));
+    let places = Places::new(bounds.connections);
+    let mut refused = Refused::default();
     let open = TaskTracker::new();
     let accept = async {
         loop {
-            // The semaphore is never closed: without a place there is nothing to do but wait.
-            let Ok(place) = places.clone().acquire_owned().await else { return };
-            let connection = next(&listener).await;
+            let (connection, from) = next(&listener).await;
+            let Some(place) = places.take(from.ip()).await else {
+                refused.tell(connection, &open);
+                continue;
+            };
             let (router, closing) = (router.clone(), closing.clone());
-            open.spawn(async move {
-                converse(connection, router, bounds, closing).await;
-                drop(place);
-            });
+            open.spawn(converse(connection, from, router, bounds, place, closing));
         }
     };
     closing.run_until_cancelled(accept).await;
@@ -82,10 +98,10 @@ pub(crate) async fn answer(
 }
 
 /// The next connection, however many fail before it.
-async fn next(listener: &TcpListener) -> TcpStream {
+async fn next(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
-            Ok((connection, _)) => return connection,
+            Ok(connection) => return connection,
             Err(error) if is_the_caller_s(&error) => {}
             Err(error) => {
                 tracing::error!(%error, "connections cannot be taken");
@@ -103,34 +119,88 @@ fn is_the_caller_s(error: &io::Error) -> bool {
 /// Answers one connection's requests. How it ends is nobody's concern but the caller's.
 async fn converse(
     connection: TcpStream,
+    from: SocketAddr,
     router: Router,
     bounds: Bounds,
+    place: Place,
     closing: CancellationToken,
 ) {
-    // Answers are small and complete: waiting for more to send with them only delays them.
-    let _ = connection.set_nodelay(true);
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(bounds.head);
-    http.max_buf_size(HEAD_BYTES).max_headers(HEADERS);
-    let peer = connection.peer_addr().ok().map(|address| Peer(address.ip()));
+    let peer = Peer(from.ip());
     let router = TowerToHyperService::new(router);
+    let ended = place.ended();
     let service = service_fn(move |mut request| {
-        if let Some(peer) = peer {
-            request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(peer);
+        let answer = place.begin().map(|busy| (busy, router.call(request)));
+        async move {
+            let Some((busy, answer)) = answer else { return Ok(no_place()) };
+            answer.await.map(|answer| busy.until_sent(answer))
         }
-        router.call(request)
     });
-    let conversation = http.serve_connection(TokioIo::new(connection), service);
-    let ending = std::pin::pin!(async {
+    let mut conversation =
+        std::pin::pin!(http(bounds.head).serve_connection(io(connection), service));
+    let ending = async {
         match bounds.life {
             Some(life) => drop(tokio::time::timeout(life, closing.cancelled()).await),
             None => closing.cancelled().await,
         }
-    });
-    let conversation = std::pin::pin!(conversation);
-    if let Either::Right(((), mut conversation)) = select(conversation, ending).await {
-        conversation.as_mut().graceful_shutdown();
-        let _ = tokio::time::timeout(LAST_REQUEST, conversation).await;
+    };
+    tokio::select! {
+        _ = conversation.as_mut() => {}
+        () = ended.cancelled() => {}
+        () = ending => {
+            conversation.as_mut().graceful_shutdown();
+            let _ = tokio::time::timeout(LAST_REQUEST, conversation).await;
+        }
+    }
+}
+
+/// HTTP as it is spoken here.
+fn http(head: Duration) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(head);
+    http.max_buf_size(HEAD_BYTES).max_headers(HEADERS);
+    http
+}
+
+fn io(connection: TcpStream) -> TokioIo<TcpStream> {
+    // Answers are small and complete: waiting for more to send with them only delays them.
+    let _ = connection.set_nodelay(true);
+    TokioIo::new(connection)
+}
+
+fn no_place() -> axum::response::Response {
+    let problem =
+        Problem::new(ErrorKind::Unavailable, "as many connections as there may be are busy");
+    problem.retry_after(Some(COME_BACK_SECONDS)).into_response()
+}
+
+/// Connections that found no place.
+struct Refused {
+    places: Arc<Semaphore>,
+    said: Option<tokio::time::Instant>,
+}
+
+impl Default for Refused {
+    fn default() -> Self {
+        Self { places: Arc::new(Semaphore::new(REFUSALS)), said: None }
+    }
+}
+
+impl Refused {
+    /// Answers 503 to what is asked first; closes at once where many are told so already.
+    fn tell(&mut self, connection: TcpStream, open: &TaskTracker) {
+        if self.said.is_none_or(|said| said.elapsed() > SAY_AGAIN) {
+            tracing::warn!("all connections are busy: further ones are answered 503");
+            self.said = Some(tokio::time::Instant::now());
+        }
+        let Ok(place) = self.places.clone().try_acquire_owned() else { return };
+        let service = service_fn(async |_| Ok::<_, Infallible>(no_place()));
+        let mut http = http(REFUSAL);
+        let conversation = http.keep_alive(false).serve_connection(io(connection), service);
+        open.spawn(async move {
+            let _ = tokio::time::timeout(REFUSAL, conversation).await;
+            drop(place);
+        });
     }
 }
 

@@ -32,6 +32,7 @@ mod dry_runs;
 mod earlier_schemas;
 mod full_disk;
 mod git_pushes;
+mod idle_connections;
 mod kubernetes;
 mod not_text;
 mod orderly_stop;

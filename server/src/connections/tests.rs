@@ -83,15 +83,71 @@ async fn headers_that_are_too_long_or_too_many_are_refused() {
 }
 
 #[tokio::test]
-async fn a_connection_too_many_is_answered_once_another_ends() {
-    let address = greeter(Bounds { connections: 2, ..LAZY }).await;
-    let silent = [connect(address, "G").await, connect(address, "G").await];
-    // Both are taken before the third is: connections are taken in order.
-    let mut third = connect(address, REQUEST).await;
-    let early = tokio::time::timeout(Duration::from_millis(300), third.readable()).await;
-    assert!(early.is_err(), "there is no place for it");
-    drop(silent);
-    greeted(&mut third).await;
+async fn many_more_idle_connections_than_places_keep_nobody_waiting() {
+    for said in ["", "GET / HTT", REQUEST] {
+        let address = greeter(LAZY).await;
+        let mut idle = Vec::new();
+        for _ in 0..10 * LAZY.connections {
+            idle.push(connect(address, said).await);
+        }
+        let mut asking = connect(address, REQUEST).await;
+        greeted(&mut asking).await;
+        // The first of them made room; the last are still there.
+        heard(&mut idle[0]).await;
+        let last = idle.last_mut().unwrap();
+        last.write_all(REQUEST.strip_prefix(said).unwrap_or(REQUEST).as_bytes()).await.unwrap();
+        greeted(last).await;
+    }
+}
+
+/// A listener of two places that are both taken by requests, whose answers wait for the token.
+async fn busy() -> (SocketAddr, [TcpStream; 2], CancellationToken) {
+    let (listener, open) =
+        (TcpListener::bind("127.0.0.1:0").await.unwrap(), CancellationToken::new());
+    let address = listener.local_addr().unwrap();
+    let (begun, mut begins) = tokio::sync::mpsc::unbounded_channel();
+    let opened = open.clone();
+    let waits = get(async move || {
+        begun.send(()).ok();
+        opened.cancelled().await;
+        "hi"
+    });
+    let bounds = Bounds { connections: 2, ..LAZY };
+    let router = Router::new().route("/", waits);
+    tokio::spawn(answer(listener, router, bounds, CancellationToken::new()));
+    let asking = [connect(address, REQUEST).await, connect(address, REQUEST).await];
+    for _ in &asking {
+        tokio::time::timeout(SOON, begins.recv()).await.expect("the request is taken");
+    }
+    (address, asking, open)
+}
+
+#[tokio::test]
+async fn while_all_are_being_answered_the_next_is_told_to_come_again() {
+    let (address, mut asking, open) = busy().await;
+    let refusal = heard(&mut connect(address, REQUEST).await).await;
+    assert!(refusal.starts_with("HTTP/1.1 503 "), "{refusal}");
+    assert!(refusal.contains("retry-after: 5") && refusal.contains("problem+json"), "{refusal}");
+    open.cancel();
+    for answered in &mut asking {
+        greeted(answered).await;
+    }
+    greeted(&mut connect(address, REQUEST).await).await;
+}
+
+#[tokio::test]
+async fn those_who_are_told_to_come_again_are_bounded_too() {
+    let (address, mut asking, open) = busy().await;
+    let mut silent = Vec::new();
+    for _ in 0..4 * REFUSALS {
+        silent.push(connect(address, "").await);
+    }
+    for one in &mut silent {
+        heard(one).await;
+    }
+    open.cancel();
+    greeted(&mut asking[0]).await;
+    greeted(&mut connect(address, REQUEST).await).await;
 }
 
 #[tokio::test]
