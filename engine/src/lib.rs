@@ -23,6 +23,7 @@ mod evaluators;
 mod export;
 mod fair;
 mod folders;
+mod giving_up;
 mod hooks;
 pub mod intake;
 pub mod metrics;

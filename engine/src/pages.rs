@@ -7,6 +7,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
 use model::fact::VERSION;
 use model::{
     Actor, BatchId, EventKey, ExecutionId, Fact, Hash, RuleRef, Stream, Timestamp, Value, Version,
@@ -17,6 +20,7 @@ use store::{Appended, Batch, Sealing, StoreError, Write};
 use crate::core::{Core, Trouble};
 use crate::driver::Driver;
 use crate::fair::Lane;
+use crate::{intake, notices};
 
 /// What fits into one part of an event's consequences.
 #[derive(Debug, Clone, Copy)]
@@ -248,15 +252,19 @@ impl Begun {
 /// Events of which not everything could be stored that rules made of them, and why. They are tried
 /// again from time to time, and by the next start.
 #[derive(Default)]
-pub(crate) struct Stuck(Mutex<BTreeMap<EventKey, String>>);
+pub(crate) struct Stuck {
+    events: Mutex<BTreeMap<EventKey, String>>,
+    /// One at a time writes the cursor of a stuck event.
+    pub(crate) turn: tokio::sync::Mutex<()>,
+}
 
 impl Stuck {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<EventKey, String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.events.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes how it went; whether that is something new to be told.
-    fn note(&self, event: &EventKey, went: Result<(), &str>) -> bool {
+    pub(crate) fn note(&self, event: &EventKey, went: Result<(), &str>) -> bool {
         let mut stuck = self.lock();
         let before = match went {
             Ok(()) => return stuck.remove(event).is_some(),
@@ -274,8 +282,8 @@ impl Stuck {
 /// Stores the pages of an event that are left, one commit each, until the engine stops. The next
 /// start goes on.
 pub(crate) async fn store_pages(core: Arc<Core>, driver: Driver, event: EventKey) {
-    match try_store_pages(&core, &driver, &event).await {
-        Ok(()) => {
+    match try_store_pages(&core, &driver, &event, Lost::Wait).await {
+        Ok(_) => {
             if core.stuck.note(&event, Ok(())) {
                 tracing::info!(%event, "everything is stored now that rules made of the event");
             }
@@ -284,23 +292,51 @@ pub(crate) async fn store_pages(core: Arc<Core>, driver: Driver, event: EventKey
         Err(error) => {
             if core.stuck.note(&event, Err(&error.to_string())) {
                 tracing::error!(%event, %error, "not all that rules made of the event could be stored; it is kept and tried again");
+                tell(core.clone(), driver, event, error.to_string()).await;
             }
         }
     }
 }
 
+/// Tells an event of the engine's own. Boxed, since what rules make of that one may need pages too.
+fn tell(core: Arc<Core>, driver: Driver, event: EventKey, error: String) -> BoxFuture<'static, ()> {
+    async move {
+        let told = vec![notices::event_stuck(&core, &event, &error).await];
+        if let Err(error) = intake::accept(&core, &driver, &Actor::engine(), told, None).await {
+            tracing::warn!(%event, %error, "that the event is stuck could not be told as an event");
+        }
+    }
+    .boxed()
+}
+
 /// Tries again what could not be stored.
 pub(crate) async fn retry(core: &Arc<Core>, driver: &Driver) {
+    let _turn = core.stuck.turn.lock().await;
     for event in core.stuck.all().into_keys() {
         store_pages(core.clone(), driver.clone(), event).await;
     }
 }
 
-async fn try_store_pages(core: &Core, driver: &Driver, event: &EventKey) -> Result<(), Trouble> {
+/// What becomes of a page that is lost.
+#[derive(Clone, Copy)]
+pub(crate) enum Lost<'a> {
+    /// It and those after it wait until it is back.
+    Wait,
+    /// It is left out, because this one says so.
+    GiveUp(&'a Actor),
+}
+
+/// Stores what is left; how many pages were given up.
+pub(crate) async fn try_store_pages(
+    core: &Core,
+    driver: &Driver,
+    event: &EventKey,
+    lost: Lost<'_>,
+) -> Result<u32, Trouble> {
     let stream = Stream::Pages(event.clone());
     let (facts, mut version) = core.store.read(&stream, Version::NONE).await?;
     let mut pages = Vec::new();
-    let mut stored = 0;
+    let (mut stored, mut given_up) = (0, 0);
     for recorded in facts {
         match recorded.fact {
             Fact::PagesDeferred { pages: all } => pages = all,
@@ -311,16 +347,25 @@ async fn try_store_pages(core: &Core, driver: &Driver, event: &EventKey) -> Resu
     let of = u32::try_from(pages.len()).unwrap_or(u32::MAX);
     for (page, blob) in (stored + 1..).zip(pages.into_iter().skip(stored as usize)) {
         if core.stopping.is_cancelled() {
-            return Ok(());
+            return Ok(given_up);
         }
         let cursor = Write {
             stream: stream.clone(),
             expected: Some(version),
             facts: vec![Fact::PageStored { page, of }],
         };
-        version = store_page(core, driver, read_page(core, blob).await?, cursor).await?;
+        let (writes, actor) = match (read_page(core, blob).await, lost) {
+            (Err(Trouble::Store(StoreError::Corrupt(error))), Lost::GiveUp(actor)) => {
+                given_up += 1;
+                let fact = Fact::PageGivenUp { page, of, error, at: core.now() };
+                let stream = Stream::Event(event.clone());
+                (vec![Write { stream, expected: None, facts: vec![fact] }], actor.clone())
+            }
+            (read, _) => (read?, Actor::engine()),
+        };
+        version = store_page(core, driver, actor, writes, cursor).await?;
     }
-    Ok(())
+    Ok(given_up)
 }
 
 async fn read_page(core: &Core, blob: Hash) -> Result<Vec<Write>, Trouble> {
@@ -335,6 +380,7 @@ async fn read_page(core: &Core, blob: Hash) -> Result<Vec<Write>, Trouble> {
 async fn store_page(
     core: &Core,
     driver: &Driver,
+    actor: Actor,
     mut writes: Vec<Write>,
     cursor: Write,
 ) -> Result<Version, Trouble> {
@@ -343,7 +389,7 @@ async fn store_page(
     let id = BatchId::new(format!("{stream}@{}", cursor.expected.unwrap_or_default().0));
     writes.push(cursor);
     loop {
-        let (id, actor, at) = (id.clone(), Actor::engine(), core.now());
+        let (id, actor, at) = (id.clone(), actor.clone(), core.now());
         match core.append(Batch { id, actor, at, writes: writes.clone() }).await? {
             Appended::Committed { position } => {
                 driver.take_up(Begun::of(&writes));

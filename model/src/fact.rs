@@ -81,6 +81,8 @@ pub enum Fact {
     PagesDeferred { pages: Vec<Hash> },
     /// So many pages are stored.
     PageStored { page: u32, of: u32 },
+    /// Somebody gave up a page that cannot be read, for this reason: nothing of it is requested.
+    PageGivenUp { page: u32, of: u32, error: String, at: Timestamp },
     /// A rule's condition or template failed on the event.
     RuleFailed { rule: RuleRef, error: String },
     /// A sensor's cursor moved.
@@ -307,6 +309,7 @@ impl Fact {
             Self::ExecutionPaused { .. } => "ExecutionPaused",
             Self::ExecutionResumed { .. } => "ExecutionResumed",
             Self::JournalInherited { .. } => "JournalInherited",
+            Self::PageGivenUp { .. } => "PageGivenUp",
             Self::ExecutionContinues { .. } => "ExecutionContinues",
             Self::UndoBegan { .. } => "UndoBegan",
             Self::ExecutionParked { .. } => "ExecutionParked",

@@ -144,6 +144,7 @@ async fn every_route_lets_in_exactly_the_roles_and_scopes_it_names() {
         POST /events                                - - -       a s -       a s -
         GET /events/{event}                         a s -       a s -       a s -
         GET /events/{event}/explain                 a s -       a s -       a s -
+        POST /events/{event}/give-up                - - -       a - -       a - -
         POST /events/{event}/reemit                 - - -       a s -       a s -
         GET /executions                             a s o       a s o       a s o
         POST /executions                            - - -       a s -       a s -

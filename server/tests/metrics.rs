@@ -116,6 +116,7 @@ async fn every_metric_of_the_table_is_told_with_its_labels_and_none_other() {
     // They begin with the first of what they count.
     let later = [
         "tripline_event_duplicates_total",
+        "tripline_event_pages_given_up_total",
         "tripline_sensor_lag_seconds",
         "tripline_sensor_last_event_timestamp_seconds",
         "tripline_webhooks_refused_total",

@@ -132,6 +132,7 @@ fn belongs(fact: &Fact, stream: &Stream) -> bool {
         | Fact::EventRepeated { .. }
         | Fact::DuplicateDiffers { .. }
         | Fact::MoreMatched { .. }
+        | Fact::PageGivenUp { .. }
         | Fact::RuleFailed { .. } => matches!(stream, Stream::Event(_)),
         Fact::PagesDeferred { .. } | Fact::PageStored { .. } => matches!(stream, Stream::Pages(_)),
         Fact::CursorMoved { .. } => matches!(stream, Stream::Sensor(_)),

@@ -1,4 +1,4 @@
-//! `tripline event`: list, get, emit, reemit.
+//! `tripline event`: list, get, emit, reemit, give-up.
 
 use std::path::PathBuf;
 
@@ -22,6 +22,8 @@ pub(crate) enum Command {
     Emit(Emit),
     /// Make a new event of a stored one: rules see it again
     Reemit(Reemit),
+    /// Give up what is lost of a stuck event, so that the rest of it goes on
+    GiveUp(GiveUp),
 }
 
 #[derive(Debug, Args)]
@@ -97,6 +99,24 @@ pub(crate) struct Reemit {
     connection: Connection,
 }
 
+const GIVE_UP_HELP: &str = "\
+What very many rules ask for on one event is kept in files until it is requested. Where such
+a file is lost or damaged, put it back from a backup: the server goes on by itself. If there is
+none, this leaves out what only that file held: those executions are never requested. To let
+today's rules see the event again: `tripline event reemit`.";
+
+#[derive(Debug, Args)]
+#[command(after_help = GIVE_UP_HELP)]
+pub(crate) struct GiveUp {
+    /// The event
+    #[arg(value_name = "EVENT")]
+    key: EventKey,
+    #[command(flatten)]
+    output: Output,
+    #[command(flatten)]
+    connection: Connection,
+}
+
 const COLUMNS: [Column; 6] = [
     Column::at("EVENT", "/key"),
     Column::at("TYPE", "/envelope/type"),
@@ -121,6 +141,7 @@ impl Command {
             Self::Get(args) => args.run().await,
             Self::Emit(args) => args.run().await,
             Self::Reemit(args) => args.run().await,
+            Self::GiveUp(args) => args.run().await,
         }
     }
 }
@@ -167,6 +188,21 @@ impl Reemit {
         let path = format!("/events/{}/reemit", segment(self.key.as_str()));
         let emitted = self.connection.client()?.post(&path, &json!({})).await?;
         tell(self.output.format, &emitted)
+    }
+}
+
+impl GiveUp {
+    async fn run(self) -> Outcome {
+        let path = format!("/events/{}/give-up", segment(self.key.as_str()));
+        let given_up = self.connection.client()?.post(&path, &json!({})).await?;
+        if self.output.format != Format::Table {
+            output::value(self.output.format, &given_up)?;
+            return Ok(Exit::Done);
+        }
+        let parts = given_up["parts"].as_u64().unwrap_or_default();
+        let s = if parts == 1 { "" } else { "s" };
+        output::say(&format!("{}  gave up {parts} part{s}; the rest is requested", self.key))?;
+        Ok(Exit::Done)
     }
 }
 

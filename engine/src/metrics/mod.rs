@@ -106,6 +106,7 @@ impl Metrics {
             }
             Fact::EventRepeated { .. } => self.duplicate("false"),
             Fact::DuplicateDiffers { .. } => self.duplicate("true"),
+            Fact::PageGivenUp { .. } => self.book.counter(table::PAGES_GIVEN_UP, &[]).increment(1),
             Fact::ExecutionRequested(request) => {
                 let origin = [("origin", origin(&request.origin))];
                 self.book.counter(table::REQUESTED, &origin).increment(1);

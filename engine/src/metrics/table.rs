@@ -87,6 +87,7 @@ pub(super) const FINISHED: &str = "tripline_executions_finished_total";
 pub(super) const EXECUTIONS: &str = "tripline_executions";
 pub(super) const ATTENTION: &str = "tripline_needs_attention";
 pub(super) const STUCK: &str = "tripline_events_stuck";
+pub(super) const PAGES_GIVEN_UP: &str = "tripline_event_pages_given_up_total";
 pub(super) const ACTIVE: &str = "tripline_executions_active";
 pub(super) const QUEUED: &str = "tripline_executions_queued";
 pub(super) const OLDEST_QUEUED: &str = "tripline_oldest_queued_seconds";
@@ -146,6 +147,11 @@ pub const METRICS: &[Metric] = &[
         STUCK,
         &[],
         "Events of which not everything could be requested, because a file in `blobs/` is lost or damaged.",
+    ),
+    counter(
+        PAGES_GIVEN_UP,
+        &[],
+        "Parts of what rules asked for on events that were lost, and that somebody gave up.",
     ),
     gauge(ACTIVE, &[], "Executions that are in memory now."),
     gauge(QUEUED, &[], "Executions that wait for room in memory."),

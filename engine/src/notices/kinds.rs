@@ -9,6 +9,7 @@ pub(crate) const FAILED: &str = "tripline.execution.failed";
 pub(crate) const NEEDS_ATTENTION: &str = "tripline.execution.needs_attention";
 pub(crate) const RULE_ERROR: &str = "tripline.rule.error";
 pub(crate) const LOOP_DETECTED: &str = "tripline.loop_detected";
+pub(crate) const EVENT_STUCK: &str = "tripline.event.stuck";
 pub(crate) const SENSOR_FAILING: &str = "tripline.sensor.failing";
 pub(crate) const SENSOR_RECOVERED: &str = "tripline.sensor.recovered";
 pub(crate) const PACK_ACTIVATED: &str = "tripline.pack.activated";
@@ -51,6 +52,15 @@ pub(crate) fn trigger_types() -> Vec<TriggerKind> {
                 "type": text("the type of the refused event"),
                 "depth": { "type": "integer", "required": true,
                     "description": "how many executions caused one another" },
+            })),
+        ),
+        kind(
+            EVENT_STUCK,
+            "Not all that rules asked for on an event can be requested: a part of it is lost.",
+            properties(json!({
+                "event": text("the event's key"),
+                "type": optional("the event's type"),
+                "error": text("what is lost"),
             })),
         ),
         kind(

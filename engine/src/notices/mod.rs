@@ -13,8 +13,8 @@ use model::event::MAX_DEPTH;
 use model::fact::ExecutionRequested;
 use model::source::Emitter;
 use model::{
-    Cause, Envelope, ErrorKind, Event, EventSource, ExecutionId, ExecutionState, Fact, Hash, Map,
-    Outcome, PackName, RuleRef, StepError, TraceParent, TriggerType, Value,
+    Cause, Envelope, ErrorKind, Event, EventKey, EventSource, ExecutionId, ExecutionState, Fact,
+    Hash, Map, Outcome, PackName, RuleRef, StepError, TraceParent, TriggerType, Value,
 };
 use serde_json::json;
 
@@ -112,6 +112,20 @@ pub(crate) fn rule_error(
     let id = format!("{key}/{rule}");
     let from = (event.envelope.cause.clone(), Some(event.envelope.span()));
     Some(notice(core, kinds::RULE_ERROR, id, rule.to_string(), data, from))
+}
+
+/// That an event cannot go on; once for each reason, whatever is started anew.
+pub(crate) async fn event_stuck(core: &Core, event: &EventKey, error: &str) -> Event {
+    // What the store does not answer now is left out rather than the notice.
+    let row = core.store.event(event).await.ok().flatten();
+    let mut data = json!({ "event": event.as_str(), "error": brief_text(error) });
+    if let Some(row) = &row {
+        data["type"] = row.envelope.kind.as_str().into();
+    }
+    let id = format!("{event}/{}", Hash::of(error.as_bytes()));
+    let from = row.map(|row| (row.envelope.cause.clone(), Some(row.envelope.span())));
+    let subject = event.to_string();
+    notice(core, kinds::EVENT_STUCK, id, subject, data, from.unwrap_or_default())
 }
 
 /// That a sensor fails.

@@ -45,6 +45,13 @@ pub(super) fn routes(table: Table) -> Table {
             reemit,
         )
         .on(
+            Method::POST,
+            "/events/{event}/give-up",
+            Access::operator(About::Installation),
+            "Leaves out what is lost of that which rules asked for on a stuck event; the rest goes on.",
+            give_up,
+        )
+        .on(
             Method::GET,
             "/events/{event}/explain",
             Access::viewer(About::Thing(Thing::Event)),
@@ -189,6 +196,23 @@ struct Explain {
 
 /// An explanation with the same in words.
 #[derive(Serialize, JsonSchema)]
+/// What was given up.
+#[derive(Serialize, JsonSchema)]
+struct GivenUp {
+    event: EventKey,
+    /// Parts that cannot be read, of up to 400 executions each.
+    parts: u32,
+}
+
+async fn give_up(
+    State(engine): State<Engine>,
+    who: Authenticated,
+    Named(event): Named<EventKey>,
+) -> Result<Json<GivenUp>, Problem> {
+    let parts = engine.give_up(&who.actor(), &event).await?;
+    Ok(Json(GivenUp { event, parts }))
+}
+
 struct Explained {
     #[serde(flatten)]
     explained: RuleExplanation,
