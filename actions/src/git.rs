@@ -188,7 +188,9 @@ fn failure(error: &GitError) -> StepError {
         GitError::BadTarget(_) | GitError::BadName(_) | GitError::BadPath(_) => {
             ErrorKind::InvalidParameters
         }
-        GitError::UnsafeName(_) | GitError::Failed { .. } => ErrorKind::Rejected,
+        GitError::UnsafeName(_) | GitError::Failed { .. } | GitError::Damaged { .. } => {
+            ErrorKind::Rejected
+        }
     };
     StepError::new(kind, error.to_string())
 }

@@ -71,7 +71,7 @@ impl Lab {
     }
 
     async fn fetch(&self) -> Result<(), GitError> {
-        self.mirror.fetch(&["refs/*".parse::<RefPattern>().unwrap()]).await
+        self.mirror.fetch(&["refs/*".parse::<RefPattern>().unwrap()]).await.map(drop)
     }
 
     fn target(&self, name: &str) -> PathBuf {

@@ -31,7 +31,8 @@ impl Lab {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut context = BuildContext::new(SOURCE, folder.path());
-        context.git = Git::new(Options { allow_local: true, ..Options::default() });
+        context.git =
+            Git::new(Options { allow_local: host::git::Local::Anywhere, ..Options::default() });
         context.sensor = Some("app.push".parse().unwrap());
         let recorder = Arc::default();
         let now = "2026-01-01T00:00:00Z".parse().unwrap();
@@ -409,4 +410,75 @@ fn parameters_are_checked_at_load() {
         assert_eq!(errors(parameters.clone()), expected, "{parameters}");
     }
     assert!(errors(json!({ "url": "origin" })).contains("allow_local: true"));
+}
+
+/// Makes `branch` name an object that the repository does not have.
+fn breaks(lab: &Lab, branch: &str) {
+    let file = lab.origin().join(".git/refs/heads").join(branch);
+    std::fs::write(file, format!("{}\n", "1234567890".repeat(4))).unwrap();
+}
+
+fn told(lab: &Lab) -> Vec<String> {
+    let told = lab.recorder.events().into_iter();
+    told.map(|event| event.envelope.subject.unwrap_or_default()).collect()
+}
+
+#[tokio::test]
+async fn a_broken_ref_keeps_no_other_one_back_and_is_named() {
+    let lab = Lab::new();
+    let first = lab.commit("one");
+    for branch in ["a", "broken", "gone", "z"] {
+        lab.git(&["branch", branch]);
+    }
+    let sensor = lab.sensor(&json!({ "refs": ["refs/heads/*"] }));
+    lab.look(&sensor).await.unwrap();
+    lab.commit("two");
+    lab.git(&["branch", "-f", "a"]);
+    lab.git(&["branch", "-f", "z"]);
+    lab.git(&["branch", "-q", "-D", "gone"]);
+    breaks(&lab, "broken");
+    let error = lab.look(&sensor).await.unwrap_err().to_string();
+    assert!(error.contains("`refs/heads/broken` cannot be had ("), "{error}");
+    assert!(error.contains("the others are followed"), "{error}");
+    let all = ["refs/heads/a", "refs/heads/gone", "refs/heads/main", "refs/heads/z"];
+    assert_eq!(told(&lab), all);
+    lab.look(&sensor).await.unwrap_err();
+    assert_eq!(told(&lab), all, "told once, and what is broken is not deleted");
+
+    // Somebody puts it right, two commits on.
+    std::fs::write(lab.origin().join(".git/refs/heads/broken"), format!("{first}\n")).unwrap();
+    lab.git(&["branch", "-f", "broken", "main"]);
+    let events = lab.look(&sensor).await.unwrap();
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0].data["before"], first);
+    assert_eq!(events[0].data["commits_total"], 1);
+}
+
+#[tokio::test]
+async fn a_commit_that_lacks_a_file_keeps_no_other_ref_back_either() {
+    let lab = Lab::new();
+    lab.commit("one");
+    let sensor = lab.sensor(&json!({ "refs": ["refs/heads/*"], "initial": "emit" }));
+    lab.git(&["checkout", "-q", "-b", "whole"]);
+    lab.git(&["checkout", "-q", "-b", "lacking"]);
+    lab.commit("two");
+    let tree = lab.git(&["rev-parse", "HEAD^{tree}"]);
+    std::fs::remove_file(lab.origin().join(".git/objects").join(&tree[..2]).join(&tree[2..]))
+        .unwrap();
+    let error = lab.look(&sensor).await.unwrap_err().to_string();
+    assert!(error.starts_with("`refs/heads/lacking` cannot be had ("), "{error}");
+    assert_eq!(told(&lab), ["refs/heads/main", "refs/heads/whole"]);
+}
+
+#[tokio::test]
+async fn a_repository_with_very_many_broken_refs_fails_as_a_whole() {
+    let lab = Lab::new();
+    lab.commit("one");
+    for n in 0..20 {
+        breaks(&lab, &format!("b{n}"));
+    }
+    let sensor = lab.sensor(&json!({ "refs": ["refs/heads/*"], "initial": "emit" }));
+    let error = lab.look(&sensor).await.unwrap_err().to_string();
+    assert!(error.contains(" is damaged: "), "{error}");
+    assert_eq!(told(&lab), Vec::<String>::new());
 }

@@ -28,6 +28,17 @@ pub enum GitError {
     /// It lies where it may not be looked for.
     #[error(transparent)]
     Blocked(Blocked),
+    /// It is a folder of this machine that may not be a repository.
+    #[error(transparent)]
+    Local(super::BadUrl),
+    /// The other side lacks something that a ref of it needs.
+    #[error("{repository} is damaged: {message}")]
+    Damaged {
+        /// The repository.
+        repository: String,
+        /// What git said.
+        message: String,
+    },
     /// The other side cannot show that it is who we ask for.
     #[error("{repository} is not trusted: {message}; {hint}")]
     Untrusted {
@@ -162,6 +173,8 @@ impl GitError {
                 _ => CA_FILE_HINT,
             };
             Self::Untrusted { repository, message, hint }
+        } else if says(DAMAGED) {
+            Self::Damaged { repository, message }
         } else if says(REFUSED) {
             Self::Refused { repository, message }
         } else if says(UNREACHABLE) {
@@ -171,6 +184,9 @@ impl GitError {
         }
     }
 }
+
+/// A ref whose object is not there, and an object that lacks another one.
+const DAMAGED: &[&str] = &["not our ref", "repository corruption on the remote side"];
 
 const REFUSED: &[&str] = &[
     "authentication failed",

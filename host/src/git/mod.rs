@@ -18,6 +18,7 @@
 //! # Ok(()) }
 //! ```
 
+mod broken;
 mod command;
 mod commits;
 mod error;
@@ -36,6 +37,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use commits::{Commit, Commits, MAX_COMMITS};
+pub use broken::BrokenRef;
 pub use error::GitError;
 pub use export::{Exported, PlannedExport};
 pub use exports::Exports;

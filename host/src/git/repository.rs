@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::command::{Run, folder_size};
-use super::{Git, GitError, RefPattern, Remote};
+use super::{BrokenRef, Git, GitError, RefPattern, Remote};
 use crate::connection::Connection;
 
 /// A bare mirror. It is a cache: when it is lost or damaged, the next fetch makes it anew.
@@ -51,8 +51,8 @@ impl Repository {
     }
 
     /// Brings the refs that fit `patterns` up to date, also those that are gone. Refs beyond them
-    /// may come along.
-    pub async fn fetch(&self, patterns: &[RefPattern]) -> Result<(), GitError> {
+    /// may come along. Those that the remote cannot hand over stay as they were, and are named.
+    pub async fn fetch(&self, patterns: &[RefPattern]) -> Result<Vec<BrokenRef>, GitError> {
         let _writing = self.lock.lock().await;
         self.prepare().await?;
         match self.fetch_once(patterns).await {
@@ -60,13 +60,18 @@ impl Repository {
                 tracing::warn!(mirror = %self.folder.display(), "damaged mirror: fetching it anew");
                 self.discard()?;
                 self.prepare().await?;
-                self.fetch_once(patterns).await
+                self.fetch_once(patterns).await.map(|()| Vec::new())
             }
-            outcome => outcome,
+            Err(GitError::Damaged { .. }) => self.fetch_apart(patterns).await,
+            outcome => outcome.map(|()| Vec::new()),
         }
     }
 
     pub(super) async fn fetch_once(&self, patterns: &[RefPattern]) -> Result<(), GitError> {
+        self.fetch_specs(patterns.iter().map(RefPattern::refspec).collect()).await
+    }
+
+    pub(super) async fn fetch_specs(&self, specs: Vec<String>) -> Result<(), GitError> {
         let options = self.git.options();
         let flags = ["--quiet", "--prune", "--no-tags", "--no-write-fetch-head"];
         let output = self
@@ -74,7 +79,7 @@ impl Repository {
             .await?
             .args(flags)
             .args(["--", self.remote.url()])
-            .args(patterns.iter().map(RefPattern::refspec))
+            .args(specs)
             .timeout(options.fetch_timeout)
             .max_folder(&self.folder, options.max_mirror_bytes)
             .output()

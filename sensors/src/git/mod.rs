@@ -14,7 +14,7 @@ mod event;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use host::Clock;
-use host::git::{GitError, RefPattern, Repository};
+use host::git::{BrokenRef, GitError, RefPattern, Repository};
 use model::{Duration, Timestamp, TriggerType, Value};
 use tokio::sync::Notify;
 
@@ -57,6 +57,14 @@ pub enum PollError {
         "{0} has no refs at all, as a new or broken repository: nothing is taken as deleted until it has some"
     )]
     Empty(String),
+    /// Some refs cannot be had; what the others brought is told.
+    #[error("{}: they stay as they were seen last, and the others are followed", broken(refs))]
+    Broken {
+        /// These.
+        refs: Vec<BrokenRef>,
+        /// The cursor that is stored.
+        stored: Option<Value>,
+    },
     /// Too many refs fit.
     #[error("{found} refs fit `refs`, more than {MAX_REFS}: name fewer")]
     TooManyRefs {
@@ -73,7 +81,7 @@ pub enum PollError {
 
 impl GitSensor {
     /// Looks at the repository once: fetches, compares with `cursor`, emits what has changed.
-    /// Returns the cursor that is stored then.
+    /// Returns the cursor that is stored then, also beside refs that are [`PollError::Broken`].
     pub async fn poll_once(
         &self,
         source: &str,
@@ -82,10 +90,11 @@ impl GitSensor {
         sink: &dyn Sink,
     ) -> Result<Option<Value>, PollError> {
         let before = cursor.as_ref().map(Cursor::read).transpose().map_err(PollError::Cursor)?;
-        let refs = self.look(before.as_ref()).await?;
+        let (refs, broken) = self.look(before.as_ref()).await?;
         let selection = self.selection();
         let mut standing = Cursor::adapt(before, &selection, self.initial, &refs);
-        let changes = standing.changes(&refs);
+        let mut changes = standing.changes(&refs);
+        changes.retain(|change| broken.iter().all(|broken| broken.name != change.name));
         let mut stored = cursor;
         let mut emission = Emission::default();
         let mut bytes = 0;
@@ -101,12 +110,12 @@ impl GitSensor {
             standing.apply(&change);
         }
         stored = self.store(sink, &mut emission, &standing, stored).await?;
-        Ok(stored)
+        if broken.is_empty() { Ok(stored) } else { Err(PollError::Broken { refs: broken, stored }) }
     }
 
-    /// The selected refs as they stand at the remote now.
-    async fn look(&self, before: Option<&Cursor>) -> Result<Refs, PollError> {
-        self.repository.fetch(&self.patterns).await?;
+    /// The selected refs as they stand at the remote now, and those of which that is not known.
+    async fn look(&self, before: Option<&Cursor>) -> Result<(Refs, Vec<BrokenRef>), PollError> {
+        let broken = self.repository.fetch(&self.patterns).await?;
         let mut refs = self.repository.refs().await?;
         refs.retain(|name, _| self.patterns.iter().any(|pattern| pattern.matches(name)));
         if refs.len() > MAX_REFS {
@@ -116,7 +125,7 @@ impl GitSensor {
         if refs.is_empty() && had_some && self.repository.remote_is_empty().await? {
             return Err(PollError::Empty(self.repository.remote().repository().to_owned()));
         }
-        Ok(refs)
+        Ok((refs, broken))
     }
 
     /// Emits what is gathered, if that or the cursor is news.
@@ -158,6 +167,15 @@ impl GitSensor {
                         sink.state(SensorState::Running);
                     }
                     self.every.after(clock.now())
+                }
+                Err(PollError::Broken { refs, stored }) => {
+                    let error = PollError::Broken { refs, stored: None }.to_string();
+                    cursor = stored;
+                    // The next look begins as one after a failure, and comes as soon as any.
+                    failures = Some(1);
+                    let next_try = self.every.after(clock.now());
+                    sink.state(SensorState::Failing { error, next_try });
+                    next_try
                 }
                 Err(error @ (PollError::Sink(_) | PollError::Cursor(_))) => {
                     return Err(SensorError(error.to_string()));
@@ -202,6 +220,15 @@ impl GitSensor {
         self.poked.notified().await;
         clock.sleep_until(soonest).await;
     }
+}
+
+/// Some of the refs, each with what git said of it.
+fn broken(refs: &[BrokenRef]) -> String {
+    let named =
+        refs.iter().take(3).map(|one| format!("`{}` cannot be had ({})", one.name, one.message));
+    let more = refs.len().checked_sub(3).filter(|more| *more > 0);
+    let more = more.map(|more| format!("{more} more refs cannot be had"));
+    named.chain(more).collect::<Vec<_>>().join("; ")
 }
 
 /// The pause after so many failures in a row: twice as long each time.
