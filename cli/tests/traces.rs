@@ -9,8 +9,10 @@ mod support;
 use std::collections::BTreeMap;
 
 use collector::{Collector, Received};
+use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
-use support::{SOON, World, eventually};
+use sha2::Sha256;
+use support::{SOON, World, client, eventually, send};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const OUTER: &str = "b7ad6b7169203331";
@@ -196,4 +198,84 @@ fn without_a_collector_nothing_is_sent_along() {
     assert_eq!(world.read("told"), "none\n");
     assert_eq!(collector.asked_from(), [""]);
     assert_eq!(collector.spans().len(), 0);
+}
+
+/// A rule on any event of a type, and the parents of its event and execution in the outer trace.
+fn continues(collector: &Collector, world: &World, kind: &str) {
+    let spans = eventually(SOON, || {
+        let spans = collector.spans().into_iter().filter(|one| one.trace() == TRACE);
+        let spans: BTreeMap<_, _> = spans.map(|one| (one.span.name.clone(), one)).collect();
+        spans.contains_key("execution core.noop").then_some(spans)
+    });
+    let told = parts(&spans);
+    for part in [
+        format!("event {kind} < {OUTER}"),
+        format!("rules < event {kind}"),
+        format!("execution core.noop < event {kind}"),
+    ] {
+        assert!(told.contains(&part), "{part}: {told:#?}");
+    }
+    let events = world.json(&["event", "list", "--type", kind]);
+    let place = events[0]["envelope"]["traceparent"].as_str();
+    assert_eq!(place, Some(format!("00-{TRACE}-{OUTER}-01").as_str()));
+}
+
+fn on(world: &World, kind: &str) {
+    let rule = format!("trigger: {{ type: {kind} }}\naction: {{ ref: core.noop }}\n");
+    world.write("packs/shop/rules/any.yaml", &rule);
+}
+
+#[test]
+fn a_webhook_s_sender_finds_in_its_own_trace_what_was_made_of_it() {
+    let collector = Collector::start();
+    let world = with_traces(world(&collector), &collector);
+    on(&world, "webhook.received");
+    world.write("hook.secret", "0123456789abcdef");
+    let file = world.path("hook.secret");
+    let sensor = format!(
+        "type: webhook\nparameters:\n  secrets: [{{ file: {} }}]\n  \
+         signature: {{ header: X-Signature }}\n",
+        file.display()
+    );
+    world.write("packs/shop/sensors/hook.yaml", &sensor);
+    let secret = format!("  secrets: ['file:{}']\n", file.display());
+    let pack = world.read("packs/shop/pack.yaml");
+    let permissions = "permissions: { actions: ['*'], exec: true, hosts: ['127.0.0.1:*'] }\n";
+    assert!(pack.contains(permissions));
+    let spelled =
+        format!("permissions:\n  actions: ['*']\n  exec: true\n  hosts: ['127.0.0.1:*']\n{secret}");
+    world.write("packs/shop/pack.yaml", &pack.replace(permissions, &spelled));
+    let server = world.serve();
+    let mut mac = Hmac::<Sha256>::new_from_slice(b"0123456789abcdef").unwrap();
+    mac.update(b"{}");
+    let signature = mac.finalize().into_bytes();
+    let signature = signature.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+    let request = client().post(format!("{}/webhooks/shop/hook", server.webhooks()));
+    let request = request.header("content-type", "application/json").body("{}");
+    let request = request.header("x-signature", signature);
+    let answer = send(request.header("traceparent", format!("00-{TRACE}-{OUTER}-01")));
+    assert_eq!(answer.status, 202, "{answer:?}");
+    continues(&collector, &world, "webhook.received");
+}
+
+#[test]
+fn a_sensor_s_program_says_by_which_trace_it_tells() {
+    let collector = Collector::start();
+    let world = with_traces(world(&collector), &collector);
+    on(&world, "shop.seen");
+    world.write("packs/shop/triggers/seen.yaml", "payload: {}\n");
+    world.write(
+        "packs/shop/sensors/watch.yaml",
+        "type: process\nparameters: { entry_point: watch.sh }\n",
+    );
+    let line = format!(
+        r#"{{"type": "seen", "id": "1", "data": {{}}, "traceparent": "00-{TRACE}-{OUTER}-01"}}"#
+    );
+    let watch = format!(
+        "#!/bin/sh\necho '{line}'\nwhile [ -d '{}' ]; do sleep 0.1; done\n",
+        world.folder().display()
+    );
+    world.write("packs/shop/sensors/watch.sh", &watch);
+    let _server = world.serve();
+    continues(&collector, &world, "shop.seen");
 }
