@@ -53,9 +53,14 @@ impl Folders {
         self.logs(execution).join("result.log")
     }
 
+    /// Logs of sensors' programs, in a folder for each pack.
+    pub fn sensor_logs(&self) -> PathBuf {
+        self.root.join("sensors")
+    }
+
     /// What the program of a sensor (`pack/sensor`) prints to stderr.
     pub fn sensor_log(&self, sensor: &str) -> PathBuf {
-        self.root.join("sensors").join(format!("{sensor}.log"))
+        self.sensor_logs().join(format!("{sensor}.log"))
     }
 
     /// Records of running child programs.

@@ -17,6 +17,8 @@ use crate::pages;
 
 /// Between two steps. A step takes some milliseconds of the thread that writes the store.
 const BREATH: Duration = Duration::from_millis(20);
+/// After the start, when what matters more has begun.
+const SOON: Duration = Duration::from_secs(10);
 /// A folder that is younger may belong to something that is not stored yet.
 const YOUNG: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -31,7 +33,7 @@ pub(crate) async fn run(
     keep: Retention,
     every: Duration,
 ) {
-    let mut pause = every.min(Duration::from_secs(60));
+    let mut pause = every.min(SOON);
     loop {
         tokio::select! {
             () = core.stopping.cancelled() => return,
@@ -71,6 +73,7 @@ async fn once(
         tokio::time::sleep(BREATH).await;
     }
     drop_logs(core).await?;
+    drop_sensor_logs(core, keep);
     drop_exports(core).await?;
     drop_mirrors(core, mirrors);
     drop_parts(core);
@@ -97,7 +100,7 @@ async fn drop_exports(core: &Core) -> Result<(), StoreError> {
 /// Removes what is left of downloads that a kill has cut short and that nobody took up again.
 fn drop_parts(core: &Core) {
     let parts = host::download::parts_of(&core.folders.exports());
-    for name in old_folders(&parts, YOUNG) {
+    for name in old_entries(&parts, YOUNG) {
         remove(&parts.join(name));
     }
 }
@@ -105,7 +108,7 @@ fn drop_parts(core: &Core) {
 /// Removes mirrors that no sensor fills.
 fn drop_mirrors(core: &Core, mirrors: &Mirrors) {
     let (folder, used) = (core.folders.git(), mirrors.folders());
-    for name in old_folders(&folder, UNUSED_MIRRORS) {
+    for name in old_entries(&folder, UNUSED_MIRRORS) {
         let mirror = folder.join(name);
         if std::path::absolute(&mirror).is_ok_and(|mirror| !used.contains(&mirror)) {
             remove(&mirror);
@@ -116,7 +119,7 @@ fn drop_mirrors(core: &Core, mirrors: &Mirrors) {
 /// Removes the logs of executions that are not kept.
 async fn drop_logs(core: &Core) -> Result<(), StoreError> {
     // `logs/ex_…`: a child's lie within those of its root.
-    for name in old_folders(&core.folders.logs_of_all(), YOUNG) {
+    for name in old_entries(&core.folders.logs_of_all(), YOUNG) {
         let Ok(id) = name.parse::<ExecutionId>() else { continue };
         if core.store.execution(&id).await?.is_none() {
             remove(&core.folders.logs(&id));
@@ -125,12 +128,33 @@ async fn drop_logs(core: &Core) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Removes what programs of sensors printed that are gone, once it is as old as executions that go.
+fn drop_sensor_logs(core: &Core, keep: &Retention) {
+    let generation = core.generation.load();
+    for pack in old_entries(&core.folders.sensor_logs(), Duration::ZERO) {
+        let folder = core.folders.sensor_logs().join(&pack);
+        let named = keep.packs.iter().find(|(name, _)| name.as_str() == pack);
+        let age = named.map_or(&keep.default, |(_, ages)| ages).executions.to_std();
+        for file in old_entries(&folder, age) {
+            // `name.log` and `name.older.log`.
+            let sensor = file.split('.').next().unwrap_or_default();
+            if !generation.subscriptions.contains_key(&format!("{pack}/{sensor}")) {
+                remove(&folder.join(file));
+            }
+        }
+        if !generation.packs.keys().any(|name| name.as_str() == pack) {
+            // Only where nothing is left in it.
+            let _ = std::fs::remove_dir(folder);
+        }
+    }
+}
+
 impl Packs {
     /// Removes copies of pack contents that nobody names: neither an active pack nor an execution
     /// that is kept, nor a step of one.
     async fn drop_unused(&self, core: &Core) -> Result<(), StoreError> {
         let _still = self.still().await;
-        let copies = old_folders(&core.folders.packs(), YOUNG).into_iter();
+        let copies = old_entries(&core.folders.packs(), YOUNG).into_iter();
         let copies: Vec<Hash> = copies.filter_map(|name| name.parse().ok()).collect();
         let mut used = core.store.named(&copies).await?;
         used.extend(core.generation.load().packs.values().map(|pack| pack.hash));
@@ -145,9 +169,9 @@ impl Packs {
     }
 }
 
-/// Names of the folders in `parent` that have not changed for a while.
+/// Names of what lies in `parent` and has not changed for a while.
 #[expect(clippy::disallowed_methods, reason = "compared with times that the file system keeps")]
-fn old_folders(parent: &Path, old: Duration) -> Vec<String> {
+fn old_entries(parent: &Path, old: Duration) -> Vec<String> {
     let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();
     let old = entries.filter(|entry| {
         let changed = entry.metadata().and_then(|found| found.modified());
@@ -156,8 +180,10 @@ fn old_folders(parent: &Path, old: Duration) -> Vec<String> {
     old.filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 
-fn remove(folder: &Path) {
-    if let Err(error) = std::fs::remove_dir_all(folder) {
-        tracing::warn!(folder = %folder.display(), %error, "it is no longer needed and stays");
+fn remove(path: &Path) {
+    let removed =
+        if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+    if let Err(error) = removed {
+        tracing::warn!(path = %path.display(), %error, "it is no longer needed and stays");
     }
 }

@@ -16,10 +16,14 @@ use serde_json::json;
 use support::{House, ended, eventually, run, until};
 
 /// Makes a file or folder look as if it was there for two days.
-#[expect(clippy::disallowed_methods, reason = "compared with times that the file system keeps")]
 fn age(path: &Path) {
+    age_days(path, 2);
+}
+
+#[expect(clippy::disallowed_methods, reason = "compared with times that the file system keeps")]
+fn age_days(path: &Path, days: u64) {
     let file = File::open(path).unwrap();
-    file.set_modified(SystemTime::now() - Duration::from_secs(48 * 60 * 60)).unwrap();
+    file.set_modified(SystemTime::now() - Duration::from_secs(days * 24 * 60 * 60)).unwrap();
 }
 
 fn names(folder: &Path) -> usize {
@@ -216,4 +220,79 @@ async fn an_old_version_of_a_secret_stays_while_a_sleeping_execution_holds_a_tok
     assert!(fs::read_to_string(&kept).unwrap().contains("the first value"));
     eventually("the last old one to go", || async { records().await.len() == 2 }).await;
     assert_eq!(engine.secret_value("p/admin").unwrap().expose(), "the third value");
+}
+
+#[tokio::test]
+async fn what_a_sensor_s_program_printed_goes_when_the_sensor_is_gone_for_long() {
+    use std::os::unix::fs::PermissionsExt;
+    let house = House::new();
+    house.write("triggers/tick.yaml", "payload: {}\n");
+    house.write("rules/tick.yaml", "trigger: { type: p.tick }\naction: { ref: core.noop }\n");
+    house.write("sensors/watch.yaml", "type: process\nparameters: { entry_point: watch.sh }\n");
+    house.write("sensors/watch.sh", "#!/bin/sh\necho begun >&2\nexec sleep 1000\n");
+    let program = house.path("packs/p/sensors/watch.sh");
+    fs::set_permissions(program, fs::Permissions::from_mode(0o755)).unwrap();
+    let logs = house.path("state/sensors");
+    for (name, days) in
+        [("p/gone.log", 31), ("p/gone.older.log", 32), ("p/young.log", 29), ("old_pack/a.log", 31)]
+    {
+        fs::create_dir_all(logs.join(name).parent().unwrap()).unwrap();
+        fs::write(logs.join(name), "x").unwrap();
+        age_days(&logs.join(name), days);
+    }
+    let mut settings = house.settings();
+    settings.forget_every = model::Duration::from_millis(50);
+    let engine = Engine::start(settings, house.store.clone(), house.clock.clone()).await.unwrap();
+    let watched = logs.join("p/watch.log");
+    eventually("the program to print", || async { watched.exists() }).await;
+    age_days(&watched, 100);
+    eventually("old logs to go", || async {
+        names(&logs) == 1 && !logs.join("p/gone.log").exists() && names(&logs.join("p")) == 2
+    })
+    .await;
+    // It was looked at again since.
+    assert!(watched.exists() && logs.join("p/young.log").exists());
+    engine.shutdown(support::PATIENCE).await;
+}
+
+#[tokio::test]
+async fn what_is_forgotten_sooner_is_still_known_as_told_and_the_latest_of_each_key_stays() {
+    let mut house = House::new();
+    house.clock = host::Clock::simulated("2026-01-01T00:00:00Z".parse().unwrap());
+    house.write("triggers/told.yaml", "payload: { n: {} }\n");
+    house.write("rules/told.yaml", "trigger: { type: p.told }\naction: { ref: core.noop }\n");
+    let day = model::Duration::from_secs(24 * 60 * 60);
+    let start = async || {
+        let mut settings = house.settings();
+        settings.forget_every = model::Duration::from_millis(50);
+        settings.retention.default = store::Ages { events: day, executions: day };
+        Engine::start(settings, house.store.clone(), house.clock.clone()).await.unwrap()
+    };
+    let told = async |engine: &Engine| {
+        let new = engine::NewEvent {
+            kind: "p.told".parse().unwrap(),
+            id: Some("1".to_owned()),
+            subject: None,
+            data: json!({ "n": 1 }),
+        };
+        engine.emit("test", new).await.unwrap()
+    };
+    let engine = start().await;
+    let engine::Accepted::New { key, executions } = told(&engine).await else { panic!("new") };
+    ended(&engine, &executions[0]).await;
+    for value in [1, 2] {
+        engine.set_key(Actor::token("test"), "p/count", Some(json!(value)), None).await.unwrap();
+    }
+    house.advance(model::Duration::from_secs(2 * 24 * 60 * 60));
+    eventually("both to be forgotten", || async {
+        engine.execution(&executions[0]).await.is_err() && engine.event(&key).await.is_err()
+    })
+    .await;
+    assert!(matches!(told(&engine).await, engine::Accepted::Duplicate { .. }));
+    engine.shutdown(support::PATIENCE).await;
+    let engine = start().await;
+    assert!(matches!(told(&engine).await, engine::Accepted::Duplicate { .. }), "started again");
+    let kept = house.store.key("p/count", house.clock.now()).await.unwrap();
+    assert_eq!(kept.unwrap().value, json!(2));
+    engine.shutdown(support::PATIENCE).await;
 }

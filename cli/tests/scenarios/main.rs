@@ -38,6 +38,7 @@ mod not_text;
 mod orderly_stop;
 mod pages;
 mod process_sensors;
+mod retention;
 mod rules_on_events;
 mod secret_store;
 mod secrets_missing;
