@@ -61,7 +61,7 @@ impl Engine {
         let journal = self.journal(of).await?;
         let (request, taken_over, assumed) = match &how.from {
             None => (self.whole(of, &journal)?, Vec::new(), Vec::new()),
-            Some(from) => self.part(of, &journal, from, how.force).await?,
+            Some(from) => self.part(of, &journal, (from, how.force)).await?,
         };
         let named = how.name.as_deref().map(|name| ExecutionId::for_request(&actor, name));
         let id = named.unwrap_or_else(random::execution);
@@ -78,9 +78,9 @@ impl Engine {
                 beginning.request.push(Fact::SettingsRead { tokens, at });
             }
         }
-        match self.store_beginning(actor, &id, beginning).await? {
+        match self.store_beginning(actor, &id, beginning, how.name.is_some()).await? {
             true => self.driver.submit(id.clone(), None),
-            false => self.same_rerun(&id, of, how.from.as_ref()).await?,
+            false => self.same_rerun(&id, of, &how).await?,
         }
         Ok(Repeated { id, assumed })
     }
@@ -99,24 +99,20 @@ impl Engine {
         &self,
         id: &ExecutionId,
         of: &ExecutionId,
-        from: Option<&StepPath>,
+        how: &Repetition,
     ) -> Result<(), AskError> {
         let journal = self.journal(id).await?;
-        let first = journal.inherited.last().map(|inherited| &inherited.before);
+        let first = told(journal.inherited.last().map(|it| (&it.before, it.forced)));
+        let asked = told(how.from.as_ref().map(|from| (from, how.force)));
         match journal.request.as_ref().map(|request| &request.origin) {
-            Some(Origin::Rerun { of: other, .. }) if other == of && first == from => Ok(()),
+            Some(Origin::Rerun { of: other, .. }) if other == of && first == asked => Ok(()),
             Some(Origin::Rerun { of: other, .. }) if other == of => {
-                let told = |from: Option<&StepPath>| {
-                    from.map_or("all of it".to_owned(), |step| format!("from step {step} on"))
-                };
                 Err(AskError::Conflict(format!(
-                    "another request had this name: it started `{id}`, which repeats `{of}` {}, not {}",
-                    told(first),
-                    told(from)
+                    "another request had this name: it started `{id}`, which repeats `{of}` {first}, not {asked}"
                 )))
             }
             None => Err(AskError::Conflict(format!(
-                "another request had this name, and `{id}`, which was to answer it, is not complete: ask again, and if it stays so, because the server died meanwhile, under another name"
+                "a request with this name is being answered: `{id}` is not complete yet; ask again"
             ))),
             _ => Err(AskError::Conflict(format!(
                 "another request had this name: it started `{id}`, which repeats something else"
@@ -143,8 +139,7 @@ impl Engine {
         &self,
         of: &ExecutionId,
         journal: &Journal,
-        from: &StepPath,
-        force: bool,
+        (from, force): (&StepPath, bool),
     ) -> Result<(Fact, Vec<Fact>, Vec<AssumedStep>), AskError> {
         let request = request_of(of, journal)?;
         may_be_cut(of, journal, from)?;
@@ -165,7 +160,7 @@ impl Engine {
             traceparent: Some(request.span(of)),
             ..request.clone()
         });
-        let mut taken_over = lineage(of, journal, from, pinned.as_deref(), at);
+        let mut taken_over = lineage(of, journal, (from, force), pinned.as_deref(), at);
         taken_over.extend(copied);
         Ok((request, taken_over, assumed))
     }
@@ -176,6 +171,15 @@ impl Engine {
         pack.map(Some).map_err(|error| {
             AskError::Conflict(format!("{}; repeat all of it instead", error.message))
         })
+    }
+}
+
+/// From which step on something is repeated, in words.
+fn told(from: Option<(&StepPath, bool)>) -> String {
+    match from {
+        None => "all of it".to_owned(),
+        Some((step, false)) => format!("from step {step} on"),
+        Some((step, true)) => format!("from step {step} on with `force`"),
     }
 }
 
@@ -228,24 +232,25 @@ fn in_doubt<'a>(journal: &'a Journal, from: &StepPath) -> Option<&'a StepPath> {
 fn lineage(
     of: &ExecutionId,
     journal: &Journal,
-    from: &StepPath,
+    (from, forced): (&StepPath, bool),
     pack: Option<&Pack>,
     at: Timestamp,
 ) -> Vec<Fact> {
     let own = context(of, journal, pack);
     let first: Value = journal.inherited.first().map_or(own, |first| first.context.clone());
-    let fact = |of: &ExecutionId, before: &StepPath| Fact::JournalInherited {
+    let fact = |of: &ExecutionId, before: &StepPath, forced: bool| Fact::JournalInherited {
         of: of.clone(),
         before: before.clone(),
         context: first.clone(),
+        forced,
         at,
     };
     let earlier = journal.inherited.iter().map(|inherited| {
         // What is made again now was not taken over from anybody.
         let cut = from.does_not_follow(&inherited.before);
-        fact(&inherited.of, if cut { from } else { &inherited.before })
+        fact(&inherited.of, if cut { from } else { &inherited.before }, inherited.forced)
     });
-    earlier.chain([fact(of, from)]).collect()
+    earlier.chain([fact(of, from, forced)]).collect()
 }
 
 /// The calls that don't follow `from` and are over, in the order in which they were made.

@@ -5,7 +5,7 @@ mod support;
 
 use engine::rerun::{Repeated, Repetition};
 use engine::{AskError, Engine};
-use model::{Actor, ExecutionId, ExecutionState, Origin, StepPath};
+use model::{Actor, ExecutionId, ExecutionState, Fact, Origin, StepPath, Stream, Version};
 use serde_json::json;
 use support::{House, ended, error_kind, result, run, until};
 
@@ -141,18 +141,66 @@ async fn what_does_not_fit_one_commit_is_taken_over_too() {
 }
 
 #[tokio::test]
+async fn a_named_repetition_that_was_cut_off_goes_on_under_its_name() {
+    let house = house();
+    house.chain(
+        "long",
+        "",
+        r#"
+        for n in 0..320 { run("core.echo", #{ value: n }); }
+        run("p.work", #{ a: "bad" }).a
+    "#,
+    );
+    let engine = house.start().await;
+    let first = run(&engine, "p.long", json!({})).await;
+    ended(&engine, &first).await;
+    repair(&house);
+    let named =
+        |name: &str, step: &str| Repetition { name: Some(name.to_owned()), ..from(step, false) };
+    let whole = rerun(&engine, &first, named("whole", "321")).await.unwrap();
+    ended(&engine, &whole.id).await;
+    // What a server leaves that dies after the first batch: the same facts under another name.
+    let (facts, _) =
+        house.store.read(&Stream::Execution(whole.id.clone()), Version::NONE).await.unwrap();
+    let request = facts.iter().position(|it| matches!(it.fact, Fact::ExecutionRequested(_)));
+    assert!(request > Some(400), "it has several batches");
+    let cut_off = async |name: &str| {
+        let id = ExecutionId::for_request(&Actor::token("test"), name);
+        let stream = Stream::Execution(id.clone());
+        let facts = facts[..300].iter().map(|it| it.fact.clone()).collect();
+        let write = store::Write { stream, expected: Some(Version::NONE), facts };
+        let (batch, at) = (model::BatchId::new(format!("cut off/{name}")), engine.now());
+        let batch = store::Batch { id: batch, actor: Actor::engine(), at, writes: vec![write] };
+        engine.store().append(batch).await.unwrap();
+        id
+    };
+    let (half, other) = (cut_off("half").await, cut_off("other").await);
+    let again = rerun(&engine, &first, named("half", "321")).await.unwrap();
+    assert_eq!(again.id, half);
+    let view = ended(&engine, &half).await;
+    assert_eq!((result(&view), view.steps.len()), (&json!("bad"), 321));
+    assert_eq!(rerun(&engine, &first, named("half", "321")).await.unwrap().id, half);
+    let refused = rerun(&engine, &first, named("other", "5")).await.unwrap_err().to_string();
+    assert!(refused.contains("was to repeat something else"), "{refused}");
+    assert!(matches!(engine.execution(&other).await, Err(AskError::NoExecution(_))));
+    let forced = Repetition { force: true, ..named("half", "321") };
+    let refused = rerun(&engine, &first, forced).await.unwrap_err().to_string();
+    assert!(refused.contains("from step 321 on, not from step 321 on with `force`"), "{refused}");
+}
+
+#[tokio::test]
 async fn what_was_taken_over_before_the_engine_died_is_no_execution_without_its_request() {
     let house = house();
     let engine = house.start().await;
     let id: ExecutionId = format!("ex_{}", "a".repeat(26)).parse().unwrap();
     let (path, at) = (StepPath::top(1), engine.now());
-    let fact = model::Fact::StepFinished {
+    let fact = Fact::StepFinished {
         path,
         result: model::fact::StepResult::Done(json!(1)),
         attempts: 1,
         at,
     };
-    let stream = model::Stream::Execution(id.clone());
+    let stream = Stream::Execution(id.clone());
     let batch = store::Batch {
         id: model::BatchId::new("half"),
         actor: Actor::engine(),

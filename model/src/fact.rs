@@ -134,7 +134,15 @@ pub enum Fact {
     ExecutionResumed { at: Timestamp },
     /// The steps that follow were made by `of`, which this execution repeats from `before` on; that
     /// one's chain saw `context` as `execution`.
-    JournalInherited { of: ExecutionId, before: StepPath, context: Value, at: Timestamp },
+    /// `forced`: whatever speaks against it.
+    JournalInherited {
+        of: ExecutionId,
+        before: StepPath,
+        context: Value,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        forced: bool,
+        at: Timestamp,
+    },
     /// It goes on where `of`, a run of the same chain, ended.
     ExecutionContinues { of: ExecutionId, at: Timestamp },
     /// From here on the chain replays against entries up to `position`, then its handlers run.

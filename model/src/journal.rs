@@ -61,6 +61,8 @@ pub struct Inherited {
     pub before: StepPath,
     /// What its chain saw as `execution`.
     pub context: Value,
+    /// Whether somebody wanted it whatever speaks against it.
+    pub forced: bool,
 }
 
 /// The cut that undo makes: see [`Fact::UndoBegan`].
@@ -219,9 +221,9 @@ impl Journal {
                 self.paused = None;
                 self.go_on(*at);
             }
-            Fact::JournalInherited { of, before, context, .. } => {
+            Fact::JournalInherited { of, before, context, forced, .. } => {
                 let (of, before, context) = (of.clone(), before.clone(), context.clone());
-                self.inherited.push(Inherited { of, before, context });
+                self.inherited.push(Inherited { of, before, context, forced: *forced });
             }
             Fact::ExecutionContinues { of, .. } => self.continues = Some(of.clone()),
             Fact::UndoBegan { position, reason, at } => {

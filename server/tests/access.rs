@@ -513,6 +513,11 @@ async fn a_request_that_is_sent_again_under_its_name_starts_nothing_anew() {
     assert_eq!((first.status, again.status), (202, 200));
     let key = first.json()["event"].as_str().unwrap().to_owned();
     assert_eq!(again.json()["event"], key);
+    let with_id =
+        |id: &str| json!({ "type": "shop.ordered", "id": id, "data": { "item": "bike" } });
+    let same = post("events", "order-1", with_id("order-1")).await;
+    assert_eq!((same.status, same.json()["event"].as_str()), (200, Some(key.as_str())));
+    post("events", "order-1", with_id("order-2")).await.problem(422, "invalid_parameters");
     let reemit = format!("events/{key}/reemit");
     let (first, again) =
         (post(&reemit, "again-1", json!({})).await, post(&reemit, "again-1", json!({})).await);

@@ -4,8 +4,8 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::Method;
 use engine::view::{EmittedView, RuleExplanation};
-use engine::{Accepted, Engine, NewEvent};
-use model::{Envelope, EventKey, RuleRef, Timestamp, TriggerType, Value};
+use engine::{Accepted, AskError, Engine, NewEvent};
+use model::{Envelope, EventKey, RuleRef, Timestamp, TriggerType, Value, Violation};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::{EventFilter, EventRow, Position};
@@ -128,10 +128,22 @@ async fn emit(
     let Emit { kind, id, subject, data, traceparent } = asked;
     let from = traceparent.and_then(|text| text.parse().ok()).or(from);
     who.must_cover(kind.as_str(), owners::of_prefix(&engine, kind.pack()))?;
-    let id = id.or(name);
+    let id = one_name(id, name)?;
     let new = NewEvent { kind, id, subject, data };
     let accepted = engine.emit_from(from, &who.token_name, new).await?;
     Ok(told(accepted))
+}
+
+/// An event is told once under each id: the request's name is one where it has no other.
+fn one_name(id: Option<String>, name: Option<String>) -> Result<Option<String>, AskError> {
+    match (id, name) {
+        (Some(id), Some(name)) if id != name => Err(AskError::Invalid(vec![Violation {
+            path: "id".to_owned(),
+            message: format!("the event has the id `{id}` and the request the name `{name}`"),
+            hint: Some("an id is all that an event needs to be told once: leave out the `Idempotency-Key`, or send the same".to_owned()),
+        }])),
+        (id, name) => Ok(id.or(name)),
+    }
 }
 
 fn told(accepted: Accepted) -> Told<EmittedView> {
@@ -184,18 +196,6 @@ async fn reemit(
     Ok(told(engine.reemit(&who.token_name, &key, name.as_deref()).await?))
 }
 
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Explain {
-    /// Only this rule.
-    rule: Option<RuleRef>,
-    /// What today's rules make of it, instead of what was decided.
-    #[serde(default)]
-    now: bool,
-}
-
-/// An explanation with the same in words.
-#[derive(Serialize, JsonSchema)]
 /// What was given up.
 #[derive(Serialize, JsonSchema)]
 struct GivenUp {
@@ -213,6 +213,18 @@ async fn give_up(
     Ok(Json(GivenUp { event, parts }))
 }
 
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Explain {
+    /// Only this rule.
+    rule: Option<RuleRef>,
+    /// What today's rules make of it, instead of what was decided.
+    #[serde(default)]
+    now: bool,
+}
+
+/// An explanation with the same in words.
+#[derive(Serialize, JsonSchema)]
 struct Explained {
     #[serde(flatten)]
     explained: RuleExplanation,
