@@ -1,6 +1,6 @@
 //! Plays the driver for a chain in memory: stores what it asks, feeds answers in any order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::fact::StepResult;
 use model::value::brief;
@@ -148,7 +148,14 @@ impl Trial {
         let path = at(path);
         let answer = self.journal.entries[&path].answer.as_ref().map_or(1, |a| a.number + 1);
         let (now, next_at) = (self.now, Duration::from_secs(10).after(self.now));
-        self.store(Fact::PollAnswered { path, answer, value, next_at, at: now })
+        self.store(Fact::PollAnswered {
+            path,
+            answer,
+            value,
+            own: BTreeSet::new(),
+            next_at,
+            at: now,
+        })
     }
 
     /// How it stands, one line each: the calls that wait, or the end.

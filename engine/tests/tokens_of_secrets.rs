@@ -482,3 +482,33 @@ async fn secrets_beside_what_is_too_large_for_the_journal_are_refused() {
     let refused = asked.await.unwrap_err().to_string();
     assert!(refused.contains("parameters with a secret among them"), "{refused}");
 }
+
+#[tokio::test]
+async fn of_a_poll_s_changing_secret_answers_the_last_one_is_kept() {
+    let (house, engine) = house().await;
+    let count = house.path("count");
+    let next = format!(
+        r#"echo x >> {0}; n=$(wc -l < {0}); printf '{{"n": %d, "password": "number-%d-is-secret"}}' $n $n"#,
+        count.display()
+    );
+    house.program("next", "read", &next);
+    house.write(
+        "actions/next.yaml",
+        "entry_point: next.sh\neffect: read\nresult: { n: {}, password: { type: string, secret: true } }\n",
+    );
+    let text = r#"
+        let r = poll("p.next", #{}, |r| r.n >= 6, #{ every: "5ms" });
+        run("p.keep", #{ a: r.password });
+        r.password"#;
+    chain(&house, &engine, "polls", "", text).await;
+    let before = house.store.sealed_under("token/", "", 1_000).await.unwrap().len();
+    let id = run(&engine, "p.polls", json!({})).await;
+    let last = token(result(&ended(&engine, &id).await));
+    assert!(kept(&house).contains("number-6-is-secret"), "{}", kept(&house));
+    assert!(!stored(&house, &id).await.contains("is-secret"));
+    let (facts, _) = house.store.read(&Stream::Execution(id), Version::NONE).await.unwrap();
+    let journal = model::Journal::of(facts.iter().map(|recorded| &recorded.fact));
+    assert_eq!(journal.tokens.keys().collect::<Vec<_>>(), [&last]);
+    let records = house.store.sealed_under("token/", "", 1_000).await.unwrap();
+    assert_eq!(records.len(), before + 1, "{records:?}");
+}

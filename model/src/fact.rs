@@ -4,7 +4,7 @@
 //! them raises the version and [`Fact::decode`] learns to read both; `model/tests/golden/` holds
 //! every fact of every version.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -113,7 +113,17 @@ pub enum Fact {
     /// became of it is to be found out.
     AttemptCutOff { path: StepPath, cut_off: u32, at: Timestamp },
     /// A poll got an answer, which replaces the one before; the next is due at `next_at`.
-    PollAnswered { path: StepPath, answer: u32, value: Value, next_at: Timestamp, at: Timestamp },
+    /// `own`: tokens that were granted with it or with answers before it, and go with the next one
+    /// that does not hold them; those of the last answer are forgotten where they are not among them.
+    PollAnswered {
+        path: StepPath,
+        answer: u32,
+        value: Value,
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        own: BTreeSet<Token>,
+        next_at: Timestamp,
+        at: Timestamp,
+    },
     /// A call is over.
     StepFinished { path: StepPath, result: StepResult, attempts: u32, at: Timestamp },
     /// A step's outcome is unknown and nothing but a person can tell.
@@ -299,6 +309,7 @@ impl Fact {
             Self::MoreMatched { .. } => "MoreMatched",
             Self::PagesDeferred { .. } => "PagesDeferred",
             Self::PageStored { .. } => "PageStored",
+            Self::PageGivenUp { .. } => "PageGivenUp",
             Self::RuleFailed { .. } => "RuleFailed",
             Self::CursorMoved { .. } => "CursorMoved",
             Self::ObjectSeen { .. } => "ObjectSeen",
@@ -317,7 +328,6 @@ impl Fact {
             Self::ExecutionPaused { .. } => "ExecutionPaused",
             Self::ExecutionResumed { .. } => "ExecutionResumed",
             Self::JournalInherited { .. } => "JournalInherited",
-            Self::PageGivenUp { .. } => "PageGivenUp",
             Self::ExecutionContinues { .. } => "ExecutionContinues",
             Self::UndoBegan { .. } => "UndoBegan",
             Self::ExecutionParked { .. } => "ExecutionParked",

@@ -1,6 +1,6 @@
 //! The journal of one execution: its facts, folded so that a chain can be replayed against it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -113,6 +113,8 @@ pub struct Answer {
     pub number: u32,
     /// What the action returned.
     pub value: Value,
+    /// Tokens that go with it: see [`Fact::PollAnswered`].
+    pub own: BTreeSet<Token>,
     /// When to ask again if it does not satisfy the chain.
     pub next_at: Timestamp,
     /// Where in the journal.
@@ -185,10 +187,14 @@ impl Journal {
                     progress.lost = true;
                 });
             }
-            Fact::PollAnswered { path, answer, value, next_at, .. } => {
+            Fact::PollAnswered { path, answer, value, own, next_at, .. } => {
                 if let Some(entry) = self.entries.get_mut(path) {
                     let (number, value, next_at) = (*answer, value.clone(), *next_at);
-                    entry.answer = Some(Answer { number, value, next_at, sequence });
+                    let own = own.clone();
+                    if let Some(last) = &entry.answer {
+                        last.own.difference(&own).for_each(|gone| _ = self.tokens.remove(gone));
+                    }
+                    entry.answer = Some(Answer { number, value, own, next_at, sequence });
                     entry.progress = Progress::first();
                 }
             }

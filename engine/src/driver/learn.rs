@@ -16,10 +16,10 @@ impl Run {
     /// Takes in how a step went.
     pub(super) async fn learn(&mut self, report: Report, page: &mut Page) -> Result<(), Trouble> {
         let now = self.core.now();
-        let (path, performance, on_unknown) = match report {
+        let (path, performance, on_unknown, fresh) = match report {
             Report::Performed(path, performance, on_unknown, fresh) => {
                 self.grant_fresh(page, &fresh, now)?;
-                (path, performance, on_unknown)
+                (path, performance, on_unknown, fresh)
             }
             Report::NotBegun(path) => {
                 self.not_begun(path, page, now);
@@ -41,13 +41,8 @@ impl Run {
                 let number = entry.answer.as_ref().map_or(0, |answer| answer.number) + 1;
                 match performance {
                     Performance::Done(value) => {
-                        let value = self.core.bounded(value).await?;
-                        let next_at = every.after(number).after(now);
-                        self.note(
-                            page,
-                            Fact::PollAnswered { path, answer: number, value, next_at, at: now },
-                        );
-                        Ok(())
+                        let times = (every.after(number).after(now), now);
+                        self.answered(page, path, value, &fresh, times).await
                     }
                     Performance::Failed(error) | Performance::Unknown(error) => {
                         let policy = Policy {

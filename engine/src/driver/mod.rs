@@ -9,6 +9,7 @@
 //! A parked execution costs an entry in `wakes`, nothing else: its journal is read again when its
 //! time comes. One task per execution is the only writer of that execution's stream.
 
+mod answers;
 pub(crate) mod ask;
 mod begin;
 pub(crate) mod bounds;

@@ -95,7 +95,14 @@ impl Walk {
             // Whether that is the answer it waits for, the chain's condition says.
             Ok(Some(value)) if poll => {
                 let at = state.now;
-                self.apply(&Fact::PollAnswered { path, answer: 1, value, next_at: at, at });
+                self.apply(&Fact::PollAnswered {
+                    path,
+                    answer: 1,
+                    value,
+                    own: std::collections::BTreeSet::new(),
+                    next_at: at,
+                    at,
+                });
             }
             ended => self.finish(&path, ended, state),
         }

@@ -41,7 +41,7 @@ use zeroize::Zeroizing;
 
 pub use keys::{KeyError, KeySource};
 pub(crate) use named::Setting;
-pub(crate) use opened::{Fresh, Opened, passed_on, too_short};
+pub(crate) use opened::{Fresh, Opened, kept, passed_on, root, too_short};
 pub(crate) use settings::{Read, handed_to};
 pub use settings::{SecretSetting, SecretSettingsOf};
 pub use vault::Vault;

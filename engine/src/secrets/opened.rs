@@ -42,7 +42,7 @@ pub(crate) fn root(id: &ExecutionId) -> ExecutionId {
 }
 
 /// The record of a token's own value.
-fn kept(by: &ExecutionId, token: &Token) -> String {
+pub(crate) fn kept(by: &ExecutionId, token: &Token) -> String {
     format!("{}{token}", of_execution(by))
 }
 
