@@ -84,6 +84,14 @@ impl State {
     /// Forgets streams of which nothing is left, and events that were told before `window`.
     pub(super) fn tidy(&mut self, window: Timestamp) {
         self.events.retain(|_, event| event.accepted_at >= window);
+        let is_deferred = |it: &Stream| matches!(it, Stream::Pages(key) if self.is_deferred(key));
+        let (any_deferred, known) = (self.streams.keys().any(is_deferred), &self.executions);
+        // As in SQLite: a page that is still to be stored may make the execution.
+        self.sealed.retain(|name, sealed| {
+            let owner = name.strip_prefix("token/").and_then(|rest| rest.split('/').next());
+            let is_known = |id: &str| known.keys().any(|known| known.as_str() == id);
+            any_deferred || sealed.at >= window || owner.is_none_or(is_known)
+        });
         let log = &self.log;
         let left = |position: &Position| log[position.0 as usize - 1].is_some();
         let events = &self.events;

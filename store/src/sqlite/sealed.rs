@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use model::Timestamp;
 use rusqlite::{Connection, Row, params};
 
 use super::values::{self, nanos};
 use crate::port::StoreError;
-use crate::sealed::{Sealed, Sealing};
+use crate::sealed::{MAX_SEALED_CHANGES, Sealed, Sealing};
 
 /// Makes one change within the transaction.
 pub(super) fn change(connection: &Connection, change: &Sealing) -> Result<(), StoreError> {
@@ -32,6 +33,20 @@ pub(super) fn change(connection: &Connection, change: &Sealing) -> Result<(), St
         }
     }
     Ok(())
+}
+
+/// Drops records of executions that nobody knows: earlier versions forgot these alone. True if there
+/// may be more.
+pub(super) fn drop_orphans(connection: &Connection, window: Timestamp) -> Result<bool, StoreError> {
+    let mut drop = connection.prepare_cached(
+        "DELETE FROM sealed WHERE name IN (
+             SELECT name FROM sealed WHERE name >= 'token/' AND name < 'token0' AND at < ?1
+             AND NOT EXISTS (SELECT 1 FROM executions
+                 WHERE id = substr(name, 7, instr(substr(name, 7), '/') - 1))
+             LIMIT ?2)",
+    )?;
+    let most = MAX_SEALED_CHANGES as i64;
+    Ok(drop.execute(params![nanos(window), most])? as i64 == most)
 }
 
 /// The record under this name.

@@ -8,7 +8,7 @@ use model::{Hash, Timestamp};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::writer::Work;
-use super::{Sqlite, backup, blocking, checkpoint, prune, refs, schema};
+use super::{Sqlite, backup, blocking, checkpoint, prune, refs, schema, sealed};
 use crate::port::{Position, Pruned, Store, StoreError};
 use crate::retention::Retention;
 
@@ -36,9 +36,10 @@ impl Sqlite {
         if more {
             return Ok(true);
         }
-        // A page that is still to be stored may be all that names a blob.
+        // A page that is still to be stored may be all that names a blob, or an execution.
         if self.deferred().await?.is_empty() {
             self.drop_blobs().await?;
+            return self.change(move |connection| sealed::drop_orphans(connection, window)).await;
         }
         Ok(false)
     }

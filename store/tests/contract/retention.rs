@@ -14,6 +14,7 @@ contract!(
     an_execution_goes_with_its_journal_when_it_ended_long_ago,
     an_execution_that_has_not_ended_is_kept_whole_however_old,
     what_is_sealed_for_an_execution_goes_with_it,
+    what_is_sealed_for_an_execution_that_nobody_knows_goes_in_the_end,
     a_child_is_kept_as_long_as_its_parent,
     a_pack_keeps_its_own_for_as_long_as_it_says,
     an_event_is_forgotten_and_known_when_it_is_told_again,
@@ -78,6 +79,32 @@ async fn what_is_sealed_for_an_execution_goes_with_it(store: &dyn Store) {
     let left = store.sealed_under("", "", 9).await.unwrap();
     let left: Vec<_> = left.into_iter().map(|(name, _)| name).collect();
     assert_eq!(left, ["secret/p/1@1".to_owned(), "secret/p/2@1".to_owned(), name(2)]);
+}
+
+async fn what_is_sealed_for_an_execution_that_nobody_knows_goes_in_the_end(store: &dyn Store) {
+    let name = |n: u8| format!("{}t", of_execution(&execution_id(n)));
+    let sealed =
+        |days_on: i64| Sealed { key: "k".to_owned(), ciphertext: vec![1], at: days(days_on) };
+    // An earlier version forgot execution 2 and left this; that of execution 3 may be about to come.
+    let sealing = vec![
+        Sealing::Put(name(1), sealed(0)),
+        Sealing::Put(name(2), sealed(0)),
+        Sealing::Put(name(3), sealed(20)),
+        Sealing::Put("secret/p/2@1".to_owned(), sealed(0)),
+    ];
+    let known = batch("known", vec![write(execution(1), vec![request(Origin::Manual)])]);
+    store.append_sealing(known, sealing).await.unwrap();
+    let left = async || {
+        let left = store.sealed_under("", "", 9).await.unwrap();
+        left.into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+    };
+    let pages = Stream::Pages(event_key("e1"));
+    put(store, pages.clone(), vec![Fact::PagesDeferred { pages: vec![Hash::of(b"1")] }]).await;
+    prune(store, &Retention::default(), days(31)).await;
+    assert_eq!(left().await.len(), 4, "a page that is not stored yet may ask for any of them");
+    put(store, pages, vec![Fact::PageStored { page: 1, of: 1 }]).await;
+    prune(store, &Retention::default(), days(31)).await;
+    assert_eq!(left().await, ["secret/p/2@1".to_owned(), name(1), name(3)]);
 }
 
 async fn an_execution_goes_with_its_journal_when_it_ended_long_ago(store: &dyn Store) {
