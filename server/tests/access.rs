@@ -629,5 +629,11 @@ async fn a_connection_that_no_pack_here_may_use_takes_an_admin_by_hand() {
         let body = json!({ "action": "http.request", "parameters": parameters });
         let answer = send(run.bearer_auth(tokens.of(role, "all")).json(&body)).await;
         assert_eq!(answer.status, status, "{role} {connection}: {}", answer.text);
+        let Some(id) = answer.json()["id"].as_str().map(ToOwned::to_owned) else { continue };
+        served.ended(&id).await;
+        let again = served.request(Method::POST, &format!("/api/v1/executions/{id}/rerun"));
+        let again = send(again.bearer_auth(tokens.of("operator", "all")).json(&json!({}))).await;
+        let expected = if connection == "kept" { 403 } else { 201 };
+        assert_eq!(again.status, expected, "{role} {connection}: {}", again.text);
     }
 }

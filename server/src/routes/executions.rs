@@ -250,6 +250,11 @@ async fn rerun(
     Once(name): Once,
     Body(asked): Body<Rerun>,
 ) -> Result<Created<Repeated>, Problem> {
+    let view = engine.execution(&id).await?;
+    // What a rule asked for is repeated for that rule, with the rights of its pack.
+    if let (None, model::Value::Object(parameters)) = (view.row.origin.rule(), &view.parameters) {
+        by_hand::check(&engine, &who, &view.row.action, parameters)?;
+    }
     let how = Repetition { from: asked.from, force: asked.force, name };
     Ok(Created(engine.rerun(who.actor(), &id, how).await?))
 }
