@@ -178,6 +178,7 @@ fn failure(error: &GitError) -> StepError {
         GitError::Refused { .. }
         | GitError::Untrusted { .. }
         | GitError::Declined { .. }
+        | GitError::Local(_)
         | GitError::Blocked(_) => ErrorKind::Denied,
         GitError::UnknownCommit { .. } | GitError::NoBranch(_) => ErrorKind::NotFound,
         GitError::TooLarge { .. } => ErrorKind::TooLarge,

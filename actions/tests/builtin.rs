@@ -121,7 +121,8 @@ async fn exported_place(folder: &Path) -> (BuiltinContext, String) {
     git(&origin, &["add", "file.txt"]);
     git(&origin, &["commit", "-q", "-m", "first"]);
     let commit = git(&origin, &["rev-parse", "HEAD"]);
-    let client = Git::new(Options { allow_local: true, ..Options::default() });
+    let client =
+        Git::new(Options { allow_local: host::git::Local::Anywhere, ..Options::default() });
     let remote = client.remote(origin.to_str().unwrap(), Credentials::None).unwrap();
     let mirror = client.repository(folder.join("mirror"), remote);
     mirror.fetch(&["refs/heads/*".parse().unwrap()]).await.unwrap();

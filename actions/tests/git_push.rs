@@ -29,7 +29,8 @@ impl Lab {
         lab.git(".", &["init", "-q", "--bare", "-b", "main", "origin.git"]);
         lab.git(".", &["clone", "-q", "origin.git", "theirs"]);
         let first = lab.theirs("versions.yaml", "app: 1\n");
-        let client = Git::new(Options { allow_local: true, ..Options::default() });
+        let client =
+            Git::new(Options { allow_local: host::git::Local::Anywhere, ..Options::default() });
         let origin = lab.path("origin.git").display().to_string();
         let remote = client.remote(&origin, Credentials::None).unwrap();
         let mirror = client.repository(lab.path("mirror"), remote);
@@ -344,7 +345,8 @@ async fn what_is_pushed_waits_for_the_turn_of_its_connection() {
         at: "dev.yaml:2".to_owned(),
     }]);
     let connection = connections.get("host").unwrap();
-    let client = Git::new(Options { allow_local: true, ..Options::default() });
+    let client =
+        Git::new(Options { allow_local: host::git::Local::Anywhere, ..Options::default() });
     let remote = client.remote(&url, Credentials::None).unwrap();
     let mirror = client.repository(lab.path("mirror"), remote).reached_by(Some(connection.clone()));
     lab.mirrors.register("demo.app".parse().unwrap(), mirror, Vec::new());

@@ -303,5 +303,6 @@ fn git_options(settings: &Settings) -> Result<host::git::Options, BadAuthorities
     let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
     options.ca_bundle = options.ca_bundle.map(absolute);
     options.known_hosts = options.known_hosts.map(absolute);
+    options.state = Some(settings.state.clone());
     Ok(options)
 }

@@ -20,7 +20,7 @@ struct Lab {
 }
 
 fn options() -> Options {
-    Options { allow_local: true, ..Options::default() }
+    Options { allow_local: host::git::Local::Anywhere, ..Options::default() }
 }
 
 impl Lab {

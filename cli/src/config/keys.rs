@@ -29,8 +29,8 @@ pub(crate) enum Kind {
     Names,
     /// A whole number from 1.
     Count(u32),
-    /// `true` or `false`.
-    Flag,
+    /// `false`, `true` for anywhere, or a list of folders; in a variable, with commas between.
+    Folders,
     /// A length of time such as `30s`.
     Time,
     /// A number of bytes such as `4MiB`.
@@ -91,9 +91,9 @@ pub(crate) const KEYS: &[Key] = &[
     key("limits.programs", Kind::Count(MAX_AT_ONCE), Some("4"), "Programs run at the same time."),
     key(
         "git.allow_local",
-        Kind::Flag,
+        Kind::Folders,
         Some("false"),
-        "Whether git repositories may be local folders.",
+        "Whether git repositories may be local folders: none (`false`), all (`true`), or those below listed folders. Nothing in the state folder ever may.",
     ),
     key(
         "git.known_hosts",

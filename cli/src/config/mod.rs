@@ -133,7 +133,7 @@ impl Config {
             steps: count("limits.steps"),
             programs: count("limits.programs"),
             git: host::git::Options {
-                allow_local: settings.get("git.allow_local") == Some(&Value::Bool(true)),
+                allow_local: local(settings.get("git.allow_local")),
                 known_hosts: path("git.known_hosts"),
                 fetch_timeout: time("git.fetch_timeout", defaults.fetch_timeout),
                 max_mirror_bytes: bytes("git.max_mirror", defaults.max_mirror_bytes),
@@ -155,6 +155,18 @@ impl Config {
                 _ => LogFormat::Text,
             },
         }
+    }
+}
+
+/// Which folders may be repositories.
+fn local(value: Option<&Value>) -> host::git::Local {
+    match value {
+        Some(Value::Bool(true)) => host::git::Local::Anywhere,
+        Some(Value::Array(folders)) => {
+            let folders = folders.iter().filter_map(Value::as_str);
+            host::git::Local::Below(folders.map(PathBuf::from).collect())
+        }
+        _ => host::git::Local::None,
     }
 }
 

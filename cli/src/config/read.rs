@@ -157,7 +157,11 @@ fn decode(kind: Kind, field: Field<'_, '_>, fields: &Fields<'_>, folder: &Path) 
         Kind::Time => field.duration().map(|time| Value::from(time.to_string())),
         Kind::Text => field.string().map(Value::from),
         Kind::Path => field.string().map(|path| joined(folder, &path)),
-        Kind::Flag => field.bool().map(Value::from),
+        Kind::Folders if field.node()?.as_list().is_some() => {
+            let folders = field.strings()?;
+            Some(folders.iter().map(|path| joined(folder, path)).collect())
+        }
+        Kind::Folders => field.bool().map(Value::from),
         Kind::Count(max) => field.integer(1, i64::from(max)).map(Value::from),
         Kind::Word(words) => {
             let words: Vec<(&str, &str)> = words.iter().map(|word| (*word, *word)).collect();
@@ -258,10 +262,15 @@ fn of_text(kind: Kind, text: &str, folder: &Path) -> Result<Value, String> {
         Kind::Bytes => checked(check_bytes),
         Kind::Text => Ok(Value::from(text)),
         Kind::Path => Ok(joined(folder, text)),
-        Kind::Flag => match text {
+        Kind::Folders => match text {
             "true" => Ok(Value::Bool(true)),
             "false" => Ok(Value::Bool(false)),
-            _ => Err(format!("expected true or false, found `{text}`")),
+            // A slip such as `yes` is no folder.
+            _ if text.contains('/') => {
+                let paths = text.split(',').map(str::trim).filter(|path| !path.is_empty());
+                Ok(paths.map(|path| joined(folder, path)).collect())
+            }
+            _ => Err(format!("expected true, false or folders such as /srv/git, found `{text}`")),
         },
         Kind::Count(max) => match text.parse::<u32>() {
             Ok(count) if (1..=max).contains(&count) => Ok(Value::from(count)),

@@ -38,7 +38,7 @@ fn property(key: &Key) -> Value {
         Kind::Path | Kind::Text => json!({ "type": "string" }),
         Kind::Paths | Kind::Names => json!({ "type": "array", "items": { "type": "string" } }),
         Kind::Count(max) => json!({ "type": "integer", "minimum": 1, "maximum": max }),
-        Kind::Flag => json!({ "type": "boolean" }),
+        Kind::Folders => json!({ "type": ["boolean", "array"], "items": { "type": "string" } }),
         Kind::Time => json!({ "type": "string", "pattern": "^([0-9]+(ms|s|m|h|d|w))+$" }),
         Kind::Bytes => {
             json!({ "type": ["string", "integer"], "pattern": "^[0-9]+(B|KiB|MiB|GiB|TiB)?$", "minimum": 0 })
@@ -66,7 +66,7 @@ fn property(key: &Key) -> Value {
     if let Some(default) = key.default {
         property["default"] = match key.kind {
             Kind::Paths => json!([default]),
-            Kind::Count(_) | Kind::Flag => default.parse().unwrap_or_else(|_| default.into()),
+            Kind::Count(_) | Kind::Folders => default.parse().unwrap_or_else(|_| default.into()),
             _ => default.into(),
         };
     }

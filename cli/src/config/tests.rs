@@ -30,7 +30,7 @@ fn what_a_file_says_wins_over_the_defaults_and_paths_start_from_its_folder() {
     assert_eq!(config.packs, [Path::new("/srv/tripline/mine"), Path::new("/opt/packs")]);
     assert_eq!(config.environment.unwrap(), Path::new("/srv/tripline/environments/dev.yaml"));
     assert_eq!((config.steps, config.programs), (256, 2));
-    assert!(config.git.allow_local);
+    assert_eq!(config.git.allow_local, host::git::Local::Anywhere);
     assert_eq!((config.git.max_export_bytes, config.git.max_mirror_bytes), (1 << 20, 4 << 30));
     assert_eq!(config.grace, model::Duration::from_secs(90));
 }
@@ -78,7 +78,11 @@ fn a_variable_wins_over_the_file_and_each_value_knows_where_it_came_from() {
 fn a_variable_that_means_nothing_is_refused_by_name() {
     for (name, text, told) in [
         ("TRIPLINE_LIMITS_STEPS", "0", "expected a whole number from 1 to 100000, found `0`"),
-        ("TRIPLINE_GIT_ALLOW_LOCAL", "yes", "expected true or false, found `yes`"),
+        (
+            "TRIPLINE_GIT_ALLOW_LOCAL",
+            "yes",
+            "expected true, false or folders such as /srv/git, found `yes`",
+        ),
         ("TRIPLINE_LISTEN", "7410", "`7410` is not an address"),
         ("TRIPLINE_GRACE", "30", "`30` is not a duration"),
         ("TRIPLINE_GIT_MAX_MIRROR", "1GB", "`1GB` is not a size"),
@@ -208,4 +212,20 @@ fn what_ended_is_kept_as_file_and_variables_say_for_each_pack() {
     assert!(told.contains("expected such as web.executions=90d, found `web=5d`"), "{told}");
     let slips = read("retention: { packs: { Web: {}, web: { event: 1d, executions: soon } } }\n");
     assert_eq!(slips.unwrap_err().len(), 3);
+}
+
+#[test]
+fn local_repositories_may_be_allowed_below_some_folders() {
+    use host::git::Local;
+    let local = |text: &str| Config::of(&read(text).unwrap()).git.allow_local;
+    assert_eq!(local("git: { allow_local: false }\n"), Local::None);
+    let below = Local::Below(vec!["/srv/tripline/git".into(), "/srv/git".into()]);
+    assert_eq!(local("git: { allow_local: [git, /srv/git] }\n"), below);
+    let mut settings = read("listen: 127.0.0.1:0\n").unwrap();
+    let variable =
+        |name: &str| (name == "TRIPLINE_GIT_ALLOW_LOCAL").then(|| "/srv/git, /data".to_owned());
+    settings.read_variables(variable).unwrap();
+    let below = Local::Below(vec!["/srv/git".into(), "/data".into()]);
+    assert_eq!(Config::of(&settings).git.allow_local, below);
+    assert_eq!(read("git: { allow_local: maybe }\n").unwrap_err().len(), 1);
 }

@@ -114,7 +114,7 @@ fn git(fields: &Fields<'_>, folder: &Path) -> Option<Target> {
     let field = fields.required("url");
     let (url, node) = (field.string()?, field.node()?);
     // Whether local repositories are allowed is a matter of the server's settings.
-    let git = Git::new(Options { allow_local: true, ..Options::default() });
+    let git = Git::new(Options { allow_local: host::git::Local::Anywhere, ..Options::default() });
     let is_path = !url.contains(':') && !url.starts_with('-');
     let url = if is_path { folder.join(&url).to_string_lossy().into_owned() } else { url };
     if let Err(error) = git.remote(&url, Credentials::None) {

@@ -21,7 +21,10 @@ use super::{Findings, Library, LoadContext, Pack};
 pub(crate) fn context() -> LoadContext {
     let launcher = Launcher { program: PathBuf::from("tripline"), args: Vec::new() };
     let programs = Programs::new(&std::env::temp_dir(), launcher);
-    let git = Git::new(host::git::Options { allow_local: true, ..Default::default() });
+    let git = Git::new(host::git::Options {
+        allow_local: host::git::Local::Anywhere,
+        ..Default::default()
+    });
     LoadContext { programs, git }
 }
 

@@ -113,7 +113,7 @@ impl House {
 
     pub(crate) fn settings(&self) -> Settings {
         let mut settings = Settings::new(self.path("state"), vec![self.path("packs")], launcher());
-        settings.git.allow_local = true;
+        settings.git.allow_local = host::git::Local::Anywhere;
         settings.reload_after = model::Duration::from_millis(20);
         settings
     }

@@ -158,6 +158,7 @@ impl Run {
         options: &Options,
     ) -> Result<Self, GitError> {
         self.command.env("GIT_ALLOW_PROTOCOL", remote.transport().protocol());
+        remote.may_be_used(options).map_err(GitError::Local)?;
         let pin = remote.pin(Proxies::of_environment()).await?;
         if remote.transport() == Transport::Ssh {
             if let Credentials::PrivateKey(key) = remote.credentials() {

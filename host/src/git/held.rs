@@ -123,7 +123,7 @@ mod tests {
     use crate::git::{Credentials, Git, Options};
 
     fn remote(url: &str) -> Remote {
-        let options = Options { allow_local: true, ..Options::default() };
+        let options = Options { allow_local: crate::git::Local::Anywhere, ..Options::default() };
         Git::new(options).remote(url, Credentials::None).unwrap()
     }
 

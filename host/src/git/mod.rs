@@ -26,6 +26,7 @@ mod export;
 mod exports;
 mod held;
 mod keys;
+mod local;
 mod mirrors;
 mod pattern;
 mod push;
@@ -36,12 +37,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub use commits::{Commit, Commits, MAX_COMMITS};
 pub use broken::BrokenRef;
+pub use commits::{Commit, Commits, MAX_COMMITS};
 pub use error::GitError;
 pub use export::{Exported, PlannedExport};
 pub use exports::Exports;
 pub use keys::drop_keys;
+pub use local::Local;
 pub use mirrors::Mirrors;
 pub use pattern::{BadPattern, RefPattern};
 pub use push::{Author, NewCommit, NewTag, PlannedCommit, Pushed};
@@ -51,8 +53,10 @@ pub use repository::Repository;
 /// What git may do here.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Whether `file:` URLs and plain paths are allowed.
-    pub allow_local: bool,
+    /// Where `file:` URLs and plain paths may lead.
+    pub allow_local: Local,
+    /// Our own state, where they never may.
+    pub state: Option<PathBuf>,
     /// The known hosts for ssh; without it, those of the user who runs the server. An unknown
     /// host is refused either way.
     pub known_hosts: Option<PathBuf>,
@@ -73,7 +77,8 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            allow_local: false,
+            allow_local: Local::None,
+            state: None,
             known_hosts: None,
             ca_bundle: None,
             fetch_timeout: model::Duration::from_secs(600),
@@ -105,7 +110,7 @@ impl Git {
 
     /// The repository at `url`, if that is allowed.
     pub fn remote(&self, url: &str, credentials: Credentials) -> Result<Remote, BadUrl> {
-        Remote::parse(url, credentials, self.options.allow_local)
+        Remote::parse(url, credentials, &self.options)
     }
 
     /// The mirror of `remote` in `folder`, which the first fetch makes.

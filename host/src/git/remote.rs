@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use reqwest::Url;
 
+use super::Options;
 use crate::guard::Reach;
 
 /// A URL that is not allowed, or is none.
@@ -19,10 +20,8 @@ pub enum BadUrl {
     #[error("the scheme `{0}` is not allowed for repositories: expected https or ssh")]
     Scheme(String),
     /// A path or `file:` URL, without permission.
-    #[error(
-        "`{0}` is a local repository: allow them with `git: {{ allow_local: true }}` in tripline.yaml"
-    )]
-    Local(String),
+    #[error("`{0}` is a local repository: {1}")]
+    Local(String, &'static str),
     /// A password in the URL.
     #[error("the repository's URL holds a password: put it into `credentials` instead")]
     Password,
@@ -129,7 +128,7 @@ impl Remote {
     pub(super) fn parse(
         text: &str,
         credentials: Credentials,
-        allow_local: bool,
+        options: &Options,
     ) -> Result<Self, BadUrl> {
         let malformed = || BadUrl::Malformed(text.to_owned());
         if text.is_empty() || text.starts_with('-') || text.contains(char::is_control) {
@@ -146,10 +145,19 @@ impl Remote {
         } else {
             Self::bare(Path::new(text).to_string_lossy().into_owned(), Transport::File)
         };
-        if remote.transport == Transport::File && !allow_local {
-            return Err(BadUrl::Local(text.to_owned()));
-        }
+        remote.may_be_used(options)?;
         remote.with(credentials)
+    }
+
+    /// Whether it lies where it may, as far as that is told without asking anybody. Links may have
+    /// come between two uses.
+    pub(super) fn may_be_used(&self, options: &Options) -> Result<(), BadUrl> {
+        let local = self.transport == Transport::File;
+        let refusal = || options.allow_local.refusal(&self.url, options.state.as_deref());
+        match local.then(refusal).flatten() {
+            Some(why) => Err(BadUrl::Local(self.url.clone(), why)),
+            None => Ok(()),
+        }
     }
 
     fn of_url(text: &str, url: &Url) -> Result<Self, BadUrl> {
@@ -217,10 +225,11 @@ impl Remote {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Local;
     use super::*;
 
     fn parse(text: &str) -> Result<Remote, BadUrl> {
-        Remote::parse(text, Credentials::None, false)
+        Remote::parse(text, Credentials::None, &Options::default())
     }
 
     #[test]
@@ -253,8 +262,9 @@ mod tests {
     #[test]
     fn local_repositories_need_permission() {
         for text in ["/srv/app.git", "file:///srv/app.git", "./app"] {
-            assert!(matches!(parse(text), Err(BadUrl::Local(_))), "{text}");
-            assert!(Remote::parse(text, Credentials::None, true).is_ok(), "{text}");
+            assert!(matches!(parse(text), Err(BadUrl::Local(..))), "{text}");
+            let allowed = Options { allow_local: Local::Anywhere, ..Options::default() };
+            assert!(Remote::parse(text, Credentials::None, &allowed).is_ok(), "{text}");
         }
     }
 
@@ -262,17 +272,20 @@ mod tests {
     fn credentials_suit_the_transport_and_stay_out_of_sight() {
         let token = Credentials::Password("s3cr3t-token".to_owned());
         let remote =
-            Remote::parse("https://bot@git.example.com/app", token.clone(), false).unwrap();
+            Remote::parse("https://bot@git.example.com/app", token.clone(), &Options::default())
+                .unwrap();
         assert_eq!(remote.repository(), "https://git.example.com/app");
         assert_eq!(remote.login(), Some(("https://git.example.com", "bot", "s3cr3t-token")));
         assert!(!format!("{remote:?}").contains("s3cr3t"));
         let pair = Credentials::Password("me:s3cr3t-token".to_owned());
-        let remote = Remote::parse("https://git.example.com:8443/app", pair, false).unwrap();
+        let remote =
+            Remote::parse("https://git.example.com:8443/app", pair, &Options::default()).unwrap();
         assert_eq!(remote.login(), Some(("https://git.example.com:8443", "me", "s3cr3t-token")));
-        assert!(Remote::parse("git@git.example.com:app", token, false).is_err());
+        assert!(Remote::parse("git@git.example.com:app", token, &Options::default()).is_err());
         let no_key = Credentials::PrivateKey("s3cr3t-token".to_owned());
-        let error =
-            Remote::parse("git@git.example.com:app", no_key, false).unwrap_err().to_string();
+        let error = Remote::parse("git@git.example.com:app", no_key, &Options::default())
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("-----BEGIN") && !error.contains("s3cr3t"), "{error}");
     }
 }
