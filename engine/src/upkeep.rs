@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use host::git::Mirrors;
-use model::{ExecutionId, Hash};
+use model::{ExecutionId, Hash, Timestamp};
 use store::{Position, Retention, StoreError};
 
 use crate::core::Core;
@@ -58,20 +58,10 @@ async fn once(
     mirrors: &Mirrors,
     keep: &Retention,
 ) -> Result<u64, StoreError> {
-    let (mut facts, mut after) = (0, Position(0));
     let now = core.now();
-    while !core.stopping.is_cancelled() {
-        let pruned = core.store.prune(keep, after, now).await?;
-        facts += pruned.facts;
-        match pruned.next {
-            Some(next) => after = next,
-            None => break,
-        }
-        tokio::time::sleep(BREATH).await;
-    }
-    while !core.stopping.is_cancelled() && core.store.tidy(keep, now).await? {
-        tokio::time::sleep(BREATH).await;
-    }
+    // What hinders one of them is no reason to let the others grow.
+    let pruned = prune(core, keep, now).await;
+    let tidied = tidy(core, keep, now).await;
     drop_logs(core).await?;
     drop_sensor_logs(core, keep);
     drop_exports(core).await?;
@@ -81,7 +71,30 @@ async fn once(
     if core.store.deferred().await?.is_empty() {
         packs.drop_unused(core).await?;
     }
+    tidied.and(pruned)
+}
+
+/// Takes the bodies of facts that are not kept; how many.
+async fn prune(core: &Core, keep: &Retention, now: Timestamp) -> Result<u64, StoreError> {
+    let (mut facts, mut after) = (0, Position(0));
+    while !core.stopping.is_cancelled() {
+        let pruned = core.store.prune(keep, after, now).await?;
+        facts += pruned.facts;
+        match pruned.next {
+            Some(next) => after = next,
+            None => break,
+        }
+        tokio::time::sleep(BREATH).await;
+    }
     Ok(facts)
+}
+
+/// Gives back the place of what is pruned.
+async fn tidy(core: &Core, keep: &Retention, now: Timestamp) -> Result<(), StoreError> {
+    while !core.stopping.is_cancelled() && core.store.tidy(keep, now).await? {
+        tokio::time::sleep(BREATH).await;
+    }
+    Ok(())
 }
 
 /// Removes what executions that are not kept exported for themselves.

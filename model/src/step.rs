@@ -157,6 +157,15 @@ impl Call {
         }
     }
 
+    /// The content of the pack that its action was found in, where that is kept for it.
+    pub fn version(&self) -> Option<&Hash> {
+        match self {
+            Self::Run { version, .. } | Self::Poll { version, .. } => version.as_ref(),
+            Self::Child { version, .. } => Some(version),
+            Self::Sleep { .. } => None,
+        }
+    }
+
     /// The parameters it passes, if any.
     pub fn parameters(&self) -> Option<&Value> {
         match self {

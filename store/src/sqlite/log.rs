@@ -123,7 +123,7 @@ pub(super) fn after(
 ) -> Result<Vec<Recorded>, StoreError> {
     let mut query = connection.prepare_cached(
         "SELECT position, streams.name AS stream, at, actor, facts.version AS version, body
-         FROM facts JOIN streams ON streams.id = stream
+         FROM facts INDEXED BY facts_kept JOIN streams ON streams.id = stream
          WHERE position > ?1 AND pruned = 0 ORDER BY position LIMIT ?2",
     )?;
     let mut rows = query.query(params![number(after), limit as i64])?;

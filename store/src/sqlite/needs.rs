@@ -16,7 +16,8 @@ use crate::sealed::Sealed;
 pub struct Needs {
     /// Of each key by which records are encrypted: how many, and one of them with its name.
     pub keys: BTreeMap<String, (u64, Option<(String, Sealed)>)>,
-    /// Contents of packs that executions which have not ended began with; each with one of these.
+    /// Contents of packs that executions which have not ended began with, or their steps; each with
+    /// the first of these.
     pub packs: BTreeMap<Hash, ExecutionId>,
 }
 
@@ -33,8 +34,14 @@ pub(super) fn needs(folder: &Path) -> Result<Needs, Finding> {
 
 fn packs(connection: &Connection) -> Result<BTreeMap<Hash, ExecutionId>, StoreError> {
     let mut query = connection.prepare(
-        "SELECT pack, min(id) AS id FROM executions
-         WHERE finished_at IS NULL AND pack IS NOT NULL GROUP BY pack",
+        "SELECT pack, id FROM executions WHERE finished_at IS NULL AND pack IS NOT NULL
+         UNION
+         SELECT refs.hash, executions.id FROM refs
+         JOIN facts ON facts.position = refs.position
+         JOIN streams ON streams.id = facts.stream
+         JOIN executions ON streams.name = 'execution/' || executions.id
+         WHERE refs.kind = 'pack' AND executions.finished_at IS NULL
+         ORDER BY id DESC",
     )?;
     let mut rows = query.query([])?;
     let mut found = BTreeMap::new();

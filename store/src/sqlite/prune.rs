@@ -32,7 +32,7 @@ pub(super) fn page(
     let mut query = connection.prepare_cached(
         "SELECT position, streams.name AS stream, streams.version AS last, at, stream AS id,
          facts.version AS version, facts.name AS name, body
-         FROM facts JOIN streams ON streams.id = stream
+         FROM facts INDEXED BY facts_kept JOIN streams ON streams.id = stream
          WHERE position > ?1 AND pruned = 0 ORDER BY position LIMIT ?2",
     )?;
     let mut rows = query.query(params![number(after), PAGE as i64])?;

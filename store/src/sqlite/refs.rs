@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use model::{Call, Fact, Hash};
+use model::{Fact, Hash};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::values::number;
@@ -26,7 +26,9 @@ pub(super) fn put(
         insert.execute(params![hash.as_bytes(), number(position), kind])?;
         Ok(())
     };
-    if let Fact::StepIntended { call: Call::Run { version: Some(version), .. }, .. } = fact {
+    if let Fact::StepIntended { call, .. } = fact
+        && let Some(version) = call.version()
+    {
         put(version, "pack")?;
     }
     blobs(body).iter().try_for_each(|blob| put(blob, "blob"))

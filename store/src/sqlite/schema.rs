@@ -1,5 +1,6 @@
 //! The database file: how a connection is set up, and the migrations that bring it up to date.
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,15 +14,17 @@ use crate::port::StoreError;
 
 /// The migrations in order; a file's `user_version` says how many it has had. One that was
 /// released is never changed: what comes later is another file.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("migrations/0001_log_and_projection.sql"),
     include_str!("migrations/0002_audit.sql"),
     include_str!("migrations/0003_sealed.sql"),
     include_str!("migrations/0004_retention.sql"),
+    include_str!("migrations/0005_kept.sql"),
 ];
 
-/// After this migration the columns and tables that it made are filled from the log.
-const FILLED: u32 = 4;
+/// After these migrations the columns and tables of the first are filled from the log: what a poll
+/// names is noted since the last.
+const FILLED: RangeInclusive<u32> = 4..=5;
 
 /// Version 3.51.3: those before can corrupt a database when its write-ahead log starts over.
 const OLDEST_LIBRARY: i32 = 3_051_003;
@@ -124,7 +127,7 @@ fn written_by(connection: &Connection) -> Option<String> {
 fn migrate_from(connection: &mut Connection, version: u32) -> Result<(), StoreError> {
     let change = connection.transaction()?;
     change.execute_batch(MIGRATIONS[version as usize])?;
-    if version + 1 == FILLED {
+    if FILLED.contains(&(version + 1)) {
         fill(&change)?;
     }
     change.execute("DELETE FROM written_by", [])?;
@@ -135,7 +138,8 @@ fn migrate_from(connection: &mut Connection, version: u32) -> Result<(), StoreEr
 
 /// What facts name, and the hashes of events' data: written with each fact from here on.
 fn fill(connection: &Connection) -> Result<(), StoreError> {
-    let mut query = connection.prepare("SELECT position, version, body FROM facts")?;
+    let mut query =
+        connection.prepare("SELECT position, version, body FROM facts WHERE pruned = 0")?;
     let mut rows = query.query([])?;
     while let Some(row) = rows.next()? {
         let (position, fact) = (values::position(row, "position")?, log::fact(row)?);

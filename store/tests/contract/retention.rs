@@ -260,15 +260,25 @@ async fn what_is_kept_names_its_contents(store: &dyn Store) {
         version: Some(Hash::of(b"other")),
         policy: policy(),
     };
-    let intent = Fact::StepIntended { path: path("1"), call, at: at(11) };
-    put(store, execution(1), vec![request(Origin::Manual), intent]).await;
+    let intended = |n, call| Fact::StepIntended { path: path(n), call, at: at(11) };
+    let poll = Call::Poll {
+        action: "third.check".parse().unwrap(),
+        parameters: serde_json::json!({}),
+        version: Some(Hash::of(b"third")),
+        every: policy().backoff,
+        timeout: None,
+        deadline: None,
+    };
+    let intents = [intended("1", call), intended("2", poll)];
+    put(store, execution(1), [vec![request(Origin::Manual)], intents.to_vec()].concat()).await;
     put(store, execution(1), vec![ended(ExecutionState::Failed, 60)]).await;
-    let asked = [blob, Hash::of(b"app"), Hash::of(b"other"), Hash::of(b"nobody's")];
+    let packs = ["app", "other", "third", "nobody's"].map(|pack| Hash::of(pack.as_bytes()));
+    let asked = [&[blob][..], &packs].concat();
     let kept = async || store.named(&asked).await.unwrap().len();
-    assert_eq!(kept().await, 3);
+    assert_eq!(kept().await, 4);
     let keep = Retention::default();
     prune(store, &keep, days(8)).await;
-    assert_eq!(kept().await, 2, "the event and its blob are gone");
+    assert_eq!(kept().await, 3, "the event and its blob are gone");
     prune(store, &keep, days(31)).await;
     assert_eq!(kept().await, 0);
 }
