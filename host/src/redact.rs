@@ -395,6 +395,13 @@ impl Known {
         })
     }
 
+    /// The first characters of `text` without any value that is known now. What is cut first would
+    /// keep the beginning of a value that the cut goes through.
+    pub fn beginning(&self, text: &str, characters: usize) -> String {
+        let clean = self.bytes(text.as_bytes());
+        String::from_utf8_lossy(&clean).chars().take(characters).collect()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Vec<Weak<Redactor>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -26,6 +26,7 @@ use std::ops::RangeInclusive;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use host::redact::known;
 use model::{ErrorKind, Map, Performance, StepError, Value};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
 use serde_json::json;
@@ -124,7 +125,7 @@ fn details(answer: &Answer) -> Value {
     details.insert("status".to_owned(), answer.status.as_u16().into());
     details.insert("url".to_owned(), answer.url.as_str().into());
     if let Ok(Body::Bytes(body)) = &answer.body {
-        let text: String = String::from_utf8_lossy(body).chars().take(SHOWN).collect();
+        let text = known().beginning(&String::from_utf8_lossy(body), SHOWN);
         details.insert("body".to_owned(), text.into());
     }
     if let Some(after) = answer.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()) {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::Remote;
 use super::remote::Transport;
 use crate::guard::Blocked;
+use crate::redact::known;
 
 /// Why git did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -236,5 +237,23 @@ pub(super) fn brief(stderr: &str) -> String {
         !line.is_empty() && !line.starts_with("hint:") && !line.starts_with("Please make sure")
     });
     let text = lines.collect::<Vec<_>>().join("; ");
-    if text.is_empty() { "it said nothing".to_owned() } else { text.chars().take(500).collect() }
+    if text.is_empty() { "it said nothing".to_owned() } else { known().beginning(&text, 500) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::redact::Redactor;
+
+    #[test]
+    fn what_git_repeats_of_a_credential_is_not_told_even_where_it_is_cut() {
+        let held = Arc::new(Redactor::new([("correct-horse-battery", "[secret]")]));
+        known().hold(&held);
+        for length in 470..500 {
+            let told = brief(&format!("remote: {} correct-horse-battery", "x".repeat(length)));
+            assert!(!told.contains("corr"), "{told}");
+        }
+    }
 }
