@@ -54,7 +54,7 @@ impl AskError {
                 "`tripline execution list` shows those that there are; what has ended is forgotten after a while, by `retention.executions`",
             ),
             Self::NothingToDecide(_) => Some(
-                "`tripline execution list --state needs_attention` shows what waits for one; to begin anew what has ended: `tripline execution rerun`",
+                "`tripline execution list --states needs_attention` shows what waits for one; to begin anew what has ended: `tripline execution rerun`",
             ),
             _ => None,
         }

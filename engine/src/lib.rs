@@ -58,4 +58,4 @@ pub use random::secret as random_secret;
 pub use refusals::{Refusal, Who};
 pub use settings::Settings;
 pub use spans::{BadCollector, Collector};
-pub use tokens::{ADMIN, Holder};
+pub use tokens::{ADMIN, Holder, PREFIX as TOKEN_PREFIX};

@@ -17,7 +17,7 @@ use crate::view::{MadeToken, TokenView};
 pub const ADMIN: &str = "admin";
 
 /// What every token begins with, so that a scanner finds one that leaked.
-const PREFIX: &str = "tripline_";
+pub const PREFIX: &str = "tripline_";
 
 /// The tokens that there are, as the store last told.
 #[derive(Debug, Default)]

@@ -6,7 +6,7 @@
 use axum::extract::{Path, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use model::{ErrorKind, Role};
+use model::{ErrorKind, Role, RuleRef};
 
 use crate::App;
 use crate::auth::Authenticated;
@@ -131,6 +131,11 @@ impl Authenticated {
     /// Whether the token holds for what belongs to `pack`.
     pub(crate) fn covers(&self, pack: &str) -> bool {
         self.grant.covers(pack)
+    }
+
+    /// Leaves those rules that belong to packs for which the token holds.
+    pub(crate) fn keep_covered(&self, rules: &mut Vec<RuleRef>) {
+        rules.retain(|rule| self.covers(rule.pack.as_str()));
     }
 
     /// Whether the token holds for what belongs to `owner`; `None` is the installation.

@@ -49,6 +49,8 @@ impl Throttle {
 }
 
 fn beginning(token: &str) -> Beginning {
+    // What all tokens have tells none apart.
+    let token = token.strip_prefix(engine::TOKEN_PREFIX).unwrap_or(token);
     let mut beginning = Beginning::default();
     beginning.iter_mut().zip(token.bytes()).for_each(|(to, byte)| *to = byte);
     beginning
@@ -115,6 +117,12 @@ mod tests {
         }
         assert_eq!(throttle.held_up(A, "an old to…", at(20)), Some(41));
         assert_eq!(throttle.held_up(A, "another token", at(20)), None, "who shares the address");
+        let issued = |random: &str| format!("{}{random}", engine::TOKEN_PREFIX);
+        for _ in 0..MOST {
+            throttle.failed(A, &issued("revoked one"), at(20));
+        }
+        assert_eq!(throttle.held_up(A, &issued("revoked one"), at(20)), Some(61));
+        assert_eq!(throttle.held_up(A, &issued("another one"), at(20)), None);
         assert_eq!(throttle.held_up(B, "an old token", at(20)), None, "another address");
         assert_eq!(throttle.held_up(A, "an old token", at(60)), None, "a minute later");
     }

@@ -357,11 +357,21 @@ async fn the_live_stream_tells_a_limited_token_of_its_packs_only() {
         )
     };
     let shop = tokens.of("viewer", "shop").to_owned();
+    let set = served.request(Method::PUT, "/api/v1/secrets/shop%2Fkey");
+    let set = send(set.bearer_auth(served.token()).json(&json!({ "value": "a long enough one" })));
+    assert!(set.await.status < 300);
     served.order("bike").await;
     let mut stream = open(shop).await;
     for message in stream.until("ExecutionFinished").await {
         let stream = message["stream"].as_str().unwrap();
         assert!(!stream.starts_with("token/") && stream != "installation", "{message}");
+    }
+    // A viewer of everything is told nothing that only an admin may ask for.
+    let mut stream = open(tokens.of("viewer", "all").to_owned()).await;
+    for message in stream.until("ExecutionFinished").await {
+        let stream = message["stream"].as_str().unwrap();
+        let admins = ["token/", "secret/", "refusals"];
+        assert!(!admins.iter().any(|begin| stream.starts_with(begin)), "{message}");
     }
 }
 
@@ -583,6 +593,8 @@ async fn a_limited_token_is_told_of_no_other_packs_rules_on_an_event() {
         send(request.bearer_auth(tokens.of("viewer", scope)))
     };
     let paths = [
+        "triggers/shop.ordered".to_owned(),
+        "triggers".to_owned(),
         format!("events/{event}"),
         "events?type=shop.ordered".to_owned(),
         format!("events/{event}/explain"),

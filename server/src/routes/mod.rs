@@ -74,6 +74,12 @@ impl<T: Serialize, C> List<T, C> {
         list.items.retain(sees);
         Json(list)
     }
+
+    /// Each with only what is for the asker to see.
+    fn shown(Json(mut list): Json<Self>, show: impl FnMut(&mut T)) -> Json<Self> {
+        list.items.iter_mut().for_each(show);
+        Json(list)
+    }
 }
 
 /// The number of rows that is asked for.

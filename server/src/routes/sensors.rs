@@ -72,6 +72,11 @@ impl Sensor {
     fn of(app: &App, view: SensorView) -> Self {
         Self { refused: app.refusals.of(&view.id), view }
     }
+
+    /// Without the rules of others that listen to it too.
+    fn show(&mut self, who: &Authenticated) {
+        who.keep_covered(&mut self.view.rules);
+    }
 }
 
 async fn list(State(app): State<App>, who: Authenticated) -> Result<Json<List<Sensor>>, Problem> {
@@ -81,11 +86,17 @@ async fn list(State(app): State<App>, who: Authenticated) -> Result<Json<List<Se
     };
     let views = app.engine.sensors().await?;
     let all = views.into_iter().map(|view| Sensor::of(&app, view));
-    Ok(List::seen(List::all(all.collect()), sees))
+    Ok(List::shown(List::seen(List::all(all.collect()), sees), |sensor| sensor.show(&who)))
 }
 
-async fn one(State(app): State<App>, Named(name): Named<String>) -> Result<Json<Sensor>, Problem> {
-    Ok(Json(Sensor::of(&app, app.engine.sensor(&name).await?)))
+async fn one(
+    State(app): State<App>,
+    who: Authenticated,
+    Named(name): Named<String>,
+) -> Result<Json<Sensor>, Problem> {
+    let mut sensor = Sensor::of(&app, app.engine.sensor(&name).await?);
+    sensor.show(&who);
+    Ok(Json(sensor))
 }
 
 /// The newest part of a log.

@@ -104,7 +104,10 @@ impl Output for Live {
 /// Whether the token covers what a fact is about.
 async fn sees(app: &App, who: &Authenticated, stream: &Stream) -> bool {
     match stream {
-        Stream::Token(_) => who.grant.is_whole() && who.grant.role == Role::Admin,
+        // What only an admin may ask for is told to nobody else.
+        Stream::Token(_) | Stream::Secret(_) | Stream::Refusals => {
+            who.grant.is_whole() && who.grant.role == Role::Admin
+        }
         _ if who.grant.is_whole() => true,
         _ => {
             let owners = owners::of_stream(app, stream).await.unwrap_or_default();

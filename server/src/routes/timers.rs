@@ -46,7 +46,8 @@ async fn list(
     match asked.count.unwrap_or(FIRINGS) {
         n if n <= MAX_FIRINGS => {
             let sees = |timer: &TimerView| owners::of_timer(timer).iter().any(|p| who.covers(p));
-            Ok(List::seen(List::all(engine.timers(n).await?), sees))
+            let seen = List::seen(List::all(engine.timers(n).await?), sees);
+            Ok(List::shown(seen, |timer| who.keep_covered(&mut timer.rules)))
         }
         n => Err(Problem::malformed(format!("`count`: {n} is more than {MAX_FIRINGS}"))),
     }

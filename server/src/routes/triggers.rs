@@ -34,12 +34,16 @@ pub(super) fn routes(table: Table) -> Table {
 
 async fn list(State(engine): State<Engine>, who: Authenticated) -> Json<List<TriggerView>> {
     let sees = |pack: &str| !engine.has_pack(pack) || who.covers(pack);
-    List::seen(List::all(engine.triggers()), |view| sees(view.kind.pack()))
+    let seen = List::seen(List::all(engine.triggers()), |view| sees(view.kind.pack()));
+    List::shown(seen, |view| who.keep_covered(&mut view.rules))
 }
 
 async fn one(
     State(engine): State<Engine>,
+    who: Authenticated,
     Named(kind): Named<TriggerType>,
 ) -> Result<Json<TriggerView>, Problem> {
-    Ok(Json(engine.trigger(&kind)?))
+    let mut view = engine.trigger(&kind)?;
+    who.keep_covered(&mut view.rules);
+    Ok(Json(view))
 }
