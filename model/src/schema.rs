@@ -131,15 +131,16 @@ impl Schema {
     ) -> Vec<Violation> {
         let errors = self.validator.iter_errors(value).filter(|error| counts(error.kind()));
         let errors = errors.filter_map(|error| {
-            let path = error.instance_path().to_string().trim_start_matches('/').replace('/', ".");
+            let pointer = error.instance_path().to_string();
+            let path = pointer.trim_start_matches('/').replace('/', ".");
             if path.is_empty() {
                 return None;
             }
-            if self.is_secret(&path) && token::is_within(error.instance()) {
+            if self.is_secret(&pointer) && token::is_within(error.instance()) {
                 // Only what the token stands for could be measured, by whoever gets it.
                 return None;
             }
-            if self.hides(&path) {
+            if self.hides(&pointer) {
                 let message =
                     format!("`{path}`: the value does not fit; it is secret, and not shown");
                 let hint = path.split('.').next().and_then(|name| self.describe(name));

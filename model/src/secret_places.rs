@@ -23,23 +23,24 @@ impl Schema {
         found.map(|(name, _)| name.as_str())
     }
 
-    /// Whether what stands at this dotted path is secret.
-    pub fn is_secret(&self, path: &str) -> bool {
-        self.towards(path).any(says_so)
+    /// Whether what stands at this JSON Pointer is secret.
+    pub fn is_secret(&self, pointer: &str) -> bool {
+        self.towards(pointer).any(says_so)
     }
 
-    /// Whether a message must not show what stands at `path`: it is secret, or by its schema
+    /// Whether a message must not show what stands at this JSON Pointer: it is secret, or by its schema
     /// something within may be.
-    pub(crate) fn hides(&self, path: &str) -> bool {
-        self.is_secret(path) || self.towards(path).last().is_some_and(any_secret)
+    pub(crate) fn hides(&self, pointer: &str) -> bool {
+        self.is_secret(pointer) || self.towards(pointer).last().is_some_and(any_secret)
     }
 
-    /// The schemas on the way to this dotted path, as far as they are known.
-    fn towards<'a>(&'a self, path: &'a str) -> impl Iterator<Item = &'a Value> {
-        let mut parts = path.split('.');
-        let first = parts.next().and_then(|name| self.properties().get(name));
+    /// The schemas on the way to this JSON Pointer, as far as they are known.
+    fn towards<'a>(&'a self, pointer: &'a str) -> impl Iterator<Item = &'a Value> {
+        let name = |part: &str| part.replace("~1", "/").replace("~0", "~");
+        let mut parts = pointer.split('/').skip(1);
+        let first = parts.next().and_then(|part| self.properties().get(&name(part)));
         std::iter::successors(first, move |property| {
-            let inner = property.pointer(&format!("/properties/{}", parts.next()?));
+            let inner = property["properties"].get(name(parts.next()?));
             inner.or_else(|| property.get("items")).or_else(|| others(property))
         })
     }
@@ -301,6 +302,12 @@ mod tests {
             let shown = format!("{violation:?}");
             assert!(!shown.contains("12345678") && !shown.contains("hidden"), "{shown}");
         }
+        for name in ["tls.key", "tls/key", "tls~key"] {
+            let named = json!({ name: { "type": "string", "secret": true, "minLength": 20 } });
+            let schema = Schema::compile(named.as_object().unwrap()).unwrap();
+            let told = format!("{:?}", schema.violations(&json!({ name: "hidden" })));
+            assert!(told.contains("it is secret") && !told.contains("hidden"), "{told}");
+        }
         let long = json!({ "password": { "type": "string", "secret": true, "minLength": 100 } });
         let schema = Schema::compile(long.as_object().unwrap()).unwrap();
         assert_eq!(schema.violations(&json!({ "password": token.as_str() })), []);
@@ -310,14 +317,14 @@ mod tests {
     #[test]
     fn a_path_tells_whether_what_stands_there_is_secret() {
         for (path, secret) in [
-            ("name", false),
-            ("password", true),
-            ("data", false),
-            ("data.x", true),
-            ("users.0.key", true),
-            ("users.0.name", false),
-            ("all.0.h.1", true),
-            ("nothing", false),
+            ("/name", false),
+            ("/password", true),
+            ("/data", false),
+            ("/data/x", true),
+            ("/users/0/key", true),
+            ("/users/0/name", false),
+            ("/all/0/h/1", true),
+            ("/nothing", false),
             ("", false),
         ] {
             assert_eq!(schema().is_secret(path), secret, "{path}");
