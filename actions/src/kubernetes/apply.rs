@@ -106,10 +106,8 @@ async fn one(
 }
 
 async fn patch(asked: &Asked<'_>, target: &Target, object: Value) -> Result<Value, Failure> {
-    let manager = asked.option("field_manager").unwrap_or("tripline");
     let force = asked.parameters()["force"] == true;
-    let request =
-        target.patch(Patch::Apply, object, None).with("fieldManager", manager).with("force", force);
+    let request = target.patch(Patch::Apply, object, None).with("force", force);
     let until = Instant::now() + SETTLING;
     loop {
         let answer = asked.send(request.clone()).await;

@@ -14,6 +14,9 @@ use crate::Performing;
 /// Longest value of a step's own idea of what it waits for.
 pub(super) const DEFAULT_PATIENCE: &str = "10m";
 
+/// Whose the fields are that we write, where a step names nobody else.
+const MANAGER: &str = "tripline";
+
 /// A step, and the cluster it is for.
 pub(super) struct Asked<'a> {
     pub(super) cluster: Arc<Cluster>,
@@ -122,7 +125,9 @@ impl<'a> Asked<'a> {
     /// Sends what changes something, or asks what it would change.
     pub(super) async fn send(&self, request: Request) -> Result<Value, Failure> {
         let dry = self.dry.then_some("All");
-        self.cluster.request(&request.with_some("dryRun", dry)).await
+        let manager = self.option("field_manager").unwrap_or(MANAGER);
+        let request = request.with("fieldManager", manager).with_some("dryRun", dry);
+        self.cluster.request(&request).await
     }
 }
 

@@ -32,14 +32,14 @@ impl Edit {
 }
 
 pub(super) async fn change(asked: &Asked<'_>, verb: Verb) -> Result<Acted, Trouble> {
-    let target = asked.target().await?;
-    let kind = &target.resource;
-    if verb == Verb::PatchStatus && !kind.subresources.iter().any(|part| part == "status") {
-        let message = format!(
-            "`{}` has no status of its own: add `subresources: {{ status: {{}} }}` to its definition",
-            kind.kind
-        );
-        return Err(refused(ErrorKind::Rejected, message));
+    let mut target = asked.target().await?;
+    if verb == Verb::PatchStatus && !target.resource.has("status") {
+        // Its definition may have been mended since.
+        asked.cluster.rediscover();
+        target = asked.target().await?;
+        if !target.resource.has("status") {
+            return Err(no_status(&target.resource.kind));
+        }
     }
     let read = if verb == Verb::Scale { Some("scale") } else { None };
     for _ in 0..CONFLICTS {
@@ -67,6 +67,13 @@ pub(super) async fn change(asked: &Asked<'_>, verb: Verb) -> Result<Acted, Troub
     }
     let message = format!("{}: others changed it {CONFLICTS} times meanwhile", target.identity());
     Err(refused(ErrorKind::Conflict, message))
+}
+
+fn no_status(kind: &str) -> Trouble {
+    let message = format!(
+        "`{kind}` has no status of its own: add `subresources: {{ status: {{}} }}` to its definition"
+    );
+    refused(ErrorKind::Rejected, message)
 }
 
 /// What is to be done to an object that is so; nothing where it is done.

@@ -1,9 +1,14 @@
 //! What is waited for, and whether an object has come there.
 
+use host::kubernetes::veil;
+use model::value::brief;
 use model::{ErrorKind, StepError, Value};
 
 use super::health::{State, health};
 use super::object::Object;
+
+/// Longest value that a message shows.
+const TOLD: usize = 200;
 
 /// What is waited for.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,21 +58,25 @@ impl Goal {
         }
     }
 
-    /// How far `object` is, which may not be there.
-    pub(super) fn judge(&self, object: Option<&Value>) -> Verdict {
+    /// How far `object` is, which may not be there; `reported` where its kind has a status of its
+    /// own, which somebody is to write.
+    pub(super) fn judge(&self, object: Option<&Value>, reported: bool) -> Verdict {
         match (self, object) {
             (Self::Deleted, None) => Verdict::Met,
             (Self::Deleted, Some(object)) => Verdict::NotYet(still_there(object)),
             (_, None) => Verdict::NotYet("it is not there".to_owned()),
-            (Self::Healthy, Some(object)) => healthy(object),
+            (Self::Healthy, Some(object)) => healthy(object, reported),
             (Self::Condition { kind, status }, Some(object)) => condition(object, kind, status),
             (Self::Field { path, equals }, Some(object)) => field(object, path, equals.as_ref()),
         }
     }
 }
 
-fn healthy(object: &Value) -> Verdict {
+fn healthy(object: &Value, reported: bool) -> Verdict {
     match health(object) {
+        None if reported && is_custom(object) && !Object(object).holds("/status") => {
+            Verdict::NotYet("it has no status: its controller has not looked at it".to_owned())
+        }
         None => Verdict::Met,
         Some(health) => match health.state {
             State::Healthy => Verdict::Met,
@@ -75,6 +84,12 @@ fn healthy(object: &Value) -> Verdict {
             _ => Verdict::NotYet(health.to_string()),
         },
     }
+}
+
+/// Whether its kind is none of Kubernetes' own, of which some never get a status.
+fn is_custom(object: &Value) -> bool {
+    let group = Object(object).text("/apiVersion").split_once('/').map_or("", |(group, _)| group);
+    group.contains('.') && !group.ends_with(".k8s.io")
 }
 
 fn still_there(object: &Value) -> String {
@@ -91,8 +106,7 @@ fn condition(object: &Value, kind: &str, status: &str) -> Verdict {
     let Some(found) = object.condition(kind) else {
         return Verdict::NotYet(format!("it shows no condition `{kind}`"));
     };
-    let generation = object.number("/metadata/generation");
-    if found.generation.is_some_and(|seen| seen < generation) {
+    if found.is_stale(object) {
         return Verdict::NotYet(format!("its condition `{kind}` is of an older version of it"));
     }
     if found.status == status {
@@ -102,9 +116,16 @@ fn condition(object: &Value, kind: &str, status: &str) -> Verdict {
 }
 
 fn field(object: &Value, path: &str, equals: Option<&Value>) -> Verdict {
-    let found = object.pointer(&pointer(path)).unwrap_or(&Value::Null);
-    let met = equals.map_or(!found.is_null(), |wanted| found == wanted);
-    if met { Verdict::Met } else { Verdict::NotYet(format!("`{path}` is {found}")) }
+    let pointer = pointer(path);
+    let found = object.pointer(&pointer).unwrap_or(&Value::Null);
+    if equals.map_or(!found.is_null(), |wanted| found == wanted) {
+        return Verdict::Met;
+    }
+    // What a Secret holds is compared, and not told.
+    let mut shown = object.clone();
+    veil(&mut shown);
+    let shown = shown.pointer(&pointer).unwrap_or(&Value::Null);
+    Verdict::NotYet(format!("`{path}` is {}", brief(shown, TOLD)))
 }
 
 /// A path as a JSON pointer (RFC 6901), which it may be already.
@@ -154,20 +175,45 @@ mod tests {
             (json!({ "field": "status.phase" }), Verdict::Met),
             (json!({ "field": "status.endpoint" }), not_yet("`status.endpoint` is null")),
         ] {
-            assert_eq!(Goal::parse(&goal).unwrap().judge(Some(&object)), expected, "{goal}");
+            assert_eq!(Goal::parse(&goal).unwrap().judge(Some(&object), true), expected, "{goal}");
         }
     }
 
     #[test]
     fn what_is_not_there_is_gone_and_nothing_else() {
-        assert_eq!(Goal::Deleted.judge(None), Verdict::Met);
-        assert_eq!(Goal::Healthy.judge(None), not_yet("it is not there"));
+        assert_eq!(Goal::Deleted.judge(None, true), Verdict::Met);
+        assert_eq!(Goal::Healthy.judge(None, true), not_yet("it is not there"));
+    }
+
+    #[test]
+    fn what_a_secret_holds_is_compared_and_not_told() {
+        let secret =
+            json!({ "apiVersion": "v1", "kind": "Secret", "data": { "key": "aHVudGVyMg==" } });
+        let judge = |goal| match Goal::parse(&goal).unwrap().judge(Some(&secret), false) {
+            Verdict::NotYet(told) => told,
+            verdict => format!("{verdict:?}"),
+        };
+        assert_eq!(judge(json!({ "field": "data.key", "equals": "aHVudGVyMg==" })), "Met");
+        for path in ["data.key", "data"] {
+            let told = judge(json!({ "field": path, "equals": "another" }));
+            assert!(told.starts_with(&format!("`{path}` is ")) && !told.contains("aHVu"), "{told}");
+        }
+    }
+
+    #[test]
+    fn what_its_controller_has_not_looked_at_is_not_healthy_yet() {
+        let object = |api: &str| json!({ "apiVersion": api, "kind": "K", "status": {} });
+        let judge = |api, reported| Goal::Healthy.judge(Some(&object(api)), reported);
+        let waits = not_yet("it has no status: its controller has not looked at it");
+        assert_eq!(judge("prsn.io/v1", true), waits);
+        assert_eq!(judge("prsn.io/v1", false), Verdict::Met, "its kind has no status");
+        assert_eq!(judge("batch/v1", true), Verdict::Met, "as of a CronJob that has not run");
     }
 
     #[test]
     fn what_failed_is_not_waited_for() {
         let pod = json!({ "apiVersion": "v1", "kind": "Pod", "status": { "phase": "Failed" } });
-        assert_eq!(Goal::Healthy.judge(Some(&pod)), Verdict::Never("it failed".to_owned()));
+        assert_eq!(Goal::Healthy.judge(Some(&pod), true), Verdict::Never("it failed".to_owned()));
     }
 
     #[test]

@@ -18,6 +18,13 @@ pub(super) struct Condition<'a> {
     pub(super) generation: Option<i64>,
 }
 
+impl Condition<'_> {
+    /// Whether it speaks of an older version than the one that `object` has.
+    pub(super) fn is_stale(&self, object: Object<'_>) -> bool {
+        self.generation.is_some_and(|seen| seen < object.number("/metadata/generation"))
+    }
+}
+
 impl<'a> Object<'a> {
     /// What lies at a JSON pointer.
     pub(super) fn at(self, pointer: &str) -> Object<'a> {

@@ -78,7 +78,8 @@ pub(super) fn labels(parameter: &Value) -> Option<String> {
     match parameter {
         Value::String(text) => Some(text.clone()),
         Value::Object(map) => {
-            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            // `version: 2` means the text that YAML makes a number of.
+            let text = |value: &Value| value.as_str().map_or(value.to_string(), str::to_owned);
             let pairs: Vec<String> =
                 map.iter().map(|(name, value)| format!("{name}={}", text(value))).collect();
             Some(pairs.join(","))
@@ -159,7 +160,7 @@ mod tests {
     #[test]
     fn labels_are_text_or_a_map() {
         assert_eq!(labels(&json!("a in (b,c)")).unwrap(), "a in (b,c)");
-        assert_eq!(labels(&json!({ "a": "b", "c": "d" })).unwrap(), "a=b,c=d");
+        assert_eq!(labels(&json!({ "a": "b", "c": 2, "d": true })).unwrap(), "a=b,c=2,d=true");
         assert_eq!(labels(&Value::Null), None);
     }
 

@@ -14,6 +14,10 @@ use super::stuck;
 /// First and longest pause between two looks.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
 
+/// How long it must look as if it would never come: a controller that begins anew shows for a moment
+/// how its last try ended.
+const SURE: Duration = Duration::from_secs(2);
+
 /// What is waited for, and how long.
 pub(super) struct Wait {
     goal: Goal,
@@ -66,21 +70,26 @@ pub(super) async fn until(
     wait: &Wait,
 ) -> Result<Option<Value>, Trouble> {
     let mut pause = PAUSES.0;
+    let mut lost: Option<Instant> = None;
     loop {
-        let missing = match look(target, wait).await {
+        let verdict = match look(target, wait).await {
             Ok((object, Verdict::Met)) => return Ok(object),
-            Ok((_, Verdict::Never(why))) => return Err(never(asked, target, why).await),
-            Ok((object, Verdict::NotYet(missing))) => {
-                if let Some(why) = doomed(target, wait, object.as_ref()).await {
-                    return Err(never(asked, target, why).await);
-                }
-                missing
-            }
-            Err(failure) if passes(&failure) => failure.message,
+            Ok((_, verdict)) => verdict,
+            Err(failure) if passes(&failure) => Verdict::NotYet(failure.message),
             Err(failure) => return Err(failure.into()),
         };
-        if Instant::now() + pause > wait.until {
-            return Err(late(asked, target, wait, &missing).await);
+        let over = Instant::now() + pause > wait.until;
+        match verdict {
+            Verdict::Never(why) => {
+                let since = *lost.get_or_insert_with(Instant::now);
+                if over || since.elapsed() >= SURE {
+                    return Err(never(asked, target, why).await);
+                }
+            }
+            Verdict::NotYet(missing) if over => {
+                return Err(late(asked, target, wait, &missing).await);
+            }
+            _ => lost = None,
         }
         asked.pause(pause).await?;
         pause = (pause * 3 / 2).min(PAUSES.1);
@@ -98,8 +107,12 @@ async fn look(target: &Target, wait: &Wait) -> Result<(Option<Value>, Verdict), 
     let same =
         |object: &Value| wait.uid.as_deref().is_none_or(|uid| object["metadata"]["uid"] == uid);
     let found = found.filter(same);
-    let verdict = wait.goal.judge(found.as_ref());
-    Ok((found, verdict))
+    let verdict = wait.goal.judge(found.as_ref(), target.resource.has("status"));
+    let doomed = match verdict {
+        Verdict::NotYet(_) => doomed(target, wait, found.as_ref()).await,
+        _ => None,
+    };
+    Ok((found, doomed.map_or(verdict, Verdict::Never)))
 }
 
 /// Why what is waited for will not come, as its pods tell it.

@@ -108,11 +108,13 @@ async fn a_kind_and_its_first_object_go_in_one_step_and_its_status_is_patched_in
     });
     let claim = json!({ "apiVersion": "prsn.io/v1", "kind": "MysqlDb",
         "metadata": { "name": "orders" }, "spec": { "size": 1 } });
-    let both =
-        json!({ "manifest": [claim, definition], "wait": { "for": "healthy", "timeout": "1m" } });
+    let both = json!({ "manifest": [claim, definition] });
     let plan = lab.plan("apply", both.clone()).await.unwrap();
     assert_eq!(plan.changes.len(), 2, "{plan:?}");
     lab.done("apply", both).await;
+    let healthy = of("prsn.io/v1", "MysqlDb", "orders", json!({ "timeout": "1s" }));
+    let error = lab.failed("wait", healthy).await;
+    says(&error, ErrorKind::Deadline, "it has no status: its controller has not looked at it");
 
     let ready = |status: bool| {
         let condition = json!({ "type": "Ready", "status": status, "reason": "Made" });

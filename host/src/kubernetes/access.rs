@@ -1,12 +1,14 @@
 //! How to get into a cluster. Credentials are read when a session begins, and never shown.
 
 use base64::Engine;
-use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::config::{AuthInfo, ExecInteractiveMode, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 use model::ErrorKind;
 use serde_json::json;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
-use super::Failure;
+use super::{Failure, PATIENCE};
 use crate::http;
 use crate::secret::{Lookup, SecretRef};
 
@@ -47,7 +49,11 @@ impl Access {
         config.connect_timeout = Some(CONNECT);
         // Who asks decides what may be sent twice.
         config.default_retry = false;
-        Client::try_from(config).map_err(|error| Failure::of(&error))
+        if let Some(program) = &mut config.auth_info.exec {
+            // Nobody sits there, and what it says of credentials is not for our log.
+            program.interactive_mode = Some(ExecInteractiveMode::Never);
+        }
+        client(config).await
     }
 
     async fn config(&self, lookup: &Lookup) -> Result<Config, Failure> {
@@ -76,6 +82,19 @@ impl Access {
             }
         }
     }
+}
+
+/// A client, for which a program that the kubeconfig names may have to be waited for.
+async fn client(config: Config) -> Result<Client, Failure> {
+    let made = timeout(PATIENCE, spawn_blocking(|| Client::try_from(config))).await;
+    let late = |_| {
+        let within = PATIENCE.as_secs();
+        let message =
+            format!("the program that the kubeconfig names gave no credentials within {within} s");
+        Failure::unsent(ErrorKind::Unauthenticated, message)
+    };
+    let defect = |_| Failure::unsent(ErrorKind::Internal, "making the client ended unexpectedly");
+    made.map_err(late)?.map_err(defect)?.map_err(|error| Failure::of(&error))
 }
 
 fn options(context: Option<&str>) -> KubeConfigOptions {

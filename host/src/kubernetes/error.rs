@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::rbac::Missing;
 use crate::http as wire;
+use crate::redact::known;
 
 /// A request without success.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -44,6 +45,12 @@ impl Failure {
         }
     }
 
+    /// An answer to the question for a list that is none.
+    pub(super) fn no_list() -> Self {
+        let message = "the server answered with success, and with no list: is it the API server, or a proxy before it?";
+        Self::unsent(ErrorKind::Unavailable, message)
+    }
+
     /// No answer in time.
     pub(super) fn silent(patience: Duration) -> Self {
         let message = format!("the API server did not answer within {} s", patience.as_secs());
@@ -60,7 +67,7 @@ impl Failure {
     pub(super) fn answered(status: StatusCode, headers: &HeaderMap, body: &str) -> Self {
         let told = serde_json::from_str::<Value>(body).ok().filter(|told| told["kind"] == "Status");
         // Without a word of the API it is a proxy, or a server that is not the API.
-        let text = || body.trim().chars().take(200).collect();
+        let text = || known().beginning(body.trim(), 200);
         let mut failure = told.map_or_else(
             || Self::with_code(status.as_u16(), &Value::Null, text()),
             |told| Self::told(&told),
@@ -91,6 +98,9 @@ impl Failure {
             kind: kind(code, status, missing.is_some()),
             message: match (&missing, message.is_empty()) {
                 (Some(missing), _) => missing.told(),
+                _ if code == 404 && status.is_null() => {
+                    format!("the API server serves no such kind (any more): {message}")
+                }
                 (None, true) => format!("the API server answered with status {code}"),
                 (None, false) => message,
             },
@@ -131,7 +141,12 @@ impl Failure {
 
     /// Whether what was asked for is not there.
     pub fn is_not_found(&self) -> bool {
-        self.status == Some(404)
+        self.status == Some(404) && !self.is_unserved()
+    }
+
+    /// Whether the API server knows no such kind (any more): it says nothing of the object then.
+    pub fn is_unserved(&self) -> bool {
+        self.status == Some(404) && self.reason.is_empty()
     }
 
     /// Whether the version or the page that was asked for is too old to be known.

@@ -110,9 +110,9 @@ impl Cluster {
         kinds.get(api_version)?.iter().find(|known| known.kind == kind).cloned()
     }
 
-    /// Forgets what was discovered of `api_version`: a kind of it is not there any more.
-    pub fn rediscover(&self, api_version: &str) {
-        self.kinds.lock().unwrap_or_else(PoisonError::into_inner).remove(api_version);
+    /// Forgets which kinds there are: one of them is not there any more, or not as it was.
+    pub fn rediscover(&self) {
+        self.kinds.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// Sends a request in its turn, with credentials read again if the ones at hand are stale.
@@ -136,7 +136,11 @@ impl Cluster {
             let (parts, body) = answer.into_parts();
             let text = timeout(request.patience, request::text(body)).await;
             let text = text.ok().and_then(Result::ok).unwrap_or_default();
-            return Err(Failure::answered(status, &parts.headers, &text));
+            let failure = Failure::answered(status, &parts.headers, &text);
+            if failure.is_unserved() {
+                self.rediscover();
+            }
+            return Err(failure);
         }
     }
 

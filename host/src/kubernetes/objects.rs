@@ -80,6 +80,10 @@ impl Cluster {
             request.accept = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
         }
         let mut listed = self.request(&request).await?;
+        if !is_list(&listed) {
+            // A proxy's page is not an empty list.
+            return Err(Failure::no_list());
+        }
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let (version, next) =
             (text(&listed["metadata"]["resourceVersion"]), text(&listed["metadata"]["continue"]));
@@ -92,6 +96,11 @@ impl Cluster {
         }
         Ok(Listed { objects, version, next: Some(next).filter(|next| !next.is_empty()) })
     }
+}
+
+fn is_list(answer: &Value) -> bool {
+    let kind = answer["kind"].as_str().unwrap_or_default();
+    kind.ends_with("List") && answer["metadata"]["resourceVersion"].is_string()
 }
 
 /// Says of what kind an object is.

@@ -34,6 +34,11 @@ impl Resource {
         self.verbs.iter().any(|known| known == verb)
     }
 
+    /// Whether it has this subresource, such as `status`.
+    pub fn has(&self, part: &str) -> bool {
+        self.subresources.iter().any(|known| known == part)
+    }
+
     /// The path of all its objects, in one namespace or in the cluster. A namespace is left out where
     /// objects of the kind lie in none.
     pub fn collection(&self, namespace: Option<&str>) -> String {
@@ -116,7 +121,7 @@ pub(super) fn unknown(api_version: &str, kind: &str) -> Failure {
 }
 
 pub(super) fn unknown_group(failure: Failure, api_version: &str, kind: &str) -> Failure {
-    if failure.is_not_found() { unknown(api_version, kind) } else { failure }
+    if failure.status == Some(404) { unknown(api_version, kind) } else { failure }
 }
 
 #[cfg(test)]

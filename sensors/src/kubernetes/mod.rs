@@ -212,8 +212,8 @@ impl ObjectSensor {
             }
             Stop::Failed(failure) => {
                 let pause = self.backoff(failures, failure.retry_after);
-                if failure.reason == "NoKind" || failure.is_not_found() {
-                    self.cluster.rediscover(&self.config.api_version);
+                if failure.reason == "NoKind" || failure.status == Some(404) {
+                    self.cluster.rediscover();
                     self.unserved(outbox).await?;
                     (pause, SensorState::Waiting(failure.message))
                 } else if failure.is_denied() {

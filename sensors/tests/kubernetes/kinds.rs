@@ -39,7 +39,7 @@ impl Stage {
         self.ask(Request::delete(&path, Value::Null)).await;
         let gone = async || self.cluster.request(&Request::get(&path)).await.is_err().then_some(());
         lab::until("the kind is gone", gone).await.unwrap();
-        self.cluster.rediscover("example.com/v1");
+        self.cluster.rediscover();
     }
 
     async fn make_thing(&self, kind: &Resource, name: &str) {

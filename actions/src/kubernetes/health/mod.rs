@@ -109,7 +109,11 @@ fn behind(object: Object<'_>) -> Option<Health> {
     let tells = object.text("/apiVersion") == "apps/v1";
     let observed = if tells { Some(observed.unwrap_or(0)) } else { observed };
     let generation = object.number("/metadata/generation");
-    (observed? < generation).then(|| progressing("its controller has not seen the newest version"))
+    (observed? < generation).then(unseen)
+}
+
+fn unseen() -> Health {
+    progressing("its controller has not seen the newest version")
 }
 
 fn job(job: Object<'_>) -> Health {
@@ -172,13 +176,16 @@ const FAILED: [&str; 3] = ["Stalled", "Failed", "Degraded"];
 /// Any other kind, by the conditions it shows.
 fn by_conditions(object: Object<'_>) -> Option<Health> {
     let stuck = FAILED.iter().find_map(|kind| object.condition_is(kind, "True"));
-    if let Some(stuck) = stuck {
+    if let Some(stuck) = stuck.filter(|stuck| !stuck.is_stale(object)) {
         return Some(degraded(stuck.message));
     }
     if let Some(reconciling) = object.condition_is("Reconciling", "True") {
         return Some(progressing(reconciling.message));
     }
     let ready = READY.iter().find_map(|kind| object.condition(kind))?;
+    if ready.is_stale(object) {
+        return Some(unseen());
+    }
     Some(if ready.status == "True" { healthy() } else { progressing(ready.message) })
 }
 
