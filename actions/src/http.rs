@@ -127,12 +127,20 @@ async fn perform(performing: Performing, access: Access, request: Request) -> Pe
     let request = request.within(performing.traceparent);
     let timeout = request.timeout;
     let expect = request.expect.clone();
+    let given_up = |message| StepError::new(ErrorKind::Cancelled, message);
+    // Who waits for others to be asked has sent nothing, and loses no time to answer.
+    tokio::select! {
+        biased;
+        () = access.turn() => {}
+        () = performing.cancel.cancelled() => {
+            return Performance::Failed(given_up("the request was given up before it was sent"));
+        }
+    }
     let answer = tokio::select! {
         biased;
         answer = tokio::time::timeout(timeout.to_std(), exchange(request, &access)) => answer,
         () = performing.cancel.cancelled() => {
-            let message = "the request was given up before it was answered";
-            return Performance::Unknown(StepError::new(ErrorKind::Cancelled, message));
+            return Performance::Unknown(given_up("the request was given up before it was answered"));
         }
     };
     let performance = match answer {

@@ -60,14 +60,16 @@ impl Trouble {
     }
 }
 
-/// Sends the request, follows redirects, reads the last answer.
+/// Sends the request, whose turn it is, follows redirects, reads the last answer.
 pub(super) async fn exchange(mut request: Request, access: &Access) -> Result<Answer, Trouble> {
     let download = match &request.download {
         Some(wanted) => Some(wanted.begin().await?),
         None => None,
     };
-    for _ in 0..=MAX_REDIRECTS {
-        access.turn().await;
+    for redirects in 0..=MAX_REDIRECTS {
+        if redirects > 0 {
+            access.turn().await;
+        }
         let client = access.client(&request.url).await.map_err(Trouble::Refused)?;
         let response = send(&client, &request, access).await?;
         match redirected(&request, &response, access) {

@@ -176,8 +176,8 @@ fn decode(kind: Kind, field: Field<'_, '_>, fields: &Fields<'_>, folder: &Path) 
         }
         Kind::Ages => ages(field, fields),
         Kind::Names => {
-            let names = field.list()?.iter().filter_map(|item| item.as_str().map(Value::from));
-            Some(Value::Array(names.collect()))
+            let names = field.list()?.iter().map(|item| name(item, fields));
+            Some(Value::Array(names.collect::<Option<_>>()?))
         }
         Kind::Paths => {
             let items = field.list()?.iter();
@@ -230,6 +230,14 @@ fn ages_of_text(text: &str) -> Result<Value, String> {
         of_pack[what] = time.into();
     }
     Ok(Value::Object(packs))
+}
+
+fn name(item: &Node, fields: &Fields<'_>) -> Option<Value> {
+    let name = item.as_str().map(Value::from);
+    if name.is_none() {
+        fields.report(item.error(format!("expected a name, found {}", item.describe())));
+    }
+    name
 }
 
 fn path(item: &Node, fields: &Fields<'_>, folder: &Path) -> Option<Value> {

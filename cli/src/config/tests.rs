@@ -133,6 +133,14 @@ fn slips_are_told_with_their_place() {
                                      ^"#]],
     );
     check_refused(
+        "kubernetes: { protected_namespaces: [kube-system, 123] }\n",
+        &expect![[r#"
+            error: expected a name, found a whole number
+              at tripline.yaml:1:51
+              1 | kubernetes: { protected_namespaces: [kube-system, 123] }
+                                                                    ^"#]],
+    );
+    check_refused(
         "listen: localhost\npacks: ['builtin:x', 3]\nlog_format: jsn\n",
         &expect![[r#"
             error: `localhost` is not an address: expected host:port, such as 127.0.0.1:7410

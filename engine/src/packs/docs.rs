@@ -110,6 +110,7 @@ fn permissions(text: &mut String, pack: &Pack) -> fmt::Result {
         ("connections", &asked.connections),
         ("secrets", &asked.secrets),
         ("hosts", &asked.hosts),
+        ("events", &asked.events),
     ];
     writeln!(text, "\n## Permissions\n")?;
     let mut none = true;
