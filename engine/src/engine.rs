@@ -118,17 +118,17 @@ impl Engine {
         let (git, mirrors) = (Git::new(git_options(&settings)?), Mirrors::default());
         host::git::drop_keys(&folders.git()).map_err(failed)?;
         let vault = Arc::new(Vault::open(settings.secrets.clone(), store.as_ref()).await?);
-        let connections = Connections::new(vault.lookup());
+        let begun = clock.now();
+        let metrics = Metrics::new(begun);
+        let connections = Connections::observed(vault.lookup(), metrics.of_clusters());
         let builtin = crate::render::builtin(&BuiltinContext {
             mirrors: mirrors.clone(),
             exports: folders.exports(),
             connections: connections.clone(),
             protected_namespaces: settings.protected_namespaces.clone(),
         });
-        let begun = clock.now();
         let context = LoadContext { programs, git: git.clone() };
         let installation = installation(store.as_ref(), &clock).await?;
-        let metrics = Metrics::new(begun);
         let spans = settings.traces.as_ref();
         let spans = spans.map(|collector| Spans::start(collector, &installation, &metrics));
         let spans = spans.transpose()?.unwrap_or_default();

@@ -11,9 +11,12 @@ use model::PackName;
 use model::diagnostic::instead;
 use reqwest::Url;
 
-use crate::kubernetes::{Access, Cluster, REQUESTS_PER_SECOND};
+use crate::kubernetes::{Access, Cluster, Observer, REQUESTS_PER_SECOND};
 use crate::rate::Limiter;
 use crate::secret::{Lookup, Secret, SecretRef};
+
+/// What the server's own cluster is called.
+pub const OWN_CLUSTER: &str = "default";
 
 /// What an environment says of a connection.
 #[derive(Debug, Clone, PartialEq)]
@@ -154,9 +157,10 @@ impl ConnectionSpec {
 }
 
 impl Connection {
-    fn new(spec: ConnectionSpec, lookup: &Lookup) -> Self {
+    fn new(spec: ConnectionSpec, lookup: &Lookup, observer: &Observer) -> Self {
         let limiter = spec.requests_per_second.map(Limiter::per_second);
-        let cluster = cluster(&spec, lookup).map(Arc::new);
+        let cluster = cluster(&spec, lookup);
+        let cluster = cluster.map(|cluster| Arc::new(cluster.observed(observer.clone())));
         Self { spec, limiter, cluster }
     }
 
@@ -248,6 +252,7 @@ pub struct Connections {
     /// The cluster that the server itself gets into.
     own: Arc<Cluster>,
     lookup: Lookup,
+    observer: Observer,
 }
 
 impl fmt::Debug for Connections {
@@ -268,9 +273,15 @@ impl Default for Connections {
 impl Connections {
     /// No connections yet; their stored secrets are found by `lookup`.
     pub fn new(lookup: Lookup) -> Self {
+        Self::observed(lookup, Observer::default())
+    }
+
+    /// The same; `observer` is told of the requests to clusters.
+    pub fn observed(lookup: Lookup, observer: Observer) -> Self {
         let access = Access::Own { context: None };
-        let own = Cluster::new("default", access, per_cluster(None, None), lookup.clone());
-        Self { all: Arc::default(), own: Arc::new(own), lookup }
+        let own = Cluster::new(OWN_CLUSTER, access, per_cluster(None, None), lookup.clone());
+        let own = Arc::new(own.observed(observer.clone()));
+        Self { all: Arc::default(), own, lookup, observer }
     }
 
     /// The cluster of the connection `name` for `pack`; without a name, the one that the server itself
@@ -293,7 +304,9 @@ impl Connections {
             let kept = all.get(&spec.name).filter(|old| old.spec == spec).cloned();
             (
                 spec.name.clone(),
-                kept.unwrap_or_else(|| Arc::new(Connection::new(spec, &self.lookup))),
+                kept.unwrap_or_else(|| {
+                    Arc::new(Connection::new(spec, &self.lookup, &self.observer))
+                }),
             )
         });
         *all = next.collect();
@@ -349,7 +362,7 @@ mod tests {
     }
 
     fn made(spec: ConnectionSpec) -> Connection {
-        Connection::new(spec, &Connections::default().lookup)
+        Connection::new(spec, &Connections::default().lookup, &Observer::default())
     }
 
     fn host() -> Connection {

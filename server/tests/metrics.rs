@@ -55,9 +55,17 @@ async fn what_was_done_is_counted() {
             &[("action", "core.fail"), ("outcome", "failed")],
             1.0,
         ),
-        ("tripline_step_seconds_count", &[("action", "core.echo"), ("outcome", "done")], 2.0),
+        (
+            "tripline_step_seconds_count",
+            &[("action", "core.echo"), ("connection", ""), ("outcome", "done")],
+            2.0,
+        ),
         // Each attempt.
-        ("tripline_step_seconds_count", &[("action", "core.fail"), ("outcome", "failed")], 3.0),
+        (
+            "tripline_step_seconds_count",
+            &[("action", "core.fail"), ("connection", ""), ("outcome", "failed")],
+            3.0,
+        ),
         ("tripline_executions", &[("state", "succeeded")], 2.0),
         ("tripline_executions", &[("state", "queued")], 0.0),
         ("tripline_needs_attention", &[], 0.0),
@@ -117,6 +125,7 @@ async fn every_metric_of_the_table_is_told_with_its_labels_and_none_other() {
     let later = [
         "tripline_event_duplicates_total",
         "tripline_event_pages_given_up_total",
+        "tripline_cluster_request_seconds",
         "tripline_sensor_lag_seconds",
         "tripline_sensor_last_event_timestamp_seconds",
         "tripline_webhooks_refused_total",

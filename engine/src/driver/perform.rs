@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use actions::{Performing, SharedAction};
 use host::Clock;
+use host::connection::OWN_CLUSTER;
 use model::{Effect, ErrorKind, Performance, StepError, StepPath, TraceParent, Value};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -12,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::result;
 use crate::core::Core;
 use crate::fair::Permit;
-use crate::packs::OnUnknown;
+use crate::packs::{OnUnknown, is_reserved};
 use crate::secrets::{Fresh, Opened};
 use crate::spans;
 
@@ -84,9 +85,10 @@ pub(super) async fn perform(core: Arc<Core>, job: Job, _place: Permit) -> Report
     let log = job.program.then(|| job.performing.log.join("stderr.log"));
     let (begun, from) = (Instant::now(), core.now());
     let (number, span) = (job.performing.attempt, job.step_span.zip(job.performing.traceparent));
+    let connection = connection_of(&core, &action, &job.performing.parameters);
     let performance = attempt(&core.clock, job).await;
     let reference = &action.metadata().reference;
-    core.metrics.performed(reference, &performance, begun.elapsed());
+    core.metrics.performed(reference, connection.as_deref(), &performance, begun.elapsed());
     if let Some(places) = span {
         let times = (from, core.now());
         core.spans.end(spans::of_attempt(places, reference, number, &performance, times));
@@ -98,6 +100,19 @@ pub(super) async fn perform(core: Arc<Core>, job: Job, _place: Permit) -> Report
         host::process::note(&log, &lines).await;
     }
     Report::Performed(path, performance, on_unknown, fresh)
+}
+
+/// The connection that a built-in action goes by, if there is one of this name: metrics name no others.
+fn connection_of(core: &Core, action: &SharedAction, parameters: &Value) -> Option<String> {
+    let pack = action.metadata().reference.pack();
+    let named = parameters.get("connection").and_then(Value::as_str);
+    match named {
+        None => (pack == "kubernetes").then(|| OWN_CLUSTER.to_owned()),
+        Some(name) if pack.parse().is_ok_and(|pack| is_reserved(&pack)) => {
+            core.connections.get(name).map(|_| name.to_owned())
+        }
+        Some(_) => None,
+    }
 }
 
 async fn attempt(clock: &Clock, job: Job) -> Performance {

@@ -2,13 +2,16 @@
 //!
 //! What happens is counted here as it happens; how things *stand* is asked when somebody looks
 //! ([`scrape`]). Labels name what packs declare (rules, actions, sensors), never an id, so that
-//! their number is that of the files an operator installed.
+//! their number is that of the files an operator installed; so do those of connections, of which only
+//! known ones are named.
 
 mod scrape;
 mod table;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use host::kubernetes::{Observed, Observer};
 use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder};
 use model::source::Emitter;
@@ -24,7 +27,7 @@ const ADD_UP: Duration = Duration::from_secs(5);
 
 /// The counters and histograms of one engine.
 pub struct Metrics {
-    book: Book,
+    book: Arc<Book>,
     commit: Histogram,
     begun: Timestamp,
 }
@@ -83,7 +86,7 @@ fn key(name: &'static str, labels: &[(&'static str, &str)]) -> Key {
 impl Metrics {
     /// Those of an engine that was started at `begun`; nothing is counted yet.
     pub(crate) fn new(begun: Timestamp) -> Self {
-        let book = Book::new();
+        let book = Arc::new(Book::new());
         Self { commit: book.histogram(table::COMMIT, &[]), book, begun }
     }
 
@@ -125,15 +128,38 @@ impl Metrics {
         self.book.counter(table::FINISHED, &labels).increment(1);
     }
 
-    /// An action was performed.
-    pub(crate) fn performed(&self, action: &ActionRef, performance: &Performance, took: Duration) {
+    /// An action was performed, on the system that a connection leads to.
+    pub(crate) fn performed(
+        &self,
+        action: &ActionRef,
+        connection: Option<&str>,
+        performance: &Performance,
+        took: Duration,
+    ) {
         let outcome = match performance {
             Performance::Done(_) => "done",
             Performance::Failed(_) => "failed",
             Performance::Unknown(_) => "unknown",
         };
-        let labels = [("action", action.as_str()), ("outcome", outcome)];
+        // An empty label is none, and a metric has the same ones everywhere.
+        let connection = connection.unwrap_or_default();
+        let labels =
+            [("action", action.as_str()), ("connection", connection), ("outcome", outcome)];
         self.book.histogram(table::STEP, &labels).record(took);
+    }
+
+    /// Counts requests to clusters.
+    pub(crate) fn of_clusters(&self) -> Observer {
+        let book = self.book.clone();
+        Observer::new(move |observed: &Observed<'_>| {
+            let status = observed.status.map_or_else(|| "none".to_owned(), |code| code.to_string());
+            let labels = [
+                ("connection", observed.connection),
+                ("method", observed.method),
+                ("status", status.as_str()),
+            ];
+            book.histogram(table::CLUSTER, &labels).record(observed.took);
+        })
     }
 
     /// A webhook sensor refused a request.

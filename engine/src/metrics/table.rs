@@ -92,6 +92,7 @@ pub(super) const ACTIVE: &str = "tripline_executions_active";
 pub(super) const QUEUED: &str = "tripline_executions_queued";
 pub(super) const OLDEST_QUEUED: &str = "tripline_oldest_queued_seconds";
 pub(super) const STEP: &str = "tripline_step_seconds";
+pub(super) const CLUSTER: &str = "tripline_cluster_request_seconds";
 pub(super) const STEPS_RUNNING: &str = "tripline_steps_running";
 pub(super) const STEPS_WAITING: &str = "tripline_steps_waiting";
 pub(super) const SENSOR_STATE: &str = "tripline_sensor_state";
@@ -162,9 +163,15 @@ pub const METRICS: &[Metric] = &[
     ),
     histogram(
         STEP,
-        &["action", "outcome"],
+        &["action", "outcome", "connection"],
         Bounds::Work,
-        "Time of one attempt at a step, by its action; `outcome`: `done`, `failed` or `unknown`.",
+        "Time of one attempt at a step, by its action; `outcome`: `done`, `failed` or `unknown`. `connection`: of built-in actions that go by one; `default` is the server's own cluster.",
+    ),
+    histogram(
+        CLUSTER,
+        &["connection", "method", "status"],
+        Bounds::Work,
+        "Time until a cluster's API server began to answer a request, by the connection (`default`: the server's own cluster), the request's method and the answer's status; `none`: it did not answer. The wait for the connection's rate is not in it.",
     ),
     gauge(
         STEPS_RUNNING,

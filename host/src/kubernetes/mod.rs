@@ -12,6 +12,7 @@
 mod access;
 mod error;
 mod objects;
+mod observed;
 mod rbac;
 mod request;
 mod resource;
@@ -26,11 +27,12 @@ use futures::TryFutureExt;
 use http::Response;
 use kube::client::Body;
 use tokio::sync::Mutex as Gate;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 pub use access::Access;
 pub use error::Failure;
 pub use objects::{Listed, Selected};
+pub use observed::{Observed, Observer};
 pub use rbac::Missing;
 pub use request::{Lines, Patch, Request};
 pub use resource::Resource;
@@ -48,6 +50,7 @@ pub struct Cluster {
     name: String,
     access: Access,
     lookup: Lookup,
+    observer: Observer,
     limiter: Limiter,
     session: Gate<Option<Session>>,
     /// What was discovered, by `api_version`.
@@ -75,10 +78,17 @@ impl Cluster {
             name: name.to_owned(),
             access,
             lookup,
+            observer: Observer::default(),
             limiter,
             session: Gate::default(),
             kinds: Mutex::default(),
         }
+    }
+
+    /// The same cluster, whose requests `observer` is told of.
+    #[must_use]
+    pub fn observed(self, observer: Observer) -> Self {
+        Self { observer, ..self }
     }
 
     /// The name of its connection; `default` for the server's own.
@@ -122,8 +132,10 @@ impl Cluster {
             self.limiter.turn().await;
             let session = self.session().await?;
             let sent = session.client.send(request.http()?).map_err(|error| Failure::of(&error));
-            let late = |_| Failure::silent(request.patience);
-            let answer = timeout(request.patience, sent).await.map_err(late)??;
+            let (begun, late) = (Instant::now(), |_| Failure::silent(request.patience));
+            let answer = timeout(request.patience, sent).await.map_err(late).flatten();
+            self.tell(request, answer.as_ref().ok(), begun.elapsed());
+            let answer = answer?;
             let status = answer.status();
             if status.is_success() {
                 return Ok(answer);
@@ -142,6 +154,12 @@ impl Cluster {
             }
             return Err(failure);
         }
+    }
+
+    fn tell(&self, request: &Request, answer: Option<&Response<Body>>, took: Duration) {
+        let status = answer.map(|answer| answer.status().as_u16());
+        let (connection, method) = (self.name.as_str(), request.method.as_str());
+        self.observer.tell(&Observed { connection, method, status, took });
     }
 
     async fn session(&self) -> Result<Session, Failure> {
