@@ -25,7 +25,7 @@ use host::git::Exports;
 use std::sync::Arc;
 
 pub use http::host_denied;
-pub use kubernetes::PROTECTED as PROTECTED_NAMESPACES;
+pub use kubernetes::{PROTECTED as PROTECTED_NAMESPACES, rights as cluster_rights};
 pub use port::*;
 pub use program::{Program, ProgramSpec};
 

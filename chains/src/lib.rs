@@ -49,7 +49,9 @@ pub mod testing;
 mod unseen;
 
 pub use advance::{Advance, Ask, Input, Next, Step};
-pub use check::{Catalog, NamedCall, Signature, Written, calls_named, check};
+pub use check::{
+    Catalog, ForeseenCall, NamedCall, Signature, Written, calls_foreseen, calls_named, check,
+};
 pub use coverage::Lines;
 pub use evaluator::{Evaluator, Rehearsed};
 pub use limits::{EVALUATOR_STACK_BYTES, MAX_STEPS};

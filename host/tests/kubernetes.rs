@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use host::kubernetes::{Access, Cluster, Failure, Patch, Request, Resource, Selected, Told, Watch};
+use host::kubernetes::{
+    Access, Cluster, Failure, Naming, Patch, Request, Resource, Selected, Told, Watch,
+};
 use host::rate::Limiter;
 use host::secret::{Lookup, SecretRef};
 use lab::{ADMIN, NARROW, Part, Parts};
@@ -178,4 +180,31 @@ async fn a_kubeconfig_that_is_none_is_refused_without_its_text() {
     assert_eq!(refused(access(None)).await, "the kubeconfig: it is not the YAML of a kubeconfig");
     std::fs::write(&file, "{ apiVersion: v1, kind: Config, current-context: a }").unwrap();
     assert_eq!(refused(access(Some("b"))).await, "the kubeconfig: it has no context `b`");
+}
+
+#[tokio::test]
+#[ignore = "needs the lab"]
+async fn kinds_of_kubernetes_itself_are_called_as_the_api_server_calls_them() {
+    let lab = lab::Cluster::start(Parts::Bare).await.unwrap();
+    let cluster = by_kubeconfig(&lab, ADMIN);
+    let groups = cluster.request(&Request::get("/apis")).await.unwrap();
+    let mut versions = vec!["v1".to_owned()];
+    for group in groups["groups"].as_array().unwrap() {
+        for version in group["versions"].as_array().unwrap() {
+            versions.push(version["groupVersion"].as_str().unwrap().to_owned());
+        }
+    }
+    let mut compared = 0;
+    for version in versions {
+        let path = if version.contains('/') { "/apis" } else { "/api" };
+        let described = cluster.request(&Request::get(&format!("{path}/{version}"))).await.unwrap();
+        let whole = |one: &&Value| !one["name"].as_str().unwrap().contains('/');
+        for one in described["resources"].as_array().unwrap().iter().filter(whole) {
+            let kind = one["kind"].as_str().unwrap();
+            let served = cluster.resource(&version, kind).await.unwrap().naming();
+            assert_eq!(Naming::builtin(&version, kind), Some(served), "{version} {kind}");
+            compared += 1;
+        }
+    }
+    assert!(compared > 50, "{compared}");
 }

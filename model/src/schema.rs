@@ -97,9 +97,10 @@ impl Schema {
     }
 
     /// Everything that does not fit about `value`, which says only a part: a name that must be
-    /// given may be absent, also within.
+    /// given may be absent, also within, and there may be more of them.
     pub fn violations_of_part(&self, value: &Value) -> Vec<Violation> {
-        let absent = |kind: &_| matches!(kind, ValidationErrorKind::Required { .. });
+        use ValidationErrorKind::{MinProperties, Required};
+        let absent = |kind: &_| matches!(kind, Required { .. } | MinProperties { .. });
         match value {
             Value::Object(map) => {
                 self.unknown(map).chain(self.mistyped(value, |kind| !absent(kind))).collect()

@@ -1,8 +1,8 @@
 //! The parameters a rule gives its action: literals and templates.
 
 use expr::condition::{Frame, Interpreter};
-use expr::template::Template;
-use model::{Diagnostic, Location, Map, Schema, Value};
+use expr::template::{Piece, Template};
+use model::{Diagnostic, Foreseen, Location, Map, Schema, Value};
 use syntax::{Entry, Kind, Node};
 
 use crate::evaluator::{Failure, checking, refuse};
@@ -66,6 +66,12 @@ impl Parameters {
             Tree::Text(_, node) => node.as_str()?.split("${").next(),
             _ => None,
         }
+    }
+
+    /// Everything that is known of them without an event.
+    pub fn foreseen(&self) -> Foreseen {
+        let entries = self.entries.iter();
+        Foreseen::Map(entries.map(|(name, tree)| (name.clone(), tree.foreseen())).collect())
     }
 
     /// Where the dotted `path` into the parameters stands; `None` where none are written.
@@ -139,6 +145,25 @@ impl Tree {
                 Value::Object(entries.collect::<Result<_, Failure>>()?)
             }
         })
+    }
+
+    fn foreseen(&self) -> Foreseen {
+        match self {
+            Self::Literal(value) => value.clone().into(),
+            Self::Text(Template::Mixed(pieces), _) => {
+                let known = |piece: &Piece| match piece {
+                    Piece::Text(text) => Some(text.clone()),
+                    Piece::Value(_) => None,
+                };
+                Foreseen::Text(pieces.iter().map(known).collect())
+            }
+            Self::Text(..) => Foreseen::Computed,
+            Self::List(items) => Foreseen::List(items.iter().map(Self::foreseen).collect()),
+            Self::Map(entries) => {
+                let entries = entries.iter();
+                Foreseen::Map(entries.map(|(key, tree)| (key.clone(), tree.foreseen())).collect())
+            }
+        }
     }
 
     fn literal(&self) -> Option<&Value> {

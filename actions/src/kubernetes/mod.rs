@@ -23,6 +23,7 @@ mod job;
 mod manifest;
 mod object;
 mod read;
+mod rights;
 mod stuck;
 mod tokens;
 mod waiting;
@@ -41,6 +42,7 @@ use crate::connection::no_connection;
 use crate::{Action, Metadata, Performing};
 
 pub use self::delete::PROTECTED;
+pub use self::rights::rights;
 
 /// Which of them it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -49,7 +49,7 @@ pub(super) fn assignments(text: &Text<'_>) -> Vec<Assigned> {
         let Some((ASTNode::Stmt(Stmt::Assignment(assignment)), around)) = path.split_last() else {
             return;
         };
-        if let Some(name) = variable(&assignment.1.lhs) {
+        if let Some(name) = changed(&assignment.1.lhs) {
             let at = assignment.1.lhs.position();
             found.push(Assigned { name: name.to_owned(), at, loops: loops(around) });
         }
@@ -134,7 +134,7 @@ impl Capture<'_, '_> {
     fn is_own_target(&self) -> bool {
         self.around.iter().rev().any(|node| match node {
             ASTNode::Stmt(Stmt::Assignment(assignment)) => {
-                variable(&assignment.1.lhs) == Some(self.name)
+                changed(&assignment.1.lhs) == Some(self.name)
             }
             _ => false,
         })
@@ -191,9 +191,9 @@ fn plain_variable(expression: &Expr) -> Option<&str> {
 }
 
 /// The variable that an assignment changes, in whole or in part.
-fn variable(target: &Expr) -> Option<&str> {
+pub(super) fn changed(target: &Expr) -> Option<&str> {
     match target {
-        Expr::Dot(parts, ..) | Expr::Index(parts, ..) => variable(&parts.lhs),
+        Expr::Dot(parts, ..) | Expr::Index(parts, ..) => changed(&parts.lhs),
         other => plain_variable(other),
     }
 }

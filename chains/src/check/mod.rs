@@ -6,6 +6,7 @@
 
 mod actions;
 mod captures;
+mod foreseen;
 mod functions;
 mod literal;
 mod params;
@@ -18,6 +19,7 @@ use std::rc::Rc;
 use model::{ActionRef, Diagnostic, Effect, Location, Schema, TriggerType, Value};
 use rhai::{AST, ASTNode, Engine, OptimizationLevel, Position};
 
+pub use self::foreseen::ForeseenCall;
 use crate::calls;
 use crate::compiled::location;
 use crate::host::Host;
@@ -100,6 +102,12 @@ pub enum Written {
 pub fn calls_named(program: &Program) -> Vec<NamedCall> {
     let engine = reader();
     texts(&engine, program.source()).iter().flat_map(actions::named).collect()
+}
+
+/// Every call of an action that `program` makes, with what is known of its parameters.
+pub fn calls_foreseen(program: &Program) -> Vec<ForeseenCall> {
+    let engine = reader();
+    texts(&engine, program.source()).iter().flat_map(foreseen::calls).collect()
 }
 
 /// One file of a program, as it was written.

@@ -17,6 +17,7 @@ mod noun;
 mod pack;
 mod pack_docs;
 mod pack_new;
+mod pack_rbac;
 mod pack_test;
 mod reference;
 mod rerun;

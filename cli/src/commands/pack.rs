@@ -4,7 +4,7 @@ use clap::Subcommand;
 use model::Value;
 
 use super::noun::{Get, List};
-use super::{ask, check, pack_docs, pack_new, pack_test};
+use super::{ask, check, pack_docs, pack_new, pack_rbac, pack_test};
 use crate::failure::Outcome;
 use crate::output::Column;
 
@@ -22,6 +22,8 @@ pub(crate) enum Command {
     New(pack_new::Args),
     /// Print a page about a pack, made of its files
     Docs(pack_docs::Args),
+    /// Print the rights that packs need of a Kubernetes cluster, as manifests
+    Rbac(pack_rbac::Args),
 }
 
 const COLUMNS: [Column; 8] = [
@@ -51,6 +53,7 @@ impl Command {
             Self::Test(args) => args.run(),
             Self::New(args) => args.run(),
             Self::Docs(args) => args.run(),
+            Self::Rbac(args) => args.run(),
         }
     }
 }

@@ -12,6 +12,7 @@ mod manifest;
 mod named;
 pub mod offline;
 mod pin;
+pub mod rbac;
 mod reached;
 mod reload;
 mod requires;

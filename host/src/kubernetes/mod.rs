@@ -10,12 +10,14 @@
 //! refused for stale credentials, which has had no effect.
 
 mod access;
+mod builtin;
 mod error;
 mod objects;
 mod observed;
 mod rbac;
 mod request;
 mod resource;
+mod right;
 mod veil;
 mod watch;
 
@@ -30,12 +32,14 @@ use tokio::sync::Mutex as Gate;
 use tokio::time::{Instant, timeout};
 
 pub use access::Access;
+pub use builtin::{Defined, Naming};
 pub use error::Failure;
 pub use objects::{Listed, Selected};
 pub use observed::{Observed, Observer};
 pub use rbac::Missing;
 pub use request::{Lines, Patch, Request};
 pub use resource::Resource;
+pub use right::{Place, Right, kind_of};
 pub use veil::{is_secret, veil};
 pub use watch::{Told, Watch};
 

@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use model::{ErrorKind, Value};
 
-use super::Failure;
+use super::builtin::group;
+use super::{Failure, Naming};
 
 /// A kind as the cluster serves it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +27,13 @@ pub struct Resource {
 impl Resource {
     /// The API group, empty for the core.
     pub fn group(&self) -> &str {
-        self.api_version.split_once('/').map_or("", |(group, _)| group)
+        group(&self.api_version)
+    }
+
+    /// What names it in rights.
+    pub fn naming(&self) -> Naming {
+        let (group, plural) = (self.group().to_owned(), self.plural.clone());
+        Naming { group, plural, namespaced: self.namespaced }
     }
 
     /// Whether this can be done with it.

@@ -21,6 +21,7 @@ mod list;
 mod object;
 mod outbox;
 mod path;
+mod rights;
 mod schema;
 mod told;
 
@@ -38,6 +39,7 @@ use model::{Duration, TriggerType};
 use tokio::sync::Notify;
 
 pub use config::{ObjectConfig, build};
+pub use rights::{history, rights};
 pub(crate) use schema::{parameters_of, payload_of};
 
 use cursor::Cursor;

@@ -1,0 +1,91 @@
+//! Clusters of the lab as scenarios use them: asked as their admin, and by an account of a server.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use host::kubernetes::{Access, Cluster, Patch, Request};
+use host::rate::Limiter;
+use host::secret::SecretRef;
+use lab::{ADMIN, Parts};
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+/// A cluster with namespaces `tripline`, `shop` and `records`.
+pub(crate) struct Stage {
+    pub(crate) runtime: Runtime,
+    pub(crate) lab: lab::Cluster,
+    admin: Cluster,
+}
+
+impl Stage {
+    pub(crate) fn set() -> Self {
+        let runtime = Runtime::new().unwrap();
+        let lab = runtime.block_on(lab::Cluster::start(Parts::Bare)).unwrap();
+        let admin = cluster(&lab, ADMIN);
+        let stage = Self { runtime, lab, admin };
+        for name in ["tripline", "shop", "records"] {
+            let namespace =
+                json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
+            stage.admin(&Request::post("/api/v1/namespaces", namespace));
+        }
+        stage.admin(&Request::post(MAPS, map("settings", &json!({}))));
+        stage
+    }
+
+    pub(crate) fn admin(&self, request: &Request) -> Value {
+        self.runtime.block_on(self.admin.request(request)).unwrap()
+    }
+
+    /// Applies an object as `kubectl apply --server-side` does.
+    pub(crate) fn apply(&self, object: &Value) {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let applied = async {
+            let kind =
+                self.admin.resource(&text(&object["apiVersion"]), &text(&object["kind"])).await?;
+            let metadata = &object["metadata"];
+            let path = kind.object(metadata["namespace"].as_str(), &text(&metadata["name"]), None);
+            let request = Request::patch(&path, Patch::Apply, object.clone());
+            self.admin.request(&request.with("fieldManager", "test").with("force", true)).await
+        };
+        self.runtime.block_on(applied).unwrap();
+    }
+
+    /// A token of the service account `tripline`, and the cluster as it sees it.
+    pub(crate) fn account(&self) -> (String, Cluster) {
+        let token = self.lab.account_token("tripline", "tripline", Duration::from_secs(3600));
+        let token = self.runtime.block_on(token).unwrap();
+        let seen = cluster(&self.lab, &token);
+        (token, seen)
+    }
+
+    /// Whether the account may do what a rule of a role says, as the API server tells it.
+    pub(crate) fn allows(&self, account: &Cluster, role: &Value, rule: &Value, verb: &str) -> bool {
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let attributes = json!({
+            "verb": verb, "group": rule["apiGroups"][0], "resource": rule["resources"][0],
+            "name": rule["resourceNames"][0], "namespace": text(&role["metadata"]["namespace"]),
+        });
+        let review = json!({
+            "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
+            "spec": { "resourceAttributes": attributes },
+        });
+        let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+        let answer = self.runtime.block_on(account.request(&Request::post(path, review))).unwrap();
+        answer["status"]["allowed"] == true
+    }
+}
+
+/// The ConfigMaps of `shop`.
+pub(crate) const MAPS: &str = "/api/v1/namespaces/shop/configmaps";
+
+pub(crate) fn map(name: &str, labels: &Value) -> Value {
+    json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name, "labels": labels }, "data": { "of": "shop" } })
+}
+
+/// The cluster, as whom this token belongs to.
+pub(crate) fn cluster(lab: &lab::Cluster, token: &str) -> Cluster {
+    let kubeconfig = SecretRef::File(lab.kubeconfig(token).unwrap());
+    let access = Access::Kubeconfig { kubeconfig, context: None };
+    let no_secrets: host::secret::Lookup = Arc::new(|path| Err(format!("no secret {path}")));
+    Cluster::new("lab", access, Limiter::per_second(1e4), no_secrets)
+}
