@@ -20,6 +20,7 @@ mod backups;
 mod broken_packs;
 mod by_hand;
 mod canaries;
+mod cluster_faults;
 mod cluster_releases;
 mod cluster_rights;
 mod cluster_secrets;
