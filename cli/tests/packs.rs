@@ -55,8 +55,12 @@ fn repository() -> &'static Path {
 
 #[test]
 fn the_tests_of_the_packs_in_this_repository_pass_and_reach_all_of_them() {
-    let args = ["pack", "test", "packs/demo", "packs/deploy", "--min-coverage", "100"];
+    let packs = ["packs/demo", "packs/deploy", "examples/cluster/packs/reload"];
+    let args = [&["pack", "test"][..], &packs, &["--min-coverage", "100"]].concat();
     tripline(repository(), &args).ended(0);
+    let example = repository().join("examples/cluster");
+    let args = ["check", "packs", "--environment", "environments/cluster.yaml"];
+    tripline(&example, &args).ended(0);
 }
 
 #[test]

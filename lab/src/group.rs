@@ -14,6 +14,8 @@ use sha2::{Digest, Sha256};
 pub enum Group {
     /// etcd and the API server, with the parts of the control plane that make rollouts.
     Kubernetes,
+    /// kubectl, which people use beside Tripline.
+    Kubectl,
     /// kwok, which plays nodes.
     Kwok,
     /// The stand-in kubelet, of our own.
@@ -22,12 +24,13 @@ pub enum Group {
 
 impl Group {
     /// Every group.
-    pub const ALL: [Self; 3] = [Self::Kubernetes, Self::Kwok, Self::Kubelet];
+    pub const ALL: [Self; 4] = [Self::Kubernetes, Self::Kubectl, Self::Kwok, Self::Kubelet];
 
     /// Its folder below `lab/`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Kubernetes => "kubernetes",
+            Self::Kubectl => "kubectl",
             Self::Kwok => "kwok",
             Self::Kubelet => "kubelet",
         }
@@ -42,6 +45,7 @@ impl Group {
                 ("kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager"),
                 ("kube-scheduler", "k8s.io/kubernetes/cmd/kube-scheduler"),
             ],
+            Self::Kubectl => &[("kubectl", "k8s.io/kubernetes/cmd/kubectl")],
             Self::Kwok => &[("kwok", "sigs.k8s.io/kwok/cmd/kwok")],
             Self::Kubelet => &[("kubelet", ".")],
         }
@@ -133,7 +137,7 @@ impl Group {
 
     fn linker_flags(self) -> Result<String> {
         let mut flags = "-s -w".to_owned();
-        if self == Self::Kubernetes {
+        if matches!(self, Self::Kubernetes | Self::Kubectl) {
             flags.extend(version_flags(&self.version("k8s.io/kubernetes")?));
         }
         Ok(flags)

@@ -30,6 +30,9 @@ enum Command {
         /// they ran; programs: with pods that run their containers' commands
         #[arg(long, default_value = "rollouts", value_parser = parts())]
         parts: Parts,
+        /// Fail where something is not built yet
+        #[arg(long)]
+        no_build: bool,
     },
     /// Say whether a cluster stands, and where; the exit code is 1 where none does
     Status {
@@ -90,8 +93,10 @@ async fn main() -> ExitCode {
 async fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Build => Group::ALL.into_iter().try_for_each(build)?,
-        Command::Up { place, parts } => {
-            lab::build(parts, |program| eprintln!("building {program}"))?;
+        Command::Up { place, parts, no_build } => {
+            if !no_build {
+                lab::build(parts, |program| eprintln!("building {program}"))?;
+            }
             tell(&Standing::up(&place.folder()?, parts).await?);
         }
         Command::Status { place, output } => return status(place, &output),

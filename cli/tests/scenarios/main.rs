@@ -49,4 +49,5 @@ mod sleepers;
 mod state_folder;
 mod timers;
 mod undoing;
+mod walk_through;
 mod webhooks;
