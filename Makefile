@@ -23,7 +23,7 @@ help: ## List what can be made
 	@echo "  What comes later is in docs/design/roadmap.md; known words of later versions: tripline help"
 
 .PHONY: demo
-demo: ## Build Tripline, let a push, a webhook and a timer do their work over a kill -9, check each claim
+demo: ## Build Tripline, let a push, a webhook, a timer and a cluster do their work over a kill -9, check each claim
 	$(CARGO) build --locked --package tripline-cli
 	$(CARGO) xtask demo
 

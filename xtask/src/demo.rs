@@ -1,9 +1,11 @@
 //! `cargo xtask demo`: the main job, shown and checked, on real input.
 //!
-//! A real git repository, real HTTP, a real store and a real kill -9. Every sentence that claims
+//! A real git repository, real HTTP, a real store, a real API server where there is one, and a real
+//! kill -9. Every sentence that claims
 //! something is printed after it was checked; the first claim that does not hold ends the demo.
 
 mod app;
+mod cluster;
 mod hook;
 mod server;
 mod tell;
@@ -12,10 +14,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use app::Repository;
+use cluster::Source;
 use server::{Server, text};
 use tell::{Teller, eventually};
 
@@ -25,12 +28,13 @@ const SECRET: &str = "demo-webhook-secret";
 const APP_KEY: &str = "demo-application-key";
 
 /// Runs the demonstration, or with `demo-app` the application that it releases.
-pub(crate) fn run() -> Result<ExitCode> {
+pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     let tell = Teller::new();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace")?;
     let folder = std::env::temp_dir().join(format!("tripline-demo-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
-    let mut stage = Stage::set(root, &folder, &tell)?;
+    let cluster = Source::find(kubeconfig(arguments)?, &folder)?;
+    let mut stage = Stage::set(root, &folder, cluster, &tell)?;
     let shown = stage.play(&tell);
     match &shown {
         Ok(()) => tell.done("Everything claimed above was checked."),
@@ -56,7 +60,19 @@ pub(crate) fn run_app(arguments: &[String]) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What `--kubeconfig FILE` names.
+fn kubeconfig(arguments: &[String]) -> Result<Option<PathBuf>> {
+    match arguments {
+        [] => Ok(None),
+        [flag, file] if flag == "--kubeconfig" => Ok(Some(file.into())),
+        _ => bail!("expected `cargo xtask demo` or `cargo xtask demo --kubeconfig FILE`"),
+    }
+}
+
 struct Stage {
+    root: PathBuf,
+    folder: PathBuf,
+    cluster: Source,
     server: Server,
     repository: Repository,
     releases: PathBuf,
@@ -64,8 +80,10 @@ struct Stage {
 }
 
 impl Stage {
-    fn set(root: &Path, folder: &Path, tell: &Teller) -> Result<Self> {
-        tell.title("Tripline: a git push, a webhook and a timer, and a kill -9 in between");
+    fn set(root: &Path, folder: &Path, cluster: Source, tell: &Teller) -> Result<Self> {
+        tell.title(
+            "Tripline: a git push, a webhook, a timer and a cluster, and a kill -9 in between",
+        );
         let repository = Repository::make(&folder.join("app"))?;
         tell.did("made a local git repository for the application");
         let pack = server::copy_pack(&root.join("packs/demo"), &folder.join("packs/demo"))?;
@@ -82,7 +100,8 @@ impl Stage {
             tell.did(&format!("`tripline secret set {path}`: stored, encrypted"));
         }
         let releases = folder.join("state/exports").join(server::RELEASES);
-        Ok(Self { server, repository, releases, kept: false })
+        let (root, folder) = (root.to_owned(), folder.to_owned());
+        Ok(Self { root, folder, cluster, server, repository, releases, kept: false })
     }
 
     fn play(&mut self, tell: &Teller) -> Result<()> {
@@ -93,6 +112,8 @@ impl Stage {
         self.take_webhooks(tell)?;
         self.watch_the_timer(tell)?;
         self.show_no_secret(tell, &first)?;
+        let Self { root, folder, server, cluster, .. } = self;
+        cluster::show(tell, root, folder, server, cluster)?;
         self.show(tell, &first)
     }
 

@@ -18,7 +18,8 @@ Usage: cargo xtask <chore>
 Chores:
   tidy          check what the compiler doesn't: layering, purity, links, promises, licences
   docs          write what is generated of the documentation
-  demo          show the main job on real input, over a kill -9, and check every claim
+  demo          show the main job on real input, over a kill -9, and check every claim; in a cluster
+                too where the lab is built, or KUBECONFIG or `--kubeconfig FILE` names one
   lab …         a Kubernetes cluster for trying things by hand: up, status, down
   test [ARG…]   run `cargo test --workspace` and sum up all test binaries in a last line
 ";
@@ -31,7 +32,7 @@ fn main() -> ExitCode {
     };
     let done = match chore {
         "docs" => docs::run(),
-        "demo" => demo::run(),
+        "demo" => demo::run(rest),
         "demo-app" => demo::run_app(rest),
         "lab" => lab::run(rest),
         "tidy" => tidy::run(),

@@ -111,12 +111,13 @@ impl Server {
 
     /// What a command of `tripline` prints.
     pub(super) fn tripline(&self, arguments: &[&str]) -> Result<String> {
-        let output = Command::new(&self.program)
-            .args(arguments)
-            .arg("--state")
-            .arg(self.folder.join("state"))
-            .env("NO_COLOR", "1")
-            .output()?;
+        let state = self.folder.join("state");
+        self.offline(&[arguments, &["--state", &state.to_string_lossy()]].concat())
+    }
+
+    /// The same of a command that asks no server.
+    pub(super) fn offline(&self, arguments: &[&str]) -> Result<String> {
+        let output = Command::new(&self.program).args(arguments).env("NO_COLOR", "1").output()?;
         if !output.status.success() {
             bail!("tripline {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
         }
@@ -201,6 +202,21 @@ fn copy_folder(from: &Path, to: &Path) -> Result<()> {
             copy_folder(&entry.path(), &target)?;
         } else {
             fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
+
+/// A folder of texts, each changed on its way.
+pub(super) fn copy_changed(from: &Path, to: &Path, change: &dyn Fn(&str) -> String) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_changed(&entry.path(), &target, change)?;
+        } else {
+            fs::write(target, change(&fs::read_to_string(entry.path())?))?;
         }
     }
     Ok(())
