@@ -13,6 +13,7 @@ mod connection;
 mod core;
 pub mod datastore;
 mod declare;
+pub mod desk;
 mod git;
 mod http;
 mod kubernetes;
@@ -25,7 +26,10 @@ use host::git::Exports;
 use std::sync::Arc;
 
 pub use http::host_denied;
-pub use kubernetes::{PROTECTED as PROTECTED_NAMESPACES, rights as cluster_rights};
+pub use kubernetes::{
+    ClusterJob, ClusterProgram, ClusterProgramSpec, PROTECTED as PROTECTED_NAMESPACES,
+    rights as cluster_rights,
+};
 pub use port::*;
 pub use program::{Program, ProgramSpec};
 

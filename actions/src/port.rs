@@ -36,6 +36,13 @@ pub struct Performing {
     pub key: IdempotencyKey,
     /// From 1.
     pub attempt: u32,
+    /// Counts what is begun anew, from 1. An attempt that takes up what the engine's own end cut off
+    /// is of the same run as the one before.
+    pub run: u32,
+    /// Whether an earlier process may have begun this run.
+    pub resumed: bool,
+    /// The longest time of the attempt: `cancel` fires after it.
+    pub timeout: Option<model::Duration>,
     /// The pack that owns the calling chain, for what is looked up by name; none for manual runs.
     pub pack: Option<model::PackName>,
     /// The hosts that it may reach over HTTP, besides those of its connection.
@@ -65,6 +72,11 @@ pub trait Action: Send + Sync {
     ///
     /// Errors: it would certainly fail, and why.
     fn plan<'a>(&'a self, planned: &'a Performing) -> BoxFuture<'a, Result<Plan, StepError>>;
+    /// Whether performing it again finds what an earlier performance of the same run began, so that
+    /// what the engine's own end cuts off is taken up again, whatever its effect.
+    fn resumes(&self) -> bool {
+        false
+    }
     /// Performs it once.
     fn perform(&self, performing: Performing) -> BoxFuture<'_, Performance>;
 }

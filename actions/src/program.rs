@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::{Action, Metadata, Performing};
 
 /// By this exit code a program says: not now, try again later.
-const TRY_AGAIN: i32 = 75;
+pub(crate) const TRY_AGAIN: i32 = 75;
 /// Stands in the log of a step whose result is not all that was printed.
 const NOT_UTF8: &str = "[tripline: what the program printed on stdout is not UTF-8; in its result \
                         each byte that does not fit is shown as \u{FFFD}]\n";
@@ -174,7 +174,7 @@ fn too_large(stderr: &str) -> StepError {
 }
 
 /// The last line of stderr, which mostly says it all, as the end of a message.
-fn last_line(stderr: &str) -> String {
+pub(crate) fn last_line(stderr: &str) -> String {
     match stderr.lines().rfind(|line| !line.trim().is_empty()) {
         Some(line) => format!(": {}", line.trim().chars().take(300).collect::<String>()),
         None => String::new(),

@@ -154,7 +154,7 @@ fn local_server(state: &Path) -> Result<std::net::SocketAddr, Failure> {
     Ok(api)
 }
 
-fn http(base: &str) -> Result<reqwest::Client, Failure> {
+pub(crate) fn http(base: &str) -> Result<reqwest::Client, Failure> {
     host::http::install_tls_provider();
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("tripline/", env!("CARGO_PKG_VERSION")))

@@ -12,26 +12,38 @@ use crate::output;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
     /// What was asked for was done.
-    Done = 0,
+    Done,
     /// The work failed: an execution did, or a check found errors.
-    Failed = 1,
+    Failed,
     /// The command was used wrongly.
-    Usage = 2,
+    Usage,
     /// A rule does not select an event.
-    NoMatch = 3,
+    NoMatch,
     /// No server was reached.
-    Unreachable = 4,
+    Unreachable,
     /// The server does not know who asks, or does not allow it.
-    Refused = 5,
+    Refused,
     /// An execution waits for a person.
-    Attention = 6,
+    Attention,
     /// Somebody pressed Ctrl-C.
-    Interrupted = 130,
+    Interrupted,
+    /// The program that was run ended so.
+    Program(u8),
 }
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        Self::from(exit as u8)
+        Self::from(match exit {
+            Exit::Done => 0,
+            Exit::Failed => 1,
+            Exit::Usage => 2,
+            Exit::NoMatch => 3,
+            Exit::Unreachable => 4,
+            Exit::Refused => 5,
+            Exit::Attention => 6,
+            Exit::Interrupted => 130,
+            Exit::Program(code) => code,
+        })
     }
 }
 

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::core::{Core, Trouble};
+use crate::desk::desk;
 use crate::driver::Driver;
 use crate::environment::EnvironmentStatus;
 use crate::evaluators::Evaluators;
@@ -127,7 +128,10 @@ impl Engine {
             connections: connections.clone(),
             protected_namespaces: settings.protected_namespaces.clone(),
         });
-        let context = LoadContext { programs, git: git.clone() };
+        let advertise = settings.advertise.clone();
+        let desk = desk(advertise, &folders, &vault, begun).map_err(failed)?;
+        let context =
+            LoadContext { programs, git: git.clone(), connections: connections.clone(), desk };
         let installation = installation(store.as_ref(), &clock).await?;
         let spans = settings.traces.as_ref();
         let spans = spans.map(|collector| Spans::start(collector, &installation, &metrics));

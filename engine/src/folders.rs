@@ -63,6 +63,11 @@ impl Folders {
         self.sensor_logs().join(format!("{sensor}.log"))
     }
 
+    /// What tokens of steps are made with.
+    pub fn steps_key(&self) -> PathBuf {
+        self.root.join("steps.key")
+    }
+
     /// Records of running child programs.
     pub fn children(&self) -> PathBuf {
         self.root.join("children")

@@ -13,6 +13,7 @@ pub mod backup;
 pub mod core;
 mod decide;
 mod deeds;
+mod desk;
 pub mod doctor;
 pub mod driver;
 pub mod dry_run;
@@ -48,7 +49,9 @@ mod upkeep;
 pub mod view;
 mod watch;
 
+pub use actions::desk::{NoArtifact, OpenStep, PREFIX as STEP_TOKEN};
 pub use ask::{AskError, NewEvent};
+pub use desk::StepBearer;
 pub use engine::{Engine, StartError};
 pub use folders::Folders;
 pub use hooks::{WebhookPlace, WebhookRefused};

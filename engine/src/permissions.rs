@@ -14,7 +14,7 @@ use model::{ActionRef, ErrorKind, PackName, StepError, TriggerType, Value, token
 use serde_json::json;
 
 use crate::environment::{Environment, PackEnvironment, covers};
-use crate::packs::{Generation, Pack, Resolved, fits_pattern, fits_secret, is_built_in};
+use crate::packs::{Generation, Pack, Place, Resolved, fits_pattern, fits_secret, is_built_in};
 
 /// What may be done for one pack, or for a person.
 pub(crate) struct Rights {
@@ -157,14 +157,18 @@ impl Rights {
         }
     }
 
-    /// A program runs on this machine: its own pack must be allowed that, whoever calls it.
+    /// A program runs on this machine, or in a cluster: its own pack must be allowed that, whoever
+    /// calls it.
     fn exec(&self, resolved: &Resolved) -> Result<(), StepError> {
-        let Resolved::Program { pack, action, .. } = resolved else { return Ok(()) };
+        let Resolved::Program { pack, action, place, .. } = resolved else { return Ok(()) };
         if action.metadata().effect.is_none() {
             // What stands for a chain in a test of its pack: programs declare their effect.
             return Ok(());
         }
         let current = self.generation.packs.get(&pack.name).unwrap_or(pack);
+        if let Place::Cluster { connection } = place {
+            return self.job(current, connection.as_deref());
+        }
         if !current.permissions.exec {
             return Err(denied(&pack.name, "exec", "true"));
         }
@@ -172,6 +176,17 @@ impl Rights {
             Some(false) => Err(self.not_granted(&pack.name, "exec", "true")),
             _ => Ok(()),
         }
+    }
+
+    /// Whether programs of `pack` may run as Jobs: it is what `kubernetes.run_job` does.
+    fn job(&self, pack: &Arc<Pack>, connection: Option<&str>) -> Result<(), StepError> {
+        let rights = Self {
+            generation: self.generation.clone(),
+            environment: self.environment.clone(),
+            caller: Caller::Pack(pack.clone()),
+        };
+        rights.action(&run_job())?;
+        connection.map_or(Ok(()), |name| connected(pack, name))
     }
 
     /// The hosts that may be reached over HTTP: public ones for a person, for a pack those that it
@@ -208,6 +223,11 @@ impl Rights {
         );
         error(message, pack, permission, asked)
     }
+}
+
+/// What a program does that runs as a Job.
+pub(crate) fn run_job() -> ActionRef {
+    "kubernetes.run_job".parse().unwrap_or_else(|error| unreachable!("{error}"))
 }
 
 /// These entries of `hosts`.

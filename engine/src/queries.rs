@@ -423,7 +423,10 @@ fn read_logs(folder: &std::path::Path) -> Option<String> {
     use std::io::Read;
     let entries = std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
     // Folders here are those of a child execution's steps.
-    let mut files: Vec<_> = entries.filter(|path| path.is_file()).collect();
+    let is_log = |path: &std::path::PathBuf| {
+        path.is_file() && path.extension().is_some_and(|extension| extension == "log")
+    };
+    let mut files: Vec<_> = entries.filter(is_log).collect();
     files.sort();
     files.first()?;
     let mut bytes = Vec::new();

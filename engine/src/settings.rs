@@ -28,6 +28,8 @@ pub struct Settings {
     pub protected_namespaces: Option<Vec<String>>,
     /// Authorities that are trusted besides the system's, in PEM.
     pub ca_file: Option<PathBuf>,
+    /// Where programs in clusters reach the API; none: they cannot.
+    pub advertise: Option<String>,
     /// Where the keys of secrets come from.
     pub secrets: SecretSettings,
     /// Where spans are sent; none: nowhere.
@@ -58,6 +60,7 @@ impl Settings {
             git: host::git::Options::default(),
             protected_namespaces: None,
             ca_file: None,
+            advertise: None,
             traces: None,
             launcher,
             evaluators: std::thread::available_parallelism().map_or(2, usize::from),

@@ -156,6 +156,16 @@ impl IdempotencyKey {
         Self(format!("{execution}/{path}"))
     }
 
+    /// A key as it was shown. One that no step has finds none.
+    pub fn read(shown: impl Into<String>) -> Self {
+        Self(shown.into())
+    }
+
+    /// The step's execution and its path there.
+    pub fn step(&self) -> Option<(ExecutionId, StepPath)> {
+        self.0.parse::<ExecutionId>().ok()?.parent()
+    }
+
     /// The execution that began it all: the step's own, or the one whose descendant that is.
     pub fn root(&self) -> &str {
         self.0.split('/').next().unwrap_or(&self.0)

@@ -9,7 +9,7 @@ use axum::response::Response;
 use model::{ErrorKind, Role, RuleRef};
 
 use crate::App;
-use crate::auth::Authenticated;
+use crate::auth::{AtDesk, Authenticated};
 use crate::owners;
 use crate::problem::Problem;
 
@@ -35,6 +35,8 @@ pub(crate) enum About {
     Installation,
     /// The thing that the path names.
     Thing(Thing),
+    /// A step that is under way: its own token opens it, and no other one.
+    Step,
 }
 
 /// A thing that a path names, and that belongs to a pack.
@@ -58,6 +60,16 @@ impl Access {
         Self { role: Role::Operator, about }
     }
 
+    /// For the program of a step, whoever started that.
+    pub(crate) const fn step() -> Self {
+        Self { role: Role::Viewer, about: About::Step }
+    }
+
+    /// The least role, where roles count.
+    pub(crate) fn least(self) -> Option<Role> {
+        (self.about != About::Step).then_some(self.role)
+    }
+
     /// Administration concerns the installation as a whole.
     pub(crate) const fn admin() -> Self {
         Self { role: Role::Admin, about: About::Installation }
@@ -73,6 +85,7 @@ impl About {
             Self::Body => "body",
             Self::Installation => "installation",
             Self::Thing(_) => "path",
+            Self::Step => "step",
         }
     }
 }
@@ -80,11 +93,15 @@ impl About {
 /// Lets a request pass whose token has the role and covers what the route is about.
 pub(crate) async fn guard(
     State((app, access)): State<(App, Access)>,
-    who: Authenticated,
     path: Option<Path<String>>,
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
+    if access.about == About::Step {
+        AtDesk::of(request.extensions())?;
+        return Ok(next.run(request).await);
+    }
+    let who = Authenticated::of(request.extensions())?;
     who.must_be(access.role)?;
     match (access.about, path) {
         (About::Installation, _) => who.must_be_whole()?,

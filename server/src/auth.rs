@@ -1,11 +1,15 @@
 //! Who asks: bearer tokens, checked once for everything under `/api/`.
 
+use std::net::IpAddr;
+use std::sync::Arc;
+
 use axum::extract::{FromRequestParts, Request, State};
+use axum::http::Extensions;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::Response;
-use engine::{Engine, Holder};
+use engine::{Engine, Holder, OpenStep, STEP_TOKEN, StepBearer};
 use model::{Actor, ErrorKind, Grant, Hash};
 
 use crate::problem::Problem;
@@ -55,15 +59,42 @@ impl Tokens {
     }
 }
 
+/// Whoever sent a request: the program of this step.
+#[derive(Clone)]
+pub(crate) struct AtDesk(pub(crate) Arc<OpenStep>);
+
 impl Tokens {
+    /// The step whose token `presented` is, where that is under way. One that was made here is no
+    /// guess, so it is looked at whoever else shows wrong ones.
+    async fn step(&self, presented: &str, from: Option<Peer>) -> Result<AtDesk, Problem> {
+        match self.engine.step_bearer(presented).await? {
+            StepBearer::Open(step) => Ok(AtDesk(step)),
+            StepBearer::NotNow => {
+                Err(Problem::unavailable("the step is not under way here yet: ask again"))
+            }
+            StepBearer::Over => {
+                let detail = "the step is over, and its token with it";
+                Err(Problem::new(ErrorKind::Unauthenticated, detail))
+            }
+            StepBearer::Unknown => Err(self.foreign(presented, from)),
+        }
+    }
+
+    /// A token that was not made here.
+    fn foreign(&self, presented: &str, from: Option<Peer>) -> Problem {
+        let too_many = from.and_then(|Peer(from)| {
+            let seconds = self.wrong.failed(from, presented, self.engine.now())?;
+            Some(too_many(from, seconds))
+        });
+        let detail = "no step of this installation has this token";
+        too_many.unwrap_or_else(|| Problem::new(ErrorKind::Unauthenticated, detail))
+    }
+
     /// The holder of `presented`, which comes from this address: unless too many that begin like it
     /// were wrong.
     fn admit(&self, presented: &str, from: Option<Peer>) -> Result<Authenticated, Problem> {
         let Some(Peer(from)) = from else { return self.holder(presented) };
-        let too_many = |seconds| {
-            let detail = format!("too many wrong tokens from {from}");
-            Problem::new(ErrorKind::RateLimited, detail).retry_after(Some(seconds))
-        };
+        let too_many = |seconds| too_many(from, seconds);
         let now = self.engine.now();
         if let Some(seconds) = self.wrong.held_up(from, presented, now) {
             return Err(too_many(seconds));
@@ -86,6 +117,11 @@ impl Authenticated {
     }
 }
 
+fn too_many(from: IpAddr, seconds: u32) -> Problem {
+    let detail = format!("too many wrong tokens from {from}");
+    Problem::new(ErrorKind::RateLimited, detail).retry_after(Some(seconds))
+}
+
 fn refused(detail: String) -> Problem {
     Problem::new(ErrorKind::Unauthenticated, detail)
         .with_hint("an admin makes a new one with `tripline token create NAME`")
@@ -106,7 +142,13 @@ pub(crate) async fn authenticate(
 ) -> Result<Response, Problem> {
     let sent = request.headers().get(AUTHORIZATION).ok_or_else(no_token)?;
     let bearer = sent.to_str().ok().and_then(bearer).ok_or_else(no_token)?;
-    let holder = tokens.admit(bearer, request.extensions().get().copied())?;
+    let from = request.extensions().get().copied();
+    if bearer.starts_with(STEP_TOKEN) {
+        let step = tokens.step(bearer, from).await?;
+        request.extensions_mut().insert(step);
+        return Ok(next.run(request).await);
+    }
+    let holder = tokens.admit(bearer, from)?;
     request.extensions_mut().insert(holder.clone());
     let mut response = next.run(request).await;
     // For whoever notes what became of the request.
@@ -125,12 +167,48 @@ fn no_token() -> Problem {
         .with_hint("send `Authorization: Bearer <token>`")
 }
 
+impl Authenticated {
+    /// A route that was not put behind [`authenticate`] refuses everybody.
+    pub(crate) fn of(extensions: &Extensions) -> Result<Self, Problem> {
+        let beyond = || {
+            let detail = "the token of a step opens nothing but what that step's program is to ask";
+            Problem::new(ErrorKind::Denied, detail).with_hint(
+                "see what is under /api/v1/step, or use a token of `tripline token create`",
+            )
+        };
+        match extensions.get::<Self>() {
+            Some(holder) => Ok(holder.clone()),
+            None if extensions.get::<AtDesk>().is_some() => Err(beyond()),
+            None => Err(no_token()),
+        }
+    }
+}
+
+impl AtDesk {
+    /// The step whose program asks.
+    pub(crate) fn of(extensions: &Extensions) -> Result<Self, Problem> {
+        let beyond = || {
+            let detail = "this takes the token of a step that runs in a cluster";
+            Problem::new(ErrorKind::Denied, detail)
+                .with_hint("its program finds it in the variable TRIPLINE_STEP_TOKEN")
+        };
+        extensions.get().cloned().ok_or_else(beyond)
+    }
+}
+
 impl<S: Sync> FromRequestParts<S> for Authenticated {
     type Rejection = Problem;
 
-    /// A route that was not put behind [`authenticate`] refuses everybody.
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        parts.extensions.get().cloned().ok_or_else(no_token)
+        Self::of(&parts.extensions)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for AtDesk {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        Self::of(&parts.extensions)
     }
 }
 

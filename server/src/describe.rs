@@ -9,8 +9,8 @@ use axum::http::HeaderMap;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use crate::auth::Authenticated;
-use crate::extract::{Asked, Body, Named, Once, Traced};
+use crate::auth::{AtDesk, Authenticated};
+use crate::extract::{Asked, Body, Named, Octets, Once, Traced};
 use crate::problem::Problem;
 
 /// The parts of an operation that its handler's signature decides.
@@ -20,8 +20,8 @@ pub(crate) struct Signature {
     pub(crate) named: Option<Value>,
     /// Parameters in the query and in headers.
     pub(crate) parameters: Vec<Value>,
-    /// The schema of the body.
-    pub(crate) body: Option<Value>,
+    /// The type and schema of the body.
+    pub(crate) body: Option<(&'static str, Value)>,
     /// By status, what is answered.
     pub(crate) answers: Map<String, Value>,
 }
@@ -58,6 +58,7 @@ pub(crate) trait Output {
 
 impl<S> Input for State<S> {}
 impl Input for Authenticated {}
+impl Input for AtDesk {}
 impl Input for HeaderMap {}
 
 impl<T: JsonSchema> Input for Named<T> {
@@ -68,7 +69,13 @@ impl<T: JsonSchema> Input for Named<T> {
 
 impl<T: JsonSchema> Input for Body<T> {
     fn describe(signature: &mut Signature, schemas: &mut SchemaGenerator) {
-        signature.body = Some(schemas.subschema_for::<T>().to_value());
+        signature.body = Some(("application/json", schemas.subschema_for::<T>().to_value()));
+    }
+}
+
+impl Input for Octets {
+    fn describe(signature: &mut Signature, _: &mut SchemaGenerator) {
+        signature.body = Some(("application/octet-stream", json!({})));
     }
 }
 

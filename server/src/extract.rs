@@ -4,11 +4,13 @@ use std::convert::Infallible;
 use std::fmt::Display;
 use std::str::FromStr;
 
+use axum::body::BodyDataStream;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use bytes::Bytes;
+use futures::StreamExt;
 use model::{ErrorKind, TraceParent};
 use serde::de::DeserializeOwned;
 
@@ -86,6 +88,25 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
                 if error.is_data() { "the body does not fit" } else { "the body is not JSON" };
             Problem::malformed(format!("{wrong}: {told}"))
         })
+    }
+}
+
+/// A body of any bytes and any length, read piece by piece.
+pub(crate) struct Octets(BodyDataStream);
+
+impl<S: Sync> FromRequest<S> for Octets {
+    type Rejection = Infallible;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(request.into_body().into_data_stream()))
+    }
+}
+
+impl Octets {
+    /// The next piece; none at the end.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
+        let next = tokio::time::timeout(BODY, self.0.next()).await.map_err(|_| late())?;
+        next.transpose().map_err(|error| Problem::malformed(format!("the body broke off: {error}")))
     }
 }
 

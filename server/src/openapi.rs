@@ -67,11 +67,11 @@ fn described(operation: &Operation) -> Value {
         "tags": [operation.path.split('/').nth(1).unwrap_or_default()],
         "parameters": parameters,
         "responses": answers,
-        "x-tripline-role": operation.access.role,
+        "x-tripline-role": operation.access.least(),
         "x-tripline-about": operation.access.about.name(),
     });
-    if let Some(schema) = &signature.body {
-        let content = json!({ "application/json": { "schema": schema } });
+    if let Some((kind, schema)) = &signature.body {
+        let content = json!({ *kind: { "schema": schema } });
         described["requestBody"] = json!({ "required": true, "content": content });
     }
     described

@@ -81,6 +81,7 @@ impl Samples {
             ("{type}", "shop.ordered"),
             ("{name}", if template.contains("/sensors/") { "shop.hook" } else { "nobody" }),
             ("{id}", self.execution.as_str()),
+            ("{file}", "report.txt"),
         ];
         let path = filled
             .iter()
@@ -179,6 +180,10 @@ async fn every_route_lets_in_exactly_the_roles_and_scopes_it_names() {
         POST /sensors/{name}/confirm                - - -       a s -       a s -
         GET /sensors/{name}/logs                    a s -       a s -       a s -
         POST /sensors/{name}/restart                - - -       a s -       a s -
+        PUT /step/artifacts/{file}                  - - -       - - -       - - -
+        GET /step/parameters                        - - -       - - -       - - -
+        GET /step/program                           - - -       - - -       - - -
+        PUT /step/result                            - - -       - - -       - - -
         GET /stream                                 a s o       a s o       a s o
         GET /timers                                 a s o       a s o       a s o
         GET /tokens                                 - - -       - - -       a - -

@@ -22,6 +22,7 @@ mod health;
 mod job;
 mod manifest;
 mod object;
+mod program;
 mod read;
 mod rights;
 mod stuck;
@@ -42,6 +43,7 @@ use crate::connection::no_connection;
 use crate::{Action, Metadata, Performing};
 
 pub use self::delete::PROTECTED;
+pub use self::program::{ClusterJob, ClusterProgram, ClusterProgramSpec};
 pub use self::rights::rights;
 
 /// Which of them it is.
@@ -161,7 +163,7 @@ impl Kubernetes {
 }
 
 /// The same for every attempt of a step, and short enough for a name in a cluster.
-fn short(key: &IdempotencyKey) -> String {
+pub(crate) fn short(key: &IdempotencyKey) -> String {
     let hash = Sha256::digest(key.as_str());
     hash.iter().take(6).map(|byte| format!("{byte:02x}")).collect()
 }
@@ -178,6 +180,10 @@ impl Action for Kubernetes {
             None if parameters["type"] == "json" => Effect::Unsafe,
             None => Effect::Idempotent,
         }
+    }
+
+    fn resumes(&self) -> bool {
+        self.verb == Verb::RunJob
     }
 
     fn plan<'a>(&'a self, planned: &'a Performing) -> BoxFuture<'a, Result<Plan, StepError>> {

@@ -31,6 +31,7 @@ mod schema;
 mod secret;
 mod sensor;
 mod serve;
+mod step;
 mod timer;
 mod token;
 mod trigger;
@@ -118,6 +119,9 @@ enum Command {
     Restore(restore::Args),
     /// Examine a state folder, also beside a running server
     Doctor(doctor::Args),
+    /// Inside of a container: do what a step's program does
+    #[command(subcommand)]
+    Step(step::Command),
     /// Print a JSON Schema for editors
     Schema(schema::Args),
     /// Print a completion script for a shell
@@ -167,6 +171,7 @@ impl Command {
             Self::Backup(args) => ask(args.run()),
             Self::Restore(args) => ask(args.run()),
             Self::Doctor(args) => ask(args.run()),
+            Self::Step(command) => ask(command.run()),
             Self::Schema(args) => args.run(),
             Self::Completion(args) => args.run(),
             Self::Reference(args) => args.run(),

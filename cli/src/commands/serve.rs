@@ -113,6 +113,7 @@ async fn start(config: &Config) -> Result<(Engine, Running), Failure> {
         retention: config.retention.clone(),
         protected_namespaces: config.protected_namespaces.clone(),
         ca_file: config.ca_file.clone(),
+        advertise: config.advertise.clone(),
         environment: config.environment.clone(),
         traces: config.traces.clone(),
         ..engine::Settings::new(&config.state, packs, launcher)

@@ -74,6 +74,12 @@ pub(crate) const KEYS: &[Key] = &[
         Some("127.0.0.1:7411"),
         "Where webhooks are received, while a pack has any.",
     ),
+    key(
+        "advertise",
+        Kind::Url,
+        None,
+        "Where programs in clusters reach the API, such as https://tripline.example.com: for actions with `runner: kubernetes_job`.",
+    ),
     key("state", Kind::Path, Some("state"), "The folder in which everything is kept."),
     key(
         "packs",

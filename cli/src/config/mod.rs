@@ -74,6 +74,8 @@ pub(crate) struct Config {
     pub(crate) listen: String,
     /// `host:port` of the webhooks' listener.
     pub(crate) webhooks_listen: String,
+    /// Where programs in clusters reach the API.
+    pub(crate) advertise: Option<String>,
     /// The state folder.
     pub(crate) state: PathBuf,
     /// Folders of packs.
@@ -127,6 +129,7 @@ impl Config {
         Self {
             listen: text("listen"),
             webhooks_listen: text("webhooks.listen"),
+            advertise: settings.get("advertise").and_then(Value::as_str).map(str::to_owned),
             state: path("state").unwrap_or_default(),
             packs: packs.filter_map(Value::as_str).map(PathBuf::from).collect(),
             environment: path("environment"),

@@ -9,9 +9,10 @@ use super::{Config, Settings};
 
 const PREFIX: &str = "TRIPLINE_";
 
-/// What is read besides the settings; the last two are what a step's program is given, and may pass
+/// What is read besides the settings; the last five are what a step's program is given, and may pass
 /// on to a command.
-const OTHERS: [&str; 6] = ["CONFIG", "SERVER", "TOKEN", "CONTEXT", "KEY", "ATTEMPT"];
+const OTHERS: [&str; 9] =
+    ["CONFIG", "SERVER", "TOKEN", "CONTEXT", "KEY", "ATTEMPT", "API", "STEP_TOKEN", "ARTIFACTS"];
 
 /// What there is to say of variables that are not read by a server with these settings.
 pub(crate) fn unread(settings: &Settings) -> Vec<String> {

@@ -21,6 +21,7 @@ mod broken_packs;
 mod by_hand;
 mod canaries;
 mod cluster_faults;
+mod cluster_programs;
 mod cluster_releases;
 mod cluster_rights;
 mod cluster_secrets;

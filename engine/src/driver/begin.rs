@@ -18,6 +18,16 @@ use crate::retry::{Verdict, after_death, death};
 use crate::secrets::Opened;
 use crate::spans::attempt_place;
 
+/// Which attempt it is.
+#[derive(Debug, Clone, Copy)]
+struct Times {
+    attempt: u32,
+    /// So many attempts before it the engine's own end cut off.
+    cut_off: u32,
+    /// Whether it takes up what the last of those began.
+    resumed: bool,
+}
+
 impl Run {
     /// Begins what can be begun. True if a step is over, so that the chain can be advanced; and
     /// the time at which to look again.
@@ -65,7 +75,8 @@ impl Run {
                         continue;
                     }
                     let cut_off = entry.progress.cut_off;
-                    again |= self.begin(page, path, &entry, attempt, cut_off).await?;
+                    let times = Times { attempt, cut_off, resumed: false };
+                    again |= self.begin(page, path, &entry, times).await?;
                 }
             }
         }
@@ -97,8 +108,12 @@ impl Run {
         let Progress { attempt, cut_off, lost, .. } = entry.progress;
         let cut_off = if lost { cut_off } else { cut_off + 1 };
         let opened = self.opened().await?;
+        if self.resumes(entry).await {
+            return self.take_up(page, path, entry, (attempt, cut_off), error).await;
+        }
+        let times = Times { attempt, cut_off, resumed: false };
         let job = match effect {
-            Effect::Unsafe => self.job(&path, entry, attempt, opened).await,
+            Effect::Unsafe => self.job(&path, entry, times, opened).await,
             Effect::Read | Effect::Idempotent => None,
         };
         let on_unknown = job.as_ref().map_or(OnUnknown::Ask, |job| job.on_unknown);
@@ -119,7 +134,42 @@ impl Run {
                 self.note(page, Fact::StepFinished { path, result, attempts: attempt, at });
                 Ok(true)
             }
-            Verdict::Retry(..) => self.begin(page, path, entry, attempt + 1, cut_off).await,
+            Verdict::Retry(..) => {
+                let times = Times { attempt: attempt + 1, cut_off, resumed: false };
+                self.begin(page, path, entry, times).await
+            }
+            verdict => {
+                self.note_cut_off(page, &path, entry, cut_off);
+                self.ruled(page, path, verdict, attempt, at).await?;
+                Ok(true)
+            }
+        }
+    }
+
+    /// Whether performing the step again finds what the attempt that was cut off began.
+    async fn resumes(&self, entry: &Entry) -> bool {
+        let Call::Run { action, version, .. } = &entry.call else { return false };
+        let performer = self.core.library.performer(&self.core, action, *version).await;
+        performer.is_some_and(|performer| performer.action.resumes())
+    }
+
+    /// Performs the step again to find what was begun before the engine's end: nothing is begun
+    /// twice, whatever its effect. True if the step is over.
+    async fn take_up(
+        &mut self,
+        page: &mut Page,
+        path: StepPath,
+        entry: &Entry,
+        (attempt, cut_off): (u32, u32),
+        mut error: StepError,
+    ) -> Result<bool, Trouble> {
+        error.action = entry.call.action().cloned();
+        let at = self.core.now();
+        match after_death(error, Effect::Idempotent, attempt, cut_off, at) {
+            Verdict::Retry(..) => {
+                let times = Times { attempt: attempt + 1, cut_off, resumed: true };
+                self.begin(page, path, entry, times).await
+            }
             verdict => {
                 self.note_cut_off(page, &path, entry, cut_off);
                 self.ruled(page, path, verdict, attempt, at).await?;
@@ -136,22 +186,22 @@ impl Run {
         }
     }
 
-    /// Begins attempt number `attempt`, if there is a place for it; any but the first is stored
+    /// Begins the attempt of these `times`, if there is a place for it; any but the first is stored
     /// before. True if it can never be performed, so that the step is over.
     async fn begin(
         &mut self,
         page: &mut Page,
         path: StepPath,
         entry: &Entry,
-        attempt: u32,
-        cut_off: u32,
+        times: Times,
     ) -> Result<bool, Trouble> {
+        let Times { attempt, cut_off, .. } = times;
         if self.places.waits(&path) {
             return Ok(false);
         }
         let at = self.core.now();
         let opened = self.opened().await?;
-        let Some(job) = self.job(&path, entry, attempt, opened).await else {
+        let Some(job) = self.job(&path, entry, times, opened).await else {
             let result = StepResult::Failed(content_is_gone(entry));
             self.note(page, Fact::StepFinished { path, result, attempts: attempt, at });
             return Ok(true);
@@ -180,9 +230,10 @@ impl Run {
         &self,
         path: &StepPath,
         entry: &Entry,
-        attempt: u32,
+        times: Times,
         opened: Arc<Opened>,
     ) -> Option<Job> {
+        let Times { attempt, cut_off, resumed } = times;
         let (action, parameters, version, timeout, limit, effect) = match &entry.call {
             Call::Run { action, parameters, version, policy, effect } => {
                 (action, parameters, version, policy.timeout, policy.deadline, *effect)
@@ -205,6 +256,9 @@ impl Run {
             parameters: parameters.clone(),
             key: IdempotencyKey::new(&self.id, path),
             attempt,
+            run: run(entry, attempt.saturating_sub(cut_off)),
+            resumed,
+            timeout,
             pack: self.owner(),
             hosts: self.rights().hosts(),
             log: self.core.folders.log(&self.id, path),
@@ -222,6 +276,7 @@ impl Run {
             on_unknown: performed.on_unknown,
             verify: performed.verify,
             program: performed.program,
+            declared: version.is_some(),
             only_verify: None,
             step_span,
             opened,
@@ -229,6 +284,12 @@ impl Run {
             plain: matches!(action.pack(), "core" | "datastore" | "template"),
         })
     }
+}
+
+/// Counts what is begun anew: answers of a poll, and attempts that nothing cut off.
+fn run(entry: &Entry, counted: u32) -> u32 {
+    let answers = entry.answer.as_ref().map_or(0, |answer| answer.number);
+    answers.saturating_mul(1_000).saturating_add(counted.max(1))
 }
 
 fn content_is_gone(entry: &Entry) -> StepError {

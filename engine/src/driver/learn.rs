@@ -25,8 +25,8 @@ impl Run {
                 self.not_begun(path, page, now);
                 return Ok(());
             }
-            // The next start asks.
-            Report::NotAsked(_) => return Ok(()),
+            // The next start finds out.
+            Report::LeftOpen(_) => return Ok(()),
         };
         let Some(entry) = self.journal.entries.get(&path).cloned() else { return Ok(()) };
         let attempt = entry.progress.attempt;

@@ -14,6 +14,7 @@ use super::result;
 use crate::core::Core;
 use crate::fair::Permit;
 use crate::packs::{OnUnknown, is_reserved};
+use crate::retry::death;
 use crate::secrets::{Fresh, Opened};
 use crate::spans;
 
@@ -33,6 +34,8 @@ pub(super) struct Job {
     pub(super) verify: Option<Result<SharedAction, StepError>>,
     /// Whether it runs a program on this machine: there are fewer places for these.
     pub(super) program: bool,
+    /// Whether what it answers is held against what its file declares.
+    pub(super) declared: bool,
     /// Only ask: the attempt itself was made before the engine's death.
     pub(super) only_verify: Option<StepError>,
     /// The span of the step, where spans are sent.
@@ -50,14 +53,15 @@ pub(super) enum Report {
     Performed(StepPath, Performance, OnUnknown, Vec<Fresh>),
     /// The engine stopped before it could begin: certainly no effect.
     NotBegun(StepPath),
-    /// The engine stopped before it could ask how an earlier attempt went.
-    NotAsked(StepPath),
+    /// The engine stopped before it could learn how an attempt went that may have begun or goes on
+    /// elsewhere: the next start does.
+    LeftOpen(StepPath),
 }
 
 impl Report {
     pub(super) fn path(&self) -> &StepPath {
         match self {
-            Self::Performed(path, ..) | Self::NotBegun(path) | Self::NotAsked(path) => path,
+            Self::Performed(path, ..) | Self::NotBegun(path) | Self::LeftOpen(path) => path,
         }
     }
 }
@@ -66,12 +70,13 @@ impl Report {
 pub(super) async fn perform(core: Arc<Core>, job: Job, _place: Permit) -> Report {
     if core.stopping.is_cancelled() {
         return match job.only_verify {
-            None => Report::NotBegun(job.path),
-            Some(_) => Report::NotAsked(job.path),
+            None if !job.performing.resumed => Report::NotBegun(job.path),
+            None | Some(_) => Report::LeftOpen(job.path),
         };
     }
     if job.performing.cancel.is_cancelled() {
         let performance = match job.only_verify {
+            None if job.performing.resumed => Performance::Unknown(death(job.performing.attempt)),
             None => {
                 let message = "cancelled before it began";
                 Performance::Failed(StepError::new(ErrorKind::Cancelled, message))
@@ -82,11 +87,14 @@ pub(super) async fn perform(core: Arc<Core>, job: Job, _place: Permit) -> Report
     }
     let (path, on_unknown) = (job.path.clone(), job.on_unknown);
     let (opened, action) = (job.opened.clone(), job.action.clone());
-    let log = job.program.then(|| job.performing.log.join("stderr.log"));
+    let log = job.declared.then(|| job.performing.log.join("stderr.log"));
     let (begun, from) = (Instant::now(), core.now());
     let (number, span) = (job.performing.attempt, job.step_span.zip(job.performing.traceparent));
     let connection = connection_of(&core, &action, &job.performing.parameters);
     let performance = attempt(&core.clock, job).await;
+    if goes_on(&core, action.as_ref(), &performance) {
+        return Report::LeftOpen(path);
+    }
     let reference = &action.metadata().reference;
     core.metrics.performed(reference, connection.as_deref(), &performance, begun.elapsed());
     if let Some(places) = span {
@@ -115,6 +123,13 @@ fn connection_of(core: &Core, action: &SharedAction, parameters: &Value) -> Opti
     }
 }
 
+/// Whether what the engine's end cut off here goes on elsewhere, to be taken up by the next start.
+fn goes_on(core: &Core, action: &dyn actions::Action, performance: &Performance) -> bool {
+    let cut_off =
+        matches!(performance, Performance::Unknown(error) if error.kind == ErrorKind::Cancelled);
+    cut_off && action.resumes() && core.stopping.is_cancelled()
+}
+
 async fn attempt(clock: &Clock, job: Job) -> Performance {
     let Job { action, mut performing, timeout, effect, verify, only_verify, opened, plain, .. } =
         job;
@@ -129,6 +144,9 @@ async fn attempt(clock: &Clock, job: Job) -> Performance {
         parameters: question,
         key: performing.key.clone(),
         attempt: performing.attempt,
+        run: performing.run,
+        resumed: false,
+        timeout: None,
         pack: performing.pack.clone(),
         hosts: performing.hosts.clone(),
         log: performing.log.clone(),
@@ -146,7 +164,9 @@ async fn attempt(clock: &Clock, job: Job) -> Performance {
             Performance::Unknown(unasked(error, &denied))
         }
         (Performance::Unknown(error), Some(Ok(verify))) if effect == Effect::Unsafe => {
-            let answer = within(clock, verify.metadata().timeout, verify.as_ref(), asking).await;
+            let timeout = verify.metadata().timeout;
+            let asking = Performing { timeout, ..asking };
+            let answer = within(clock, timeout, verify.as_ref(), asking).await;
             verified(error, answer)
         }
         (performance, _) => performance,

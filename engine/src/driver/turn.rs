@@ -306,7 +306,7 @@ impl Run {
             let (intention, fresh) = lookup.intention(ask.clone());
             match intention {
                 Intention::Call(call) => {
-                    let program = is_program(&call);
+                    let program = is_program(&lookup, &call);
                     if program.is_none_or(|program| self.has_place(&path, program)) {
                         self.grant_fresh(page, &fresh, now)?;
                         self.intend_one(page, path, call, now);
@@ -398,11 +398,13 @@ impl Run {
     }
 }
 
-/// Whether the call is performed by a program; none where nothing is performed.
-const fn is_program(call: &Call) -> Option<bool> {
+/// Whether the call is performed by a program on this machine; none where nothing is performed.
+fn is_program(lookup: &Lookup<'_>, call: &Call) -> Option<bool> {
     match call {
-        // What is built in has no version.
-        Call::Run { version, .. } | Call::Poll { version, .. } => Some(version.is_some()),
+        Call::Run { action, .. } | Call::Poll { action, .. } => {
+            let found = lookup.library.resolve(lookup.generation, lookup.pinned, action);
+            Some(found.is_ok_and(|resolved| resolved.is_local_program()))
+        }
         Call::Child { .. } | Call::Sleep { .. } => None,
     }
 }

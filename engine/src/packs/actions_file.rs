@@ -11,10 +11,11 @@ use model::{ActionRef, Diagnostic, Duration, Effect};
 use syntax::{Fields, Node};
 
 use super::manifest::schema;
-use super::pin::{Snapshot, stays_inside};
+use super::pin::{PackFile, Snapshot, stays_inside};
+use super::runner::{Runner, cluster_program, runner};
 use super::{ActionKind, LoadContext, OnUnknown, PackAction};
 
-const KNOWN: [&str; 12] = [
+const KNOWN: [&str; 19] = [
     "description",
     "entry_point",
     "parameters",
@@ -26,9 +27,16 @@ const KNOWN: [&str; 12] = [
     "timeout",
     "deadline",
     "runner",
+    "image",
+    "command",
+    "namespace",
+    "connection",
+    "service_account",
+    "resources",
+    "keep",
     "name",
 ];
-const LATER: [&str; 6] = ["waits", "image", "service_account", "resources", "notify", "enabled"];
+const LATER: [&str; 3] = ["waits", "notify", "enabled"];
 
 /// Longest attempt of a program whose file says nothing.
 const PROGRAM_TIMEOUT: Duration = Duration::from_secs(600);
@@ -66,10 +74,14 @@ pub(super) fn parse(node: &Node, around: &Surroundings<'_>) -> Result<PackAction
     let plan = plan.parsed::<ActionRef>().zip(plan.node().map(Node::location));
     let timeout = fields.optional("timeout").duration();
     let deadline = fields.optional("deadline").duration();
-    runner(&fields);
-    let entry = fields.required("entry_point").string();
-    let entry = entry.zip(node.get("entry_point"));
+    let runner = runner(&fields);
+    let entry = match runner {
+        Runner::Job(_) => fields.optional("entry_point"),
+        Runner::Local => fields.required("entry_point"),
+    };
+    let entry = entry.string().zip(node.get("entry_point"));
     let chain = entry.as_ref().is_some_and(|(name, _)| name.ends_with(".rhai"));
+    let place = runner.place();
     if chain {
         chain_says_nothing_of_programs(&fields);
     }
@@ -81,9 +93,14 @@ pub(super) fn parse(node: &Node, around: &Surroundings<'_>) -> Result<PackAction
         effect: if chain { None } else { Some(effect.unwrap_or(Effect::Unsafe)) },
         timeout: timeout.or((!chain).then_some(PROGRAM_TIMEOUT)),
     });
-    let kind = entry
-        .zip(metadata.clone())
-        .and_then(|((name, at), metadata)| fields.part(kind(&name, at, metadata, around)));
+    let kind = metadata.clone().and_then(|metadata| {
+        let made = match (runner, entry) {
+            (Runner::Local, Some((name, at))) => kind(&name, at, metadata, around),
+            (Runner::Job(job), entry) => cluster_program(job?, entry, metadata, around),
+            (Runner::Local, None) => return None,
+        };
+        fields.part(made)
+    });
     let action = kind.zip(metadata).map(|(kind, metadata)| PackAction {
         metadata: Arc::new(metadata),
         kind,
@@ -91,19 +108,10 @@ pub(super) fn parse(node: &Node, around: &Surroundings<'_>) -> Result<PackAction
         verify,
         plan,
         deadline,
+        place,
         at: node.get("entry_point").unwrap_or(node).location(),
     });
     fields.finish(action)
-}
-
-fn runner(fields: &Fields<'_>) {
-    let Some(node) = fields.node().get("runner") else { return };
-    if node.as_str() == Some("kubernetes_job") {
-        let message = "`runner: kubernetes_job` is not supported by this version of Tripline";
-        fields.report(node.error(message).with_hint("use `runner: local`"));
-    } else {
-        fields.optional("runner").one_of(&[("local", ())]);
-    }
 }
 
 fn chain_says_nothing_of_programs(fields: &Fields<'_>) {
@@ -140,30 +148,39 @@ fn missing(path: &str, at: &Node, snapshot: &Snapshot) -> Diagnostic {
     at.error(format!("there is no file {path} in the pack")).with_hint(hint)
 }
 
+/// The program's file, where it is in the pack and can be run.
+pub(super) fn program<'a>(
+    name: &str,
+    at: &Node,
+    around: &Surroundings<'a>,
+) -> Result<&'a PackFile, Vec<Diagnostic>> {
+    if !stays_inside(name) {
+        let finding = at.error("the entry point must lie in the pack's folder `actions`");
+        return Err(vec![finding.with_hint("name a file of that folder, such as `deploy.sh`")]);
+    }
+    let path = format!("actions/{name}");
+    let file = around.snapshot.files.get(&path);
+    let file = file.ok_or_else(|| vec![missing(&path, at, around.snapshot)])?;
+    if !file.executable && !name.ends_with(".rhai") {
+        let hint = format!("run `chmod +x {}/{path}`", around.shown);
+        return Err(vec![at.error(format!("{path} is not executable")).with_hint(hint)]);
+    }
+    Ok(file)
+}
+
 fn kind(
     name: &str,
     at: &Node,
     metadata: Metadata,
     around: &Surroundings<'_>,
 ) -> Result<ActionKind, Vec<Diagnostic>> {
-    if !stays_inside(name) {
-        let finding = at.error("the entry point must lie in the pack's folder `actions`");
-        return Err(vec![finding.with_hint("name a file of that folder, such as `deploy.sh`")]);
-    }
-    let path = format!("actions/{name}");
-    let Some(file) = around.snapshot.files.get(&path) else {
-        return Err(vec![missing(&path, at, around.snapshot)]);
-    };
+    let file = program(name, at, around)?;
     if name.ends_with(".rhai") {
-        let shown = format!("{}/{path}", around.shown);
+        let shown = format!("{}/actions/{name}", around.shown);
         let text = syntax::text(&shown, &file.bytes)?.to_owned();
         let source = Source { file: shown, text, libs: around.libs.clone() };
         let program = chains::Program::compile(source);
         return program.map(ActionKind::Chain).map_err(|wrong| in_files(wrong, around));
-    }
-    if !file.executable {
-        let hint = format!("run `chmod +x {}/{path}`", around.shown);
-        return Err(vec![at.error(format!("{path} is not executable")).with_hint(hint)]);
     }
     let spec = ProgramSpec {
         metadata,

@@ -9,7 +9,7 @@ use model::{
     ActionRef, Duration, Effect, ErrorKind, Hash, Location, PackName, Schema, StepError, Value,
 };
 
-use super::{ActionKind, Generation, LoadContext, OnUnknown, Pack, load_pinned};
+use super::{ActionKind, Generation, LoadContext, OnUnknown, Pack, Place, load_pinned};
 use crate::core::Core;
 use crate::folders::Folders;
 use crate::permissions::Rights;
@@ -42,6 +42,8 @@ pub enum Resolved {
         on_unknown: OnUnknown,
         /// Longest time in all.
         deadline: Option<Duration>,
+        /// Where it runs.
+        place: Place,
     },
     /// A pack's chain.
     Chain {
@@ -105,6 +107,11 @@ impl Resolved {
     /// Whether an attempt is made outside of the execution's own task.
     pub const fn is_performed(&self) -> bool {
         matches!(self, Self::Builtin(_) | Self::Program { .. })
+    }
+
+    /// Whether it is performed by a program on this machine: there are fewer places for these.
+    pub(crate) const fn is_local_program(&self) -> bool {
+        matches!(self, Self::Program { place: Place::Local, .. })
     }
 
     /// The pack whose chain it is.
@@ -252,7 +259,7 @@ impl Library {
             on_unknown: action.on_unknown,
             verify: reader(&action.verify),
             plan: reader(&action.plan),
-            program: true,
+            program: action.place == Place::Local,
         })
     }
 
@@ -302,6 +309,7 @@ fn resolved(pack: &Arc<Pack>, action: &super::PackAction) -> Resolved {
             action: program.clone(),
             on_unknown: action.on_unknown,
             deadline: action.deadline,
+            place: action.place.clone(),
         },
         ActionKind::Chain(_) => Resolved::Chain {
             pack: pack.clone(),

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use actions::desk::Desk;
+use host::connection::Connections;
 use host::git::Git;
 use host::process::Programs;
 use model::diagnostic::of_one_file;
@@ -28,6 +30,10 @@ pub struct LoadContext {
     pub programs: Programs,
     /// What their git sensors may do.
     pub git: Git,
+    /// Clusters in which their programs run.
+    pub connections: Connections,
+    /// Where such programs ask what they are to do.
+    pub desk: Desk,
 }
 
 /// What was read of a pack.

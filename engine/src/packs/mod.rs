@@ -16,6 +16,7 @@ pub mod rbac;
 mod reached;
 mod reload;
 mod requires;
+mod runner;
 mod sensors_file;
 pub mod shipped;
 mod together;
@@ -45,6 +46,7 @@ pub use manifest::is_reserved;
 pub use pin::content_hash;
 pub use reload::{PackStatus, Packs};
 pub use requires::{Required, Versions};
+pub use runner::Place;
 pub(crate) use together::name_of;
 pub use triggers::TriggerInfo;
 
@@ -102,6 +104,8 @@ pub struct PackAction {
     pub plan: Option<(ActionRef, Location)>,
     /// Longest time in all.
     pub deadline: Option<Duration>,
+    /// Where its program runs; of a chain, here.
+    pub place: Place,
     /// Where its entry point is named.
     pub at: Location,
 }

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use actions::BuiltinContext;
+use actions::desk::Desk;
+use host::connection::Connections;
 use host::git::Git;
 use host::process::{Launcher, Programs};
 use model::Diagnostic;
@@ -25,7 +27,7 @@ pub(crate) fn context() -> LoadContext {
         allow_local: host::git::Local::Anywhere,
         ..Default::default()
     });
-    LoadContext { programs, git }
+    LoadContext { programs, git, connections: Connections::default(), desk: Desk::default() }
 }
 
 /// The pack in `folder`, first, and those in `others` that it may use, with all that is wrong.

@@ -13,6 +13,7 @@ mod plans;
 mod rules;
 mod secrets;
 mod sensors;
+mod step;
 mod stream;
 mod table;
 mod timers;
@@ -131,7 +132,7 @@ pub(crate) fn router(app: App, tokens: Tokens) -> Router {
 
 /// Every route under `/api/v1`.
 fn table(app: App) -> Table {
-    let nouns: [fn(Table) -> Table; 16] = [
+    let nouns: [fn(Table) -> Table; 17] = [
         actions::routes,
         audit::routes,
         backup::routes,
@@ -144,6 +145,7 @@ fn table(app: App) -> Table {
         rules::routes,
         secrets::routes,
         sensors::routes,
+        step::routes,
         stream::routes,
         timers::routes,
         tokens::routes,

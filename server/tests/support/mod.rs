@@ -82,7 +82,8 @@ impl Served {
         let packs = vec![folder.path().join("packs")];
         let environment = Some(folder.path().join("dev.yaml")).filter(|file| file.exists());
         let settings = engine::Settings::new(&state, packs, launcher);
-        let settings = engine::Settings { environment, ..settings };
+        let advertise = Some("http://127.0.0.1:7410".to_owned());
+        let settings = engine::Settings { environment, advertise, ..settings };
         let engine = Engine::start(settings, store, Clock::System).await.unwrap();
         let free = || "127.0.0.1:0".to_owned();
         let settings = server::Settings { listen: free(), webhooks_listen: free(), state };

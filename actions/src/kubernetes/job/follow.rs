@@ -18,21 +18,51 @@ const MAX_OUTPUT: usize = 4 << 20;
 const SILENCE: Duration = Duration::from_secs(24 * 3_600);
 
 /// A log that is followed, over as many connections as it takes.
-pub(super) struct Followed<'a> {
+pub(in crate::kubernetes) struct Followed<'a> {
     asked: &'a Asked<'a>,
     file: PathBuf,
     /// The connection, and the lines that came over it.
     open: Option<(Lines, usize)>,
     /// Lines that were told: a new connection begins with them again.
     told: usize,
+    /// So many of them an earlier process wrote into the step's log.
+    logged: usize,
+    /// Stands in no log: the program's token.
+    hidden: Option<String>,
     output: String,
     ended: bool,
 }
 
 impl<'a> Followed<'a> {
-    pub(super) fn new(asked: &'a Asked<'a>) -> Self {
+    pub(in crate::kubernetes) fn new(asked: &'a Asked<'a>) -> Self {
         let file = asked.performing.log.join("stderr.log");
-        Self { asked, file, open: None, told: 0, output: String::new(), ended: false }
+        Self {
+            asked,
+            file,
+            open: None,
+            told: 0,
+            logged: 0,
+            hidden: None,
+            output: String::new(),
+            ended: false,
+        }
+    }
+
+    /// The same of a run whose lines come after `title` in the step's log: those that are there are
+    /// not written again. `hidden` is in none of them.
+    pub(in crate::kubernetes) async fn of_run(
+        asked: &'a Asked<'a>,
+        title: &str,
+        hidden: &str,
+    ) -> Self {
+        let mut followed = Self::new(asked);
+        followed.hidden = Some(hidden.to_owned());
+        let log = tokio::fs::read(&followed.file).await.unwrap_or_default();
+        match String::from_utf8_lossy(&log).rsplit_once(title) {
+            Some((_, since)) => followed.logged = since.lines().skip(1).count(),
+            None => host::process::note(&followed.file, &format!("{title}\n")).await,
+        }
+        followed
     }
 
     /// Tells what is printed within this time.
@@ -68,9 +98,15 @@ impl<'a> Followed<'a> {
 
     async fn tell(&mut self, line: &str) {
         self.told += 1;
+        let hidden = self.hidden.as_ref().filter(|hidden| line.contains(hidden.as_str()));
+        let hidden = hidden.map(|hidden| line.replace(hidden.as_str(), "[the step's token]"));
+        let line = hidden.as_deref().unwrap_or(line);
         if self.output.len() + line.len() < MAX_OUTPUT {
             self.output.push_str(line);
             self.output.push('\n');
+        }
+        if self.told <= self.logged {
+            return;
         }
         let shown = self.asked.performing.redactor.text(line);
         host::process::note(&self.file, &format!("{shown}\n")).await;

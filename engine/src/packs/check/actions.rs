@@ -5,7 +5,8 @@ use model::{ActionRef, Diagnostic, Effect, Location, Schema, TriggerType, Value}
 
 use super::Check;
 use crate::packs::named::Named;
-use crate::packs::{ActionKind, Findings, PackAction, Resolved, is_built_in, reached};
+use crate::packs::{ActionKind, Findings, PackAction, Place, Resolved, is_built_in, reached};
+use crate::permissions::run_job;
 
 impl Check<'_> {
     pub(super) fn action(&self, action: &PackAction) -> Findings {
@@ -20,6 +21,8 @@ impl Check<'_> {
                 findings.extend(self.uses(&call.action, &call.at, Named::by_call(&call)));
                 findings.extend(self.unlisted(reached::by_call(self.pack, &call)));
             }
+        } else if let Place::Cluster { connection } = &action.place {
+            findings.extend(self.job(action, connection.as_deref()));
         } else if !self.pack.permissions.exec {
             let message = "the pack runs programs but does not ask for `permissions.exec`";
             findings.extend(self.denied(
@@ -27,6 +30,20 @@ impl Check<'_> {
                 message,
                 "add `exec: true` to its permissions",
             ));
+        }
+        findings
+    }
+
+    /// A program that runs as a Job: what that needs, and whether it could tell of itself.
+    fn job(&self, action: &PackAction, connection: Option<&str>) -> Findings {
+        let named = connection.map(|name| Named::connection(name, action.at.clone()));
+        let mut findings = self.uses(&run_job(), &action.at, named);
+        if self.library.context().desk.is_out_of_reach() {
+            let message = "programs in a cluster cannot reach this server: the action fails whenever it is run";
+            let finding = Diagnostic::warning(action.at.clone(), message);
+            let hint =
+                "say where its API is reached from there, `advertise: https://…` in tripline.yaml";
+            findings.push(self.shown(finding.with_hint(hint)));
         }
         findings
     }
