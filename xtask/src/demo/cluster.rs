@@ -73,7 +73,10 @@ impl Lab {
             let ended = starting.wait_with_output()?;
             if !ended.status.success() {
                 let told = String::from_utf8_lossy(&ended.stderr);
-                return Ok(Err(told.trim().trim_start_matches("error: ").to_owned()));
+                let told = told.trim().trim_start_matches("error: ");
+                // What to do is told here in other words: nothing is tested.
+                let why = told.split(": run `make lab`").next().unwrap_or(told);
+                return Ok(Err(why.to_owned()));
             }
         }
         let told = self.command("status", &["-o", "json"]).stdout(Stdio::piped()).output()?;
