@@ -51,6 +51,18 @@ impl Decided {
         (facts().count(), facts().map(|fact| fact.encode().len()).sum())
     }
 
+    /// The same, as one that a server which was lost may have told too.
+    pub(crate) fn retold(mut self) -> Self {
+        for fact in self.writes.iter_mut().flat_map(|write| &mut write.facts) {
+            if let Fact::EventAccepted(accepted) = fact
+                && accepted.event.envelope.key() == self.key
+            {
+                accepted.retold = true;
+            }
+        }
+        self
+    }
+
     /// Its parts that go beside the facts of whoever tells it.
     pub(crate) fn into_sides(self) -> Sides {
         Sides { writes: self.writes, sealing: self.sealing }
@@ -99,6 +111,7 @@ pub(crate) fn decide_under<'a>(
             generation: generation.number,
             matched: part.matched,
             reemit_of,
+            retold: false,
         };
         let facts = std::iter::once(Fact::EventAccepted(accepted)).chain(part.failures).collect();
         let stream = Stream::Event(key.clone());

@@ -71,11 +71,13 @@ pub struct Standing {
     pub cursor: Option<Value>,
     /// What it remembers of objects; none of those that are gone.
     pub seen: Vec<(String, Option<Value>)>,
+    /// Whether the server that was lost before a restore may have told of it too.
+    pub retold: bool,
 }
 
 impl Standing {
     fn writes(self) -> Vec<Write> {
-        let Self { sensor, cursor, seen } = self;
+        let Self { sensor, cursor, seen, .. } = self;
         let remembered = seen.into_iter().map(|(object, entry)| {
             let fact = entry.map_or(Fact::ObjectGone, |entry| Fact::ObjectSeen { entry });
             let stream = Stream::Seen(format!("{sensor}/{object}"));
@@ -100,6 +102,7 @@ pub async fn accept(
 ) -> Result<Vec<Accepted>, IntakeError> {
     let mut accepted = Vec::new();
     let mut decided = Vec::new();
+    let retold = standing.as_ref().is_some_and(|standing| standing.retold);
     for event in events {
         let bytes = event.data.to_string().len();
         if bytes > MAX_EVENT_BYTES {
@@ -108,7 +111,8 @@ pub async fn accept(
         if is_too_deep(&event.data) {
             return Err(IntakeError::TooDeep);
         }
-        decided.push(decide(core, event, None).await?);
+        let one = decide(core, event, None).await?;
+        decided.push(if retold { one.retold() } else { one });
     }
     let mut decided = decided.into_iter().peekable();
     let mut standing = standing.map(Standing::writes).unwrap_or_default();

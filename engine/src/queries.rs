@@ -268,7 +268,7 @@ impl Engine {
                 }
             };
             views.push(SensorView {
-                cursor: self.core.store.cursor(&subscription.id).await?,
+                cursor: self.core.store.cursor(&subscription.id).await?.map(|(cursor, _)| cursor),
                 rules: generation.listeners(&subscription.id, &switches),
                 webhook: (subscription.kind == "webhook")
                     .then(|| format!("/webhooks/{}", subscription.id)),

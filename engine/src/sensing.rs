@@ -162,6 +162,7 @@ impl Sensing {
                 source: self.source(&sensor.subscription),
                 sensor: sensor.clone(),
                 anew: AtomicBool::new(anew),
+                catching_up: AtomicBool::new(false),
                 turn: self.turn(&sensor.subscription.id),
             };
             self.core.tasks.spawn(keeper.keep(task.clone()));

@@ -228,6 +228,9 @@ pub struct EventAccepted {
     pub matched: Vec<(RuleRef, ExecutionId)>,
     /// The event that this one repeats on request.
     pub reemit_of: Option<EventKey>,
+    /// Whether a server that was lost before a restore may have told it too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub retold: bool,
 }
 
 /// Requests to the API that were refused: the first of a minute, or those that followed it.

@@ -224,7 +224,7 @@ pub trait Store: Send + Sync {
     /// Events with consequences that are still to be stored, page by page.
     fn deferred(&self) -> Answer<'_, Vec<EventKey>>;
     /// The latest cursor of the sensor with this id (see [`Stream::Sensor`]).
-    fn cursor<'a>(&'a self, sensor: &'a str) -> Answer<'a, Option<Value>>;
+    fn cursor<'a>(&'a self, sensor: &'a str) -> Answer<'a, Option<(Value, Timestamp)>>;
     /// The sensors that have a cursor, by their ids: those whose latest one is not null.
     fn cursors(&self) -> Answer<'_, BTreeMap<String, Value>>;
     /// What the sensor with this id remembers of `object`.
@@ -366,6 +366,9 @@ pub struct EventRow {
     pub differing: u64,
     /// The hash of its data.
     pub payload: Hash,
+    /// Whether a server that was lost before a restore may have told it too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub retold: bool,
     /// Its position: the cursor of listings.
     pub position: Position,
 }

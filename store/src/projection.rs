@@ -134,6 +134,7 @@ pub(crate) fn event_row(
         duplicates: repeats.all,
         differing: repeats.differing,
         payload: accepted.payload,
+        retold: accepted.retold,
         position,
     }
 }
@@ -174,10 +175,10 @@ pub(crate) fn deferred(latest: Recorded) -> Option<EventKey> {
     }
 }
 
-/// The cursor in the last fact of a sensor's stream.
-pub(crate) fn cursor(latest: Recorded) -> Option<Value> {
+/// The cursor in the last fact of a sensor's stream, and when it was stored.
+pub(crate) fn cursor(latest: Recorded) -> Option<(Value, Timestamp)> {
     match latest.fact {
-        Fact::CursorMoved { cursor } => Some(cursor),
+        Fact::CursorMoved { cursor } => Some((cursor, latest.at)),
         _ => None,
     }
 }

@@ -24,7 +24,8 @@ impl Run {
         Ok(Some(error))
     }
 
-    /// Whether anything that led to this execution was there at `taken`: it may have gone on.
+    /// Whether anything that led to this execution was there at `taken`, or may have been told before
+    /// the restore: it may have gone on.
     async fn goes_back(&self, taken: Timestamp) -> Result<bool, Trouble> {
         let store = &self.core.store;
         let mut id = root(&self.id);
@@ -35,7 +36,7 @@ impl Run {
             }
             let Some(key) = row.origin.event() else { return Ok(false) };
             let Some(event) = store.event(key).await? else { return Ok(false) };
-            if event.accepted_at <= taken {
+            if event.accepted_at <= taken || event.retold {
                 return Ok(true);
             }
             let Some(cause) = event.envelope.cause else { return Ok(false) };

@@ -28,6 +28,9 @@ pub(super) struct Keeper {
     pub(super) source: String,
     pub(super) sensor: Running,
     pub(super) anew: AtomicBool,
+    /// Whether it looks for the first time since the state was restored, from where it stood then:
+    /// what it tells, the server that was lost may have told too.
+    pub(super) catching_up: AtomicBool,
     pub(super) turn: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -77,7 +80,11 @@ impl Keeper {
             true => None,
             false => self.core.store.cursor(id).await.map_err(|error| error.to_string())?,
         };
-        let cursor = cursor.filter(|cursor| !cursor.is_null());
+        let cursor = cursor.filter(|(cursor, _)| !cursor.is_null());
+        let (restored, stood) = (self.core.restored, cursor.as_ref().map(|(_, at)| *at));
+        let behind = restored.zip(stood).is_some_and(|(restored, stood)| stood <= restored.at);
+        self.catching_up.store(behind, Ordering::Relaxed);
+        let cursor = cursor.map(|(cursor, _)| cursor);
         status(&self.sensor.status).state = SensorState::Running;
         let run = self.sensor.cancel.child_token();
         let context = Context {
@@ -154,7 +161,8 @@ impl Sink for Keeper {
             let happened = emission.events.last().map(|event| event.envelope.time);
             let Emission { events, cursor, seen } = emission;
             let sensor = self.sensor.subscription.id.clone();
-            let standing = Some(intake::Standing { sensor, cursor, seen });
+            let retold = self.catching_up.load(Ordering::Relaxed);
+            let standing = Some(intake::Standing { sensor, cursor, seen, retold });
             let actor = Actor::engine();
             let stored = intake::accept(&self.core, &self.driver, &actor, events, standing).await;
             stored.map_err(|error| SinkError(error.to_string()))?;
@@ -167,6 +175,11 @@ impl Sink for Keeper {
     }
 
     fn state(&self, state: SensorState) {
+        // A sensor runs once its first look is over; a program says so before it tells anything, and
+        // then nobody can tell what it catches up with.
+        if matches!(state, SensorState::Running) {
+            self.catching_up.store(false, Ordering::Relaxed);
+        }
         self.tell(&state);
         status(&self.sensor.status).state = state;
     }

@@ -105,7 +105,7 @@ impl Timer {
     async fn watch(&self, context: Context<'_>) -> Result<(), SensorError> {
         let Context { source, cursor, sink, clock, cancel, .. } = context;
         let mut handled = cursor.as_ref().map(read_cursor).transpose()?;
-        sink.state(SensorState::Running);
+        let mut first = true;
         loop {
             let now = clock.now();
             let due = self.due(&source, handled, now);
@@ -115,6 +115,10 @@ impl Timer {
                 let emission = Emission { events: events.collect(), cursor, seen: Vec::new() };
                 sink.emit(emission).await.map_err(|error| SensorError(error.to_string()))?;
                 handled = due.handled;
+            }
+            // What came due before has been told by now.
+            if std::mem::take(&mut first) {
+                sink.state(SensorState::Running);
             }
             let Some(next) = self.next(&source, handled, now) else { return Ok(()) };
             tokio::select! {

@@ -147,6 +147,7 @@ pub fn accepted_event(id: &str, matched: &[(&str, u8)]) -> EventAccepted {
             .map(|(rule, n)| (rule.parse().unwrap(), execution_id(*n)))
             .collect(),
         reemit_of: None,
+        retold: false,
     }
 }
 
