@@ -98,6 +98,7 @@ pub(crate) fn declaration() -> Metadata {
             "body": { "type": ["string", "null"], "description": "null where it is no text, or in a file" },
             "body_base64": { "type": "string", "description": "the body where it is no text" },
             "json": { "description": "the body where it is JSON, else null" },
+            "json_error": { "type": "string", "description": "why a body that is said to be JSON is not in `json`" },
             "url": { "type": "string", "description": "after redirects" },
             "path": { "type": "string", "description": "with `download`: the file" },
             "size": { "type": "integer", "description": "with `download`: its bytes" },

@@ -7,6 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use host::process::{End, Job, Limits, MAX_STDOUT, NotStarted, Output, Programs};
+use model::json::Unread;
 use model::{Change, Effect, ErrorKind, Performance, Plan, StepError, Value};
 use serde_json::json;
 
@@ -36,7 +37,7 @@ pub struct ProgramSpec {
 /// A pack's program as an action.
 ///
 /// - Exit 0 is done: its stdout as JSON is the result, other text is `{ text }`, nothing is `{}`.
-///   Bytes that are not UTF-8 are replaced by U+FFFD, and the step's log says so.
+///   JSON with a whole number that nobody could work with is text, and the step's log says so. Bytes that are not UTF-8 are replaced by U+FFFD, and the step's log says so.
 /// - Exit 75 failed with kind `unavailable`, any other code with kind `program`: it promises that
 ///   there is no effect that a retry would double.
 /// - A signal, or being ended, leaves the outcome unknown.
@@ -73,8 +74,8 @@ impl Program {
         };
         let output = self.programs.run(&job, &performing.cancel).await;
         let output = output.map_err(|error| self.not_started(&error))?;
-        if std::str::from_utf8(&output.stdout).is_err() {
-            host::process::note(&job.log, NOT_UTF8).await;
+        if let Some(note) = misread(&output.stdout) {
+            host::process::note(&job.log, &note).await;
         }
         Ok(output)
     }
@@ -181,9 +182,22 @@ pub(crate) fn last_line(stderr: &str) -> String {
     }
 }
 
+/// What the step's log says where the result is not what the program meant to print.
+fn misread(stdout: &[u8]) -> Option<String> {
+    if std::str::from_utf8(stdout).is_err() {
+        return Some(NOT_UTF8.to_owned());
+    }
+    match model::json::read::<Value>(stdout) {
+        Err(Unread::Number(number)) => Some(format!(
+            "[tripline: what the program printed on stdout is kept as text: {number}]\n"
+        )),
+        _ => None,
+    }
+}
+
 /// The result that a program printed.
 fn result(stdout: &[u8]) -> Value {
-    match serde_json::from_slice(stdout) {
+    match model::json::read(stdout) {
         Ok(value) => value,
         Err(_) => match String::from_utf8_lossy(stdout).trim_end() {
             "" => json!({}),

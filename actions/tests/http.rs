@@ -64,6 +64,20 @@ async fn what_calls_itself_json_and_is_not_stays_text() {
         Server::answering(answer("200 OK", "content-type: application/json", "{oops")).await;
     let result = done(request("GET", &server).await);
     assert_eq!((&result["body"], &result["json"]), (&json!("{oops"), &Value::Null));
+    assert_eq!(result["json_error"], "key must be a string at line 1 column 2");
+}
+
+#[tokio::test]
+async fn a_body_with_a_number_that_nobody_can_hold_stays_text_and_says_why() {
+    for number in ["9223372036854775808", "18446744073709551616"] {
+        let body = format!("{{\"id\": {number}}}");
+        let headers = "content-type: application/json";
+        let server = Server::answering(answer("200 OK", headers, &body)).await;
+        let result = done(request("GET", &server).await);
+        assert_eq!((&result["body"], &result["json"]), (&json!(body), &Value::Null));
+        let why = result["json_error"].as_str().unwrap();
+        assert!(why.starts_with("the whole number at line 1, column 8 does not fit"), "{why}");
+    }
 }
 
 #[tokio::test]

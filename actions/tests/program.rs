@@ -19,6 +19,7 @@ async fn exit_0_is_done_and_stdout_is_the_result() {
     check("echo 42", expect!["done 42"]).await;
     check("echo not json", expect![[r#"done {"text":"not json"}"#]]).await;
     check("exit 0", expect!["done {}"]).await;
+    check("echo 9223372036854775808", expect![[r#"done {"text":"9223372036854775808"}"#]]).await;
     check("printf '\\377'", expect![[r#"done {"text":"�"}"#]]).await;
 }
 

@@ -41,9 +41,10 @@ pub(crate) fn document(path: &Path) -> Result<Value, Failure> {
     value(&shown(path), &text(path)?)
 }
 
-/// JSON is read as such: it has its own rules for numbers and keys.
+/// JSON is read as such: it has its own rules for numbers and keys. What is refused of it is no better
+/// as YAML, which tells the place.
 pub(crate) fn value(name: &str, text: &str) -> Result<Value, Failure> {
-    if let Ok(value) = serde_json::from_str(text) {
+    if let Ok(value) = model::json::read(text.as_bytes()) {
         return Ok(value);
     }
     match syntax::parse(name, text) {
@@ -114,6 +115,18 @@ mod tests {
         for word in ["the file is not UTF-8 text", "line: 2, column: 4", "save it as UTF-8"] {
             assert!(failure.contains(word), "{failure}");
         }
+    }
+
+    #[test]
+    fn a_number_that_nobody_can_hold_is_refused_with_its_place_in_json_and_in_yaml() {
+        let number = "18446744073709551616";
+        for text in [format!("{{ \"n\":\n {number} }}"), format!("n:\n {number}")] {
+            let failure = format!("{:?}", value("event.json", &text).unwrap_err());
+            for word in ["does not fit into a whole number of 64 bits", "line: 2, column: 2"] {
+                assert!(failure.contains(word), "{failure}");
+            }
+        }
+        assert!(parameters(&["n=9223372036854775808".to_owned()], &Value::Null).is_err());
     }
 
     #[test]

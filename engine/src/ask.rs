@@ -2,7 +2,7 @@
 
 use model::event::MAX_ID;
 use model::fact::ExecutionRequested;
-use model::value::fits;
+use model::value::{Unfit, fits};
 use model::{
     ActionRef, Actor, BatchId, Body, Envelope, Event, EventKey, ExecutionId, Fact, Map, Origin,
     Resolution, RuleRef, StepPath, Stream, TraceParent, TriggerType, Value, Version, Violation,
@@ -251,6 +251,7 @@ impl Engine {
         let schema = resolved.parameters();
         schema.fill(&mut parameters);
         let mut parameters = Value::Object(parameters);
+        handed(&parameters)?;
         let violations = schema.violations(&parameters);
         if !violations.is_empty() {
             return Err(AskError::Invalid(violations));
@@ -273,16 +274,10 @@ impl Engine {
         name: Option<&str>,
     ) -> Result<ExecutionId, AskError> {
         let (resolved, parameters, fresh) = self.called(&action, parameters)?;
-        // What lies in a blob is handed on as it is: a token there would stay one.
-        if let (false, Err(why)) = (fresh.is_empty(), fits(&parameters)) {
-            return Err(AskError::TooLarge(format!(
-                "parameters with a secret among them must fit into the journal: {why}; hand what is large over in a file"
-            )));
-        }
         let named = name.map(|name| ExecutionId::for_request(&actor, name));
         let id = named.unwrap_or_else(random::execution);
         let request = ExecutionRequested {
-            parameters: self.core.bounded(parameters).await?,
+            parameters,
             origin: Origin::Manual,
             pack: resolved.version(),
             depth: 0,
@@ -471,6 +466,22 @@ impl Engine {
         self.core.impatient(self.core.append(batch)).await?;
         Ok(())
     }
+}
+
+/// Whether an action can be given what a person hands in: no map of a blob instead.
+fn handed(parameters: &Value) -> Result<(), AskError> {
+    let Err(why) = fits(parameters) else { return Ok(()) };
+    let hint = "hand what is large over in a file, and its place as a parameter";
+    let message = format!("the parameters cannot be handed over: {why}");
+    Err(match why {
+        Unfit::Bytes(_) | Unfit::Items(_) | Unfit::TotalItems(_) => {
+            AskError::TooLarge(format!("{message}; {hint}"))
+        }
+        Unfit::Depth | Unfit::Number(_) => {
+            let path = "parameters".to_owned();
+            AskError::Invalid(vec![Violation { path, message, hint: None }])
+        }
+    })
 }
 
 /// Whether the id and the subject are texts of a length that can be kept.

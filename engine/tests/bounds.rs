@@ -108,6 +108,32 @@ async fn what_a_person_hands_in_is_refused_as_too_large_or_kept_beside_the_journ
 }
 
 #[tokio::test]
+async fn what_an_action_is_handed_by_a_person_is_never_a_map_of_a_blob() {
+    let house = House::new();
+    house.chain("takes", "value: {}", "params.value");
+    let engine = house.start().await;
+    let large = "x".repeat(256 * 1024);
+    let deep = (0..70).fold(json!(1), |inner, _| json!([inner]));
+    for (value, told) in [
+        (json!(large), "has 262156 bytes of JSON text, more than 262144"),
+        (json!(vec![0; 5_001]), "holds a list or map of 5001 items"),
+        (deep, "is nested deeper than 64 levels"),
+        (json!(u64::MAX), "holds the number 18446744073709551615"),
+    ] {
+        let parameters = json!({ "value": value }).as_object().unwrap().clone();
+        let action = "p.takes".parse().unwrap();
+        let asked = engine.run(Actor::token("test"), action, parameters, None).await;
+        let refused = asked.unwrap_err();
+        let too_large = told.contains("more than") || told.contains("items");
+        assert_eq!(matches!(refused, AskError::TooLarge(_)), too_large, "{refused:?}");
+        assert!(refused.to_string().contains(told), "{refused}");
+    }
+    let all = store::ExecutionFilter { limit: 10, ..Default::default() };
+    let begun = engine.store().executions(&all).await;
+    assert_eq!(begun.unwrap(), []);
+}
+
+#[tokio::test]
 async fn a_journal_of_sixteen_mebibytes_is_the_bound_and_four_fifths_of_it_are_told() {
     let mut house = House::new();
     house.clock = host::Clock::simulated("2030-01-01T00:00:00Z".parse().unwrap());

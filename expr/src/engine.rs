@@ -241,13 +241,31 @@ mod tests {
     }
 
     #[test]
+    fn digits_that_no_whole_number_holds_are_no_float_unasked() {
+        check("-9223372036854775808 + 9223372036854775807", expect!["-1"]);
+        check("9223372036854775808.0", expect!["9.223372036854776e18"]);
+        check(
+            "1 + 9223372036854775808",
+            expect![
+                "error: Syntax error: 9223372036854775808 does not fit into 64 bits with a sign: write 9223372036854775808.0 for a float, or a text in quotes (line 1, position 5)"
+            ],
+        );
+    }
+
+    #[test]
     fn json_text_is_read_and_written_with_our_rules() {
         check("parse_json(`{\"a\": [1, 2.5, null]}`).a[0]", expect![["1"]]);
         check(
             "parse_json(\"18446744073709551615\")",
-            expect![[
-                "error: Runtime error: the value holds the number 18446744073709551615, which does not fit into 64 bits with a sign (line 1, position 1)"
-            ]],
+            expect![
+                "error: Runtime error: the text cannot be read: the whole number at line 1, column 1 does not fit into 64 bits with a sign: write it as a text, in quotes (line 1, position 1)"
+            ],
+        );
+        check(
+            "parse_json(\"18446744073709551616\")",
+            expect![
+                "error: Runtime error: the text cannot be read: the whole number at line 1, column 1 does not fit into 64 bits with a sign: write it as a text, in quotes (line 1, position 1)"
+            ],
         );
         check("to_json(#{a: [1, null]})", expect![[r#""{\"a\":[1,null]}""#]]);
         check(

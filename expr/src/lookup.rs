@@ -1,5 +1,6 @@
 //! `get(value, "a.b", default)`, `parse_json` and `to_json`.
 
+use model::json::Unread;
 use rhai::{Dynamic, EvalAltResult, ImmutableString, Map, Module};
 
 use crate::json::{to_dynamic, to_value};
@@ -19,8 +20,10 @@ pub(crate) fn register(module: &mut Module) {
     module.set_native_fn("get", move |map: Map, path: ImmutableString| get(map.into(), &path));
     module.set_native_fn("get", move |(): (), path: ImmutableString| get(Dynamic::UNIT, &path));
     module.set_native_fn("parse_json", |text: ImmutableString| -> Answer<Dynamic> {
-        let value = serde_json::from_str(&text)
-            .map_err(|error| format!("the text is not JSON: {error}"))?;
+        let value = model::json::read(text.as_bytes()).map_err(|error| match error {
+            Unread::Json(error) => format!("the text is not JSON: {error}"),
+            Unread::Number(number) => format!("the text cannot be read: {number}"),
+        })?;
         Ok(to_dynamic(&value).map_err(|error| error.to_string())?)
     });
     module.set_native_fn("to_json", |value: Dynamic| write_json(&value));

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use rhai::{Engine, Token};
+use rhai::{Engine, LexError, Token};
 
 /// Reserved words that rhai acts upon: they keep their meaning.
 const MEANT: [&str; 10] = [
@@ -69,6 +69,9 @@ pub(crate) fn register(engine: &mut Engine) {
             (After::Dot, token) => keyword_as_name(&token).map_or(token, name),
             (After::Property, Token::UnaryMinus) => Token::Minus,
             (After::Property, Token::UnaryPlus) => Token::Plus,
+            (_, Token::FloatConstant(number)) if is_whole(&number.1) => {
+                Token::LexError(Box::new(LexError::Runtime(too_large(&number.1))))
+            }
             (_, Token::Reserved(word)) if *word == "null" => Token::Unit,
             (_, Token::Reserved(word)) if is_word(&word) && !MEANT.contains(&word.as_str()) => {
                 Token::Identifier(word)
@@ -91,6 +94,17 @@ enum After {
     Dot,
     Property,
     Other,
+}
+
+/// rhai reads digits that 64 bits with a sign don't hold as a float, which is another number.
+fn is_whole(number: &str) -> bool {
+    number.bytes().all(|byte| byte == b'-' || byte.is_ascii_digit())
+}
+
+fn too_large(number: &str) -> String {
+    format!(
+        "{number} does not fit into 64 bits with a sign: write {number}.0 for a float, or a text in quotes"
+    )
 }
 
 fn is_word(text: &str) -> bool {

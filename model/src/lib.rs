@@ -26,6 +26,7 @@ pub mod fact;
 pub mod foreseen;
 pub mod id;
 pub mod journal;
+pub mod json;
 pub mod name;
 pub mod path;
 pub mod plan;

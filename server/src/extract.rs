@@ -11,6 +11,7 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use bytes::Bytes;
 use futures::StreamExt;
+use model::json::Unread;
 use model::{ErrorKind, TraceParent};
 use serde::de::DeserializeOwned;
 
@@ -81,12 +82,14 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
         let read = tokio::time::timeout(BODY, Bytes::from_request(request, state)).await;
         let body = read.map_err(|_| late())?.map_err(|error| unread(&error))?;
         let text: &[u8] = if body.is_empty() { b"{}" } else { &body };
-        let read = serde_json::from_slice(text).map(Self);
-        read.map_err(|error| {
-            let told = plain(&error.to_string());
-            let wrong =
-                if error.is_data() { "the body does not fit" } else { "the body is not JSON" };
-            Problem::malformed(format!("{wrong}: {told}"))
+        model::json::read(text).map(Self).map_err(|error| match error {
+            Unread::Number(number) => Problem::unfit(format!("the body does not fit: {number}")),
+            Unread::Json(error) => {
+                let told = plain(&error.to_string());
+                let wrong =
+                    if error.is_data() { "the body does not fit" } else { "the body is not JSON" };
+                Problem::malformed(format!("{wrong}: {told}"))
+            }
         })
     }
 }

@@ -79,6 +79,11 @@ impl Problem {
         Self::new(ErrorKind::InvalidParameters, detail)
     }
 
+    /// The request is well-formed, and what it says cannot be.
+    pub(crate) fn unfit(detail: impl Into<String>) -> Self {
+        Self { status: StatusCode::UNPROCESSABLE_ENTITY, ..Self::malformed(detail) }
+    }
+
     /// The server takes nothing at the moment.
     pub(crate) fn unavailable(detail: impl Into<String>) -> Self {
         let problem = Self::new(ErrorKind::Unavailable, detail);
@@ -125,11 +130,7 @@ impl From<AskError> for Problem {
             }
             AskError::TooLarge(_) => Self::new(ErrorKind::TooLarge, detail),
             AskError::Unavailable(_) => Self::unavailable(detail),
-            AskError::Invalid(violations) => Self {
-                status: StatusCode::UNPROCESSABLE_ENTITY,
-                violations,
-                ..Self::malformed(detail)
-            },
+            AskError::Invalid(violations) => Self { violations, ..Self::unfit(detail) },
         };
         Self { hint, ..problem }
     }

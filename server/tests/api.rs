@@ -82,6 +82,7 @@ async fn what_is_refused_says_what_was_wrong_and_what_to_do() {
         ("/api/v1/rules/shop.nothing", 404, "not_found"),
         ("/api/v1/sensors/shop%2Fnothing", 404, "not_found"),
         ("/api/v1/keys/shop%2Fnothing", 404, "not_found"),
+        ("/api/v1/audit?name=CancelRequsted", 400, "invalid_parameters"),
         ("/api/v1/nothing", 404, "not_found"),
         ("/nothing", 404, "not_found"),
     ] {
@@ -110,6 +111,11 @@ async fn a_broken_body_is_told_with_its_place_and_a_huge_one_is_not_read() {
         let detail =
             post(body.to_owned()).await.problem(400, "invalid_parameters")["detail"].to_string();
         assert!(detail.contains(told), "{detail}");
+    }
+    for number in ["9223372036854775808", "18446744073709551616"] {
+        let event = format!("{{\"type\": \"shop.ordered\", \"data\": {{\n\"item\": {number}}}}}");
+        let detail = post(event).await.problem(422, "invalid_parameters")["detail"].to_string();
+        assert!(detail.contains("the whole number at line 2, column 9 does not fit"), "{detail}");
     }
     let asked = served.get("/api/v1/events?limit=many").await;
     let detail = asked.problem(400, "invalid_parameters")["detail"].clone();
@@ -143,6 +149,12 @@ async fn an_action_is_run_by_name_and_its_children_are_found_under_it() {
     assert_eq!(execution["actor"], "token:admin");
     let misfit = json!({ "action": "shop.ship", "parameters": {} });
     served.post("/api/v1/executions", misfit).await.problem(422, "invalid_parameters");
+    let token = json!({ "name": "short", "role": "viewer", "ttl": "0s" });
+    served.post("/api/v1/tokens", token).await.problem(422, "invalid_parameters");
+    let large = json!({ "action": "shop.ship", "parameters": { "item": "x".repeat(300_000) } });
+    let refused = served.post("/api/v1/executions", large).await;
+    let detail = refused.problem(413, "too_large")["detail"].to_string();
+    assert!(detail.contains("300011 bytes of JSON text, more than 262144"), "{detail}");
     let cancelled = served.post(&format!("/api/v1/executions/{id}/cancel"), json!({})).await;
     cancelled.problem(409, "conflict");
     let child = served.get(&format!("/api/v1/executions/{id}%2F1")).await;

@@ -41,13 +41,18 @@ async fn what_is_no_event_is_refused_counted_and_not_stored() {
     let large = format!(r#"{{"item": "{}"}}"#, "x".repeat(1024));
     send(signed(&served, &large)).await.problem(413, "too_large");
     send(signed(&served, "not json")).await.problem(400, "malformed");
+    let number = send(signed(&served, r#"{"item": 9223372036854775808}"#)).await;
+    let detail = number.problem(400, "malformed")["detail"].to_string();
+    assert!(detail.contains("the whole number at line 1, column 10"), "{detail}");
     for path in ["/webhooks/shop/nothing", "/webhooks/shop", "/api/v1/executions", "/healthz"] {
         send(served.hook(path, BODY)).await.problem(404, "not_found");
     }
     let sensor = served.get("/api/v1/sensors/shop.hook").await.json();
     let refused = &sensor["refused"];
-    for kind in ["missing_signature", "bad_signature", "too_large", "malformed"] {
-        assert_eq!(refused[kind], 1, "{kind}: {refused}");
+    for (kind, count) in
+        [("missing_signature", 1), ("bad_signature", 1), ("too_large", 1), ("malformed", 2)]
+    {
+        assert_eq!(refused[kind], count, "{kind}: {refused}");
     }
     let events = served.get("/api/v1/events?type=webhook.received").await.json();
     assert_eq!(events["items"], json!([]));

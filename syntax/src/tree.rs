@@ -219,8 +219,11 @@ fn misread(written: &str, number: &Number) -> Option<(String, String)> {
             ),
             format!("write it without the zero, or {quote}"),
         ))
-    } else if whole && number.is_f64() {
-        Some((format!("`{written}` is too large for a whole number of 64 bits"), quote))
+    } else if number.as_i64().is_none() && (whole || !number.is_f64()) {
+        Some((
+            format!("`{written}` does not fit into a whole number of 64 bits with a sign"),
+            quote,
+        ))
     } else {
         None
     }

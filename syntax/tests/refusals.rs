@@ -201,7 +201,7 @@ fn numbers_that_programs_read_differently_are_refused_all_at_once() {
               3 | c: [-007, 1__0.5]
                       ^
               hint: write it without the zero, or quote it if it is a text: "-007"
-            error: `99999999999999999999` is too large for a whole number of 64 bits
+            error: `99999999999999999999` does not fit into a whole number of 64 bits with a sign
               at a.yaml:4:4
               4 | d: 99999999999999999999
                      ^
@@ -233,10 +233,29 @@ fn numbers_that_programs_read_differently_are_refused_all_at_once() {
           hint: write it without the zero, or quote it if it is a text: "010""#]],
     );
     refuse(
-        "a: 0x1F\nb: 0o17\nc: 0\nd: 0.5\ne: -0\nf: 1e3\ng: \"010\"\nh: '1_000'\ni: 08:30\nj: +5\nk: 1.0\nl: 18446744073709551615\n",
+        "a: 0x1F\nb: 0o17\nc: 0\nd: 0.5\ne: -0\nf: 1e3\ng: \"010\"\nh: '1_000'\ni: 08:30\nj: +5\nk: 1.0\nl: 9223372036854775807\nm: -9223372036854775808\n",
         expect![[
-            r#"accepted: {"a":31,"b":15,"c":0,"d":0.5,"e":0,"f":1000.0,"g":"010","h":"1_000","i":"08:30","j":5,"k":1.0,"l":18446744073709551615}"#
+            r#"accepted: {"a":31,"b":15,"c":0,"d":0.5,"e":0,"f":1000.0,"g":"010","h":"1_000","i":"08:30","j":5,"k":1.0,"l":9223372036854775807,"m":-9223372036854775808}"#
         ]],
+    );
+    refuse(
+        "a: 18446744073709551615\nb: 0xFFFFFFFFFFFFFFFF\nc: -9223372036854775809\n",
+        expect![[r#"
+            error: `18446744073709551615` does not fit into a whole number of 64 bits with a sign
+              at a.yaml:1:4
+              1 | a: 18446744073709551615
+                     ^
+              hint: quote it if it is a text: "18446744073709551615"
+            error: `0xFFFFFFFFFFFFFFFF` does not fit into a whole number of 64 bits with a sign
+              at a.yaml:2:4
+              2 | b: 0xFFFFFFFFFFFFFFFF
+                     ^
+              hint: quote it if it is a text: "0xFFFFFFFFFFFFFFFF"
+            error: `-9223372036854775809` does not fit into a whole number of 64 bits with a sign
+              at a.yaml:3:4
+              3 | c: -9223372036854775809
+                     ^
+              hint: quote it if it is a text: "-9223372036854775809""#]],
     );
 }
 

@@ -137,9 +137,13 @@ fn details(answer: &Answer) -> Value {
 }
 
 fn result(status: u16, headers: &HeaderMap, url: String, body: Vec<u8>, bodiless: bool) -> Value {
-    let json = is_json(headers).then(|| serde_json::from_slice::<Value>(&body).ok()).flatten();
     let mut result =
-        json!({ "status": status, "headers": named(headers), "json": json, "url": url });
+        json!({ "status": status, "headers": named(headers), "json": null, "url": url });
+    match is_json(headers).then(|| model::json::read::<Value>(&body)) {
+        Some(Ok(value)) => result["json"] = value,
+        Some(Err(why)) if !bodiless => result["json_error"] = why.to_string().into(),
+        _ => {}
+    }
     match String::from_utf8(body) {
         Ok(_) if bodiless => result["body"] = Value::Null,
         Ok(text) => result["body"] = text.into(),

@@ -12,6 +12,7 @@
 mod access;
 mod builtin;
 mod error;
+mod numbers;
 mod objects;
 mod observed;
 mod rbac;

@@ -11,7 +11,7 @@ use model::{ErrorKind, Value};
 use reqwest::Url;
 use tokio::time::timeout;
 
-use super::{Cluster, Failure, PATIENCE};
+use super::{Cluster, Failure, PATIENCE, numbers};
 
 /// Most bytes of one answer: a page of 500 objects that are not all huge.
 const MAX_ANSWER: usize = 128 << 20;
@@ -150,7 +150,7 @@ impl Cluster {
                 Failure::unsent(ErrorKind::Unavailable, format!("the answer is no JSON: {error}"));
             Failure { certain: false, ..failure }
         };
-        serde_json::from_str(&text).map_err(unreadable)
+        numbers::read(text.as_bytes()).map_err(unreadable)
     }
 
     /// Asks, and reads the answer as text.

@@ -7,7 +7,7 @@ use model::{ErrorKind, Value};
 use tokio::time::{Instant, timeout_at};
 
 use super::objects::complete;
-use super::{Cluster, Failure, Lines, Resource, Selected};
+use super::{Cluster, Failure, Lines, Resource, Selected, numbers};
 
 /// What a watch tells.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,8 +71,7 @@ fn read(line: &Bytes, resource: &Resource) -> Result<Told, Failure> {
         let message = format!("the watch told something that cannot be read: {why}");
         Failure::unsent(ErrorKind::Unavailable, message)
     };
-    let mut told =
-        serde_json::from_slice::<Value>(line).map_err(|error| unreadable(&error.to_string()))?;
+    let mut told = numbers::read(line).map_err(|error| unreadable(&error.to_string()))?;
     let mut object = told["object"].take();
     match told["type"].as_str() {
         Some("ERROR") => return Err(Failure::told(&object)),

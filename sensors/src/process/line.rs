@@ -1,6 +1,7 @@
 //! One line that a sensor's program prints: an event or a cursor.
 
 use host::redact::Redactor;
+use model::json::{LargeNumber, Unread};
 use model::{Timestamp, TraceParent, Value};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
@@ -70,8 +71,12 @@ impl Line {
             return Ok(Self::Blank);
         }
         let shown = || redactor.text(text).chars().take(SHOWN).collect::<String>();
-        let value: Value = serde_json::from_str(text)
-            .map_err(|error| format!("is not JSON ({}): `{}`", without_place(&error), shown()))?;
+        let value: Value = model::json::read(text.as_bytes()).map_err(|error| match error {
+            Unread::Json(error) => {
+                format!("is not JSON ({}): `{}`", without_place(&error), shown())
+            }
+            Unread::Number(number) => format!("does not fit: {}", on_this_line(&number)),
+        })?;
         let value = redactor.value(value);
         let Some(object) = value.as_object() else {
             return Err(format!("is no JSON object: `{}`", shown()));
@@ -110,6 +115,11 @@ impl Line {
 
 fn decode<T: for<'de> Deserialize<'de>>(value: Value) -> Result<T, String> {
     serde_json::from_value(value).map_err(|error| format!("does not fit: {error}"))
+}
+
+/// Its line is the one that is told of.
+fn on_this_line(number: &LargeNumber) -> String {
+    number.to_string().replacen("at line 1, column", "at column", 1)
 }
 
 /// A parser's message; its line is always 1 here.

@@ -41,6 +41,12 @@ fn anything_else_is_told_with_what_is_wrong() {
         b"Listening on port 80",
         expect!["line 3 is not JSON (expected value): `Listening on port 80`"],
     );
+    check(
+        br#"{"type": "ready", "data": {"n": 9223372036854775808}}"#,
+        expect![
+            "line 3 does not fit: the whole number at column 33 does not fit into 64 bits with a sign: write it as a text, in quotes"
+        ],
+    );
     check(b"[1, 2]", expect!["line 3 is no JSON object: `[1, 2]`"]);
     check(
         br#"{"type": "ready"#,

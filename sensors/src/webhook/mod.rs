@@ -15,6 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use model::event::MAX_ID;
+use model::json::{LargeNumber, Unread};
 use model::{Envelope, Event, Hash, Map, Timestamp, TriggerType, Value};
 use sha2::Sha256;
 
@@ -83,6 +84,9 @@ pub enum Refusal {
     /// The body was signed and is not JSON.
     #[error("the body is not JSON: {0}")]
     Malformed(String),
+    /// The body holds a number that no rule could be given.
+    #[error("{0}")]
+    Number(LargeNumber),
     /// The delivery's id is too long.
     #[error("the id in `{0}` has more than {MAX_ID} bytes")]
     LongId(String),
@@ -98,7 +102,7 @@ impl Refusal {
             Self::TooLarge { .. } => 413,
             Self::NotJson(_) => 415,
             Self::Missing(_) | Self::BadSignature(_) | Self::Stale { .. } => 401,
-            Self::Malformed(_) | Self::LongId(_) => 400,
+            Self::Malformed(_) | Self::Number(_) | Self::LongId(_) => 400,
             Self::NoRandom => 503,
         }
     }
@@ -111,7 +115,7 @@ impl Refusal {
             Self::Missing(_) => "missing_signature",
             Self::BadSignature(_) => "bad_signature",
             Self::Stale { .. } => "stale",
-            Self::Malformed(_) => "malformed",
+            Self::Malformed(_) | Self::Number(_) => "malformed",
             Self::LongId(_) => "long_id",
             Self::NoRandom => "unavailable",
         }
@@ -174,8 +178,10 @@ impl Webhook {
             return Err(Refusal::NotJson(content_type.chars().take(80).collect()));
         }
         let id = self.verify(request, &headers)?;
-        let body: Value = serde_json::from_slice(&request.body)
-            .map_err(|error| Refusal::Malformed(error.to_string()))?;
+        let body: Value = model::json::read(&request.body).map_err(|error| match error {
+            Unread::Json(error) => Refusal::Malformed(error.to_string()),
+            Unread::Number(number) => Refusal::Number(number),
+        })?;
         let envelope = Envelope {
             id: id.map_or_else(|| self.random_id(), Ok)?,
             source: self.source.clone(),

@@ -114,7 +114,7 @@ impl<'a> Followed<'a> {
 
     /// What was printed: JSON where it is JSON.
     pub(super) fn output(&self) -> Value {
-        serde_json::from_str(&self.output).unwrap_or_else(|_| json!({ "text": self.output }))
+        model::json::read(self.output.as_bytes()).unwrap_or_else(|_| json!({ "text": self.output }))
     }
 }
 

@@ -1,0 +1,137 @@
+//! JSON text as it comes in from outside.
+//!
+//! serde_json reads a whole number from 2^63 on as one without a sign, which chains don't have, and
+//! one from 2^64 on as a float, which is another number. Neither may slip in: such a number is
+//! refused where it comes in, with its place.
+
+use serde::de::DeserializeOwned;
+
+/// Why a text is not read.
+#[derive(Debug, thiserror::Error)]
+pub enum Unread {
+    /// It is not JSON, or not of the shape that is wanted.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    /// It holds a number that nobody could work with.
+    #[error(transparent)]
+    Number(#[from] LargeNumber),
+}
+
+/// A whole number that 64 bits with a sign don't hold. Its digits are left out: they may be secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the whole number at line {line}, column {column} does not fit into 64 bits with a sign: write it as a text, in quotes"
+)]
+pub struct LargeNumber {
+    /// Where it begins, from 1.
+    pub line: usize,
+    /// In characters, from 1.
+    pub column: usize,
+}
+
+/// Reads JSON.
+///
+/// ```
+/// use model::{Value, json};
+/// assert!(json::read::<Value>(b"[9223372036854775807, 1e30]").is_ok());
+/// let refused = json::read::<Value>(b"[9223372036854775808]").unwrap_err();
+/// assert!(refused.to_string().starts_with("the whole number at line 1, column 2 does not fit"));
+/// ```
+pub fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, Unread> {
+    let value = serde_json::from_slice(text)?;
+    match large_number(text) {
+        Some(at) => Err(place(text, at).into()),
+        None => Ok(value),
+    }
+}
+
+/// Where the first number begins, in a text that is JSON, that does not fit.
+fn large_number(text: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
+        at += match rest[0] {
+            b'"' => quoted(rest),
+            b'-' | b'0'..=b'9' => {
+                let ends =
+                    |byte: &u8| !matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
+                let number = &rest[..rest.iter().position(ends).unwrap_or(rest.len())];
+                if !fits(number) {
+                    return Some(at);
+                }
+                number.len()
+            }
+            _ => 1,
+        };
+    }
+    None
+}
+
+/// How long the string is that `text` begins with.
+fn quoted(text: &[u8]) -> usize {
+    let mut at = 1;
+    while let Some(byte) = text.get(at) {
+        match byte {
+            b'"' => return at + 1,
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+    text.len()
+}
+
+fn fits(number: &[u8]) -> bool {
+    let whole = number.iter().all(|byte| matches!(byte, b'-' | b'0'..=b'9'));
+    !whole || std::str::from_utf8(number).is_ok_and(|text| text.parse::<i64>().is_ok())
+}
+
+fn place(text: &[u8], at: usize) -> LargeNumber {
+    let before = String::from_utf8_lossy(&text[..at]);
+    let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    LargeNumber { line, column }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Value;
+
+    fn check(text: &str, expected: Option<(usize, usize)>) {
+        let found = match read::<Value>(text.as_bytes()) {
+            Ok(_) => None,
+            Err(Unread::Number(LargeNumber { line, column })) => Some((line, column)),
+            Err(Unread::Json(error)) => panic!("{text}: {error}"),
+        };
+        assert_eq!(found, expected, "{text}");
+    }
+
+    #[test]
+    fn a_whole_number_beyond_64_bits_with_a_sign_is_refused_with_its_place() {
+        for text in [
+            "9223372036854775807",
+            "-9223372036854775808",
+            "[0, -0, 1.5, 12345678901234567890.5, 1e19, 1E+19, 99999999999999999999e-1]",
+            r#"{ "9223372036854775808": "18446744073709551616", "\"9223372036854775808": 1 }"#,
+            r#""\\""#,
+        ] {
+            check(text, None);
+        }
+        for (text, line, column) in [
+            ("9223372036854775808", 1, 1),
+            ("-9223372036854775809", 1, 1),
+            ("18446744073709551615", 1, 1),
+            ("18446744073709551616", 1, 1),
+            ("[1,\n \"ö\", {\"ä\": 340282366920938463463374607431768211456}]", 2, 13),
+            (r#"["\\", 9223372036854775808]"#, 1, 8),
+        ] {
+            check(text, Some((line, column)));
+        }
+    }
+
+    #[test]
+    fn what_is_no_json_is_told_as_such() {
+        for text in ["", "{", "9223372036854775808]", "\"\\"] {
+            assert!(matches!(read::<Value>(text.as_bytes()), Err(Unread::Json(_))), "{text}");
+        }
+    }
+}
