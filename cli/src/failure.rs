@@ -125,15 +125,19 @@ impl Failure {
 
     /// Tells it on stderr and gives the exit code.
     pub(crate) fn tell(&self) -> Exit {
-        let red = |text: &str| output::error_style(text);
+        let red = |text: &str| output::coloured(output::Colour::Red, text);
         match &self.told {
             Told::Message { kind, message, hint } => {
-                eprintln!("{}: {message}", red(&format!("error[{kind}]")));
+                output::tell(&format!("{}: {message}", red(&format!("error[{kind}]"))));
                 if let Some(hint) = hint {
-                    eprintln!("  hint: {hint}");
+                    output::tell(&format!("  hint: {hint}"));
                 }
             }
-            Told::Findings(findings) => findings.iter().for_each(|finding| eprintln!("{finding}")),
+            Told::Findings(findings) => {
+                for finding in findings {
+                    output::tell(&finding.to_string());
+                }
+            }
             Told::Nothing => {}
         }
         self.exit
@@ -181,7 +185,11 @@ impl From<std::io::Error> for Failure {
 
 impl From<server::files::FileError> for Failure {
     fn from(error: server::files::FileError) -> Self {
-        Self::file(error.path.display(), &error.source)
+        let failure = Self::file(error.path.display(), &error.source);
+        match error.hint() {
+            Some(hint) => failure.with_hint(hint),
+            None => failure,
+        }
     }
 }
 

@@ -14,6 +14,7 @@ mod follow;
 mod input;
 mod output;
 mod timeline;
+mod visible;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -8,6 +8,7 @@ use model::{Timestamp, Value};
 use serde::Serialize;
 
 use crate::failure::Failure;
+use crate::visible;
 
 /// How a listing is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -91,8 +92,26 @@ pub(crate) fn seconds(time: Timestamp) -> String {
     Timestamp::from_second(time.as_second()).unwrap_or(time).to_string()
 }
 
-/// Prints to stdout. An error means that nobody reads it any more.
+/// Prints to stdout for people: what others wrote in it does nothing to their terminal. An error means
+/// that nobody reads it any more.
 pub(crate) fn say(text: &str) -> Result<(), Failure> {
+    print(&shown(text, colours_on_stdout()))
+}
+
+/// Tells on stderr, likewise.
+pub(crate) fn tell(text: &str) {
+    eprintln!("{}", shown(text, colours_on_stderr()));
+}
+
+/// Asks on stderr; the answer follows on the same line.
+pub(crate) fn ask(text: &str) {
+    eprint!("{}", shown(text, colours_on_stderr()));
+    // Where stderr is closed nobody reads the question.
+    let _ = io::stderr().flush();
+}
+
+/// Prints to stdout for programs, as it is.
+fn print(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_bytes())?;
     if !text.ends_with('\n') {
@@ -117,7 +136,7 @@ pub(crate) fn value(format: Format, value: &impl Serialize) -> Result<(), Failur
         Format::Json => serde_json::to_string_pretty(value).map_err(|e| failed(e.to_string()))?,
         _ => serde_saphyr::to_string(value).map_err(|e| failed(e.to_string()))?,
     };
-    say(&text)
+    print(&text)
 }
 
 fn table(rows: &[Value], columns: &[Column]) -> String {
@@ -129,7 +148,9 @@ fn table(rows: &[Value], columns: &[Column]) -> String {
         // Programs cut lines by themselves: one row, one line.
         false => ContentArrangement::Disabled,
     });
-    table.add_rows(rows.iter().map(|row| columns.iter().map(|column| column.show(row))));
+    table.add_rows(
+        rows.iter().map(|row| columns.iter().map(|column| visible::line(&column.show(row)))),
+    );
     let last = columns.len().saturating_sub(1);
     for (n, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, if n == last { 0 } else { 2 }));
@@ -146,19 +167,41 @@ pub(crate) enum Colour {
     Dim,
 }
 
-/// `text` in a colour, if stdout shows colours.
+/// Where a colour begins and ends in text that is to be shown. Unicode keeps these characters for such
+/// use: in what others wrote they colour something at most.
+const COLOURS: [(char, &str); 5] = [
+    ('\u{fdd0}', "\u{1b}[0m"),
+    ('\u{fdd1}', "\u{1b}[31m"),
+    ('\u{fdd2}', "\u{1b}[32m"),
+    ('\u{fdd3}', "\u{1b}[33m"),
+    ('\u{fdd4}', "\u{1b}[2m"),
+];
+
+/// `text` in a colour, where stdout or stderr shows colours: [`say`] and [`tell`] know which.
 pub(crate) fn coloured(colour: Colour, text: &str) -> String {
-    paint(colour, text, wants_colour(io::stdout().is_terminal()))
+    match colours_on_stdout() || colours_on_stderr() {
+        true => marked(colour, text),
+        false => text.to_owned(),
+    }
 }
 
-/// `text` as the beginning of an error on stderr.
-pub(crate) fn error_style(text: &str) -> String {
-    paint(Colour::Red, text, colours_on_stderr())
+fn marked(colour: Colour, text: &str) -> String {
+    let mark = match colour {
+        Colour::Red => '\u{fdd1}',
+        Colour::Green => '\u{fdd2}',
+        Colour::Yellow => '\u{fdd3}',
+        Colour::Dim => '\u{fdd4}',
+    };
+    format!("{mark}{text}\u{fdd0}")
 }
 
 /// A word of warning on stderr, beside what is done.
 pub(crate) fn warn(message: &str) {
-    eprintln!("{}: {message}", paint(Colour::Yellow, "warning", colours_on_stderr()));
+    tell(&format!("{}: {message}", coloured(Colour::Yellow, "warning")));
+}
+
+fn colours_on_stdout() -> bool {
+    wants_colour(io::stdout().is_terminal())
 }
 
 /// Whether stderr shows colours.
@@ -166,14 +209,13 @@ pub(crate) fn colours_on_stderr() -> bool {
     wants_colour(io::stderr().is_terminal())
 }
 
-fn paint(colour: Colour, text: &str, on: bool) -> String {
-    let code = match colour {
-        Colour::Red => "31",
-        Colour::Green => "32",
-        Colour::Yellow => "33",
-        Colour::Dim => "2",
-    };
-    if on { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+/// `text` as a terminal may get it.
+fn shown(text: &str, colours: bool) -> String {
+    let mut shown = visible::text(text).into_owned();
+    for (mark, code) in COLOURS {
+        shown = shown.replace(mark, if colours { code } else { "" });
+    }
+    shown
 }
 
 /// See no-color.org: any value but the empty one turns colours off.
@@ -207,8 +249,9 @@ mod tests {
     }
 
     #[test]
-    fn colour_is_only_where_it_is_wanted() {
-        assert_eq!(paint(Colour::Red, "x", false), "x");
-        assert_eq!(paint(Colour::Red, "x", true), "\u{1b}[31mx\u{1b}[0m");
+    fn colour_is_only_where_it_is_wanted_and_only_ours() {
+        let text = format!("{} \u{1b}[32mx\u{1b}[H", marked(Colour::Red, "failed"));
+        assert_eq!(shown(&text, false), "failed x\\x1b[H");
+        assert_eq!(shown(&text, true), "\u{1b}[31mfailed\u{1b}[0m x\\x1b[H");
     }
 }

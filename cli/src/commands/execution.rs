@@ -226,7 +226,7 @@ impl Which {
 /// Says how to go on where a listing is full.
 pub(super) fn more(rows: &[Value], limit: usize) {
     if let Some(last) = rows.last().filter(|_| rows.len() == limit) {
-        eprintln!("there may be more: --before {}", last["position"]);
+        output::tell(&format!("there may be more: --before {}", last["position"]));
     }
 }
 
@@ -256,7 +256,9 @@ impl One {
                     output::value(Format::Json, result)?;
                 }
             }
-            End::Attention => eprintln!("what to do: tripline execution get {}", followed.id),
+            End::Attention => {
+                output::tell(&format!("what to do: tripline execution get {}", followed.id));
+            }
         }
         Ok(followed.exit())
     }
@@ -332,7 +334,7 @@ impl Export {
         let text = format!("{document:#}\n");
         std::fs::write(&self.file, text)
             .map_err(|error| Failure::file(self.file.display(), &error))?;
-        eprintln!("written to {}", self.file.display());
+        output::tell(&format!("written to {}", self.file.display()));
         Ok(Exit::Done)
     }
 }

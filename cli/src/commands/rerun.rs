@@ -1,6 +1,6 @@
 //! `tripline execution rerun`: one execution again, or from a step on; or many, after asking.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal};
 
 use model::{ExecutionId, StepPath, Value};
 use serde_json::json;
@@ -80,7 +80,7 @@ impl Args {
         more(&found, self.which.limit);
         let refused = all.iter().filter(|one| one["error"].is_object()).count();
         if refused > 0 {
-            eprintln!("{refused} of {} were not repeated", all.len());
+            output::tell(&format!("{refused} of {} were not repeated", all.len()));
             return Ok(Exit::Failed);
         }
         Ok(Exit::Done)
@@ -92,7 +92,7 @@ impl Args {
             Err(failure) if failure.is_unreachable() => return Err(failure),
             Err(failure) => {
                 let (kind, message) = failure.in_short();
-                eprintln!("{id} is not repeated: {message} ({kind})");
+                output::tell(&format!("{id} is not repeated: {message} ({kind})"));
                 json!({ "error": { "kind": kind, "message": message } })
             }
             Ok(repeated) => repeated,
@@ -135,8 +135,9 @@ fn agreed(found: &[Value]) -> Result<bool, Failure> {
             format!("{} executions would be repeated, and nobody can be asked", found.len());
         return Err(Failure::usage(message).with_hint("add --yes to repeat them"));
     }
-    eprint!("repeat these {}? [y/N] ", found.len());
+    output::ask(&format!("repeat these {}? [y/N] ", found.len()));
     let mut answer = String::new();
-    io::stderr().flush().and_then(|()| io::stdin().lock().read_line(&mut answer)).ok();
+    // Where nothing can be read nobody agrees.
+    let _ = io::stdin().lock().read_line(&mut answer);
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }

@@ -75,7 +75,7 @@ impl Args {
         tokio::select! {
             followed = self.watch(&id) => followed,
             _ = tokio::signal::ctrl_c() => {
-                eprintln!("the execution goes on; watch it: tripline execution watch {id}");
+                output::tell(&format!("the execution goes on; watch it: tripline execution watch {id}"));
                 Ok(Exit::Interrupted)
             }
         }
@@ -109,7 +109,7 @@ impl Args {
         let progress = std::io::stderr().is_terminal();
         let followed = follow(&self.connection, id, |line| {
             if progress {
-                eprintln!("{line}");
+                output::tell(line);
             }
             Ok(())
         });
@@ -118,7 +118,9 @@ impl Args {
         match &followed.end {
             End::Ended(outcome) => tell(id, outcome, self.output.format)?,
             End::Attention => {
-                eprintln!("a person must decide before it goes on: tripline execution get {id}");
+                output::tell(&format!(
+                    "a person must decide before it goes on: tripline execution get {id}"
+                ));
             }
         }
         Ok(followed.exit())
@@ -132,8 +134,11 @@ fn tell(id: &ExecutionId, outcome: &Ended, format: Format) -> Result<(), Failure
         output::value(format, result)?;
     }
     if let Some(error) = &outcome.error {
-        eprintln!("{}: {error}", output::error_style(outcome.state.as_str()));
-        eprintln!("  hint: tripline execution get {id}");
+        output::tell(&format!(
+            "{}: {error}",
+            output::coloured(output::Colour::Red, outcome.state.as_str())
+        ));
+        output::tell(&format!("  hint: tripline execution get {id}"));
     }
     Ok(())
 }

@@ -1,10 +1,13 @@
 //! `tripline secret`: named secrets. A value is never an argument, which everybody could see in the
 //! list of processes, and never printed.
 
-use std::io::{BufRead, IsTerminal, Read, Write};
+use std::io::{BufRead, IsTerminal, Read};
+use std::pin::pin;
 
 use clap::{Args, Subcommand};
-use nix::sys::termios::{LocalFlags, SetArg, tcgetattr, tcsetattr};
+use nix::sys::signal::{Signal as Stop, raise};
+use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
+use nix::unistd::{Pid, getsid};
 use serde_json::{Value, json};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
@@ -118,22 +121,38 @@ async fn value(path: &str) -> Result<Option<String>, Failure> {
 async fn prompted(path: &str) -> Result<Option<String>, Failure> {
     let failed = |error: std::io::Error| Failure::file("the terminal", &error);
     let stdin = std::io::stdin();
-    let interrupted = Interrupted::hear().map_err(failed)?;
+    let mut interrupted = Interrupted::hear().map_err(failed)?;
+    let mut suspended = signal(SignalKind::from_raw(Stop::SIGTSTP as i32)).map_err(failed)?;
     let before = tcgetattr(&stdin).map_err(|error| failed(error.into()))?;
     let mut hidden = before.clone();
     hidden.local_flags.remove(LocalFlags::ECHO);
-    eprint!("value of {path}: ");
-    // Nothing depends on the prompt being seen.
-    let _ = std::io::stderr().flush();
-    tcsetattr(&stdin, SetArg::TCSAFLUSH, &hidden).map_err(|error| failed(error.into()))?;
-    let read = tokio::select! {
-        line = read_line() => line.map(Some),
-        () = interrupted.come() => Ok(None),
+    let set = |settings: &Termios| {
+        tcsetattr(&stdin, SetArg::TCSAFLUSH, settings).map_err(|error| failed(error.into()))
     };
-    let restored = tcsetattr(&stdin, SetArg::TCSAFLUSH, &before);
-    eprintln!();
+    let ask = || output::ask(&format!("value of {path}: "));
+    ask();
+    set(&hidden)?;
+    let mut line = pin!(read_line());
+    let read = loop {
+        tokio::select! {
+            line = &mut line => break line.map(Some),
+            () = interrupted.come() => break Ok(None),
+            _ = suspended.recv() => {
+                // Whom no shell holds as a job nobody would bring back.
+                if getsid(None) == Ok(Pid::this()) {
+                    continue;
+                }
+                set(&before)?;
+                raise(Stop::SIGSTOP).map_err(|error| failed(error.into()))?;
+                ask();
+                set(&hidden)?;
+            }
+        }
+    };
+    let restored = set(&before);
+    output::tell("");
     let text = read.map_err(failed)?;
-    restored.map_err(|error| failed(error.into()))?;
+    restored?;
     Ok(text)
 }
 
@@ -160,8 +179,8 @@ impl Interrupted {
         Ok(Self([ctrl_c?, terminate?, hangup?]))
     }
 
-    async fn come(self) {
-        let Self([mut ctrl_c, mut terminate, mut hangup]) = self;
+    async fn come(&mut self) {
+        let Self([ctrl_c, terminate, hangup]) = self;
         tokio::select! {
             _ = ctrl_c.recv() => {}
             _ = terminate.recv() => {}

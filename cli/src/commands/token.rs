@@ -86,11 +86,11 @@ impl Create {
         let made: Value = connection.client()?.post("/tokens", &body).await?;
         match output.format {
             // Alone on its line, for `TRIPLINE_TOKEN=$(tripline token create …)`.
-            Format::Table => println!("{}", made["token"].as_str().unwrap_or_default()),
+            Format::Table => output::say(made["token"].as_str().unwrap_or_default())?,
             format => output::value(format, &made)?,
         }
         if stdout().is_terminal() {
-            eprintln!("This is the one time it is shown: only its hash is stored.");
+            output::tell("This is the one time it is shown: only its hash is stored.");
         }
         Ok(Exit::Done)
     }

@@ -48,6 +48,7 @@ mod secret_store;
 mod secrets_missing;
 mod sleepers;
 mod state_folder;
+mod terminal;
 mod timers;
 mod undoing;
 mod walk_through;

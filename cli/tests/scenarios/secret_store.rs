@@ -186,3 +186,34 @@ fn a_prompt_that_is_interrupted_leaves_the_terminal_as_it_was_and_sets_nothing()
     assert_eq!(settings(), before);
     assert_eq!(world.json(&["secret", "list"]), serde_json::json!([]));
 }
+
+#[test]
+fn a_prompt_that_is_suspended_leaves_the_terminal_as_it_was_and_asks_again() {
+    let world = world();
+    let _server = world.serve();
+    let terminal = nix::pty::openpty(None, None).unwrap();
+    let settings = || nix::sys::termios::tcgetattr(&terminal.slave).unwrap();
+    let shows = || settings().local_flags.contains(nix::sys::termios::LocalFlags::ECHO);
+    let set = world.client(&["secret", "set", "a/b"]);
+    // A shell with job control, of which the user knows that the job stands and brings it back.
+    let mut shell = Command::new("bash");
+    shell
+        .args(["--norc", "--noprofile", "-ic", "\"$@\"; stty -a > stopped; fg", "bash"])
+        .arg(set.get_program());
+    shell.args(set.get_args()).current_dir(set.get_current_dir().unwrap());
+    shell.envs(set.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut child = at_a_terminal(&shell, &terminal.slave).spawn().unwrap();
+    eventually(SOON, || (!shows()).then_some(()));
+    let mut keyboard = std::fs::File::from(terminal.master);
+    keyboard.write_all(b"\x1a").unwrap();
+    eventually(SOON, || world.path("stopped").exists().then_some(()));
+    eventually(SOON, || (!shows()).then_some(()));
+    keyboard.write_all(b"typed by hand\n").unwrap();
+    let status = eventually(SOON, || child.try_wait().unwrap());
+    let told = child.wait_with_output().unwrap();
+    let told = String::from_utf8([told.stdout, told.stderr].concat()).unwrap();
+    assert!(status.success(), "{told}");
+    assert_eq!(told.matches("value of a/b: ").count(), 2, "{told}");
+    assert!(world.read("stopped").contains(" echo "), "{}", world.read("stopped"));
+    assert_eq!(world.json(&["secret", "list"]).as_array().unwrap().len(), 1);
+}
