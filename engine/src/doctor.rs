@@ -11,7 +11,10 @@ use store::sqlite::{Finding, Needs};
 
 use crate::backup::UNFINISHED;
 use crate::folders::Folders;
-use crate::secrets::{KeySource, SecretSettings, Vault};
+use crate::secrets::{KeyError, KeySource, SecretSettings, Vault};
+
+const PUT_BACK: &str =
+    "put the key back where `secrets.keys` in tripline.yaml says, or beside the state folder";
 
 /// Everything that is wrong with the state folder `state`, whose secrets the keys of `secrets` open.
 pub async fn examine(state: &Path, secrets: SecretSettings) -> Vec<Finding> {
@@ -19,12 +22,19 @@ pub async fn examine(state: &Path, secrets: SecretSettings) -> Vec<Finding> {
     let damaged = findings.iter().any(|finding| finding.severity == Severity::Error);
     findings.extend(unfinished(state));
     findings.extend(open_to_others(state, &secrets));
+    let vault = Vault::of_keys(secrets).await;
+    findings.extend(vault.as_ref().err().and_then(no_key));
     // A damaged database is not opened again: SQLite would tidy up what may help to mend it.
     if !damaged && let Ok(needs) = Sqlite::needs(state) {
         findings.extend(missing_packs(state, &needs));
-        findings.extend(shut(secrets, &needs).await);
+        findings.extend(shut(vault, &needs));
     }
     findings
+}
+
+/// What keeps the server from starting, too.
+fn no_key(error: &KeyError) -> Option<Finding> {
+    (!error.depends_on_who_asks()).then(|| finding(Severity::Error, error.to_string(), PUT_BACK))
 }
 
 fn finding(severity: Severity, what: String, to_do: impl Into<String>) -> Finding {
@@ -79,23 +89,20 @@ fn missing_packs(state: &Path, needs: &Needs) -> Vec<Finding> {
 }
 
 /// Encrypted records that the configured keys do not open.
-async fn shut(secrets: SecretSettings, needs: &Needs) -> Vec<Finding> {
-    if needs.keys.is_empty() {
-        return Vec::new();
-    }
-    let to_do =
-        "put the key back where `secrets.keys` in tripline.yaml says, or beside the state folder";
-    let vault = match Vault::of_keys(secrets).await {
+fn shut(vault: Result<Vault, KeyError>, needs: &Needs) -> Vec<Finding> {
+    let vault = match vault {
         Ok(vault) => vault,
-        // A variable of the server's may not be one of whoever asks.
-        Err(error) => return vec![finding(Severity::Warning, error.to_string(), to_do)],
+        Err(error) if error.depends_on_who_asks() && !needs.keys.is_empty() => {
+            return vec![finding(Severity::Warning, error.to_string(), PUT_BACK)];
+        }
+        Err(_) => return Vec::new(),
     };
     let mut findings = Vec::new();
     for (key, (records, one)) in &needs.keys {
         let Some((name, sealed)) = one else { continue };
         if let Err(error) = vault.unseal(name, sealed) {
             let what = format!("{records} encrypted secrets cannot be opened: {error}");
-            let to_do = format!("{to_do}: its public half is {key}");
+            let to_do = format!("{PUT_BACK}: its public half is {key}");
             findings.push(finding(Severity::Error, what, to_do));
         }
     }

@@ -14,8 +14,7 @@ pub const ADDRESSES: &str = "server.json";
 /// Name of the file with the token.
 pub const TOKEN: &str = "admin.token";
 
-const TOO_SHORT: &str =
-    "the token in it has fewer than 32 characters: delete the file, and the next start makes one";
+const TOO_SHORT: &str = "the token in it has fewer than 32 characters";
 
 /// Where a running server is found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +35,14 @@ pub struct FileError {
     pub path: PathBuf,
     /// Why.
     pub source: io::Error,
+}
+
+impl FileError {
+    /// What to do, where there is one thing.
+    pub fn hint(&self) -> Option<&'static str> {
+        let token = self.path.file_name().is_some_and(|name| name == TOKEN);
+        token.then_some("delete it, and the next start makes one")
+    }
 }
 
 impl Addresses {
@@ -76,20 +83,28 @@ pub fn read_token(state: &Path) -> Result<Option<String>, FileError> {
     }
 }
 
+/// The token in `state`, if a server could start with it.
+pub fn usable_token(state: &Path) -> Result<Option<String>, FileError> {
+    match read_token(state)? {
+        Some(token) if token.len() < 32 => {
+            let (path, source) = (state.join(TOKEN), io::Error::other(TOO_SHORT));
+            Err(FileError { path, source })
+        }
+        found => Ok(found),
+    }
+}
+
 /// The token in `state`, made of 256 random bits at the first start.
 pub(crate) fn token(state: &Path) -> Result<String, FileError> {
     let path = state.join(TOKEN);
     let failed = |source| FileError { path: path.clone(), source };
     warn_if_open(state);
-    match read_token(state)? {
-        Some(token) if token.len() >= 32 => Ok(token),
-        Some(_) => Err(failed(io::Error::other(TOO_SHORT))),
-        None => {
-            let token = random_token().map_err(failed)?;
-            replace(&path, format!("{token}\n").as_bytes(), 0o600).map_err(failed)?;
-            Ok(token)
-        }
+    if let Some(token) = usable_token(state)? {
+        return Ok(token);
     }
+    let token = random_token().map_err(failed)?;
+    replace(&path, format!("{token}\n").as_bytes(), 0o600).map_err(failed)?;
+    Ok(token)
 }
 
 /// Tells once, and of everything, what other users of the machine may read.

@@ -199,6 +199,52 @@ async fn a_fact_that_was_removed_and_rows_that_were_changed_are_found() {
     .assert_eq(&told(&Sqlite::verify(folder.path())));
 }
 
+#[tokio::test]
+async fn tables_and_indices_of_many_rows_are_compared_to_their_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).unwrap();
+    for part in 0..6 {
+        let writes = (0..400).map(|n| {
+            let id = format!("e{part}-{n}");
+            write(Stream::Event(event_key(&id)), vec![accepted(&id, &[])])
+        });
+        store.append(batch(&part.to_string(), writes.collect())).await.unwrap();
+    }
+    // It holds the folder: what a server does not keep the doctor from finding.
+    let whole = || told(&Sqlite::verify(folder.path()));
+    assert_eq!(whole(), "");
+    let database = Connection::open(folder.path().join("tripline.db")).unwrap();
+    let events = "Error: the table `events` is not what the log makes of it -> restore a backup\n";
+    for position in [1, 1_000, 1_001, 2_400] {
+        let change = |by: i64| {
+            let change = "UPDATE events SET duplicates = duplicates + ?1 WHERE position = ?2";
+            assert_eq!(database.execute(change, [by, position]).unwrap(), 1);
+        };
+        change(1);
+        assert_eq!(whole(), events, "{position}");
+        change(-1);
+    }
+    assert_eq!(whole(), "");
+    database.execute("INSERT INTO streams (name, version) VALUES ('zzz', 1)", []).unwrap();
+    assert!(whole().contains("the table `streams` is not"), "{}", whole());
+    database.execute("DELETE FROM streams WHERE name = 'zzz'", []).unwrap();
+    // An index that lacks one fact and calls itself whole.
+    database
+        .execute_batch(
+            "DROP INDEX facts_by_stream;
+             CREATE INDEX facts_by_stream ON facts (stream) WHERE position <> 1777;
+             PRAGMA writable_schema = ON;
+             UPDATE sqlite_schema SET sql = 'CREATE INDEX facts_by_stream ON facts (stream)'
+             WHERE name = 'facts_by_stream';",
+        )
+        .unwrap();
+    assert_eq!(
+        whole(),
+        "Error: the fact at position 1777 is not in `facts_by_stream` -> restore a backup\n"
+    );
+    drop(store);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn beside_a_busy_server_the_doctor_finds_what_was_changed_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use model::Severity;
 use store::Sqlite;
+use store::sqlite::Finding;
 
 use crate::config;
 use crate::failure::{Exit, Failure, Outcome};
@@ -12,14 +13,18 @@ use crate::output::{self, Colour, coloured};
 /// Which folder.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The state folder [default: `state` in ./tripline.yaml, else ./state]
+    /// The state folder [default: `state` in the settings, else ./state]
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
+    /// The server's settings, which name the keys of secrets
+    /// [default: ./tripline.yaml if it is there]
+    #[arg(long, value_name = "FILE", env = "TRIPLINE_CONFIG", hide_env = true)]
+    config: Option<PathBuf>,
 }
 
 impl Args {
     pub(super) async fn run(self) -> Outcome {
-        let state = self.state.unwrap_or_else(config::state_folder);
+        let (state, secrets) = config::examined(self.config, self.state)?;
         let shown = state.display();
         if !state.is_dir() {
             return Err(
@@ -29,7 +34,8 @@ impl Args {
         if let Some(pid) = Sqlite::holder(&state) {
             output::say(&format!("the process {pid} runs on it"))?;
         }
-        let findings = engine::doctor::examine(&state, config::secrets_of(&state)).await;
+        let mut findings = engine::doctor::examine(&state, secrets).await;
+        findings.extend(server::files::usable_token(&state).err().map(unusable));
         for finding in &findings {
             let (colour, word) = match finding.severity {
                 Severity::Error => (Colour::Red, "error"),
@@ -44,4 +50,10 @@ impl Args {
         let broken = findings.iter().any(|finding| finding.severity == Severity::Error);
         Ok(if broken { Exit::Failed } else { Exit::Done })
     }
+}
+
+/// A token that keeps the server from starting.
+fn unusable(error: server::files::FileError) -> Finding {
+    let to_do = error.hint().unwrap_or("see that this user may read it").to_owned();
+    Finding { severity: Severity::Error, what: error.to_string(), to_do }
 }

@@ -267,11 +267,23 @@ pub(crate) fn state_folder() -> PathBuf {
     Config::load(&Flags::default()).map_or_else(|_| PathBuf::from("state"), |config| config.state)
 }
 
-/// Where the keys of the secrets in the state folder `state` come from: as the settings say, if they
-/// are of the server that runs on it.
-pub(crate) fn secrets_of(state: &Path) -> SecretSettings {
-    let configured = Config::load(&Flags::default()).ok().filter(|config| config.state == state);
-    configured.map_or_else(|| SecretSettings::beside(state), |config| config.secrets())
+/// The state folder to look at, and where the keys of its secrets come from: as the settings say that are
+/// named. Those in the current folder count where they are of the server that runs on it.
+pub(crate) fn examined(
+    config: Option<PathBuf>,
+    state: Option<PathBuf>,
+) -> Result<(PathBuf, SecretSettings), Failure> {
+    let named = config.is_some();
+    let config = match Config::load(&Flags { config, ..Flags::default() }) {
+        Err(failure) if named => return Err(failure),
+        config => config.ok(),
+    };
+    let own = || config.as_ref().map_or_else(|| PathBuf::from("state"), |it| it.state.clone());
+    let state = state.unwrap_or_else(own);
+    let same = |other: &Path| std::path::absolute(other).ok() == std::path::absolute(&state).ok();
+    let keys = config.filter(|config| named || same(&config.state)).map(|config| config.keys);
+    let beside = SecretSettings::beside(&state);
+    Ok((state, SecretSettings { keys: keys.unwrap_or_default(), ..beside }))
 }
 
 #[cfg(test)]

@@ -149,3 +149,47 @@ fn the_doctor_tells_what_is_missing_or_open_besides_the_log() {
     assert!(told.contains("1 encrypted secrets cannot be opened"), "{told}");
     assert!(told.contains(&format!("`{id}` and others that began with it cannot go on")), "{told}");
 }
+
+#[test]
+fn the_doctor_ends_with_1_where_no_server_could_start_and_says_what_to_do() {
+    let world = world();
+    fs::create_dir(world.path("state")).unwrap();
+    let told = world.run(&["doctor"]).ended(1).stdout;
+    assert!(told.contains("there is no store in") && told.contains("hint: name the"), "{told}");
+    world.serve().stop();
+    world.run(&["doctor"]).succeeded();
+    for (file, text, wrong, hint) in [
+        ("state.key", "", "holds no key", "if no secret was stored yet, delete it"),
+        ("state.key", "no key\n", "is no age identity", "put the key back"),
+        ("state/admin.token", "short\n", "fewer than 32 characters", "delete it, and the next"),
+    ] {
+        let before = fs::read(world.path(file)).ok();
+        fs::write(world.path(file), text).unwrap();
+        let told = world.run(&["doctor"]).ended(1).stdout;
+        assert!(told.contains(wrong) && told.contains(hint), "{told}");
+        let mut server = world.spawn(&[]);
+        assert!(!server.wait().success(), "{}", server.log());
+        assert!(server.log().contains(wrong), "{}", server.log());
+        match before {
+            Some(bytes) => fs::write(world.path(file), bytes).unwrap(),
+            None => fs::remove_file(world.path(file)).unwrap(),
+        }
+    }
+    world.run(&["doctor"]).succeeded();
+}
+
+#[test]
+fn the_doctor_finds_keys_where_the_settings_say_that_it_is_given() {
+    let world = world();
+    let server = world.serve();
+    world.run_with_input(&["secret", "set", "app/key"], "a value to keep").succeeded();
+    server.stop();
+    let settings = "state: ../state\nsecrets: { keys: [{ file: ops.key }] }\n";
+    world.write("conf/tripline.yaml", settings);
+    fs::rename(world.path("state.key"), world.path("conf/ops.key")).unwrap();
+    let told = world.run(&["doctor"]).ended(1).stdout;
+    assert!(told.contains("1 encrypted secrets cannot be opened"), "{told}");
+    world.run(&["doctor", "--config", "conf/tripline.yaml"]).succeeded();
+    world.run(&["doctor", "--config", "conf/tripline.yaml", "--state", "state"]).succeeded();
+    world.run(&["doctor", "--config", "conf/missing.yaml"]).ended(2);
+}

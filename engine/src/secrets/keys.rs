@@ -47,9 +47,17 @@ pub enum KeyError {
     #[error("the key for secrets: {from} {why}")]
     Unreadable {
         /// Where it should be.
-        from: String,
+        from: KeySource,
         /// Why not.
         why: String,
+    },
+    /// There is nothing in the source.
+    #[error(
+        "the key for secrets: {from} holds no key; if no secret was stored yet, delete it and the next one makes a key, else put the key back"
+    )]
+    Empty {
+        /// The source.
+        from: KeySource,
     },
     /// What was found is no key. The text is not shown: it may be one nearly.
     #[error(
@@ -57,7 +65,7 @@ pub enum KeyError {
     )]
     NotAKey {
         /// The source.
-        from: String,
+        from: KeySource,
         /// The line.
         line: usize,
     },
@@ -85,6 +93,15 @@ pub enum KeyError {
     },
 }
 
+impl KeyError {
+    /// Whether somebody else may find the key there all the same: a variable of the server's, or what a
+    /// program says, may not be there for whoever asks.
+    pub(crate) fn depends_on_who_asks(&self) -> bool {
+        let (Self::Unreadable { from, .. } | Self::Empty { from }) = self else { return false };
+        !matches!(from, KeySource::File(_))
+    }
+}
+
 /// The keys, by their public halves.
 #[derive(Default)]
 pub(super) struct Keys {
@@ -107,7 +124,7 @@ impl Keys {
     }
 
     async fn add(&mut self, source: &KeySource) -> Result<(), KeyError> {
-        let unreadable = |why: String| KeyError::Unreadable { from: source.to_string(), why };
+        let unreadable = |why: String| KeyError::Unreadable { from: source.clone(), why };
         let text = match source {
             KeySource::File(path) => {
                 if others_may_read(path) {
@@ -132,11 +149,11 @@ impl Keys {
                 continue;
             }
             let identity = text.parse::<Identity>();
-            let not_a_key = |_| KeyError::NotAKey { from: source.to_string(), line: line + 1 };
+            let not_a_key = |_| KeyError::NotAKey { from: source.clone(), line: line + 1 };
             self.hold(identity.map_err(not_a_key)?);
             found = true;
         }
-        if found { Ok(()) } else { Err(unreadable("holds no key".to_owned())) }
+        if found { Ok(()) } else { Err(KeyError::Empty { from: source.clone() }) }
     }
 
     pub(super) fn hold(&mut self, identity: Identity) {

@@ -2,46 +2,104 @@
 
 use model::{Fact, Hash, Stream};
 use rusqlite::types::Value as Sql;
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::{CachedStatement, Connection, params_from_iter};
 
 use super::{log, project, schema};
 use crate::port::{Position, StoreError};
+
+/// Rows that are read in one transaction.
+const PART: usize = 1_000;
 
 /// A table that is kept besides the log and can be built from it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Table {
     pub(super) name: &'static str,
-    /// Its rows in an order of their own.
-    rows: &'static str,
+    columns: &'static str,
+    /// The rows that follow from the log.
+    those: &'static str,
+    /// What the rows are ordered by and told apart.
+    key: &'static str,
 }
 
 /// The projection.
 pub(super) const TABLES: [Table; 4] = [
-    Table { name: "streams", rows: "SELECT name, version FROM streams ORDER BY name" },
-    Table { name: "executions", rows: "SELECT * FROM executions ORDER BY position" },
-    Table { name: "events", rows: "SELECT * FROM events WHERE pruned = 0 ORDER BY position" },
-    Table { name: "rule_counts", rows: "SELECT * FROM rule_counts ORDER BY rule" },
+    Table { name: "streams", columns: "name, version", those: "true", key: "name" },
+    Table { name: "executions", columns: "*", those: "true", key: "position" },
+    Table { name: "events", columns: "*", those: "pruned = 0", key: "position" },
+    Table { name: "rule_counts", columns: "*", those: "true", key: "rule" },
 ];
 
+/// Some of a table's rows: those after one key, up to another.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Part {
+    after: Option<Sql>,
+    upto: Option<Sql>,
+}
+
 impl Table {
-    /// Its digest in `connection`.
-    pub(super) fn digest(&self, connection: &Connection) -> Result<Hash, StoreError> {
-        digest(connection, self.rows)
+    /// The first part of at most [`PART`] rows after the one that `before` ended with, as `connection`
+    /// has it, and its digest; nothing: that was the last.
+    pub(super) fn part(
+        &self,
+        connection: &Connection,
+        before: Option<&Part>,
+    ) -> Result<Option<(Part, Hash)>, StoreError> {
+        let after = match before {
+            Some(Part { upto: None, .. }) => return Ok(None),
+            Some(Part { upto, .. }) => upto.clone(),
+            None => None,
+        };
+        let rest = Part { after, upto: None };
+        let (name, key, rows) = (self.name, self.key, self.rows(&rest));
+        let ends = format!("SELECT {key} FROM {name} {rows} LIMIT 1 OFFSET {}", PART - 1);
+        let upto = first(connection.prepare_cached(&ends)?, rest.keys())?;
+        let part = Part { upto, ..rest };
+        let digest = self.digest(connection, &part)?;
+        Ok(Some((part, digest)))
+    }
+
+    /// The digest of these rows in `connection`.
+    pub(super) fn digest(&self, connection: &Connection, part: &Part) -> Result<Hash, StoreError> {
+        let rows = self.rows(part);
+        let query = format!("SELECT {} FROM {} {rows}", self.columns, self.name);
+        let mut query = connection.prepare_cached(&query)?;
+        let columns = query.column_count();
+        let mut rows = query.query(params_from_iter(part.keys()))?;
+        let mut digest = Hash::of(&[]);
+        while let Some(row) = rows.next()? {
+            let values = (0..columns).map(|column| row.get(column));
+            let values = values.collect::<Result<Vec<Sql>, _>>()?;
+            let row = format!("{values:?}");
+            let before = digest.as_bytes().as_slice();
+            digest = Hash::of_parts([("rows", before), ("row", row.as_bytes())]);
+        }
+        Ok(digest)
+    }
+
+    /// Which rows a query is to go over, in order.
+    fn rows(&self, part: &Part) -> String {
+        let Self { those, key, .. } = self;
+        let bound = |end: &Option<Sql>, operator| match end {
+            Some(_) => format!(" AND {key} {operator} ?"),
+            None => String::new(),
+        };
+        let (after, upto) = (bound(&part.after, ">"), bound(&part.upto, "<="));
+        format!("WHERE {those}{after}{upto} ORDER BY {key}")
     }
 }
 
-fn digest(connection: &Connection, query: &str) -> Result<Hash, StoreError> {
-    let mut query = connection.prepare(query)?;
-    let columns = query.column_count();
-    let mut rows = query.query([])?;
-    let mut digest = Hash::of(&[]);
-    while let Some(row) = rows.next()? {
-        let values = (0..columns).map(|column| row.get(column));
-        let values = values.collect::<Result<Vec<Sql>, _>>()?;
-        let row = format!("{values:?}");
-        digest = Hash::of_parts([("rows", digest.as_bytes().as_slice()), ("row", row.as_bytes())]);
+impl Part {
+    fn keys(&self) -> impl Iterator<Item = &Sql> {
+        self.after.iter().chain(&self.upto)
     }
-    Ok(digest)
+}
+
+fn first<'a>(
+    mut query: CachedStatement<'_>,
+    keys: impl Iterator<Item = &'a Sql>,
+) -> Result<Option<Sql>, StoreError> {
+    let mut rows = query.query(params_from_iter(keys))?;
+    Ok(rows.next()?.map(|row| row.get(0)).transpose()?)
 }
 
 /// A projection that is being built, in a temporary file that goes with it.
@@ -86,8 +144,8 @@ impl Replay {
         project::facts(&self.connection, stream, position, std::iter::once(fact))
     }
 
-    /// The digest of what was built as this table.
-    pub(super) fn digest(&self, table: &Table) -> Result<Hash, StoreError> {
-        table.digest(&self.connection)
+    /// The digest of what was built as these rows of a table.
+    pub(super) fn digest(&self, table: &Table, part: &Part) -> Result<Hash, StoreError> {
+        table.digest(&self.connection, part)
     }
 }
