@@ -66,6 +66,16 @@ struct Step {
     result: Option<Value>,
     error: Option<StepError>,
     child: Option<ExecutionId>,
+    #[serde(default)]
+    resolved: Option<Resolved>,
+}
+
+/// What a person decided about a step.
+#[derive(Debug, Deserialize)]
+struct Resolved {
+    #[serde(rename = "as")]
+    decision: String,
+    by: Actor,
 }
 
 /// The colour of a state, of an execution or a step.
@@ -153,9 +163,14 @@ fn warning(size: &Size) -> Option<String> {
 }
 
 fn cause(execution: &Execution) -> String {
+    let asked = || match &execution.continues {
+        // Whoever asked, asked for the first run.
+        Some(of) => format!("goes on from {of}"),
+        None => format!("run by {}", execution.actor.as_str()),
+    };
     match &execution.row.origin {
         Origin::Rule { rule, event } => format!("rule {rule} on event {event}"),
-        Origin::Manual => format!("run by {}", execution.actor.as_str()),
+        Origin::Manual => asked(),
         Origin::Step { parent, path } => format!("step {path} of {parent}"),
         Origin::Rerun { of, rule: Some(rule) } => {
             format!("repeats {of} of rule {rule}, asked for by {}", execution.actor.as_str())
@@ -208,10 +223,22 @@ fn note(step: &Step) -> String {
     if step.attempts > 1 {
         notes.push(format!("{} attempts", step.attempts));
     }
+    if let Some(resolved) = &step.resolved {
+        notes.push(decided(resolved));
+    }
     if let Some(error) = &step.error {
         notes.push(first_line(&error.message));
     }
     notes.join(", ")
+}
+
+fn decided(resolved: &Resolved) -> String {
+    let what = match resolved.decision.as_str() {
+        "done" => "taken for done",
+        "retry" => "tried again",
+        _ => "taken for failed",
+    };
+    format!("{what} as {} said", resolved.by.as_str())
 }
 
 /// What the chain answered itself: the text of `log()`, the time of `now()`, the type of `emit()`.
@@ -426,6 +453,30 @@ mod tests {
                               no space
 
                 next: tripline execution logs ex_aaaaaaaaaaaaaaaaaaaaaaaaaa
+            "#]],
+        );
+    }
+
+    #[test]
+    fn a_step_says_what_a_person_decided_and_a_later_run_where_it_goes_on() {
+        let resolved = json!({ "as": "done", "by": "token:ada", "at": "2026-01-02T03:04:06Z" });
+        check(
+            json!({
+                "origin": "manual", "continues": "ex_bbbbbbbbbbbbbbbbbbbbbbbbbb",
+                "steps": [step("1", json!({ "resolved": resolved }))],
+            }),
+            &expect![[r#"
+                ex_aaaaaaaaaaaaaaaaaaaaaaaaaa  succeeded
+                  action      web.release  (pack web 1.0.0, content aaaaaaaaaaaa)
+                  cause       goes on from ex_bbbbbbbbbbbbbbbbbbbbbbbbbb
+                  continues   ex_bbbbbbbbbbbbbbbbbbbbbbbbbb
+                  requested   2026-01-02T03:04:05Z
+                  ran         from 2026-01-02T03:04:05Z to 2026-01-02T03:04:07Z, 2.5s
+                  parameters  {"commit":"0a1b"}
+                  result      {"ok":true}
+
+                  STEP  CALL          STATE            NOTES
+                  1     web.activate  done             1.2s, taken for done as token:ada said
             "#]],
         );
     }

@@ -64,6 +64,14 @@ fn the_tests_of_the_packs_in_this_repository_pass_and_reach_all_of_them() {
 }
 
 #[test]
+fn what_no_test_can_reach_and_where_no_report_can_go_is_refused() {
+    for refused in [["--min-coverage", "101"], ["--lcov", "-"], ["--junit", "-"]] {
+        let args = [&["pack", "test", "packs/demo"][..], &refused].concat();
+        tripline(repository(), &args).ended(2);
+    }
+}
+
+#[test]
 fn a_new_pack_checks_clean_passes_its_tests_and_reaches_all_of_itself() {
     let folder = TempDir::new().unwrap();
     let made = tripline(folder.path(), &["pack", "new", "web", "--dir", "packs"]).ended(0);

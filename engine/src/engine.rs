@@ -195,7 +195,7 @@ impl Engine {
         self.core.tasks.spawn(async move { core.metrics.keep(&core.stopping).await });
         let (keep, every) = (settings.retention.clone(), settings.forget_every.to_std());
         let (packs, driver) = (self.packs.clone(), self.driver.clone());
-        let parts = (packs, driver, self.sensing.mirrors().clone());
+        let parts = (packs, driver, self.sensing.clone());
         self.core.tasks.spawn(upkeep::run(self.core.clone(), parts, keep, every));
         self.core.tasks.spawn(changes.follow(self.clone(), settings.reload_after));
         Ok(())

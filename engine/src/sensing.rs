@@ -15,7 +15,7 @@ use host::connection::Connection;
 use host::git::{Git, Mirrors};
 use host::guard::HostPattern;
 use host::secret::SecretRef;
-use model::{Actor, BatchId, EventSource, Fact, Name, Schema, Stream, Timestamp, Value};
+use model::{Actor, BatchId, EventSource, Fact, Hash, Name, Schema, Stream, Timestamp, Value};
 use sensors::{BuildContext, Built, PackContext, SensorState};
 use store::{Batch, Write};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
@@ -49,8 +49,10 @@ type Asked = Arc<Mutex<BTreeSet<String>>>;
 #[derive(Clone)]
 struct Running {
     subscription: Subscription,
-    /// The pack content it was made from: another content is another sensor.
-    made_from: Option<model::Hash>,
+    /// What of its pack it was made from, where it uses files of it: another is another sensor.
+    made_from: Option<Hash>,
+    /// The pack content in whose copy these files lie.
+    content: Option<Hash>,
     /// The connection it uses: a changed one is another sensor.
     connection: Option<Arc<Connection>>,
     /// Whether its pack may run programs: one that may not any more ends.
@@ -72,6 +74,12 @@ impl Sensing {
     /// Which sensor watches which repository.
     pub(crate) fn mirrors(&self) -> &Mirrors {
         &self.mirrors
+    }
+
+    /// The packs' contents in whose copies sensors' files lie: an earlier one than is active, where
+    /// nothing that a program sees has changed since.
+    pub(crate) fn contents(&self) -> BTreeSet<Hash> {
+        self.lock().values().filter_map(|sensor| sensor.content).collect()
     }
 
     /// No sensors yet. `git` and `mirrors` are shared with the actions.
@@ -97,6 +105,7 @@ impl Sensing {
     /// Starts what `generation` needs and does not run, ends what it does not need.
     pub(crate) fn follow(&self, generation: &Arc<Generation>) {
         let mut running = self.lock();
+        let mut former = BTreeMap::new();
         running.retain(|id, sensor| {
             let wanted = generation.subscriptions.get(id);
             let keep = wanted.is_some_and(|wanted| *wanted == sensor.subscription)
@@ -110,6 +119,7 @@ impl Sensing {
                     sensor.unwanted.cancel();
                 }
                 self.end(sensor);
+                former.insert(id.clone(), status(&sensor.status).clone());
             }
             keep
         });
@@ -117,17 +127,21 @@ impl Sensing {
         for (id, subscription) in &generation.subscriptions {
             if !running.contains_key(id) {
                 let anew = !downtime && misses_nothing(subscription);
-                running.insert(id.clone(), self.start(generation, subscription.clone(), anew));
+                let before = former.get(id);
+                let started = self.start(generation, subscription.clone(), anew, before);
+                running.insert(id.clone(), started);
             }
         }
     }
 
-    /// `anew`: its stored cursor is of a former life and does not count.
+    /// `anew`: its stored cursor is of a former life and does not count. `before`: how the one stood
+    /// whose place it takes.
     fn start(
         &self,
         generation: &Arc<Generation>,
         subscription: Subscription,
         anew: bool,
+        before: Option<&Status>,
     ) -> Running {
         let secrets = Asked::default();
         let connection = self.connection(&subscription);
@@ -144,6 +158,7 @@ impl Sensing {
         };
         let sensor = Running {
             made_from: made_from(generation, &subscription),
+            content: of_pack(generation, &subscription).map(|pack| pack.hash),
             exec: self.may_exec(generation, &subscription),
             hosts: self.hosts(generation, &subscription),
             denied: self.denied(generation, &subscription, &secrets),
@@ -151,7 +166,7 @@ impl Sensing {
             subscription,
             built,
             secrets,
-            status: Arc::new(Mutex::new(Status::new(state))),
+            status: Arc::new(Mutex::new(Status::after(before, state))),
             cancel: self.core.stopping.child_token(),
             unwanted: CancellationToken::new(),
         };
@@ -261,7 +276,8 @@ impl Sensing {
         let mut running = self.lock();
         for sensor in running.values_mut().filter(|sensor| asked(sensor)) {
             self.end(sensor);
-            *sensor = self.start(&generation, sensor.subscription.clone(), false);
+            let before = status(&sensor.status).clone();
+            *sensor = self.start(&generation, sensor.subscription.clone(), false, Some(&before));
         }
     }
 
@@ -272,7 +288,8 @@ impl Sensing {
         let Some(sensor) = sensor.cloned() else { return false };
         // Made anew, so that its secrets are read again too.
         self.end(&sensor);
-        let again = self.start(generation, sensor.subscription.clone(), false);
+        let before = status(&sensor.status).clone();
+        let again = self.start(generation, sensor.subscription.clone(), false, Some(&before));
         running.insert(again.subscription.id.clone(), again);
         true
     }
@@ -368,13 +385,15 @@ fn misses_nothing(subscription: &Subscription) -> bool {
     subscription.kind.starts_with("timer")
 }
 
-fn made_from(generation: &Generation, subscription: &Subscription) -> Option<model::Hash> {
-    // Programs, and relative paths in parameters, lie in the pack's folder, which is named by its
-    // content.
+fn of_pack<'a>(generation: &'a Generation, subscription: &Subscription) -> Option<&'a Arc<Pack>> {
+    generation.packs.get(&subscription.sensor.as_ref()?.pack)
+}
+
+fn made_from(generation: &Generation, subscription: &Subscription) -> Option<Hash> {
+    // Programs, and relative paths in parameters, lie in the pack's folder.
     let within = subscription.kind == "process"
         || subscription.parameters.values().any(|value| value.to_string().contains("\"file\""));
-    let sensor = subscription.sensor.as_ref().filter(|_| within)?;
-    generation.packs.get(&sensor.pack).map(|pack| pack.hash)
+    of_pack(generation, subscription).filter(|_| within).map(|pack| pack.material)
 }
 
 /// The event types that the pack's files in `triggers/` make.

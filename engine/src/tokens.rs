@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use model::access::TokenCreated;
-use model::{Actor, BatchId, Duration, Fact, Grant, Hash, Name, Stream, Timestamp, Version};
+use model::{
+    Actor, BatchId, Duration, Fact, Grant, Hash, Name, Stream, Timestamp, Version, Violation,
+};
 use store::{Appended, AuditFilter, Batch, Recorded, Store, StoreError, TokenRow, Write};
 
 use crate::ask::AskError;
@@ -76,6 +78,13 @@ impl Engine {
         grant: Grant,
         ttl: Option<Duration>,
     ) -> Result<MadeToken, AskError> {
+        if ttl == Some(Duration::from_secs(0)) {
+            return Err(AskError::Invalid(vec![Violation {
+                path: "ttl".to_owned(),
+                message: "a token that lives for 0s opens nothing".to_owned(),
+                hint: Some("leave `ttl` out for one that is good until it is revoked".to_owned()),
+            }]));
+        }
         let stream = Stream::Token(name.clone());
         let (facts, version) = self.core.store.read(&stream, Version::NONE).await?;
         let lives = matches!(facts.last().map(|last| &last.fact), Some(Fact::TokenCreated(_)));

@@ -14,6 +14,7 @@ use crate::core::Core;
 use crate::driver::Driver;
 use crate::packs::Packs;
 use crate::pages;
+use crate::sensing::Sensing;
 
 /// Between two steps. A step takes some milliseconds of the thread that writes the store.
 const BREATH: Duration = Duration::from_millis(20);
@@ -29,7 +30,7 @@ const UNUSED_MIRRORS: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Forgets what `keep` does not keep: soon after the start, then again after each `every`.
 pub(crate) async fn run(
     core: Arc<Core>,
-    (packs, driver, mirrors): (Arc<Packs>, Driver, Mirrors),
+    (packs, driver, sensing): (Arc<Packs>, Driver, Arc<Sensing>),
     keep: Retention,
     every: Duration,
 ) {
@@ -43,7 +44,7 @@ pub(crate) async fn run(
         if let Err(error) = core.drop_versions().await {
             tracing::warn!(%error, "old versions of secrets stay for now");
         }
-        match once(&core, &packs, &mirrors, &keep).await {
+        match once(&core, &packs, &sensing, &keep).await {
             Ok(0) => {}
             Ok(facts) => tracing::info!(facts, "forgot what is no longer kept"),
             Err(error) => tracing::warn!(%error, "what is no longer kept stays for now"),
@@ -55,7 +56,7 @@ pub(crate) async fn run(
 async fn once(
     core: &Core,
     packs: &Packs,
-    mirrors: &Mirrors,
+    sensing: &Sensing,
     keep: &Retention,
 ) -> Result<u64, StoreError> {
     let now = core.now();
@@ -65,11 +66,11 @@ async fn once(
     drop_logs(core).await?;
     drop_sensor_logs(core, keep);
     drop_exports(core).await?;
-    drop_mirrors(core, mirrors);
+    drop_mirrors(core, sensing.mirrors());
     drop_parts(core);
     // A page that is still to be stored may be all that names a pack's content.
     if core.store.deferred().await?.is_empty() {
-        packs.drop_unused(core).await?;
+        packs.drop_unused(core, sensing).await?;
     }
     tidied.and(pruned)
 }
@@ -164,13 +165,14 @@ fn drop_sensor_logs(core: &Core, keep: &Retention) {
 
 impl Packs {
     /// Removes copies of pack contents that nobody names: neither an active pack nor an execution
-    /// that is kept, nor a step of one.
-    async fn drop_unused(&self, core: &Core) -> Result<(), StoreError> {
+    /// that is kept, nor a step of one, nor a sensor that goes on with its files.
+    async fn drop_unused(&self, core: &Core, sensing: &Sensing) -> Result<(), StoreError> {
         let _still = self.still().await;
         let copies = old_entries(&core.folders.packs(), YOUNG).into_iter();
         let copies: Vec<Hash> = copies.filter_map(|name| name.parse().ok()).collect();
         let mut used = core.store.named(&copies).await?;
         used.extend(core.generation.load().packs.values().map(|pack| pack.hash));
+        used.extend(sensing.contents());
         if let Some((_, packs)) = core.store.generation().await? {
             used.extend(packs.into_values());
         }

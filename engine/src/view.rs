@@ -3,8 +3,8 @@
 use model::fact::StepResult;
 use model::{
     ActionRef, Actor, Call, Diagnostic, Effect, EventKey, ExecutionId, ExecutionState, Fact, Hash,
-    Journal, Name, Outcome, PackPattern, Role, RuleRef, Severity, StepError, StepPath, Timestamp,
-    TriggerType, Value,
+    Journal, Name, Outcome, PackPattern, Resolution, Role, RuleRef, Severity, StepError, StepPath,
+    Timestamp, TriggerType, Value,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -106,6 +106,38 @@ pub struct StepView {
     pub error: Option<StepError>,
     /// The child execution it runs as.
     pub child: Option<ExecutionId>,
+    /// What a person decided about it last, where nobody knew whether it was done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resolved: Option<ResolvedView>,
+}
+
+/// What a person decided about a step whose outcome was unknown.
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize)]
+pub struct ResolvedView {
+    /// `done`, `retry` or `fail`.
+    #[serde(rename = "as")]
+    pub decision: &'static str,
+    /// Who decided.
+    pub by: Actor,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl ResolvedView {
+    /// The last decision about the step at `path` that these facts hold.
+    fn of(facts: &[Recorded], path: &StepPath) -> Option<Self> {
+        facts.iter().rev().find_map(|recorded| match &recorded.fact {
+            Fact::StepResolved { path: Some(about), resolution, .. } if about == path => {
+                let decision = match resolution {
+                    Resolution::Done(_) => "done",
+                    Resolution::Retry => "retry",
+                    Resolution::Fail(_) => "fail",
+                };
+                Some(Self { decision, by: recorded.actor.clone(), at: recorded.at })
+            }
+            _ => None,
+        })
+    }
 }
 
 /// How a step stands.
@@ -128,7 +160,8 @@ pub enum StepState {
 pub fn steps(id: &ExecutionId, facts: &[Recorded]) -> Vec<StepView> {
     let journal = Journal::of(facts.iter().map(|recorded| &recorded.fact));
     let began = facts.iter().filter_map(|recorded| match &recorded.fact {
-        Fact::StepIntended { path, .. } => step(id, &journal, path),
+        Fact::StepIntended { path, .. } => step(id, &journal, path)
+            .map(|step| StepView { resolved: ResolvedView::of(facts, path), ..step }),
         Fact::StepRecorded { path, record, at } => Some(StepView {
             path: path.clone(),
             kind: record.function(),
@@ -143,6 +176,7 @@ pub fn steps(id: &ExecutionId, facts: &[Recorded]) -> Vec<StepView> {
             result: recorded_value(record),
             error: None,
             child: None,
+            resolved: None,
         }),
         _ => None,
     });
@@ -205,6 +239,7 @@ fn step(id: &ExecutionId, journal: &Journal, path: &StepPath) -> Option<StepView
         result,
         error,
         child: matches!(entry.call, Call::Child { .. }).then(|| id.child(path)),
+        resolved: None,
     })
 }
 

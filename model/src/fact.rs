@@ -288,64 +288,78 @@ impl ExecutionRequested {
     }
 }
 
-impl Fact {
-    /// The fact's name: what the log's index and the audit call it.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::InstallationNamed { .. } => "InstallationNamed",
-            Self::GenerationActivated { .. } => "GenerationActivated",
-            Self::StateRestored { .. } => "StateRestored",
-            Self::BackupTaken { .. } => "BackupTaken",
-            Self::DryRunMade { .. } => "DryRunMade",
-            Self::SensorRestarted { .. } => "SensorRestarted",
-            Self::SensorConfirmed { .. } => "SensorConfirmed",
-            Self::PacksReloaded { .. } => "PacksReloaded",
-            Self::PackActivated { .. } => "PackActivated",
-            Self::PackRejected { .. } => "PackRejected",
-            Self::RuleSwitched { .. } => "RuleSwitched",
-            Self::TokenCreated(_) => "TokenCreated",
-            Self::TokenRevoked { .. } => "TokenRevoked",
-            Self::RequestsRefused(_) => "RequestsRefused",
-            Self::EventAccepted(_) => "EventAccepted",
-            Self::EventRepeated { .. } => "EventRepeated",
-            Self::DuplicateDiffers { .. } => "DuplicateDiffers",
-            Self::MoreMatched { .. } => "MoreMatched",
-            Self::PagesDeferred { .. } => "PagesDeferred",
-            Self::PageStored { .. } => "PageStored",
-            Self::PageGivenUp { .. } => "PageGivenUp",
-            Self::RuleFailed { .. } => "RuleFailed",
-            Self::CursorMoved { .. } => "CursorMoved",
-            Self::ObjectSeen { .. } => "ObjectSeen",
-            Self::ObjectGone => "ObjectGone",
-            Self::ExecutionRequested(_) => "ExecutionRequested",
-            Self::StepIntended { .. } => "StepIntended",
-            Self::StepRecorded { .. } => "StepRecorded",
-            Self::AttemptFailed { .. } => "AttemptFailed",
-            Self::AttemptStarted { .. } => "AttemptStarted",
-            Self::AttemptCutOff { .. } => "AttemptCutOff",
-            Self::PollAnswered { .. } => "PollAnswered",
-            Self::StepFinished { .. } => "StepFinished",
-            Self::AttentionNeeded { .. } => "AttentionNeeded",
-            Self::StepResolved { .. } => "StepResolved",
-            Self::CancelRequested { .. } => "CancelRequested",
-            Self::ExecutionPaused { .. } => "ExecutionPaused",
-            Self::ExecutionResumed { .. } => "ExecutionResumed",
-            Self::JournalInherited { .. } => "JournalInherited",
-            Self::ExecutionContinues { .. } => "ExecutionContinues",
-            Self::UndoBegan { .. } => "UndoBegan",
-            Self::ExecutionParked { .. } => "ExecutionParked",
-            Self::ExecutionFinished { .. } => "ExecutionFinished",
-            Self::TokensGranted { .. } => "TokensGranted",
-            Self::SettingsRead { .. } => "SettingsRead",
-            Self::SecretSet { .. } => "SecretSet",
-            Self::SecretVersionsDropped { .. } => "SecretVersionsDropped",
-            Self::SecretDeleted => "SecretDeleted",
-            Self::SecretsRekeyed { .. } => "SecretsRekeyed",
-            Self::KeySet { .. } => "KeySet",
-            Self::KeyDeleted => "KeyDeleted",
-        }
-    }
+/// Names facts after their variants.
+macro_rules! named {
+    ($($variant:ident),* $(,)?) => {
+        impl Fact {
+            /// Every fact's name.
+            pub const NAMES: &[&'static str] = &[$(stringify!($variant)),*];
 
+            /// The fact's name: what the log's index and the audit call it.
+            pub const fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$variant { .. } => stringify!($variant),)*
+                }
+            }
+        }
+    };
+}
+
+named! {
+    InstallationNamed,
+    GenerationActivated,
+    StateRestored,
+    BackupTaken,
+    DryRunMade,
+    SensorRestarted,
+    SensorConfirmed,
+    PacksReloaded,
+    PackActivated,
+    PackRejected,
+    RuleSwitched,
+    TokenCreated,
+    TokenRevoked,
+    RequestsRefused,
+    EventAccepted,
+    EventRepeated,
+    DuplicateDiffers,
+    MoreMatched,
+    PagesDeferred,
+    PageStored,
+    PageGivenUp,
+    RuleFailed,
+    CursorMoved,
+    ObjectSeen,
+    ObjectGone,
+    ExecutionRequested,
+    StepIntended,
+    StepRecorded,
+    AttemptFailed,
+    AttemptStarted,
+    AttemptCutOff,
+    PollAnswered,
+    StepFinished,
+    AttentionNeeded,
+    StepResolved,
+    CancelRequested,
+    ExecutionPaused,
+    ExecutionResumed,
+    JournalInherited,
+    ExecutionContinues,
+    UndoBegan,
+    ExecutionParked,
+    ExecutionFinished,
+    TokensGranted,
+    SettingsRead,
+    SecretSet,
+    SecretVersionsDropped,
+    SecretDeleted,
+    SecretsRekeyed,
+    KeySet,
+    KeyDeleted,
+}
+
+impl Fact {
     /// The bytes to store under [`VERSION`].
     pub fn encode(&self) -> Vec<u8> {
         // Facts hold JSON values, strings and numbers only: nothing that JSON refuses.

@@ -156,12 +156,15 @@ impl Access {
 /// The error of a request for `pack`, or for a person, to a host that may not be reached.
 pub fn host_denied(pack: Option<&PackName>, url: &Url, error: &Blocked) -> StepError {
     let host = guard::shown(url);
-    let hint = match pack {
-        Some(pack) => {
+    let hint = match (pack, error.entry()) {
+        (_, Err(why)) => why.to_owned(),
+        (Some(pack), Ok(_)) => {
             format!("add `{host}` to `permissions.hosts` in the pack.yaml of `{pack}`")
         }
-        None => "an action that is run by hand reaches public hosts, and others by a connection"
-            .to_owned(),
+        (None, Ok(_)) => {
+            "an action that is run by hand reaches public hosts, and others by a connection"
+                .to_owned()
+        }
     };
     let details = json!({ "permission": "hosts", "asked": host, "pack": pack });
     StepError::new(ErrorKind::Denied, format!("{error}: {hint}")).with_details(details)

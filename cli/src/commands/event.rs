@@ -73,7 +73,7 @@ pub(crate) struct Emit {
     /// Its trigger type: a pack's own, or one that is built in
     #[arg(value_name = "TYPE")]
     kind: TriggerType,
-    /// A file of YAML or JSON with its data (`-`: standard input) [default: {}]
+    /// A file of YAML or JSON with its data (`-`: standard input) [default: no data, `{}`]
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
     /// What tells it from other events that are emitted with this token [default: random]
@@ -172,10 +172,9 @@ impl Get {
 
 impl Emit {
     async fn run(self) -> Outcome {
-        let data = match &self.data {
-            Some(file) => input::document(file)?,
-            None => json!({}),
-        };
+        // A file that says nothing says no more than none.
+        let data = self.data.as_deref().map(input::document).transpose()?;
+        let data = data.filter(|data| !data.is_null()).unwrap_or_else(|| json!({}));
         let body =
             json!({ "type": self.kind, "id": self.id, "subject": self.subject, "data": data });
         let emitted = self.connection.client()?.post("/events", &body).await?;

@@ -55,16 +55,30 @@ pub(crate) struct Args {
     #[arg(long)]
     coverage: bool,
     /// Fail if less than this is reached, in percent; implies --coverage
-    #[arg(long, value_name = "PERCENT")]
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
     min_coverage: Option<f64>,
     /// Write the lines that ran as an lcov file; implies --coverage
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = file)]
     lcov: Option<PathBuf>,
     /// Write a report in JUnit's form
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = file)]
     junit: Option<PathBuf>,
     #[command(flatten)]
     output: Output,
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    let percent = text.strip_suffix('%').unwrap_or(text).parse().ok();
+    let within = percent.filter(|percent| (0.0..=100.0).contains(percent));
+    within.ok_or_else(|| format!("`{text}` is no number from 0 to 100"))
+}
+
+/// A file to write. The report itself goes to standard output.
+fn file(text: &str) -> Result<PathBuf, String> {
+    match text {
+        "-" => Err("standard output has the report already: name a file".to_owned()),
+        name => Ok(name.into()),
+    }
 }
 
 /// A suite and how its tests went.

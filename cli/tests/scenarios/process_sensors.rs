@@ -111,3 +111,24 @@ fn a_pack_that_does_not_ask_to_run_programs_runs_none() {
     assert_eq!(world.json(&["sensor", "list"]), serde_json::json!([]));
     assert_eq!(lines(&world, "pids"), Vec::<String>::new());
 }
+
+#[test]
+fn what_a_program_does_not_see_starts_it_not_anew_and_its_events_go_on_being_counted() {
+    let world = counting();
+    let _server = world.serve();
+    ticks(&world, 3);
+    let sensor = || world.json(&["sensor", "get", "p.watch"]);
+    assert_eq!(sensor()["rules"], serde_json::json!(["p.tick"]));
+    let rule = "description: now told\ntrigger: { type: p.tick }\naction: { ref: core.noop }\n";
+    pack(&world, "rules/tick.yaml", rule);
+    let described = || world.json(&["rule", "get", "p.tick"])["description"] == "now told";
+    eventually(PATIENCE, || described().then_some(()));
+    let before = ticks(&world, 3).len();
+    ticks(&world, before + 3);
+    assert_eq!(lines(&world, "pids").len(), 1, "the program goes on");
+    // A script that it may look at is another matter.
+    let counted = sensor()["events"].as_u64().unwrap();
+    watching(&world, &format!("# another\n{COUNTER}"));
+    has_lines(&world, "pids", 2);
+    assert!(sensor()["events"].as_u64().unwrap() >= counted);
+}

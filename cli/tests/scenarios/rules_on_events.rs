@@ -79,6 +79,8 @@ fn what_was_decided_is_told_after_the_rule_has_changed_and_a_restart() {
     server.kill();
     let _server = world.serve();
     assert_eq!(explained(&world, &event, "p.small", &[]), then);
+    let failed = world.run(&["rule", "explain", &event, "p.fails"]).succeeded().stdout;
+    assert!(failed.contains("p/rules/fails.yaml:2") && !failed.contains("state/packs"), "{failed}");
     // Told again, nobody looks at it: what was decided stands.
     assert_eq!(emit_as(&world, "order-1"), (event.clone(), vec![]));
     assert_eq!(explained(&world, &event, "p.small", &[]), then);

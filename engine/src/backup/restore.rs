@@ -39,6 +39,21 @@ pub async fn restore(
     replace: bool,
     at: Timestamp,
 ) -> Result<Manifest, BackupError> {
+    let made: Vec<&Path> = state.ancestors().take_while(|folder| !folder.exists()).collect();
+    let restored = restore_into(from, state, replace, at).await;
+    if restored.is_err() {
+        // From the innermost one; where something is in it now it stays.
+        made.iter().all(|folder| fs::remove_dir(folder).is_ok());
+    }
+    restored
+}
+
+async fn restore_into(
+    from: impl Read,
+    state: &Path,
+    replace: bool,
+    at: Timestamp,
+) -> Result<Manifest, BackupError> {
     private(state).map_err(failed(state))?;
     if let Some(pid) = Sqlite::holder(state) {
         return Err(BackupError::Running { folder: state.to_owned(), pid });

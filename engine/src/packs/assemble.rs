@@ -43,10 +43,14 @@ impl Generation {
     /// The enabled rules that listen to the subscription `id`.
     pub fn listeners(&self, id: &str, switches: &BTreeMap<RuleRef, bool>) -> Vec<RuleRef> {
         let mut listeners = Vec::new();
+        let tells = self.subscriptions.get(id).filter(|listens| listens.kind == "process");
+        // A program tells any of its pack's own types.
+        let tells = tells.and_then(|program| program.sensor.as_ref()).map(|it| it.pack.as_str());
         for pack in self.packs.values() {
             for rule in pack.rules.values().filter(|rule| is_enabled(rule, switches)) {
                 let listens = listens(pack, rule, default_subscription(rule).as_ref());
-                if listens.iter().any(|emitter| emitter_id(emitter).as_deref() == Some(id)) {
+                let named = listens.iter().any(|it| emitter_id(it).as_deref() == Some(id));
+                if named || tells == Some(rule.trigger.kind.pack()) {
                     listeners.push(rule.reference.clone());
                 }
             }

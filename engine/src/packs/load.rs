@@ -72,9 +72,12 @@ pub(super) fn load_in(
     load_snapshot(&read, folder, folder, context)
 }
 
-/// Reads the pack whose content is pinned in `folder`, with the configuration it was pinned with.
+/// Reads the pack whose content is pinned in `folder`, with the configuration it was pinned with. Its
+/// files are called by the pack's name: that of the folder says nothing to people.
 pub(crate) fn load_pinned(folder: &Path, context: &LoadContext) -> (Option<Pack>, Findings) {
-    load_snapshot(&Snapshot::read_pinned(folder), folder, folder, context).usable()
+    let read = Snapshot::read_pinned(folder);
+    let shown = read.0.name().map_or_else(|| folder.to_owned(), |name| name.as_str().into());
+    load_snapshot(&read, &shown, folder, context).usable()
 }
 
 /// Reads a pack from its files and what was found about these; `shown` is its folder as the user
@@ -142,6 +145,7 @@ impl Reader<'_> {
             team: manifest.team,
             requires: manifest.requires,
             hash: self.snapshot.hash(),
+            material: self.snapshot.material(),
             folder: folder.to_owned(),
             config: Arc::new(config),
             settings,

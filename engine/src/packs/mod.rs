@@ -67,6 +67,8 @@ pub struct Pack {
     pub requires: Vec<Required>,
     /// The hash of every file in it.
     pub hash: Hash,
+    /// The hash of those that its programs may look at while they run.
+    pub material: Hash,
     /// The folder its files are read from: a pinned copy while the engine runs.
     pub folder: PathBuf,
     /// Its rules.

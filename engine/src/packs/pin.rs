@@ -82,11 +82,19 @@ impl Snapshot {
     }
 
     pub(super) fn hash(&self) -> Hash {
-        let parts = self.files.iter().flat_map(|(name, file)| {
-            let mode: &[u8] = if file.executable { b"x" } else { b"-" };
-            [(name.as_str(), mode), ("", file.bytes.as_slice())]
-        });
-        Hash::of_parts(parts)
+        hash_of(&self.files, |_| true)
+    }
+
+    /// The hash of what the pack's programs may look at while they run, and of the types of what they
+    /// tell: without what only Tripline and people read.
+    pub(super) fn material(&self) -> Hash {
+        hash_of(&self.files, |name| {
+            let text = |ending: &str| name.ends_with(ending);
+            let declares = ["rules/", "actions/", "sensors/", "tests/"];
+            let declares = declares.iter().any(|folder| name.starts_with(folder)) && text(".yaml");
+            let own = ["pack.yaml", CONFIGURATION].contains(&name);
+            !(own || declares || text(".rhai") || text(".md"))
+        })
     }
 
     /// Writes the files to `folder` unless it is there already: it is named by their hash.
@@ -112,6 +120,14 @@ impl Snapshot {
         fs::rename(&fresh, folder)?;
         fs::File::open(parent)?.sync_all()
     }
+}
+
+fn hash_of(files: &BTreeMap<String, PackFile>, counts: impl Fn(&str) -> bool) -> Hash {
+    let counted = files.iter().filter(|(name, _)| counts(name));
+    Hash::of_parts(counted.flat_map(|(name, file)| {
+        let mode: &[u8] = if file.executable { b"x" } else { b"-" };
+        [(name.as_str(), mode), ("", file.bytes.as_slice())]
+    }))
 }
 
 struct Walk<'a> {
@@ -240,6 +256,32 @@ mod tests {
         assert_eq!(content_hash(&copy), Ok(snapshot.hash()));
         fs::write(copy.join("pack.yaml"), "name: b\n").unwrap();
         assert_ne!(content_hash(&copy), Ok(snapshot.hash()));
+    }
+
+    #[test]
+    fn what_only_tripline_reads_is_no_material_of_programs() {
+        let folder = pack();
+        let material = || Snapshot::read(folder.path()).0.material();
+        let write = |name: &str| {
+            let file = folder.path().join(name);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, "other\n").unwrap();
+        };
+        for (name, counts) in [
+            ("pack.yaml", false),
+            ("rules/b.yaml", false),
+            ("sensors/watch.yaml", false),
+            ("actions/a.rhai", false),
+            ("README.md", false),
+            ("sensors/watch.sh", true),
+            ("lib/words.yaml", true),
+            ("triggers/told.yaml", true),
+            ("rules/table.csv", true),
+        ] {
+            let before = material();
+            write(name);
+            assert_eq!(material() != before, counts, "{name}");
+        }
     }
 
     #[test]

@@ -19,8 +19,11 @@ pub(crate) struct Status {
 }
 
 impl Status {
-    pub(super) const fn new(state: SensorState) -> Self {
-        Self { state, events: 0, newest: None, failing: false }
+    /// How a sensor stands that begins; it goes on counting where the one before it ended.
+    pub(super) fn after(before: Option<&Self>, state: SensorState) -> Self {
+        let events = before.map_or(0, |before| before.events);
+        let newest = before.and_then(|before| before.newest);
+        Self { state, events, newest, failing: false }
     }
 
     /// Counts events, the newest of which happened then.

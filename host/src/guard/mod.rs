@@ -52,6 +52,35 @@ impl Blocked {
     }
 }
 
+/// Why nobody is told to list an address.
+const GIVES_AWAY: &str = "what answers there gives away the credentials of the machine itself";
+const IS_A_NAME: &str = "no name leads to this machine: ask for the address itself, and list that";
+const NOWHERE: &str = "no request can go there";
+
+impl Blocked {
+    /// The host as it would have to be listed for the request to go through; else why that is no way.
+    pub fn entry(&self) -> Result<&str, &'static str> {
+        let (host, address) = match self {
+            Self::NotListed { host } => (host, literal(host)),
+            Self::TooFar { host, address, .. } => (host, Some(*address)),
+        };
+        let Some(address) = address else { return Ok(host) };
+        let named = literal(host).is_none() && host != "localhost";
+        match reach_of(address) {
+            Reach::Nowhere => Err(NOWHERE),
+            Reach::Local if !address.to_canonical().is_loopback() => Err(GIVES_AWAY),
+            Reach::Local if named => Err(IS_A_NAME),
+            _ => Ok(host),
+        }
+    }
+}
+
+/// The address that a host of an entry is, with or without a port.
+fn literal(host: &str) -> Option<IpAddr> {
+    let bare = |host: &str| host.trim_start_matches('[').trim_end_matches(']').parse().ok();
+    bare(host).or_else(|| bare(host.rsplit_once(':')?.0))
+}
+
 /// How far a request to `url` may reach by these entries. An address in the URL is checked too.
 pub fn permit(entries: &[HostPattern], url: &Url) -> Result<Reach, Blocked> {
     let reach = entries.iter().filter_map(|entry| entry.reach(url)).max();

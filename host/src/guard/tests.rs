@@ -153,3 +153,25 @@ async fn a_listed_name_that_leads_to_this_machine_is_refused_whatever_it_led_to_
         assert_eq!(told(&[address, "10.0.0.1"]).unwrap(), [at("10.0.0.1")], "{address}");
     }
 }
+
+#[test]
+fn nobody_is_told_to_list_what_gives_away_the_machines_credentials() {
+    let not_listed = |host: &str| Blocked::NotListed { host: host.to_owned() };
+    let too_far = |host: &str, address: &str| Blocked::too_far(host, address.parse().unwrap());
+    for (blocked, entry) in [
+        (not_listed("api.example.com:8080"), Ok("api.example.com:8080")),
+        (not_listed("127.0.0.1:80"), Ok("127.0.0.1:80")),
+        (not_listed("[::1]:80"), Ok("[::1]:80")),
+        (not_listed("localhost"), Ok("localhost")),
+        (not_listed("169.254.169.254"), Err(GIVES_AWAY)),
+        (not_listed("[fd00:ec2::254]:80"), Err(GIVES_AWAY)),
+        (too_far("api.example.com", "10.0.0.1"), Ok("api.example.com")),
+        (too_far("localhost", "127.0.0.1"), Ok("localhost")),
+        (too_far("rebinding.test", "127.0.0.1"), Err(IS_A_NAME)),
+        (too_far("rebinding.test", "100.100.100.200"), Err(GIVES_AWAY)),
+        (too_far("169.254.169.254", "169.254.169.254"), Err(GIVES_AWAY)),
+        (too_far("224.0.0.1", "224.0.0.1"), Err(NOWHERE)),
+    ] {
+        assert_eq!(blocked.entry(), entry, "{blocked}");
+    }
+}

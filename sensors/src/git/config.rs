@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use host::connection::{Connection, NoConnection};
 use host::git::{BadUrl, Credentials, Git, RefPattern, Remote};
-use host::guard::{Blocked, HostPattern};
+use host::guard::HostPattern;
 use model::{Duration, Hash, Map, Value};
 use tokio::sync::Notify;
 
@@ -155,12 +155,12 @@ impl GitConfig {
         };
         let listed = self.credentials.as_ref().is_some_and(outside);
         remote.held(hosts, listed).map_err(|blocked| {
-            let host = match &blocked {
-                Blocked::NotListed { host } | Blocked::TooFar { host, .. } => host,
+            let hint = match blocked.entry() {
+                Ok(host) => format!(
+                    "add `{host}` to `permissions.hosts` in its pack.yaml, or use a `connection`"
+                ),
+                Err(why) => why.to_owned(),
             };
-            let hint = format!(
-                "add `{host}` to `permissions.hosts` in its pack.yaml, or use a `connection`"
-            );
             BuildError::at("url", format!("the pack may not reach it: {blocked}")).with_hint(hint)
         })
     }

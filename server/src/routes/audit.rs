@@ -1,12 +1,16 @@
 //! `/audit`: what people and programs did.
 
+use std::borrow::Cow;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::Method;
 use engine::Engine;
-use model::{Actor, Stream, Timestamp, Value};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use model::diagnostic::unknown;
+use model::{Actor, Fact, Stream, Timestamp, Value};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 use store::{AuditFilter, Position, Recorded};
 
 use super::table::Table;
@@ -26,11 +30,37 @@ struct Filter {
     /// The token's name.
     token: Option<String>,
     /// The fact's name, such as `CancelRequested`.
-    name: Option<String>,
+    name: Option<FactName>,
     since: Option<Timestamp>,
     before: Option<Position>,
     #[serde(default)]
     limit: Rows,
+}
+
+/// The name of a fact that there can be.
+struct FactName(&'static str);
+
+impl<'de> Deserialize<'de> for FactName {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        let known = Fact::NAMES.iter().copied();
+        let found = known.clone().find(|name| *name == text);
+        found.map(Self).ok_or_else(|| D::Error::custom(unknown("fact", &text, known)))
+    }
+}
+
+impl JsonSchema for FactName {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "FactName".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "enum": Fact::NAMES })
+    }
 }
 
 /// A fact behind which there is somebody.
@@ -52,7 +82,7 @@ async fn list(
 ) -> Result<Json<List<Deed>>, Problem> {
     let filter = AuditFilter {
         actor: asked.token.as_deref().map(Actor::token),
-        name: asked.name,
+        name: asked.name.map(|FactName(name)| name.to_owned()),
         since: asked.since,
         before: asked.before,
         limit: asked.limit.0,

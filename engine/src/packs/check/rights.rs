@@ -1,5 +1,6 @@
 //! What files use and their pack does not ask for.
 
+use host::guard::Blocked;
 use model::{ActionRef, Diagnostic, Location};
 
 use super::Check;
@@ -55,7 +56,10 @@ impl Check<'_> {
     pub(super) fn unlisted(&self, found: Option<Unlisted>) -> Option<Diagnostic> {
         let (host, at) = found.filter(|_| !self.pack.permissions.hosts.is_empty())?;
         let message = format!("the pack sends requests to `{host}` but does not ask for it");
-        let hint = format!("add `{host}` to `permissions.hosts` in its pack.yaml");
+        let hint = match (Blocked::NotListed { host: host.clone() }).entry() {
+            Ok(host) => format!("add `{host}` to `permissions.hosts` in its pack.yaml"),
+            Err(why) => why.to_owned(),
+        };
         self.denied(&at, &message, &hint)
     }
 
