@@ -7,6 +7,7 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
 use support::World;
 
 /// Lies around the generated part of a page.
@@ -45,6 +46,18 @@ fn generated_pages_are_what_the_code_says() {
     }
 }
 
+/// `audit list --name` takes these.
+#[test]
+fn the_page_of_facts_has_every_name_and_no_other() {
+    let page = fs::read_to_string(docs().join("reference/facts.md")).unwrap();
+    let told = page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    let mut told: Vec<&str> = told.collect();
+    let mut known = model::Fact::NAMES.to_vec();
+    told.sort_unstable();
+    known.sort_unstable();
+    assert_eq!(told, known);
+}
+
 /// A fenced block of a page.
 struct Example {
     page: String,
@@ -69,9 +82,9 @@ impl Example {
     }
 }
 
-/// Every fenced block of the guide and the reference.
+/// Every fenced block of the guide, the reference and the README.
 fn examples() -> Vec<Example> {
-    let mut all = Vec::new();
+    let mut all = blocks("README.md", &fs::read_to_string(docs().join("../README.md")).unwrap());
     for folder in ["guide", "reference"] {
         let mut pages: Vec<PathBuf> =
             fs::read_dir(docs().join(folder)).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -114,12 +127,169 @@ fn examples_in_yaml_can_be_read() {
     }
 }
 
+/// What says of an example in YAML that it is a file of this kind: what its first line names, else what
+/// is in it.
+const KINDS: [(&str, &str); 7] = [
+    ("tripline.yaml", "config"),
+    ("environments/", "environment"),
+    ("pack.yaml", "pack"),
+    ("sensors/", "sensor"),
+    ("triggers/", "trigger"),
+    ("rules/", "rule"),
+    ("actions/", "action"),
+];
+/// Files of others, and what a user makes up.
+const ELSEWHERE: [&str; 5] =
+    ["# prometheus.yml", "groups:", "# web.yaml", "# push.yaml", "apiVersion: rbac."];
+
+fn schemas(world: &World) -> Vec<(&'static str, Value)> {
+    let schema = |kind| {
+        let text = world.run(&["schema", kind]).succeeded().stdout;
+        let mut schema: Value = serde_json::from_str(&text).unwrap();
+        // An example may show a part of a file.
+        let whole = schema.as_object_mut().unwrap();
+        ["required", "anyOf"].map(|demand| whole.remove(demand));
+        schema
+    };
+    KINDS.map(|(_, kind)| (kind, schema(kind))).to_vec()
+}
+
+/// What is wrong with `value` as a file of any kind that it can be; nothing: it is one.
+fn misfits(schemas: &[(&str, Value)], first: &str, value: &Value) -> Vec<String> {
+    let named = KINDS.iter().find(|(file, _)| first.starts_with("# ") && first.contains(file));
+    let has = |schema: &Value| {
+        let keys = value.as_object().unwrap().keys();
+        keys.into_iter().all(|key| schema["properties"].get(key).is_some())
+    };
+    let fits = |(kind, schema): &&(&str, Value)| match named {
+        Some((_, named)) => kind == named,
+        None => has(schema),
+    };
+    let mut wrong = vec!["no kind of file has these keys".to_owned()];
+    for (kind, schema) in schemas.iter().filter(fits) {
+        let validator = jsonschema::validator_for(schema).unwrap();
+        let errors = validator.iter_errors(value);
+        wrong = errors.map(|it| format!("{kind}: {} {it}", it.instance_path())).collect();
+        if wrong.is_empty() {
+            return wrong;
+        }
+    }
+    wrong
+}
+
+#[test]
+fn examples_in_yaml_are_what_their_schemas_say() {
+    let world = World::new();
+    let schemas = schemas(&world);
+    let (mut tried, mut wrong) = (0, Vec::new());
+    for example in examples().iter().filter(|example| example.language == "yaml") {
+        let elsewhere = ELSEWHERE.iter().any(|begin| example.text.starts_with(begin));
+        let value = syntax::parse(&example.place(), &example.text).unwrap().root().to_value();
+        // Lists, and what is only in tests of packs, is tried as such.
+        let of_tests =
+            !value.is_object() || value.get("mocks").is_some() || value.get("steps").is_some();
+        if elsewhere || of_tests {
+            continue;
+        }
+        let first = example.text.lines().next().unwrap_or_default();
+        let misfits = misfits(&schemas, first, &value).into_iter();
+        wrong.extend(misfits.map(|misfit| format!("{}: {misfit}", example.place())));
+        tried += 1;
+    }
+    assert_eq!(wrong, [""; 0]);
+    assert!(tried > 20, "{tried}");
+}
+
+/// Mocks and steps that a page shows by themselves, each in a test of a pack whose actions are there.
+#[test]
+fn parts_of_packs_tests_in_examples_can_be_read() {
+    let world = World::new();
+    let program = "entry_point: any.sh\n";
+    for (pack, actions) in [("demo", &["stop", "start", "check", "notify"][..]), ("shop", &["pay"])]
+    {
+        world.write(
+            &format!("packs/{pack}/pack.yaml"),
+            &format!("name: {pack}\nversion: 1.0.0\npermissions: {{ exec: true }}\n"),
+        );
+        world.write(&format!("packs/{pack}/actions/any.sh"), "#!/bin/sh\n");
+        for action in actions {
+            world.write(&format!("packs/{pack}/actions/{action}.yaml"), program);
+        }
+    }
+    let mut tried = 0;
+    for example in examples().iter().filter(|example| example.language == "yaml") {
+        let indented = example.text.replace('\n', "\n    ");
+        let part = match example.text.split(':').next() {
+            Some("mocks") => format!("  {}", indented.replace("\n    ", "\n  ")),
+            Some("steps") => format!("  expect:\n    {indented}"),
+            _ => continue,
+        };
+        let test =
+            format!("- name: example\n  action: {{ ref: demo.start }}\n{}\n", part.trim_end());
+        world.write("packs/demo/tests/example.yaml", &test);
+        let told = world.run(&["pack", "test", "packs/demo", "--packs", "packs", "--list"]).stdout;
+        let wrong = told.lines().filter(|line| line.starts_with("error: "));
+        let known = |line: &&str| !line.starts_with("error: there is no action `vault.");
+        let wrong: Vec<&str> = wrong.filter(known).collect();
+        assert_eq!(wrong, [""; 0], "{}\n{told}", example.place());
+        tried += 1;
+    }
+    assert_eq!(tried, 2);
+}
+
+/// Commands that need no server are run where their page makes all that they read, and print what it says.
+#[test]
+fn commands_in_examples_that_need_no_server_print_what_is_shown() {
+    for (page, files) in [
+        ("docs/guide/first-pack.md", &[][..]),
+        (
+            "docs/guide/rules.md",
+            &[
+                ("description: A push", "packs/web/rules/release.yaml"),
+                ("# push.yaml", "push.yaml"),
+            ],
+        ),
+    ] {
+        let world = World::new();
+        world.write("packs/web/pack.yaml", "name: web\nversion: 1.0.0\n");
+        let mut shown = 0;
+        for example in examples().iter().filter(|example| example.page == page) {
+            let made = files.iter().find(|(begin, _)| example.text.starts_with(begin));
+            if let Some(file) = example.file().or(made.map(|(_, file)| *file)) {
+                world.write(file, &example.text);
+            }
+            if example.language == "sh" {
+                shown += offline(&world, example);
+            }
+        }
+        assert!(shown > 0, "{page}");
+    }
+}
+
+/// Runs what needs no server; how many commands that were.
+fn offline(world: &World, example: &Example) -> usize {
+    let mut shown = example.text.split("$ ").skip(1);
+    let runs = shown.by_ref().take_while(|told| {
+        ["tripline check packs\n", "tripline rule test "].iter().any(|it| told.starts_with(it))
+    });
+    let mut ran = 0;
+    for told in runs {
+        let (command, output) = told.split_once('\n').unwrap();
+        let arguments = words(command.strip_prefix("tripline ").unwrap());
+        let done = world.run(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!(done.stdout.trim_end(), output.trim_end(), "{}: {command}", example.place());
+        ran += 1;
+    }
+    ran
+}
+
 /// The packs that a page makes file by file.
 #[test]
 fn packs_of_the_guide_have_nothing_wrong() {
     let world = World::new();
     let mut files = 0;
-    for example in examples() {
+    // That of the README leaves its programs out.
+    for example in examples().into_iter().filter(|example| example.page != "README.md") {
         if let Some(file) = example.file() {
             world.write(file, &example.text);
             files += 1;

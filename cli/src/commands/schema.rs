@@ -71,4 +71,18 @@ mod tests {
             assert_eq!(schema["additionalProperties"], false, "{kind:?}");
         }
     }
+
+    #[test]
+    fn the_schema_of_sensors_knows_every_type_and_parameter() {
+        let schema: serde_json::Value = serde_json::from_str(&text(Kind::Sensor)).unwrap();
+        let types = sensors::sensor_types();
+        let names: Vec<&str> = types.iter().map(|kind| kind.name).collect();
+        assert_eq!(schema["properties"]["type"]["enum"], serde_json::json!(names));
+        for (kind, branch) in types.iter().zip(schema["allOf"].as_array().unwrap()) {
+            assert_eq!(branch["if"]["properties"]["type"]["const"], kind.name);
+            let told = &branch["then"]["properties"]["parameters"]["properties"];
+            let told: Vec<&String> = told.as_object().unwrap().keys().collect();
+            assert_eq!(told, kind.parameters.keys().collect::<Vec<_>>(), "{}", kind.name);
+        }
+    }
 }
