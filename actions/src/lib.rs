@@ -28,7 +28,7 @@ use std::sync::Arc;
 pub use http::host_denied;
 pub use kubernetes::{
     ClusterJob, ClusterProgram, ClusterProgramSpec, PROTECTED as PROTECTED_NAMESPACES,
-    rights as cluster_rights,
+    program_rights as cluster_program_rights, rights as cluster_rights,
 };
 pub use port::*;
 pub use program::{Program, ProgramSpec};

@@ -166,7 +166,7 @@ impl Rights {
             return Ok(());
         }
         let current = self.generation.packs.get(&pack.name).unwrap_or(pack);
-        if let Place::Cluster { connection } = place {
+        if let Place::Cluster { connection, .. } = place {
             return self.job(current, connection.as_deref());
         }
         if !current.permissions.exec {

@@ -44,7 +44,7 @@ use crate::{Action, Metadata, Performing};
 
 pub use self::delete::PROTECTED;
 pub use self::program::{ClusterJob, ClusterProgram, ClusterProgramSpec};
-pub use self::rights::rights;
+pub use self::rights::{program_rights, rights};
 
 /// Which of them it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

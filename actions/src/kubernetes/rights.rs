@@ -20,6 +20,16 @@ pub fn rights(action: &str, parameters: &Foreseen, kinds: &[Kind]) -> Option<Vec
     Some(Step { parameters, kinds }.rights(verb))
 }
 
+/// What a pack's own program needs that runs as a Job in this namespace.
+pub fn program_rights(namespace: Option<&str>) -> Vec<Right> {
+    let place = namespace.map_or(Place::Default, |name| Place::Namespace(name.to_owned()));
+    let jobs = ["get", "create", "patch", "delete"];
+    let jobs = Right::new("batch/v1", "Job", &jobs, place.clone());
+    // The Secret with the step's token is written, and never read.
+    let secrets = Right::new("v1", "Secret", &["create", "patch"], place.clone());
+    [jobs, secrets].into_iter().chain(pods(&place)).collect()
+}
+
 /// A step that may come to be.
 struct Step<'a> {
     parameters: &'a Foreseen,

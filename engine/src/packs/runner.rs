@@ -25,6 +25,8 @@ pub enum Place {
     Cluster {
         /// The connection; none: the server's own cluster.
         connection: Option<String>,
+        /// The namespace; none: the connection's own.
+        namespace: Option<String>,
     },
 }
 
@@ -40,7 +42,11 @@ impl Runner {
         match self {
             Self::Local => Place::Local,
             Self::Job(job) => {
-                Place::Cluster { connection: job.as_ref().and_then(|job| job.connection.clone()) }
+                let of = |part: fn(&ClusterJob) -> &Option<String>| part(job.as_ref()?).clone();
+                Place::Cluster {
+                    connection: of(|job| &job.connection),
+                    namespace: of(|job| &job.namespace),
+                }
             }
         }
     }

@@ -21,7 +21,7 @@ impl Check<'_> {
                 findings.extend(self.uses(&call.action, &call.at, Named::by_call(&call)));
                 findings.extend(self.unlisted(reached::by_call(self.pack, &call)));
             }
-        } else if let Place::Cluster { connection } = &action.place {
+        } else if let Place::Cluster { connection, .. } = &action.place {
             findings.extend(self.job(action, connection.as_deref()));
         } else if !self.pack.permissions.exec {
             let message = "the pack runs programs but does not ask for `permissions.exec`";

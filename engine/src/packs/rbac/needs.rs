@@ -7,11 +7,12 @@ use std::sync::Arc;
 use host::kubernetes::Right;
 use model::{ActionRef, Diagnostic, Foreseen, Location, PackName};
 use rules::Rule;
+use serde_json::json;
 
 use super::notes::{Notes, Unknown};
 use super::{Kind, Wanted};
 use crate::packs::shipped::PREFIX;
-use crate::packs::{ActionKind, Pack};
+use crate::packs::{ActionKind, Pack, Place as Runs};
 
 /// What one pack needs.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,7 +48,7 @@ impl Needs {
             walk.rule(rule)?;
         }
         for action in pack.actions.values() {
-            walk.chain(pack, &action.metadata.reference);
+            walk.action(pack, &action.metadata.reference);
         }
         Ok(walk.needs)
     }
@@ -89,16 +90,25 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// What the chain, if it is one, and those it runs do.
-    fn chain(&mut self, pack: &'a Pack, reference: &ActionRef) {
-        let Some(ActionKind::Chain(program)) =
-            pack.actions.get(reference.name()).map(|action| &action.kind)
-        else {
-            return;
-        };
+    /// What an action of a pack does: a chain with those it runs, or a program in a cluster.
+    fn action(&mut self, pack: &'a Pack, reference: &ActionRef) {
+        let Some(action) = pack.actions.get(reference.name()) else { return };
         if !self.seen.insert(reference.clone()) {
             return;
         }
+        match (&action.kind, &action.place) {
+            (ActionKind::Chain(program), _) => self.chain(pack, program),
+            (ActionKind::Program(_), Runs::Cluster { connection, namespace }) => {
+                let at = self.shown(pack, &action.at);
+                let rights = actions::cluster_program_rights(namespace.as_deref());
+                let parameters = Foreseen::from(json!({ "connection": connection }));
+                self.uses(reference.as_str(), &at, &parameters, rights);
+            }
+            (ActionKind::Program(_), Runs::Local) => {}
+        }
+    }
+
+    fn chain(&mut self, pack: &'a Pack, program: &chains::Program) {
         for call in chains::calls_foreseen(program) {
             let at = self.shown(pack, &call.at);
             match call.action.text().map(str::parse::<ActionRef>) {
@@ -118,8 +128,8 @@ impl<'a> Walk<'a> {
         let owner = self.packs.iter().find(|pack| pack.name.as_str() == action.pack());
         let own = caller.name.as_str() == action.pack();
         match (own, owner) {
-            (true, _) => self.chain(caller, action),
-            (false, Some(pack)) => self.chain(pack, action),
+            (true, _) => self.action(caller, action),
+            (false, Some(pack)) => self.action(pack, action),
             (false, None) => {}
         }
     }
