@@ -285,6 +285,7 @@ impl Engine {
             at: self.core.now(),
             action,
             traceparent,
+            passed: Vec::new(),
         };
         let asked = (request.action.clone(), request.parameters.clone());
         let (tokens, sealing) = self.core.keep(&id, &fresh, request.at)?;

@@ -32,6 +32,7 @@ mod notices;
 pub mod packs;
 pub mod packtest;
 mod pages;
+mod passed;
 mod permissions;
 mod queries;
 mod random;

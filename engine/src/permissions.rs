@@ -4,23 +4,29 @@
 //! *current* `permissions` hold, also for executions that began under others, and no more of them
 //! than its environment grants. A person who runs an action is governed by their role instead; the
 //! chain that they run, by its pack. Named secrets are for packs alone: by hand they have commands of
-//! their own. What is not asked for is denied.
+//! their own. What is not asked for is denied. An action or a connection that another pack passed to a chain
+//! as a parameter must be allowed to that pack too.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use host::guard::{self, HostPattern};
 use host::http::Url;
+use model::fact::Passed;
 use model::{ActionRef, ErrorKind, PackName, StepError, TriggerType, Value, token};
 use serde_json::json;
 
 use crate::environment::{Environment, PackEnvironment, covers};
 use crate::packs::{Generation, Pack, Place, Resolved, fits_pattern, fits_secret, is_built_in};
+use crate::passed;
 
 /// What may be done for one pack, or for a person.
 pub(crate) struct Rights {
     generation: Arc<Generation>,
     environment: Arc<Environment>,
     caller: Caller,
+    /// Who else must be allowed what has one of these names: they passed it on.
+    behalf: Vec<(Self, BTreeSet<String>)>,
 }
 
 enum Caller {
@@ -44,7 +50,16 @@ impl Rights {
             let pack = generation.packs.get(name).or(pinned);
             pack.map_or_else(|| Caller::Gone(name.clone()), |pack| Caller::Pack(pack.clone()))
         });
-        Self { generation, environment, caller }
+        Self { generation, environment, caller, behalf: Vec::new() }
+    }
+
+    /// The same, where these packs passed names on.
+    pub(crate) fn on_behalf_of(self, passed: Vec<Passed>) -> Self {
+        let behalf = passed.into_iter().map(|Passed { pack, names }| {
+            let (generation, environment) = (self.generation.clone(), self.environment.clone());
+            (Self::of(generation, environment, Some(&pack), None), names)
+        });
+        Self { behalf: behalf.collect(), ..self }
     }
 
     /// Whether this call may be made.
@@ -56,12 +71,47 @@ impl Rights {
     ) -> Result<(), StepError> {
         self.exec(resolved)?;
         self.action(action)?;
-        let connection = parameters.get("connection").and_then(Value::as_str);
-        match (&self.caller, resolved.version(), connection) {
-            (Caller::Pack(pack), None, Some(name)) => connected(pack, name),
-            (_, None, None) if action.as_str() == "http.request" => self.host(parameters),
-            // A parameter of a pack's own action may be called `connection` too.
-            _ => Ok(()),
+        // A parameter of a pack's own action may be called `connection` too.
+        let connection = parameters.get("connection").filter(|_| resolved.version().is_none());
+        let connection = connection.and_then(Value::as_str);
+        match (&self.caller, connection) {
+            (Caller::Pack(pack), Some(name)) => connected(pack, name)?,
+            (_, None) if action.as_str() == "http.request" => self.host(parameters)?,
+            _ => {}
+        }
+        self.passed_on(action, connection)
+    }
+
+    /// Whether who passed these on may use them.
+    fn passed_on(&self, action: &ActionRef, connection: Option<&str>) -> Result<(), StepError> {
+        let chosen = connection.filter(|name| !self.is_configured(name));
+        for (rights, names) in &self.behalf {
+            if names.contains(action.as_str()) {
+                rights.action(action)?;
+            }
+            if let Some(name) = chosen.filter(|name| names.contains(*name)) {
+                rights.lent(name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the pack has this text among its settings: then it is no choice of who passed it too.
+    fn is_configured(&self, text: &str) -> bool {
+        matches!(&self.caller, Caller::Pack(pack) if passed::holds(&pack.config, text))
+    }
+
+    /// Whether the connection may be used, and is lent.
+    fn lent(&self, name: &str) -> Result<(), StepError> {
+        match &self.caller {
+            Caller::Person => Ok(()),
+            Caller::Gone(pack) => Err(denied(pack, "connections", name)),
+            Caller::Pack(pack) => {
+                connected(pack, name)?;
+                let spec = self.environment.connections.get(name);
+                let kept = spec.filter(|spec| !spec.admits(&pack.name));
+                kept.map_or(Ok(()), |spec| Err(not_lent(&pack.name, name, &spec.at)))
+            }
         }
     }
 
@@ -184,6 +234,7 @@ impl Rights {
             generation: self.generation.clone(),
             environment: self.environment.clone(),
             caller: Caller::Pack(pack.clone()),
+            behalf: Vec::new(),
         };
         rights.action(&run_job())?;
         connection.map_or(Ok(()), |name| connected(pack, name))
@@ -255,6 +306,13 @@ fn denied(pack: &PackName, permission: &str, asked: &str) -> StepError {
     let message =
         format!("the pack `{pack}` may not {what}: add `{line}` to `permissions` in its pack.yaml");
     error(message, pack, permission, asked)
+}
+
+fn not_lent(pack: &PackName, name: &str, at: &str) -> StepError {
+    let message = format!(
+        "the connection `{name}` is not lent to the pack `{pack}`: add `{pack}` to its `packs` at {at}"
+    );
+    error(message, pack, "connections", name)
 }
 
 fn by_hand(path: &str) -> StepError {

@@ -294,6 +294,29 @@ async fn a_chain_that_would_fail_shows_what_its_handlers_would_do() {
 }
 
 #[tokio::test]
+async fn a_poll_after_a_planned_change_is_taken_to_be_met_and_its_answer_is_not_made_up() {
+    let house = house();
+    let look = r#"poll("core.echo", #{ value: 1 }, |r| r.value == 2)"#;
+    let change = "run(\"p.change\");";
+    house.program("change", "idempotent", "true");
+    house.chain("wait", "", &format!("{change} {look}; log(\"over\");"));
+    house.chain("use", "", &format!("{change} let seen = {look}; log(seen.value);"));
+    let engine = house.start().await;
+    expect![[r#"
+        1 p.change planned: runs the program actions/change.sh
+            actions/change.sh: null → {"stdin":{}}
+        2 core.echo planned: waits until its condition holds, which it does not yet
+        3 log noted → "over"
+        complete → null"#]]
+    .assert_eq(&shown(&dry(&engine, "p.wait").await));
+    expect![[r#"
+        1 p.change planned: runs the program actions/change.sh
+            actions/change.sh: null → {"stdin":{}}
+        2 core.echo planned: waits until its condition holds, which it does not yet
+        stopped … [{"at":"use.rhai:1:29","step":"2","why":"`seen` holds what `core.echo` (step 2) would return, which its plan does not say"}]"#]].assert_eq(&shown(&dry(&engine, "p.use").await));
+}
+
+#[tokio::test]
 async fn a_poll_is_asked_once_and_stops_the_dry_run_if_that_is_not_the_answer() {
     let house = house();
     house.chain(

@@ -296,6 +296,107 @@ async fn hosts_are_those_of_the_pack_that_asks() {
     assert_eq!(answered.load(std::sync::atomic::Ordering::SeqCst), 1);
 }
 
+/// The chain `q.run` of a pack that may do everything, which runs what its parameters name: itself,
+/// or by way of another chain of the same pack; and `q.own`, which names it by itself.
+fn deputy(house: &House) {
+    neighbour(house, "{ actions: ['*'], connections: ['*'], exec: true }");
+    let schema = "action: { type: string }, with: { type: object }, by: { type: string }";
+    for (name, text) in [
+        ("run", "run(params.action, params.with)"),
+        (
+            "pass",
+            "run(\"q.run\", #{ action: get(params, \"by\") ?? params.action, with: params.with })",
+        ),
+        ("own", "run(\"q.run\", #{ action: \"core.echo\", with: params.with })"),
+    ] {
+        let file = format!("entry_point: {name}.rhai\nparameters: {{ {schema} }}\n");
+        house.write_in("q", &format!("actions/{name}.yaml"), &file);
+        house.write_in("q", &format!("actions/{name}.rhai"), text);
+    }
+}
+
+#[tokio::test]
+async fn an_action_passed_to_a_chain_of_another_pack_must_be_allowed_to_who_passed_it() {
+    let house = house("{ actions: [q.*, core.fail] }");
+    house.chain(
+        "call",
+        "chain: { type: string }, given: { type: object }",
+        "run(params.chain, params.given)",
+    );
+    deputy(&house);
+    let engine = start(&house).await;
+    let denied = "the pack `p` may not use `core.echo`: add `actions: [core.echo]` to `permissions` in its pack.yaml";
+    for (chain, action, expected) in [
+        ("q.run", "core.echo", Some(denied)),
+        ("q.pass", "core.echo", Some(denied)),
+        ("q.run", "core.fail", Some("seven")),
+        ("q.own", "p.unused", None),
+    ] {
+        let given = json!({ "action": action, "with": { "value": 7 } });
+        let given = match action {
+            "core.fail" => json!({ "action": action, "with": { "message": "seven" } }),
+            _ => given,
+        };
+        let parameters = json!({ "chain": chain, "given": given });
+        let dry = parameters.as_object().unwrap().clone();
+        let dry = engine.dry_run("p.call".parse().unwrap(), dry, BTreeMap::new()).await.unwrap();
+        let view = ended(&engine, &run(&engine, "p.call", parameters).await).await;
+        let told = view.outcome.as_ref().unwrap().error.as_ref().map(|e| e.message.as_str());
+        assert_eq!(told, expected, "{chain} {action}");
+        let dry = dry.error.as_ref().map(|error| error.message.as_str());
+        assert_eq!(dry, expected, "a dry run of {chain} {action}");
+    }
+    // By hand, the role of who runs it decides.
+    let given = json!({ "action": "core.echo", "with": { "value": 7 } });
+    let view = ended(&engine, &run(&engine, "q.run", given).await).await;
+    assert_eq!(view.row.state, ExecutionState::Succeeded);
+}
+
+#[tokio::test]
+async fn an_action_that_a_rule_passes_to_a_chain_of_another_pack_must_be_allowed_to_its_pack() {
+    let house = house("{ actions: [q.*] }");
+    house.write("triggers/said.yaml", "payload: {}\n");
+    let rule = "trigger: { type: p.said }\naction: { ref: q.run, parameters: { action: core.echo, with: { value: 7 } } }\n";
+    house.write("rules/say.yaml", rule);
+    deputy(&house);
+    let engine = start(&house).await;
+    let said = engine::NewEvent {
+        kind: "p.said".parse().unwrap(),
+        id: None,
+        subject: None,
+        data: json!({}),
+    };
+    engine.emit("test", said).await.unwrap();
+    let all = store::ExecutionFilter { limit: 10, ..Default::default() };
+    eventually("its execution", || async { !engine.executions(&all).await.unwrap().is_empty() })
+        .await;
+    let id = engine.executions(&all).await.unwrap()[0].id.clone();
+    let view = ended(&engine, &id).await;
+    assert_eq!(error_kind(&view), "denied", "{view:#?}");
+    assert!(message(&view).contains("the pack `p` may not use `core.echo`"), "{}", message(&view));
+}
+
+#[tokio::test]
+async fn a_connection_passed_to_a_chain_of_another_pack_must_be_lent_to_who_passed_it() {
+    let house = house("{ actions: [q.*, http.*], connections: ['s*'] }");
+    house.chain("call", "name: { type: string }", "run(\"q.run\", #{ action: \"http.request\", with: #{ connection: params.name, url: \"x\" } })");
+    deputy(&house);
+    let text = [("status", "p, q"), ("other", "p, q"), ("secret", "q")].map(|(name, packs)| {
+        format!("  {name}: {{ type: http, base_url: 'http://127.0.0.1:1/', packs: [{packs}] }}\n")
+    });
+    std::fs::write(house.path("dev.yaml"), format!("connections:\n{}", text.concat())).unwrap();
+    let engine = start_in(&house).await;
+    let mut told = Vec::new();
+    for name in ["other", "secret", "status"] {
+        let view = ended(&engine, &run(&engine, "p.call", json!({ "name": name })).await).await;
+        told.push(message(&view).replace(&house.folder.path().display().to_string(), "DIR"));
+    }
+    assert!(!told.pop().unwrap().contains("pack"), "nobody listens there: {told:?}");
+    expect![[r#"
+        the pack `p` may not use the connection `other`: add `connections: [other]` to `permissions` in its pack.yaml
+        the connection `secret` is not lent to the pack `p`: add `p` to its `packs` at DIR/dev.yaml:4"#]].assert_eq(&told.join("\n"));
+}
+
 #[test]
 fn what_would_always_be_denied_is_an_error_of_check() {
     let house = house("{ actions: [http.request] }");

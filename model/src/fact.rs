@@ -270,6 +270,19 @@ pub struct ExecutionRequested {
     /// The place in a trace that it was asked from, where that does not follow from its origin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<TraceParent>,
+    /// What among its parameters other packs passed on, where chains of theirs run it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub passed: Vec<Passed>,
+}
+
+/// Names of actions and connections that a pack passed on to a chain of another one: they are used on
+/// its behalf too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Passed {
+    /// The pack.
+    pub pack: PackName,
+    /// The names.
+    pub names: BTreeSet<String>,
 }
 
 impl ExecutionRequested {

@@ -212,7 +212,8 @@ fn in_the_open() -> StepError {
 }
 
 /// A call that is journaled as it was asked, with the reason why it cannot be performed.
-fn refused(action: ActionRef, parameters: Value, mut error: StepError) -> Intention {
+/// A call that is never performed.
+pub(crate) fn refused(action: ActionRef, parameters: Value, mut error: StepError) -> Intention {
     error.action = Some(action.clone());
     let policy = Policy {
         attempts: 1,

@@ -24,8 +24,13 @@ impl Run {
         parameters: Value,
     ) -> Result<(), Trouble> {
         let at = self.core.now();
-        let (request, fresh) = match self.continuation(parameters, at).await? {
-            Ok(continuation) => continuation,
+        let continuation = self.continuation(parameters, at).await?;
+        let handed = continuation.and_then(|(request, fresh)| {
+            let tokens = self.granted_to(&request.action, &request.parameters)?;
+            Ok((request, fresh, tokens))
+        });
+        let (request, fresh, handed) = match handed {
+            Ok(handed) => handed,
             Err(error) => {
                 let handler_errors = outcome.handler_errors;
                 return self
@@ -35,7 +40,6 @@ impl Run {
         };
         let next = self.id.continuation();
         // Its own copies: this run's go with it.
-        let handed = self.granted_to(&request);
         let (mut tokens, mut sealing) = self.core.take_over(handed, &next, at).await?;
         let (more, sealed) = self.core.keep(&next, &fresh, at).map_err(trouble)?;
         tokens.extend(more);

@@ -3,6 +3,7 @@
 use model::{PackName, StepError};
 
 use super::run::{Run, Runs};
+use crate::passed;
 use crate::permissions::Rights;
 
 impl Run {
@@ -28,7 +29,10 @@ impl Run {
 
     /// What the steps of this execution may do now.
     pub(super) fn rights(&self) -> Rights {
-        self.rights_of(self.caller().as_ref())
+        let environment = self.core.environment.load();
+        let chain = self.journal.request.as_ref().filter(|_| !matches!(self.runs, Runs::Single));
+        let passed = chain.map(|request| passed::to(request, &environment));
+        self.rights_of(self.caller().as_ref()).on_behalf_of(passed.unwrap_or_default())
     }
 
     pub(super) fn rights_of(&self, caller: Option<&PackName>) -> Rights {

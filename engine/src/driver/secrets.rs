@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use actions::secrets::Recipe;
-use model::fact::{ExecutionRequested, Grant, StepResult};
+use model::fact::{Grant, StepResult};
 use model::{
-    Actor, Call, ErrorKind, Fact, PackName, StepError, StepPath, Stream, Timestamp, Token, Value,
+    ActionRef, Actor, Call, ErrorKind, Fact, PackName, StepError, StepPath, Stream, Timestamp,
+    Token, Value,
 };
 use serde_json::json;
 use store::{Appended, Sealing, Write};
 
+use super::ask::{Intention, refused};
 use super::page::Page;
 use super::run::Run;
 use crate::core::Trouble;
@@ -79,13 +81,26 @@ impl Run {
         }
     }
 
-    /// What a child may use of this execution's tokens: those in its parameters, of named secrets
-    /// only those that its pack may use itself.
-    pub(super) fn granted_to(&self, child: &ExecutionRequested) -> BTreeMap<Token, Grant> {
-        let pack = child.action.pack().parse::<PackName>().ok();
+    /// What a child gets of this execution's tokens, if it may be handed all in its parameters.
+    pub(super) fn granted_to(
+        &self,
+        child: &ActionRef,
+        parameters: &Value,
+    ) -> Result<BTreeMap<Token, Grant>, StepError> {
         let generation = self.core.generation.load_full();
         let rights = |pack: Option<&PackName>| self.rights_of(pack);
-        handed_to(pack.as_ref(), &child.parameters, &self.journal.tokens, &generation, rights)
+        handed_to(child, parameters, &self.journal.tokens, &generation, rights)
+    }
+
+    /// The same call, refused where it would hand over what may not be.
+    pub(super) fn handing(&self, intention: Intention) -> Intention {
+        let Intention::Call(Call::Child { action, parameters, .. }) = &intention else {
+            return intention;
+        };
+        match self.granted_to(action, parameters) {
+            Ok(_) => intention,
+            Err(error) => refused(action.clone(), parameters.clone(), error),
+        }
     }
 
     /// Performs a step of `secrets.*`: step, records and facts in one commit.

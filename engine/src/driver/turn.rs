@@ -22,6 +22,7 @@ use crate::decide::decide;
 use crate::emitting;
 use crate::notices;
 use crate::pages::Sides;
+use crate::passed;
 use crate::suspects::{Mark, REFUSED_AT};
 
 /// How long steps under way may go on once the execution is to end.
@@ -304,7 +305,7 @@ impl Run {
                 bound: self.handler_limit(&path, now),
             };
             let (intention, fresh) = lookup.intention(ask.clone());
-            match intention {
+            match self.handing(intention) {
                 Intention::Call(call) => {
                     let program = is_program(&lookup, &call);
                     if program.is_none_or(|program| self.has_place(&path, program)) {
@@ -339,17 +340,22 @@ impl Run {
         let mut sides = Vec::new();
         if let Call::Child { action, parameters, version, .. } = &call {
             let child = self.id.child(&path);
+            let own = self.journal.request.as_ref();
+            let environment = self.core.environment.load();
+            let passed = own.map(|own| passed::on(own, action, parameters, &environment));
             let request = ExecutionRequested {
                 action: action.clone(),
                 parameters: parameters.clone(),
                 origin: Origin::Step { parent: self.id.clone(), path: path.clone() },
                 pack: Some(*version),
-                depth: self.journal.request.as_ref().map_or(0, |request| request.depth),
+                depth: own.map_or(0, |own| own.depth),
                 deadline: None,
                 at,
                 traceparent: self.span_of_step(&path),
+                passed: passed.unwrap_or_default(),
             };
-            let tokens = self.granted_to(&request);
+            // A call that would hand over more is refused before.
+            let tokens = self.granted_to(action, parameters).unwrap_or_default();
             let mut facts = vec![Fact::ExecutionRequested(request)];
             facts.extend((!tokens.is_empty()).then_some(Fact::TokensGranted { tokens, at }));
             sides.push(Write {

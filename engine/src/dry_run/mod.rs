@@ -43,7 +43,7 @@ impl Engine {
         let cancel = state.cancel.clone();
         // What is under way ends with who asked, and with the engine.
         let _ended = cancel.clone().drop_guard();
-        let asked = Asked { action, parameters, prefix: String::new() };
+        let asked = Asked { action, parameters, prefix: String::new(), passed: Vec::new() };
         let mut walk = Walk::new(&self.core, &resolved, asked);
         walk.learn(&fresh, &mut state);
         let engine_stops = self.core.stopping.clone();

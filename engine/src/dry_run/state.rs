@@ -31,6 +31,8 @@ pub(super) struct State {
     pub(super) cancel: CancellationToken,
     /// The time that the chain sees: sleeps move it.
     pub(super) now: Timestamp,
+    /// Whether something was planned: what is waited for may be its doing.
+    pub(super) changed: bool,
     /// Results that were given, by path.
     pub(super) assumed: BTreeMap<String, Value>,
     /// Entries that would have changed; none: deleted.
@@ -53,6 +55,7 @@ impl State {
             opened: Arc::default(),
             cancel: token(&core),
             now: core.now(),
+            changed: false,
             assumed,
             keys: BTreeMap::new(),
             named: BTreeMap::new(),

@@ -14,7 +14,11 @@ use super::walk::{Asked, Walk};
 use crate::driver::ask::{Intention, Lookup};
 use crate::driver::within;
 use crate::packs::Performer;
+use crate::passed;
 use crate::secrets::Opened;
+
+/// Reads that wait: not performed once something was planned that they may wait for.
+const WAITING: [&str; 1] = ["kubernetes.wait"];
 
 /// What became of a call: its result, where anybody knows it.
 type Ended = Result<Option<Value>, StepError>;
@@ -116,7 +120,9 @@ impl Walk {
         state: &mut State,
     ) -> Ended {
         let prefix = format!("{}{}/", self.asked.prefix, told.path);
-        let child = self.child(Asked { action, parameters, prefix }, state).await?;
+        let environment = self.core.environment.load_full();
+        let passed = passed::on(&self.request, &action, &parameters, &environment);
+        let child = self.child(Asked { action, parameters, prefix, passed }, state).await?;
         let error = child.error.clone().map(|error| {
             let details = error.details.clone();
             StepError::new(ErrorKind::ChildFailed, error.message).with_details(details)
@@ -151,12 +157,17 @@ impl Walk {
                 "the action's content is gone from the state folder",
             )
         })?;
+        if state.changed && WAITING.contains(&action.as_str()) {
+            told.plan = Some(Plan::new("waits for what comes of the steps before it"));
+            return Ok(self.assumed(told, state));
+        }
         if effect == Effect::Read {
             told.how = How::Performed;
             let performed = self.perform(&told.path, performer, parameters(call), timeout, state);
             return performed.await.map(Some);
         }
         let plan = self.plan(&told.path, &performer, call, state).await?;
+        state.changed = true;
         let result = self.received(&performer, plan.result.clone(), state);
         told.plan = Some(state.clean(Plan { result: None, ..plan }));
         Ok(result.or_else(|| self.assumed(told, state)))

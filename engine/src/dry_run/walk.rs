@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chains::{Advance, Input, Next, Program, Rehearsed, Use};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use model::fact::{ExecutionRequested, Grant, StepResult};
+use model::fact::{ExecutionRequested, Grant, Passed, StepResult};
 use model::value::brief;
 use model::{
     ActionRef, Call, ErrorKind, ExecutionId, ExecutionState, Fact, Journal, Origin, Outcome,
@@ -22,7 +22,7 @@ use crate::driver::single;
 use crate::packs::{ActionKind, Generation, Pack, Resolved};
 use crate::permissions::Rights;
 use crate::secrets::{Fresh, Opened, Read, handed_to, passed_on};
-use crate::{emitting, random};
+use crate::{emitting, passed, random};
 
 /// Deepest nesting of chains that run chains.
 const MAX_DEPTH: usize = 16;
@@ -33,6 +33,8 @@ pub(super) struct Asked {
     pub(super) parameters: Value,
     /// Stands before the paths of its steps: the path of the step that runs it, and a slash.
     pub(super) prefix: String,
+    /// What packs whose chains run it passed on to it.
+    pub(super) passed: Vec<Passed>,
 }
 
 /// A chain on its way.
@@ -44,7 +46,7 @@ pub(super) struct Walk {
     /// The pack whose chain it is; none for an action that a person runs by itself.
     pub(super) pack: Option<Arc<Pack>>,
     program: Option<Program>,
-    request: ExecutionRequested,
+    pub(super) request: ExecutionRequested,
     input: Arc<Input>,
     pub(super) journal: Arc<Journal>,
     /// Steps whose results nobody knows.
@@ -74,6 +76,7 @@ impl Walk {
             depth: 0,
             deadline: None,
             traceparent: None,
+            passed: asked.passed.clone(),
             at: core.now(),
         };
         let mut journal = Journal::default();
@@ -101,7 +104,8 @@ impl Walk {
 
     /// Who the steps are made for.
     pub(super) fn rights(&self) -> Rights {
-        self.rights_of(self.owner())
+        let passed = passed::to(&self.request, &self.core.environment.load());
+        self.rights_of(self.owner()).on_behalf_of(passed)
     }
 
     fn rights_of(&self, caller: Option<&PackName>) -> Rights {
@@ -145,6 +149,9 @@ impl Walk {
                     Next::Broken(error) => return self.failed(error),
                 };
                 if fresh.is_empty() {
+                    if self.settle_polls(state) {
+                        continue;
+                    }
                     let needed = self.needed(&uses);
                     return self.stopped(needed);
                 }
@@ -256,10 +263,9 @@ impl Walk {
         }
         let resolved =
             self.core.library.resolve(&self.generation, self.pack.as_ref(), &asked.action)?;
-        let pack = asked.action.pack().parse::<PackName>().ok();
         let (known, generation) = (&self.journal.tokens, &self.generation);
         let rights = |pack: Option<&PackName>| self.rights_of(pack);
-        let tokens = handed_to(pack.as_ref(), &asked.parameters, known, generation, rights);
+        let tokens = handed_to(&asked.action, &asked.parameters, known, generation, rights)?;
         let mut child = Self::new(&self.core, &resolved, asked);
         child.grant(tokens, state);
         let report = child.walk(state).await;
@@ -291,6 +297,23 @@ impl Walk {
     pub(super) fn intend(&mut self, path: &StepPath, call: Call, state: &State) {
         let (path, at) = (path.clone(), state.now);
         self.apply(&Fact::StepIntended { path, call, at });
+    }
+
+    /// Takes it that conditions of `poll` will hold which don't yet, where something was planned that
+    /// may bring that about. False if there is none.
+    fn settle_polls(&mut self, state: &State) -> bool {
+        let open = self.journal.open().filter(|(_, entry)| matches!(entry.call, Call::Poll { .. }));
+        let open: Vec<_> = open.filter(|_| state.changed).map(|(path, _)| path.clone()).collect();
+        for path in &open {
+            if let Some(step) = self.steps.iter_mut().find(|step| step.path == *path) {
+                step.how = How::Planned;
+                step.plan =
+                    Some(Plan::new("waits until its condition holds, which it does not yet"));
+                step.result = None;
+            }
+            self.finish(path, Ok(None), state);
+        }
+        !open.is_empty()
     }
 
     fn needed(&self, uses: &[Use]) -> Vec<Stopped> {

@@ -176,6 +176,7 @@ fn journal(exported: &Exported, pack: &Pack) -> Journal {
         deadline: None,
         at: exported.requested_at,
         traceparent: None,
+        passed: Vec::new(),
     }));
     let mut undo = exported.undo.clone();
     for call in &exported.calls {

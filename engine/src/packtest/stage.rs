@@ -272,6 +272,7 @@ async fn request(
         at: core.now(),
         action,
         traceparent: None,
+        passed: Vec::new(),
     };
     let facts = vec![Fact::ExecutionRequested(request)];
     append(core, Stream::Execution(id.clone()), Some(Version::NONE), facts).await?;

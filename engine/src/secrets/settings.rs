@@ -11,7 +11,8 @@ use std::path::Path;
 use host::secret::SecretRef;
 use model::fact::Grant;
 use model::token::{self, Token};
-use model::{ErrorKind, Map, PackName, Schema, StepError, Value};
+use model::{ActionRef, ErrorKind, Map, PackName, Schema, StepError, Value};
+use serde_json::json;
 
 use super::opened::passed_on;
 use super::{Fresh, Plain, check_path, check_value};
@@ -227,21 +228,36 @@ enum Source {
     Fresh(Plain),
 }
 
-/// What a chain of `pack` may use of the `granted` tokens of who runs it: those in its `parameters`,
-/// of named secrets only those that its pack may use itself.
+/// What the chain `action` gets of the `granted` tokens of who runs it: those in its `parameters`.
+/// A named secret that its pack may not use itself is an error: there its token would stand for
+/// nothing, and be taken for the value.
 pub(crate) fn handed_to(
-    pack: Option<&PackName>,
+    action: &ActionRef,
     parameters: &Value,
     granted: &BTreeMap<Token, Grant>,
     generation: &Generation,
     rights: impl FnOnce(Option<&PackName>) -> Rights,
-) -> BTreeMap<Token, Grant> {
-    let mut tokens = passed_on(parameters, granted);
-    if !tokens.is_empty() {
-        let rights = rights(pack);
-        tokens.retain(|_, grant| may_hold(grant, &rights, generation, pack));
+) -> Result<BTreeMap<Token, Grant>, StepError> {
+    let tokens = passed_on(parameters, granted);
+    if tokens.is_empty() {
+        return Ok(tokens);
     }
-    tokens
+    let pack = action.pack().parse::<PackName>().ok();
+    let rights = rights(pack.as_ref());
+    let kept = |grant: &&Grant| !may_hold(grant, &rights, generation, pack.as_ref());
+    match tokens.values().find(kept) {
+        Some(Grant::Named { path, .. }) => Err(not_handed(path, action)),
+        _ => Ok(tokens),
+    }
+}
+
+fn not_handed(path: &str, action: &ActionRef) -> StepError {
+    let pack = action.pack();
+    let message = format!(
+        "the secret `{path}` is not handed to `{action}`: its pack `{pack}` may not use it (`permissions.secrets` in its pack.yaml); use it in a step of this chain instead"
+    );
+    let details = json!({ "pack": pack, "permission": "secrets", "asked": path });
+    StepError::new(ErrorKind::Denied, message).with_details(details)
 }
 
 /// Whether a chain of `pack` may be handed what `grant` says: what its pack may use by itself, or

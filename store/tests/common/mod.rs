@@ -73,6 +73,7 @@ pub fn requested(origin: Origin) -> ExecutionRequested {
         deadline: None,
         at: at(10),
         traceparent: None,
+        passed: Vec::new(),
     }
 }
 
