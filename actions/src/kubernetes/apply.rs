@@ -185,7 +185,7 @@ fn owned(
     let found = before.and_then(|before| before["metadata"]["annotations"][OWNER].as_str());
     if let Some(other) = found.filter(|found| Some(*found) != owner) {
         let message = format!(
-            "it is owned by `{other}` (annotation `{OWNER}`): expected {}",
+            "it is owned by `{other}` (annotation `{OWNER}`): expected {}; who applies for its owner says `owner: {other}`",
             owner.map_or("no owner".to_owned(), |owner| format!("`{owner}`"))
         );
         return Err(refused(ErrorKind::Denied, message));

@@ -171,6 +171,8 @@ fn applying(verb: Verb) -> Said {
         "force": { "type": "boolean", "default": false,
             "description": "takes over fields that another manager owns" },
         "field_manager": { "type": "string", "default": "tripline", "minLength": 1 },
+        "owner": { "type": "string", "minLength": 1,
+            "description": "written as the annotation `tripline.dev/owner`; an object of another owner is not touched" },
     });
     if verb == Verb::Diff {
         return Said {
@@ -182,8 +184,6 @@ fn applying(verb: Verb) -> Said {
             }),
         };
     }
-    parameters["owner"] = json!({ "type": "string", "minLength": 1,
-        "description": "written as the annotation `tripline.dev/owner`; an object of another owner is not touched" });
     parameters["wait"] = json!({ "type": "object", "additionalProperties": false, "properties": {
         "for": goal(), "timeout": { "type": "string", "description": "how long at most, 10m where nothing is said" },
     }, "description": "waits for all objects after all are applied" });

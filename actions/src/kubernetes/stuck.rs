@@ -85,6 +85,10 @@ async fn pods(target: &Target, object: &Value) -> Result<Vec<Value>, Failure> {
             let revision = object["status"]["updateRevision"].as_str();
             revision.map(|revision| format!("controller-revision-hash={revision}"))
         }
+        "DaemonSet" => match newest_revision(target, object, &labels).await? {
+            None => return Ok(Vec::new()),
+            Some(hash) => Some(format!("controller-revision-hash={hash}")),
+        },
         _ => None,
     };
     if let Some(newest) = newest {
@@ -107,5 +111,20 @@ async fn newest_template(
         owner == uid && revision(set) == revision(object)
     });
     let hash = newest.and_then(|set| set["metadata"]["labels"]["pod-template-hash"].as_str());
+    Ok(hash.map(ToOwned::to_owned))
+}
+
+/// The hash that marks the pods of a DaemonSet's newest version, of which its status says nothing.
+async fn newest_revision(
+    target: &Target,
+    object: &Value,
+    labels: &str,
+) -> Result<Option<String>, Failure> {
+    let uid = &object["metadata"]["uid"];
+    let all = target.beside("apps/v1", "ControllerRevision", labels, PODS).await?;
+    let own = all.iter().filter(|one| one["metadata"]["ownerReferences"][0]["uid"] == *uid);
+    let newest = own.max_by_key(|one| one["revision"].as_i64().unwrap_or_default());
+    let hash =
+        newest.and_then(|one| one["metadata"]["labels"]["controller-revision-hash"].as_str());
     Ok(hash.map(ToOwned::to_owned))
 }

@@ -72,6 +72,11 @@ async fn fields_of_others_and_objects_of_others_are_left_alone() {
         let error = lab.failed("apply", apply).await;
         says(&error, ErrorKind::Denied, "it is owned by `shop/orders`");
     }
+    let manifest = config_map("owned", "two");
+    let error = lab.failed("diff", json!({ "manifest": manifest })).await;
+    says(&error, ErrorKind::Denied, "who applies for its owner says `owner: shop/orders`");
+    let diff = lab.done("diff", json!({ "manifest": manifest, "owner": "shop/orders" })).await;
+    assert_eq!(diff["objects"][0]["paths"], json!(["data.key"]));
 }
 
 #[tokio::test]

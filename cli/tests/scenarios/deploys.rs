@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use crate::support::{Done, Server, World};
 
 /// A cluster with controllers and pods that do what their labels say, and a server that is in it.
-struct Deploys {
-    world: World,
+pub(crate) struct Deploys {
+    pub(crate) world: World,
     _server: Server,
     _cluster: Cluster,
     _runtime: tokio::runtime::Runtime,
@@ -15,21 +15,25 @@ struct Deploys {
 
 impl Deploys {
     fn start() -> Self {
+        Self::start_with(Parts::Rollouts)
+    }
+
+    pub(crate) fn start_with(parts: Parts) -> Self {
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        let cluster = runtime.block_on(Cluster::start(Parts::Rollouts)).unwrap();
+        let cluster = runtime.block_on(Cluster::start(parts)).unwrap();
         let kubeconfig = cluster.kubeconfig(ADMIN).unwrap();
         let world = World::new().with_variable("KUBECONFIG", kubeconfig.to_str().unwrap());
         let server = world.serve_with(&["--packs", "builtin:deploy"]);
         Self { world, _server: server, _cluster: cluster, _runtime: runtime }
     }
 
-    fn run(&self, action: &str, parameters: &Value) -> Done {
+    pub(crate) fn run(&self, action: &str, parameters: &Value) -> Done {
         self.world.write("parameters.json", &parameters.to_string());
         let parameters = self.world.path("parameters.json");
         self.world.run(&["run", action, "--params", parameters.to_str().unwrap(), "-o", "json"])
     }
 
-    fn get(&self, api_version: &str, kind: &str, name: &str) -> Value {
+    pub(crate) fn get(&self, api_version: &str, kind: &str, name: &str) -> Value {
         let parameters = json!({ "api_version": api_version, "kind": kind, "name": name });
         let done = self.run("kubernetes.get", &parameters).succeeded();
         let result: Value = serde_json::from_str(&done.stdout).unwrap();
@@ -43,16 +47,16 @@ impl Deploys {
         image.as_str().unwrap().to_owned()
     }
 
-    fn color(&self) -> Value {
+    pub(crate) fn color(&self) -> Value {
         self.get("v1", "Service", "web")["spec"]["selector"]["tripline.dev/color"].clone()
     }
 
-    fn replicas(&self, name: &str) -> Value {
+    pub(crate) fn replicas(&self, name: &str) -> Value {
         self.get("apps/v1", "Deployment", name)["spec"]["replicas"].clone()
     }
 }
 
-fn web(image: &str) -> Value {
+pub(crate) fn web(image: &str) -> Value {
     let labels = json!({ "app": "web", "lab.tripline.dev/pod": "ready" });
     json!({
         "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": "web" },
@@ -66,12 +70,25 @@ fn web(image: &str) -> Value {
     })
 }
 
-fn version(image: &str) -> Value {
+pub(crate) fn service() -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": { "name": "web" },
+        "spec": { "selector": { "app": "web" }, "ports": [{ "port": 80 }] },
+    })
+}
+
+pub(crate) fn behind_service(mut parameters: Value) -> Value {
+    parameters["service"] = json!("web");
+    parameters["keep"] = json!("100ms");
+    parameters
+}
+
+pub(crate) fn version(image: &str) -> Value {
     json!({ "manifest": web(image), "timeout": "1m", "check": { "action": "core.noop" } })
 }
 
 /// The check that finds fault with everything.
-fn refused(image: &str) -> Value {
+pub(crate) fn refused(image: &str) -> Value {
     let check = json!({ "action": "core.fail", "parameters": { "message": "errors at the edge" } });
     json!({ "manifest": web(image), "timeout": "1m", "check": check })
 }
@@ -102,17 +119,8 @@ fn a_rolling_or_recreated_version_that_cannot_run_or_fails_its_check_gives_way_t
 #[ignore = "needs the lab"]
 fn a_service_leads_to_the_new_color_once_it_is_checked_and_stays_where_it_was_otherwise() {
     let deploys = Deploys::start();
-    let service = json!({
-        "apiVersion": "v1", "kind": "Service", "metadata": { "name": "web" },
-        "spec": { "selector": { "app": "web" }, "ports": [{ "port": 80 }] },
-    });
-    deploys.run("kubernetes.apply", &json!({ "manifest": service })).succeeded();
-    let next = |parameters: Value| {
-        let mut all = parameters;
-        all["service"] = json!("web");
-        all["keep"] = json!("100ms");
-        deploys.run("deploy.blue_green", &all)
-    };
+    deploys.run("kubernetes.apply", &json!({ "manifest": service() })).succeeded();
+    let next = |parameters: Value| deploys.run("deploy.blue_green", &behind_service(parameters));
     next(version("web:1")).succeeded();
     assert_eq!(deploys.color(), "blue");
     next(version("web:2")).succeeded();
@@ -120,6 +128,12 @@ fn a_service_leads_to_the_new_color_once_it_is_checked_and_stays_where_it_was_ot
     assert_eq!((deploys.replicas("web-blue"), deploys.replicas("web-green")), (json!(0), json!(2)));
     next(refused("web:3")).ended(1);
     next(version("web:bad")).ended(1);
+    assert_eq!(deploys.color(), "green");
+    assert_eq!((deploys.replicas("web-blue"), deploys.replicas("web-green")), (json!(0), json!(2)));
+    // What was tried last lies there; the last that ran comes back once it is brought there again.
+    next(version("web:3")).succeeded();
+    let back = json!({ "name": "web", "service": "web", "keep": "100ms", "timeout": "1m" });
+    deploys.run("deploy.rollback", &back).succeeded();
     assert_eq!(deploys.color(), "green");
     assert_eq!((deploys.replicas("web-blue"), deploys.replicas("web-green")), (json!(0), json!(2)));
 }

@@ -42,6 +42,7 @@ mod not_text;
 mod orderly_stop;
 mod pages;
 mod process_sensors;
+mod redeploys;
 mod retention;
 mod rules_on_events;
 mod secret_store;
