@@ -1,4 +1,5 @@
-//! `kubernetes.apply` and `kubernetes.diff`: server-side apply of several objects in their order.
+//! `kubernetes.apply` and `kubernetes.diff`: server-side apply of several objects in their order, wave
+//! by wave.
 
 use std::time::Duration;
 
@@ -26,11 +27,17 @@ pub(super) async fn apply(asked: &Asked<'_>) -> Result<Acted, Trouble> {
     let wait = wait(asked)?;
     let all = manifests(&asked.parameters()["manifest"])?;
     let (mut moved, mut targets) = (Vec::new(), Vec::new());
-    for manifest in &all {
-        let applied = one(asked, manifest, &all).await;
-        let (target, one) = applied.map_err(|trouble| within(trouble, manifest, &moved))?;
-        moved.push(one);
-        targets.extend(target);
+    for wave in all.chunk_by(|one, next| one.wave == next.wave) {
+        let before = targets.len();
+        for manifest in wave {
+            let applied = one(asked, manifest, &all).await;
+            let (target, one) = applied.map_err(|trouble| within(trouble, manifest, &moved))?;
+            moved.push(one);
+            targets.extend(target);
+        }
+        if moved.len() < all.len() && !asked.dry {
+            waiting::for_all(asked, &targets[before..], &between(asked)?).await?;
+        }
     }
     if let Some(wait) = wait.filter(|_| !asked.dry) {
         waiting::for_all(asked, &targets, &wait).await?;
@@ -198,6 +205,11 @@ fn owned(
         annotations[OWNER] = json!(owner);
     }
     Ok(if asked.dry { fitting(object) } else { object })
+}
+
+/// What is waited for before the next wave: the next one may need it.
+fn between(asked: &Asked<'_>) -> Result<Wait, Trouble> {
+    Ok(Wait::new(Goal::Healthy, asked.parameters()["wait"]["timeout"].as_str())?)
 }
 
 /// What is waited for once all are applied.

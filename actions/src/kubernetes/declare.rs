@@ -166,7 +166,7 @@ fn goal() -> Value {
 fn applying(verb: Verb) -> Said {
     let mut parameters = json!({
         "manifest": { "type": ["object", "array", "string"], "required": true,
-            "description": "one object, a list of them, or YAML of several documents" },
+            "description": "one object, a list of them, or YAML of several documents; those of a lower `tripline.dev/wave` (an annotation, 0 where nothing is said) are applied before the others, and healthy" },
         "namespace": { "type": "string", "description": "of objects that name none" },
         "force": { "type": "boolean", "default": false,
             "description": "takes over fields that another manager owns" },

@@ -5,6 +5,9 @@ use model::{ErrorKind, StepError, Value};
 /// Most objects of one step.
 const MAX_OBJECTS: usize = 500;
 
+/// The annotation that says in which wave an object is applied: a whole number, 0 where nothing is said.
+pub(super) const WAVE: &str = "tripline.dev/wave";
+
 /// What names an object, besides the cluster it is in.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Identity {
@@ -20,6 +23,8 @@ pub(super) struct Identity {
 pub(super) struct Manifest {
     pub(super) identity: Identity,
     pub(super) object: Value,
+    /// Those of a lower one are applied, and healthy, before.
+    pub(super) wave: i64,
 }
 
 /// The objects of a parameter, in the order in which they are applied.
@@ -64,7 +69,10 @@ fn collect(object: Value, place: &str, all: &mut Vec<Manifest>) -> Result<(), St
         let expected = "expected an object with `apiVersion`, `kind` and `metadata.name`";
         invalid(format!("{place}: {missing} is missing or no text: {expected}"))
     })?;
-    all.push(Manifest { identity, object });
+    let wave = wave(&object).map_err(|found| {
+        invalid(format!("{identity}: the annotation `{WAVE}` is {found}: expected a whole number, such as \"-1\""))
+    })?;
+    all.push(Manifest { identity, object, wave });
     Ok(())
 }
 
@@ -81,6 +89,16 @@ pub(super) fn identity(object: &Value) -> Result<Identity, &'static str> {
         namespace: metadata["namespace"].as_str().map(ToOwned::to_owned),
         name: text("`metadata.name`", &metadata["name"])?,
     })
+}
+
+/// The wave that an object is in, or what stands there instead.
+fn wave(object: &Value) -> Result<i64, &Value> {
+    let said = &object["metadata"]["annotations"][WAVE];
+    match said {
+        Value::Null => Ok(0),
+        Value::String(text) => text.trim().parse().map_err(|_| said),
+        other => other.as_i64().ok_or(said),
+    }
 }
 
 /// Which of the two would win is nobody's guess.
@@ -126,9 +144,10 @@ const ORDER: [&str; 27] = [
 ];
 
 /// Where a manifest stands among others; equals keep their author's order.
-fn rank(manifest: &Manifest) -> usize {
+fn rank(manifest: &Manifest) -> (i64, usize) {
     let kind = manifest.identity.kind.as_str();
-    ORDER.iter().position(|known| *known == kind).unwrap_or(ORDER.len())
+    let place = ORDER.iter().position(|known| *known == kind).unwrap_or(ORDER.len());
+    (manifest.wave, place)
 }
 
 impl std::fmt::Display for Identity {
@@ -181,6 +200,24 @@ mod tests {
         let expected: Vec<String> =
             kinds.into_iter().chain(rest).map(|name| format!("v1 {name}")).collect();
         assert_eq!(names(&all), expected);
+    }
+
+    #[test]
+    fn waves_come_before_kinds_and_what_names_none_is_in_wave_zero() {
+        let wave = |kind: &str, wave: Value| {
+            let mut object = object(kind, "x");
+            object["metadata"]["annotations"] = json!({ WAVE: wave });
+            object
+        };
+        let all = json!([
+            wave("Namespace", json!("1")),
+            object("Deployment", "d"),
+            wave("Job", json!("-1")),
+            object("Service", "s"),
+        ]);
+        assert_eq!(names(&all), ["v1 Job x", "v1 Service s", "v1 Deployment d", "v1 Namespace x"]);
+        let wrong = manifests(&wave("Job", json!("first"))).unwrap_err();
+        assert!(wrong.message.contains("is \"first\": expected a whole number"), "{wrong:?}");
     }
 
     #[test]

@@ -104,3 +104,29 @@ async fn a_job_that_fails_says_how_and_one_that_is_cancelled_is_deleted() {
     assert_eq!(error.message, "the Job was deleted before it ended");
     lab.done("wait", of("batch/v1", "Job", &name, json!({ "for": "deleted" }))).await;
 }
+
+#[tokio::test]
+#[ignore = "needs the lab"]
+async fn a_wave_is_applied_once_the_one_before_is_healthy_and_never_after_one_that_cannot_be() {
+    let lab = Lab::start(Parts::Rollouts).await;
+    let late = |name: &str| {
+        let mut late = super::config_map(name, "x");
+        late["metadata"]["annotations"] = json!({ "tripline.dev/wave": "1" });
+        late
+    };
+    let there = async |name: &str| {
+        let found =
+            lab.done("get", of("v1", "ConfigMap", name, json!({ "missing": "null" }))).await;
+        found["found"] == true
+    };
+    let all = json!([late("after"), deployment("ready", "web:1")]);
+    lab.done("apply", json!({ "manifest": all })).await;
+    assert!(there("after").await);
+    let found = lab.done("get", of("apps/v1", "Deployment", "web", json!({}))).await;
+    assert_eq!(found["object"]["status"]["availableReplicas"], 2, "it was waited for");
+
+    let all = json!([late("never"), deployment("ready", "web:bad")]);
+    let error = lab.failed("apply", json!({ "manifest": all })).await;
+    says(&error, ErrorKind::Failed, "ImagePullBackOff");
+    assert!(!there("never").await);
+}
