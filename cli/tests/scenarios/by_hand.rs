@@ -142,7 +142,9 @@ fn executions_are_found_by_pack_and_by_when_they_were_asked_for() {
     let (early, other) = (start(&world, "p.one"), start(&world, "q.one"));
     let asked = text(&world.reaches(&early, &["succeeded"])["requested_at"]);
     let other_asked = text(&world.reaches(&other, &["succeeded"])["requested_at"]);
-    assert!(asked < other_asked);
+    let [first, second]: [model::Timestamp; 2] =
+        [&asked, &other_asked].map(|at| at.parse().unwrap());
+    assert!(first < second, "{asked} {other_asked}");
     let found = |filters: &[&str]| -> Vec<String> {
         let rows = world.json(&[&["execution", "list"], filters].concat());
         rows.as_array().unwrap().iter().map(|row| text(&row["id"])).collect()
