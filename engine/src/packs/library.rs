@@ -1,7 +1,7 @@
 //! Where an action reference becomes something that can be performed.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
 use actions::{Metadata, SharedAction};
 use model::diagnostic::unknown;
@@ -154,6 +154,20 @@ impl Resolved {
     }
 }
 
+/// What the engine performs itself. Compiled once: each test of a pack has a library of its own.
+type Known = LazyLock<BTreeMap<ActionRef, Arc<Metadata>>>;
+static DATASTORE: Known = LazyLock::new(|| known(actions::datastore::declarations()));
+static SECRETS: Known = LazyLock::new(|| known(actions::secrets::declarations()));
+
+fn known(all: impl IntoIterator<Item = Metadata>) -> BTreeMap<ActionRef, Arc<Metadata>> {
+    all.into_iter().map(|metadata| (metadata.reference.clone(), Arc::new(metadata))).collect()
+}
+
+/// What there is to know of the actions `secrets.*`.
+pub(crate) fn secrets() -> impl Iterator<Item = Arc<Metadata>> {
+    SECRETS.values().cloned()
+}
+
 impl Library {
     /// A library of the built-in actions, that reads packs as `context` says.
     pub fn new(builtin: Vec<SharedAction>, context: LoadContext) -> Self {
@@ -161,9 +175,7 @@ impl Library {
             .into_iter()
             .map(|action| (action.metadata().reference.clone(), action))
             .collect();
-        let known = |metadata: Metadata| (metadata.reference.clone(), Arc::new(metadata));
-        let datastore = actions::datastore::declarations().into_iter().map(known).collect();
-        let secrets = actions::secrets::declarations().into_iter().map(known).collect();
+        let (datastore, secrets) = (DATASTORE.clone(), SECRETS.clone());
         Self { builtin, datastore, secrets, context, contents: Mutex::default() }
     }
 

@@ -39,6 +39,7 @@ use crate::secrets::SecretSettingsOf;
 pub(crate) use absent::absence;
 pub use assemble::{activate, default_subscription, is_enabled};
 pub use check::{check_packs, check_packs_in, packs_in};
+pub(crate) use library::secrets;
 pub use library::{Library, Performer, Resolved};
 pub(crate) use load::load_pinned;
 pub use load::{LoadContext, load};

@@ -1,7 +1,7 @@
 //! The trigger types that rules can name.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use model::{Map, Schema, TriggerType};
 
@@ -21,10 +21,8 @@ pub struct TriggerInfo {
     pub payload: Schema,
 }
 
-/// The trigger types that are built in and those of these packs.
-pub(super) fn triggers<'a>(
-    packs: impl Iterator<Item = &'a Arc<Pack>>,
-) -> BTreeMap<TriggerType, TriggerInfo> {
+/// Compiled once: each test of a pack has a generation of its own.
+static BUILT_IN: LazyLock<Vec<TriggerInfo>> = LazyLock::new(|| {
     let compiled =
         |properties: &Map| Schema::compile(properties).unwrap_or_else(|_| Schema::empty());
     let builtin = sensors::trigger_types().into_iter().chain(notices::trigger_types());
@@ -36,11 +34,18 @@ pub(super) fn triggers<'a>(
             payload: compiled(&kind.payload),
         })
     });
+    builtin.collect()
+});
+
+/// The trigger types that are built in and those of these packs.
+pub(super) fn triggers<'a>(
+    packs: impl Iterator<Item = &'a Arc<Pack>>,
+) -> BTreeMap<TriggerType, TriggerInfo> {
     let own = packs.flat_map(|pack| pack.triggers.values()).map(|spec| TriggerInfo {
         kind: spec.kind.clone(),
         description: spec.description.clone(),
         parameters: Schema::empty(),
         payload: spec.payload.clone(),
     });
-    builtin.chain(own).map(|info| (info.kind.clone(), info)).collect()
+    BUILT_IN.iter().cloned().chain(own).map(|info| (info.kind.clone(), info)).collect()
 }

@@ -35,7 +35,7 @@ use crate::fair::Permits;
 use crate::folders::Folders;
 use crate::intake::{self, IntakeError};
 use crate::metrics::Metrics;
-use crate::packs::{ActionKind, Generation, Library, LoadContext, Pack};
+use crate::packs::{self, ActionKind, Generation, Library, LoadContext, Pack};
 use crate::pages::Stuck;
 use crate::secrets::Vault;
 use crate::spans::Spans;
@@ -106,9 +106,8 @@ impl Stage {
         };
         let builtin = self.builtin.iter().map(|action| stand(Inner::Action(action.clone())));
         // Secrets that no mock answers for are the engine's own, as the datastore is.
-        let secrets = actions::secrets::declarations().into_iter();
-        let mocked = secrets.filter(|action| scene.mocks(&action.reference));
-        let builtin = builtin.chain(mocked.map(|action| stand(Inner::Chain(Arc::new(action)))));
+        let mocked = packs::secrets().filter(|action| scene.mocks(&action.reference));
+        let builtin = builtin.chain(mocked.map(|action| stand(Inner::Chain(action))));
         let library = Library::new(builtin.collect(), self.context.clone());
         let packs = self.packs.iter().map(|pack| {
             let pack = Arc::new(self.rigged(pack, case, scene, &stand));
@@ -266,9 +265,9 @@ async fn request(
     let request = ExecutionRequested {
         parameters: core.bounded(Value::Object(parameters)).await?,
         origin: Origin::Manual,
-        pack: resolved.as_ref().and_then(crate::packs::Resolved::version),
+        pack: resolved.as_ref().and_then(packs::Resolved::version),
         depth: 0,
-        deadline: resolved.as_ref().and_then(crate::packs::Resolved::deadline),
+        deadline: resolved.as_ref().and_then(packs::Resolved::deadline),
         at: core.now(),
         action,
         traceparent: None,
