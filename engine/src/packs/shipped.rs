@@ -34,6 +34,7 @@ pub const SHIPPED: [Shipped; 1] = [Shipped {
         "actions/rollback.yaml",
         "actions/rolling.rhai",
         "actions/rolling.yaml",
+        "lib/colors.rhai",
         "lib/workload.rhai",
     ),
 }];
