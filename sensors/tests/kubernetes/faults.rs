@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use host::kubernetes::Request;
 use lab::{NARROW, Part};
-use model::Value;
 use sensors::SensorState;
 use serde_json::json;
 
@@ -19,8 +18,7 @@ async fn a_watch_goes_on_over_a_kill_of_the_api_server_and_over_forgotten_histor
     stage.make("a", no_labels()).await;
     stage.tells(&["added a 0"]).await;
     stage.lab.part(Part::Api).unwrap().kill();
-    let fails = |state: &SensorState| matches!(state, SensorState::Failing { .. });
-    stage.recorder.until("it fails", |it| it.states.last().is_some_and(fails)).await;
+    stage.fails("").await;
     stage.lab.part(Part::Api).unwrap().start().await.unwrap();
     stage.set("a", 1).await;
     stage.tells(&["added a 0", "modified a 1"]).await;
@@ -86,7 +84,7 @@ async fn a_cluster_that_was_restored_from_a_backup_is_compared_by_content() {
 #[ignore = "needs the lab"]
 async fn a_watch_that_stalls_without_closing_is_begun_again() {
     let mut stage = Stage::new().await;
-    stage.idle = Duration::from_secs(3);
+    stage.timing.idle = Duration::from_secs(3);
     let watch = stage.maps(json!({}));
     stage.is_watching().await;
     stage.lab.part(Part::Api).unwrap().freeze();
@@ -95,6 +93,32 @@ async fn a_watch_that_stalls_without_closing_is_begun_again() {
     stage.lab.part(Part::Api).unwrap().thaw();
     stage.make("a", no_labels()).await;
     stage.tells(&["added a 0"]).await;
+    watch.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the lab"]
+async fn a_token_that_expires_is_read_again_and_nothing_is_missed_meanwhile() {
+    let mut stage = Stage::new().await;
+    stage.allow("visitor", "default").await;
+    let lab = &stage.lab;
+    let token = async |life| lab.account_token("default", "visitor", life).await.unwrap();
+    let file = lab.folder().join("token");
+    let short = token(Duration::from_secs(2)).await;
+    std::fs::write(&file, &short).unwrap();
+    let fresh = token(Duration::from_secs(3600)).await;
+    stage.connect(lab.kubeconfig_with_token_file(&file).unwrap());
+    // A watch that has begun goes on until its end, whatever becomes of who began it.
+    stage.timing.length = Duration::from_secs(1);
+    let watch = stage.maps(json!({}));
+    stage.is_watching().await;
+    stage.make("a", no_labels()).await;
+    stage.fails("Unauthorized").await;
+    stage.set("a", 1).await;
+    stage.make("b", no_labels()).await;
+    assert!(!stage.recorder.look(|it| format!("{:?}", it.states)).contains(&short));
+    std::fs::write(&file, &fresh).unwrap();
+    stage.tells(&["added a 0", "modified a 1", "added b 0"]).await;
     watch.stop().await.unwrap();
 }
 
@@ -143,25 +167,18 @@ async fn a_right_that_is_missing_is_named_and_waited_for() {
     let stage = Stage::seen_by(NARROW).await;
     let watch = stage.maps(json!({}));
     stage.waits("- { apiGroups: [\"\"], resources: [configmaps], verbs: [list, watch] }").await;
-    let api = "/apis/rbac.authorization.k8s.io/v1/namespaces/default";
-    let role = json!({ "metadata": { "name": "maps" }, "rules": [
-        { "apiGroups": [""], "resources": ["configmaps"], "verbs": ["list", "watch"] }] });
-    let binding = json!({ "metadata": { "name": "maps" },
-        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "maps" },
-        "subjects": [{ "kind": "ServiceAccount", "name": "narrow", "namespace": "default" }] });
-    stage.ask(Request::post(&format!("{api}/roles"), role)).await;
-    stage.ask(Request::post(&format!("{api}/rolebindings"), binding.clone())).await;
+    let right = stage.allow("narrow", "default").await;
     stage.is_watching().await;
     stage.make("a", no_labels()).await;
     stage.tells(&["added a 0"]).await;
     watch.stop().await.unwrap();
-    stage.ask(Request::delete(&format!("{api}/rolebindings/maps"), Value::Null)).await;
+    stage.ask(right.take()).await;
     until_watching_is_refused(&stage).await;
     stage.recorder.look(|it| it.states.clear());
     let watch = stage.maps(json!({}));
     stage.waits("may not list configmaps in the namespace `default`").await;
     stage.set("a", 1).await;
-    stage.ask(Request::post(&format!("{api}/rolebindings"), binding)).await;
+    stage.ask(right.give()).await;
     stage.tells(&["added a 0", "modified a 1"]).await;
     watch.stop().await.unwrap();
 }

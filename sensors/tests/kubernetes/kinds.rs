@@ -79,6 +79,51 @@ async fn a_kind_that_is_not_there_yet_is_waited_for_also_when_it_goes_and_return
     watch.stop().await.unwrap();
 }
 
+/// How objects become those of another version: by asking where nobody answers, or by their name alone.
+fn conversion(broken: bool) -> Json {
+    let none = json!({ "spec": { "conversion": { "strategy": "None", "webhook": null } } });
+    if !broken {
+        return none;
+    }
+    // Nobody can listen there.
+    let config = json!({ "url": "https://127.0.0.1:1/convert" });
+    let webhook = json!({ "conversionReviewVersions": ["v1"], "clientConfig": config });
+    json!({ "spec": { "conversion": { "strategy": "Webhook", "webhook": webhook } } })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the lab"]
+async fn a_conversion_that_fails_is_named_and_harms_no_other_watch() {
+    let mut stage = Stage::new().await;
+    let kind = stage.define().await;
+    let path = format!("{DEFINITIONS}/things.example.com");
+    let second = json!([{ "op": "add", "path": "/spec/versions/1", "value": {
+        "name": "v2", "served": true, "storage": false,
+        "schema": definition()["spec"]["versions"][0]["schema"] } }]);
+    stage.ask(Request::patch(&path, Patch::Json, second)).await;
+    let convert = |broken| Request::patch(&path, Patch::Merge, conversion(broken));
+    let asked = json!({ "api_version": "example.com/v2", "kind": "Thing" });
+    let watch = stage.watch("kubernetes.object", asked);
+    stage.is_watching().await;
+    stage.make_thing(&kind, "a").await;
+    stage.tells(&["added a -"]).await;
+    stage.ask(convert(true)).await;
+    stage.fails("conversion webhook").await;
+    stage.make_thing(&kind, "b").await;
+    let things = std::mem::take(&mut stage.recorder);
+    let maps = stage.maps(json!({}));
+    stage.is_watching().await;
+    stage.make("m", json!({})).await;
+    stage.tells(&["added m 0"]).await;
+    stage.recorder = things;
+    stage.fails("conversion webhook").await;
+    assert_eq!(stage.told(), ["added a -"], "an error is no empty list");
+    stage.ask(convert(false)).await;
+    stage.tells(&["added a -", "added b -"]).await;
+    watch.stop().await.unwrap();
+    maps.stop().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the lab"]
 async fn a_status_that_is_written_is_no_change_of_the_object_but_one_of_its_condition() {

@@ -3,6 +3,7 @@
 
 mod faults;
 mod kinds;
+mod lists;
 mod stage;
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,8 +1,10 @@
 //! A cluster of a test's own, a sensor that watches it, and what that told.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt;
 use host::Clock;
 use host::connection::{ConnectionSpec, Connections, Target};
 use host::kubernetes::{Cluster, Patch, Request, Resource};
@@ -13,7 +15,7 @@ use sensors::kubernetes::{Timing, build};
 use sensors::{BuildContext, SensorState};
 use serde_json::{Value as Json, json};
 
-use crate::support::{Recorder, Running, assert_fits};
+use crate::support::{Recorded, Recorder, Running, assert_fits};
 
 pub(crate) struct Stage {
     pub(crate) lab: lab::Cluster,
@@ -22,8 +24,8 @@ pub(crate) struct Stage {
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) maps: Resource,
     pub(crate) recorder: Arc<Recorder>,
-    /// How long a watch may say nothing.
-    pub(crate) idle: Duration,
+    /// How long what the next sensor does takes.
+    pub(crate) timing: Timing,
 }
 
 impl Stage {
@@ -35,48 +37,74 @@ impl Stage {
     pub(crate) async fn seen_by(token: &str) -> Self {
         let lab = lab::Cluster::start(Parts::Bare).await.unwrap();
         let connections = Connections::default();
-        let of = |name: &str, token: &str| ConnectionSpec {
-            name: name.to_owned(),
-            target: Target::Kubernetes { server: None, ca: None, context: None, burst: None },
-            credentials: Some(SecretRef::File(lab.kubeconfig(token).unwrap())),
-            requests_per_second: Some(5000.0),
-            packs: vec!["*".to_owned()],
-            at: "dev.yaml:1".to_owned(),
-        };
-        connections.set([of("lab", token), of("admin", ADMIN)]);
+        let admin = connection("admin", lab.kubeconfig(ADMIN).unwrap());
+        connections.set([connection("lab", lab.kubeconfig(token).unwrap()), admin]);
         let cluster = connections.cluster(Some("admin"), None).unwrap();
         let maps = cluster.resource("v1", "ConfigMap").await.unwrap();
         let mut context = BuildContext::new("tripline:test/kubernetes.object/1", lab.folder());
         context.connections = connections;
-        let idle = Duration::from_secs(150);
-        Self { lab, context, cluster, maps, recorder: Arc::default(), idle }
+        let timing = Timing {
+            length: Duration::from_secs(30),
+            retry: (model::Duration::from_millis(100), model::Duration::from_secs(1)),
+            ..Timing::default()
+        };
+        Self { lab, context, cluster, maps, recorder: Arc::default(), timing }
+    }
+
+    /// Lets sensors see the cluster by another kubeconfig.
+    pub(crate) fn connect(&self, kubeconfig: PathBuf) {
+        let admin = connection("admin", self.lab.kubeconfig(ADMIN).unwrap());
+        self.context.connections.set([connection("lab", kubeconfig), admin]);
+    }
+
+    /// Gives a service account of the namespace `default` the right to watch maps in `namespace`;
+    /// what takes it back when it is deleted.
+    pub(crate) async fn allow(&self, account: &str, namespace: &str) -> Right {
+        let api = format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}");
+        let role = json!({ "metadata": { "name": "maps" }, "rules": [
+            { "apiGroups": [""], "resources": ["configmaps"], "verbs": ["list", "watch"] }] });
+        self.ask(Request::post(&format!("{api}/roles"), role)).await;
+        let binding = json!({ "metadata": { "name": "maps" },
+            "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "maps" },
+            "subjects": [{ "kind": "ServiceAccount", "name": account, "namespace": "default" }] });
+        let right = Right { bindings: format!("{api}/rolebindings"), binding };
+        self.ask(right.give()).await;
+        right
     }
 
     pub(crate) fn watch(&self, trigger: &str, mut parameters: Json) -> Running {
         parameters["connection"] = "lab".into();
         let sensor = build(trigger, parameters.as_object().unwrap(), &self.context).unwrap();
-        let timing = Timing {
-            length: Duration::from_secs(30),
-            idle: self.idle,
-            check: model::Duration::from_secs(3600),
-            retry: (model::Duration::from_millis(100), model::Duration::from_secs(1)),
-        };
-        let sensor = Arc::new(sensor.with_timing(timing));
+        let sensor = Arc::new(sensor.with_timing(self.timing.clone()));
         Running::start(sensor, self.recorder.clone(), Clock::System)
     }
 
     pub(crate) fn maps(&self, mut parameters: Json) -> Running {
+        parameters["namespaces"] = json!(["default"]);
+        self.maps_in(parameters)
+    }
+
+    pub(crate) fn maps_in(&self, mut parameters: Json) -> Running {
         parameters["api_version"] = "v1".into();
         parameters["kind"] = "ConfigMap".into();
-        parameters["namespaces"] = json!(["default"]);
         self.watch("kubernetes.object", parameters)
     }
 
     pub(crate) async fn make(&self, name: &str, labels: Json) {
+        self.make_in("default", name, labels).await;
+    }
+
+    pub(crate) async fn make_in(&self, namespace: &str, name: &str, labels: Json) {
         let object =
             json!({ "metadata": { "name": name, "labels": labels }, "data": { "k": "0" } });
-        let path = self.maps.collection(Some("default"));
+        let path = self.maps.collection(Some(namespace));
         self.ask(Request::post(&path, object)).await;
+    }
+
+    /// Does something to many objects, some at a time.
+    pub(crate) async fn each(&self, names: &[String], work: impl AsyncFn(&str)) {
+        let all = futures::stream::iter(names);
+        all.for_each_concurrent(50, async |name| work(name).await).await;
     }
 
     pub(crate) async fn patch(&self, name: &str, patch: Json) -> Value {
@@ -118,6 +146,25 @@ impl Stage {
         assert_eq!(self.told(), expected);
     }
 
+    /// The same, in whatever order: of several watches, or several objects at once.
+    pub(crate) async fn tells_among_others(&self, expected: &[&str]) {
+        self.has_told(expected.len()).await;
+        let (mut told, mut expected) = (self.told(), expected.to_vec());
+        told.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(told, expected);
+    }
+
+    pub(crate) async fn has_told(&self, count: usize) {
+        let told = |it: &Recorded| it.emissions.iter().map(|one| one.events.len()).sum::<usize>();
+        self.recorder.until(&format!("{count} events"), |it| told(it) >= count).await;
+    }
+
+    pub(crate) async fn fails(&self, why: &str) {
+        let fails = |state: &SensorState| matches!(state, SensorState::Failing { error, .. } if error.contains(why));
+        self.recorder.until(why, |it| it.states.last().is_some_and(fails)).await;
+    }
+
     /// What is made in the second in which a sensor begins counts as made after it.
     pub(crate) async fn next_second(&self) {
         let second = Clock::System.now().as_second();
@@ -141,6 +188,33 @@ impl Stage {
             |state: &SensorState| matches!(state, SensorState::Waiting(told) if told.contains(why));
         self.recorder.until(why, |it| it.states.last().is_some_and(waits)).await;
         self.recorder.look(|it| it.states.clear());
+    }
+}
+
+/// A right of somebody.
+pub(crate) struct Right {
+    bindings: String,
+    binding: Json,
+}
+
+impl Right {
+    pub(crate) fn give(&self) -> Request {
+        Request::post(&self.bindings, self.binding.clone())
+    }
+
+    pub(crate) fn take(&self) -> Request {
+        Request::delete(&format!("{}/maps", self.bindings), Value::Null)
+    }
+}
+
+fn connection(name: &str, kubeconfig: PathBuf) -> ConnectionSpec {
+    ConnectionSpec {
+        name: name.to_owned(),
+        target: Target::Kubernetes { server: None, ca: None, context: None, burst: None },
+        credentials: Some(SecretRef::File(kubeconfig)),
+        requests_per_second: Some(5000.0),
+        packs: vec!["*".to_owned()],
+        at: "dev.yaml:1".to_owned(),
     }
 }
 

@@ -26,6 +26,8 @@ pub struct Recorded {
     pub states: Vec<SensorState>,
     /// The next emissions that are not stored.
     pub refuse: usize,
+    /// From so many emissions on, each is stored and nobody is told, until this is none.
+    pub held: Option<usize>,
 }
 
 impl Recorder {
@@ -44,7 +46,7 @@ impl Recorder {
 
     /// Waits until `wanted` holds.
     pub async fn until(&self, what: &str, wanted: impl Fn(&Recorded) -> bool) {
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
         while !self.look(|recorded| wanted(recorded)) {
             assert!(tokio::time::Instant::now() < deadline, "waited too long: {what}");
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -70,7 +72,12 @@ impl Sink for Recorder {
             recorded.emissions.push(emission);
             Ok(())
         });
-        futures::future::ready(stored).boxed()
+        async move {
+            let free = |it: &Recorded| it.held.is_none_or(|held| it.emissions.len() < held);
+            self.until("it is let go", free).await;
+            stored
+        }
+        .boxed()
     }
 
     fn state(&self, state: SensorState) {
