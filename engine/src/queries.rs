@@ -13,8 +13,8 @@ use store::{EventFilter, EventRow, ExecutionFilter, ExecutionRow, RuleCount};
 use crate::ask::AskError;
 use crate::engine::Engine;
 use crate::packs::{
-    ActionKind, Generation, Pack, PackStatus, TriggerInfo, activate, default_subscription,
-    is_enabled, is_reserved, name_of,
+    ActionKind, Generation, Pack, PackStatus, TriggerInfo, activate, is_enabled, is_reserved,
+    name_of,
 };
 use crate::view::{
     ActionView, AttentionView, ExecutionView, Health, PackView, RecordedDecision, RuleExplanation,
@@ -130,7 +130,7 @@ impl Engine {
                 let decision = recorded.as_ref().map(|recorded| {
                     recorded.get(&one.reference).cloned().unwrap_or(RecordedDecision::NotSelected)
                 });
-                let active = activate(pack, one, default_subscription(one).as_ref());
+                let active = activate(pack, one);
                 let (event, at) = (event.clone(), row.accepted_at);
                 let explained = self
                     .core

@@ -3,6 +3,7 @@
 //! A sensor that fails is started again from its stored cursor, after a delay that grows; it never
 //! takes another with it, and it always says how it stands.
 
+mod forgetting;
 mod keeper;
 mod rights;
 mod status;
@@ -15,19 +16,18 @@ use host::connection::Connection;
 use host::git::{Git, Mirrors};
 use host::guard::HostPattern;
 use host::secret::SecretRef;
-use model::{Actor, BatchId, EventSource, Fact, Hash, Name, Schema, Stream, Timestamp, Value};
+use model::{EventSource, Hash, Name, Schema, Timestamp, Value};
 use sensors::{BuildContext, Built, PackContext, SensorState};
-use store::{Batch, Write};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio_util::sync::CancellationToken;
 
+use self::forgetting::forget;
 use self::keeper::Keeper;
 use self::rights::{lookup, permit};
 use self::status::{Status, status};
 use crate::core::{Core, Trouble};
 use crate::driver::Driver;
 use crate::packs::{Generation, Pack, Subscription};
-use crate::random;
 
 /// Runs the sensors that the active packs need.
 pub(crate) struct Sensing {
@@ -174,7 +174,7 @@ impl Sensing {
             let keeper = Keeper {
                 core: self.core.clone(),
                 driver: self.driver.clone(),
-                source: self.source(&sensor.subscription),
+                source: self.source(&sensor.subscription.id),
                 sensor: sensor.clone(),
                 anew: AtomicBool::new(anew),
                 catching_up: AtomicBool::new(false),
@@ -199,8 +199,8 @@ impl Sensing {
         turns.entry(id.to_owned()).or_default().clone()
     }
 
-    fn source(&self, subscription: &Subscription) -> String {
-        format!("tripline:{}/{}", self.core.installation, subscription.id)
+    fn source(&self, id: &str) -> String {
+        format!("tripline:{}/{id}", self.core.installation)
     }
 
     fn build(
@@ -213,7 +213,11 @@ impl Sensing {
         let pack = sensor.as_ref().and_then(|sensor| generation.packs.get(&sensor.pack));
         let folder =
             pack.map_or_else(|| self.core.folders.root().to_owned(), |pack| pack.folder.clone());
-        let mut context = BuildContext::new(self.source(subscription), folder);
+        let mut context = BuildContext::new(self.source(&subscription.id), folder);
+        let shares = subscription.shares.iter().map(|(hash, own)| {
+            (self.source(&format!("{}/{hash}", subscription.kind)), own.clone())
+        });
+        context.shares = shares.collect();
         context.sensor = sensor;
         context.user.clone_from(&subscription.user);
         context.pack = pack.map(|pack| PackContext {
@@ -364,19 +368,6 @@ impl Sensing {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Clears the cursor of the sensor with this id.
-async fn forget(core: &Core, id: &str) -> Result<(), Trouble> {
-    let stream = Stream::Sensor(id.to_owned());
-    let facts = vec![Fact::CursorMoved { cursor: Value::Null }];
-    let batch = Batch {
-        id: BatchId::new(format!("forget/{}", random::name())),
-        actor: Actor::engine(),
-        at: core.now(),
-        writes: vec![Write { stream, expected: None, facts }],
-    };
-    core.append(batch).await.map(drop)
 }
 
 /// Whether what happens while no rule needs the sensor is nothing that it missed: the times of a

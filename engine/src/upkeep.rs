@@ -44,6 +44,13 @@ pub(crate) async fn run(
         if let Err(error) = core.drop_versions().await {
             tracing::warn!(%error, "old versions of secrets stay for now");
         }
+        match sensing.forget_unwanted(keep.default.events).await {
+            Ok(0) => {}
+            Ok(objects) => tracing::info!(objects, "forgot what watches nobody wants remembered"),
+            Err(error) => {
+                tracing::warn!(%error, "what watches nobody wants remembered stays for now")
+            }
+        }
         match once(&core, &packs, &sensing, &keep).await {
             Ok(0) => {}
             Ok(facts) => tracing::info!(facts, "forgot what is no longer kept"),

@@ -169,3 +169,28 @@ async fn a_link_to_a_folder_of_packs_is_followed_when_it_leads_elsewhere() {
     std::fs::rename(house.path("fresh"), &link).unwrap();
     eventually("the change to be seen", || async { pack(&engine).await.hash != old }).await;
 }
+
+#[tokio::test]
+async fn triggers_that_differ_in_what_is_told_share_a_subscription() {
+    let house = House::new();
+    for (rule, more) in [
+        ("plain", ""),
+        ("added", ", operations: [added]"),
+        ("labels", ", changes: ['metadata.labels'], operations: [modified]"),
+        ("apart", ", labels: app=web"),
+        ("wants", ", initial: emit"),
+    ] {
+        let parameters = format!("{{ api_version: v1, kind: ConfigMap{more} }}");
+        let trigger = format!("{{ type: kubernetes.object, parameters: {parameters} }}");
+        let rule = format!("rules/{rule}.yaml");
+        house.write(&rule, &format!("trigger: {trigger}\naction: {{ ref: core.noop }}\n"));
+    }
+    let engine = house.start().await;
+    let mut shared: Vec<Vec<String>> = Vec::new();
+    for sensor in engine.sensors().await.unwrap() {
+        assert!(sensor.parameters.get("operations").is_none(), "{sensor:?}");
+        shared.push(sensor.rules.iter().map(ToString::to_string).collect());
+    }
+    shared.sort();
+    assert_eq!(shared, [vec!["p.added", "p.labels", "p.plain"], vec!["p.apart"], vec!["p.wants"]]);
+}

@@ -46,6 +46,9 @@ pub type SecretPermit = Arc<dyn Fn(&SecretRef) -> Result<(), String> + Send + Sy
 pub struct BuildContext {
     /// The source of its events.
     pub source: String,
+    /// Who shares what it sees, by the sources of what each is told, with the parameters that each adds
+    /// ([`crate::apart`]); none: all has the source above.
+    pub shares: BTreeMap<String, Map>,
     /// The named sensor it is, where it is one; it is registered in `mirrors` under this name.
     pub sensor: Option<SensorRef>,
     /// The pack whose sensor it is, where it is one's: what its programs are run with.
@@ -96,6 +99,7 @@ impl BuildContext {
         let folder = folder.into();
         Self {
             source: source.into(),
+            shares: BTreeMap::new(),
             sensor: None,
             pack: None,
             user: None,
@@ -179,9 +183,10 @@ pub fn build(
     parameters: &Map,
     context: &BuildContext,
 ) -> Result<Built, Vec<BuildError>> {
-    match read(kind, parameters)? {
+    match read(kind, parameters, &context.source)? {
         Config::Timer(timer) => Ok(Built::Task(Arc::new(timer))),
         Config::Objects(config) => {
+            let config = config.shared(parameters, &context.shares)?;
             let sensor = config.build(context).map_err(|error| vec![error])?;
             Ok(Built::Task(Arc::new(sensor)))
         }
@@ -206,7 +211,7 @@ pub fn beyond(
     git: &Git,
     hosts: &[HostPattern],
 ) -> Option<BuildError> {
-    match read(kind, parameters) {
+    match read(kind, parameters, "") {
         Ok(Config::Git(config)) => config.beyond(git, hosts),
         _ => None,
     }
@@ -214,14 +219,14 @@ pub fn beyond(
 
 /// What is wrong with the parameters of `kind`, as far as that can be told without its secrets.
 pub fn check(kind: &str, parameters: &Map, git: &Git) -> Vec<BuildError> {
-    match read(kind, parameters) {
+    match read(kind, parameters, "") {
         Ok(Config::Git(config)) => config.check(git).err().into_iter().collect(),
         Ok(_) => Vec::new(),
         Err(errors) => errors,
     }
 }
 
-fn read(kind: &str, parameters: &Map) -> Result<Config, Vec<BuildError>> {
+fn read(kind: &str, parameters: &Map, source: &str) -> Result<Config, Vec<BuildError>> {
     if !KINDS.contains(&kind) {
         return Err(vec![unknown(kind)]);
     }
@@ -235,8 +240,8 @@ fn read(kind: &str, parameters: &Map) -> Result<Config, Vec<BuildError>> {
         }
         "timer.cron" => timer::cron(&parameters),
         kind if kind.starts_with("kubernetes.") => {
-            let config = ObjectConfig::read(kind, &parameters).map_err(|error| vec![error])?;
-            return Ok(Config::Objects(Box::new(config)));
+            let config = ObjectConfig::read(kind, &parameters, source);
+            return Ok(Config::Objects(Box::new(config.map_err(|error| vec![error])?)));
         }
         "timer.interval" => timer::interval(&parameters),
         _ => timer::at(&parameters),

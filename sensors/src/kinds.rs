@@ -100,6 +100,16 @@ pub fn sensor_types() -> Vec<SensorKind> {
     ]
 }
 
+/// Parameters of a trigger in which rules can differ and still share what is watched: they only say
+/// what of it is told.
+pub fn apart(trigger: &str) -> &'static [&'static str] {
+    match trigger {
+        "kubernetes.object" => &["operations", "changes"],
+        "kubernetes.condition" => &["types"],
+        _ => &[],
+    }
+}
+
 /// The properties of what [`crate::build`] takes for `kind`; none for a kind it doesn't know.
 pub(crate) fn schema_of(kind: &str) -> Map {
     match kind {

@@ -32,5 +32,5 @@ pub mod webhook;
 pub use build::{
     BuildContext, BuildError, Built, PackContext, SecretLookup, SecretPermit, beyond, build, check,
 };
-pub use kinds::{SensorKind, TriggerKind, sensor_types, trigger_types};
+pub use kinds::{SensorKind, TriggerKind, apart, sensor_types, trigger_types};
 pub use port::*;

@@ -226,7 +226,7 @@ pub trait Store: Send + Sync {
     /// The latest cursor of the sensor with this id (see [`Stream::Sensor`]).
     fn cursor<'a>(&'a self, sensor: &'a str) -> Answer<'a, Option<(Value, Timestamp)>>;
     /// The sensors that have a cursor, by their ids: those whose latest one is not null.
-    fn cursors(&self) -> Answer<'_, BTreeMap<String, Value>>;
+    fn cursors(&self) -> Answer<'_, BTreeMap<String, CursorRow>>;
     /// What the sensor with this id remembers of `object`.
     fn seen<'a>(&'a self, sensor: &'a str, object: &'a str) -> Answer<'a, Option<Value>>;
     /// At most `limit` objects after `after` (empty: from the first) that the sensor with this id
@@ -389,6 +389,15 @@ pub struct EventFilter {
     pub before: Option<Position>,
     /// At most so many.
     pub limit: usize,
+}
+
+/// Where a sensor stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CursorRow {
+    /// Its cursor.
+    pub cursor: Value,
+    /// When it was stored.
+    pub at: Timestamp,
 }
 
 /// A datastore entry.

@@ -10,7 +10,7 @@ use model::{
 };
 
 use crate::port::{
-    EventRow, ExecutionRow, KeyRow, Position, Recorded, Restored, RuleCount, TokenRow,
+    CursorRow, EventRow, ExecutionRow, KeyRow, Position, Recorded, Restored, RuleCount, TokenRow,
 };
 
 /// What changes of an execution while it lives.
@@ -184,10 +184,11 @@ pub(crate) fn cursor(latest: Recorded) -> Option<(Value, Timestamp)> {
 }
 
 /// The sensor of a stream whose last fact has a cursor, with that.
-pub(crate) fn sensor_cursor(latest: Recorded) -> Option<(String, Value)> {
+pub(crate) fn sensor_cursor(latest: Recorded) -> Option<(String, CursorRow)> {
+    let at = latest.at;
     match (latest.stream, latest.fact) {
         (_, Fact::CursorMoved { cursor: Value::Null }) => None,
-        (Stream::Sensor(id), Fact::CursorMoved { cursor }) => Some((id, cursor)),
+        (Stream::Sensor(id), Fact::CursorMoved { cursor }) => Some((id, CursorRow { cursor, at })),
         _ => None,
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::source::Emitter;
-use model::{Hash, Name, PackName, RuleRef, SensorRef, TriggerType, Value};
+use model::{Hash, Map, Name, PackName, RuleRef, SensorRef, TriggerType, Value};
 use rules::{ActiveRule, Rule, RuleSet};
 
 use super::triggers::triggers;
@@ -17,18 +17,15 @@ impl Generation {
         packs: BTreeMap<PackName, Arc<Pack>>,
         switches: &BTreeMap<RuleRef, bool>,
     ) -> Self {
-        let mut subscriptions: BTreeMap<String, Subscription> = packs
-            .values()
-            .flat_map(|pack| named_sensors(pack))
-            .map(|s| (s.id.clone(), s))
-            .collect();
+        let named = packs.values().flat_map(|pack| named_sensors(pack));
+        let mut subscriptions = named.map(|sensor| (sensor.id.clone(), sensor)).collect();
         let mut active = Vec::new();
         for pack in packs.values() {
             for rule in pack.rules.values().filter(|rule| is_enabled(rule, switches)) {
-                let default = default_subscription(rule);
-                active.push(activate(pack, rule, default.as_ref()));
-                subscriptions
-                    .extend(default.map(|subscription| (subscription.id.clone(), subscription)));
+                active.push(activate(pack, rule));
+                if let Some(Subscribed { subscription, .. }) = subscribed(rule) {
+                    join(&mut subscriptions, subscription);
+                }
             }
         }
         let triggers = triggers(packs.values());
@@ -48,9 +45,11 @@ impl Generation {
         let tells = tells.and_then(|program| program.sensor.as_ref()).map(|it| it.pack.as_str());
         for pack in self.packs.values() {
             for rule in pack.rules.values().filter(|rule| is_enabled(rule, switches)) {
-                let listens = listens(pack, rule, default_subscription(rule).as_ref());
-                let named = listens.iter().any(|it| emitter_id(it).as_deref() == Some(id));
-                if named || tells == Some(rule.trigger.kind.pack()) {
+                let listens = match subscribed(rule) {
+                    Some(subscribed) => subscribed.subscription.id == id,
+                    None => named(pack, rule).iter().any(|sensor| sensor_id(sensor) == id),
+                };
+                if listens || tells == Some(rule.trigger.kind.pack()) {
                     listeners.push(rule.reference.clone());
                 }
             }
@@ -65,37 +64,26 @@ pub fn is_enabled(rule: &Rule, switches: &BTreeMap<RuleRef, bool>) -> bool {
 }
 
 /// `rule` with what it listens to.
-pub fn activate(pack: &Pack, rule: &Arc<Rule>, default: Option<&Subscription>) -> ActiveRule {
-    ActiveRule {
-        rule: rule.clone(),
-        listens: listens(pack, rule, default),
-        config: pack.config.clone(),
-    }
+pub fn activate(pack: &Pack, rule: &Arc<Rule>) -> ActiveRule {
+    let listens = match subscribed(rule) {
+        Some(subscribed) => vec![subscribed.emitter],
+        None => named(pack, rule).into_iter().map(Emitter::Sensor).collect(),
+    };
+    ActiveRule { rule: rule.clone(), listens, config: pack.config.clone() }
 }
 
-fn emitter_id(emitter: &Emitter) -> Option<String> {
-    match emitter {
-        Emitter::Sensor(sensor) => Some(format!("{}/{}", sensor.pack, sensor.name)),
-        Emitter::Subscription(kind, hash) => Some(format!("{kind}/{hash}")),
-        Emitter::Api(_) | Emitter::Execution | Emitter::Engine => None,
-    }
+fn sensor_id(sensor: &SensorRef) -> String {
+    format!("{}/{}", sensor.pack, sensor.name)
 }
 
-/// The sensors that the rule names, or all of its pack that emit its trigger's type, or the
-/// subscription its parameters make.
-fn listens(pack: &Pack, rule: &Rule, default: Option<&Subscription>) -> Vec<Emitter> {
-    if let Some(subscription) = default {
-        let hash = subscription.id.rsplit('/').next().unwrap_or_default().to_owned();
-        return vec![Emitter::Subscription(rule.trigger.kind.clone(), hash)];
-    }
+/// The sensors that the rule names, or all of its pack that emit its trigger's type.
+fn named(pack: &Pack, rule: &Rule) -> Vec<SensorRef> {
     let Some(kind) = sensor_type(&rule.trigger.kind) else { return Vec::new() };
     if let Some(named) = rule.trigger.parameters.get("sensor").and_then(Value::as_str) {
-        sensor_ref(&pack.name, named).map(Emitter::Sensor).into_iter().collect()
-    } else {
-        let own = pack.sensors.iter().filter(|(_, spec)| spec.kind == kind);
-        own.map(|(name, _)| Emitter::Sensor(SensorRef::new(pack.name.clone(), name.clone())))
-            .collect()
+        return sensor_ref(&pack.name, named).into_iter().collect();
     }
+    let own = pack.sensors.iter().filter(|(_, spec)| spec.kind == kind);
+    own.map(|(name, _)| SensorRef::new(pack.name.clone(), name.clone())).collect()
 }
 
 /// `app` is this pack's sensor, `pack.app` another's.
@@ -112,22 +100,50 @@ pub(super) fn sensor_type(trigger: &TriggerType) -> Option<&'static str> {
     kinds.iter().find(|kind| kind.name == trigger.as_str())?.sensor
 }
 
-/// What listens for a trigger that needs no named sensor: equal parameters share it.
-pub fn default_subscription(rule: &Rule) -> Option<Subscription> {
+/// What listens for a trigger that needs no named sensor.
+struct Subscribed {
+    /// For this trigger alone.
+    subscription: Subscription,
+    /// Where the trigger's events come from.
+    emitter: Emitter,
+}
+
+/// Equal parameters share a subscription, and so do those that only differ in what is told of it.
+fn subscribed(rule: &Rule) -> Option<Subscribed> {
     let kinds = sensors::trigger_types();
     let kind = kinds.iter().find(|kind| kind.name == rule.trigger.kind.as_str())?;
     if kind.sensor.is_some() {
         return None;
     }
-    let parameters = rule.trigger.parameters.clone();
-    let written = Value::Object(parameters.clone());
+    let all = rule.trigger.parameters.clone();
+    let emitter = Emitter::Subscription(rule.trigger.kind.clone(), hash(rule, &all));
+    let apart = sensors::apart(kind.name);
+    let (own, parameters): (Map, Map) =
+        all.clone().into_iter().partition(|(name, _)| apart.contains(&name.as_str()));
+    let shares = (!apart.is_empty()).then(|| (hash(rule, &all), own)).into_iter().collect();
+    let id = format!("{}/{}", kind.name, hash(rule, &parameters));
     let user = parameters.contains_key("connection").then(|| rule.reference.pack.clone());
+    let kind = kind.name.to_owned();
+    let subscription = Subscription { id, kind, parameters, shares, sensor: None, user };
+    Some(Subscribed { subscription, emitter })
+}
+
+/// Adds a subscription to those that are shared.
+fn join(all: &mut BTreeMap<String, Subscription>, one: Subscription) {
+    match all.get_mut(&one.id) {
+        Some(shared) => shared.shares.extend(one.shares),
+        None => drop(all.insert(one.id.clone(), one)),
+    }
+}
+
+/// What tells subscriptions of one type apart.
+fn hash(rule: &Rule, parameters: &Map) -> String {
+    let written = Value::Object(parameters.clone());
     let hash = match owner(rule) {
         None => Hash::of_value(&written),
         Some(owner) => Hash::of_value(&Value::Array(vec![written, owner.into()])),
     };
-    let (hash, kind) = (hash.short(), rule.trigger.kind.to_string());
-    Some(Subscription { id: format!("{kind}/{hash}"), kind, parameters, sensor: None, user })
+    hash.short()
 }
 
 /// Whose the subscription is that others with equal parameters don't share: what is there at first is
@@ -145,6 +161,7 @@ fn named_sensors(pack: &Pack) -> Vec<Subscription> {
         id: format!("{}/{name}", pack.name),
         kind: spec.kind.clone(),
         parameters: spec.parameters.clone(),
+        shares: BTreeMap::new(),
         sensor: Some(SensorRef::new(pack.name.clone(), name.clone())),
         user: None,
     });

@@ -37,7 +37,7 @@ use crate::retry::Verdict;
 use crate::secrets::SecretSettingsOf;
 
 pub(crate) use absent::absence;
-pub use assemble::{activate, default_subscription, is_enabled};
+pub use assemble::{activate, is_enabled};
 pub use check::{check_packs, check_packs_in, packs_in};
 pub(crate) use library::secrets;
 pub use library::{Library, Performer, Resolved};
@@ -198,7 +198,7 @@ pub struct Permissions {
     pub exec: bool,
 }
 
-/// What listens for events: a named sensor, or the subscription that equal triggers share.
+/// What listens for events: a named sensor, or the subscription that triggers share.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Subscription {
     /// `<pack>/<sensor>` or `<type>/<hash of parameters>`: the end of its events' source.
@@ -207,6 +207,9 @@ pub struct Subscription {
     pub kind: String,
     /// Its parameters.
     pub parameters: Map,
+    /// What is told of what it sees, where triggers that share it differ in that: the hashes that their
+    /// events' sources end in, and the parameters that each adds.
+    pub shares: BTreeMap<String, Map>,
     /// The sensor, where it is a named one.
     pub sensor: Option<SensorRef>,
     /// The pack in whose name it uses a connection, where no sensor's pack does.
@@ -219,9 +222,15 @@ impl Subscription {
         self.sensor.as_ref().map_or_else(|| self.id.clone(), ToString::to_string)
     }
 
-    /// Whether `name` means this one: its address, or its id.
+    /// Whether `name` means this one: its address, its id, or the end of its events' source.
     pub fn is_called(&self, name: &str) -> bool {
-        self.id == name || self.address() == name
+        self.id == name || self.address() == name || self.is_source(name)
+    }
+
+    /// Whether events of its own come from what is called so.
+    fn is_source(&self, name: &str) -> bool {
+        let hash = name.strip_prefix(self.kind.as_str()).and_then(|rest| rest.strip_prefix('/'));
+        hash.is_some_and(|hash| self.shares.contains_key(hash))
     }
 }
 

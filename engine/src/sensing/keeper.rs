@@ -9,8 +9,9 @@ use futures::{FutureExt, TryFutureExt};
 use model::{Actor, Timestamp, Value};
 use sensors::{Context, Emission, Memory, Sensor, SensorState, Sink, SinkError};
 
+use super::forgetting::{self, forget};
 use super::status::status;
-use super::{Running, forget, misses_nothing};
+use super::{Running, misses_nothing};
 use crate::core::Core;
 use crate::driver::Driver;
 use crate::{intake, notices};
@@ -80,7 +81,11 @@ impl Keeper {
             true => None,
             false => self.core.store.cursor(id).await.map_err(|error| error.to_string())?,
         };
-        let cursor = cursor.filter(|(cursor, _)| !cursor.is_null());
+        let mut cursor = cursor.filter(|(cursor, _)| !cursor.is_null());
+        if cursor.as_ref().is_some_and(|(cursor, _)| forgetting::is_begun(cursor)) {
+            forget(&self.core, id).await.map_err(|error| error.to_string())?;
+            cursor = None;
+        }
         let (restored, stood) = (self.core.restored, cursor.as_ref().map(|(_, at)| *at));
         let behind = restored.zip(stood).is_some_and(|(restored, stood)| stood <= restored.at);
         self.catching_up.store(behind, Ordering::Relaxed);

@@ -7,7 +7,9 @@
 //!  an object    another    → deleted, added        (the same name, another uid)
 //!  an object    nothing    → deleted; left, if a selector no longer chooses it
 //! ```
-//! What does not count is not remembered either: the next comparison is with what was told last.
+//! What counts for nobody is not remembered either: the next comparison is with what was told last.
+
+use std::collections::BTreeSet;
 
 use model::{Timestamp, Value};
 
@@ -44,6 +46,8 @@ pub(super) struct Change {
     pub(super) key: String,
     /// What is told; none: it is only to be remembered.
     pub(super) operation: Option<Operation>,
+    /// Those ways of counting in which a modification is one.
+    pub(super) counts: BTreeSet<u32>,
     pub(super) uid: String,
     pub(super) version: String,
     /// The object now, or as it was known last.
@@ -91,16 +95,20 @@ pub(super) fn present(
         Heard::Listed { doubted, .. } => doubted || entry.version == object.version,
         Heard::First | Heard::Watched { .. } => false,
     };
-    let counts = match (entry.generation, object.generation) {
-        (Some(before), Some(now)) if !doubted => before != now,
-        _ => entry.print != object.print,
-    };
-    if counts {
+    let (mut counts, mut unmarked) = (BTreeSet::new(), false);
+    for (way, now) in &object.marks {
+        match entry.mark(*way) {
+            Some(before) if now.differs(&before, doubted) => drop(counts.insert(*way)),
+            Some(_) => {}
+            None => unmarked = true,
+        }
+    }
+    if !counts.is_empty() {
         let old = entry.object();
-        return vec![Change { old, ..told(object, Some(Operation::Modified)) }];
+        return vec![Change { old, counts, ..told(object, Some(Operation::Modified)) }];
     }
     let renumbered = doubted && entry.version != object.version;
-    if renumbered { vec![told(object, None)] } else { Vec::new() }
+    if renumbered || unmarked { vec![told(object, None)] } else { Vec::new() }
 }
 
 /// An object is not there, or not chosen, any more; `now` is what it is without being chosen.
@@ -111,6 +119,7 @@ pub(super) fn absent(entry: &Entry, key: &str, now: Option<Object>) -> Change {
         None => Change {
             key: key.to_owned(),
             operation: Some(Operation::Deleted),
+            counts: BTreeSet::new(),
             uid: entry.uid.clone(),
             version: entry.version.clone(),
             object: old.clone().unwrap_or_else(|| nameless(key)),
@@ -150,6 +159,7 @@ fn told(object: Object, operation: Option<Operation>) -> Change {
     Change {
         operation,
         entry: Some(object.entry()),
+        counts: BTreeSet::new(),
         old: None,
         initial: false,
         key: object.key,

@@ -1,13 +1,14 @@
 //! The parameters of what watches a cluster.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use model::{Map, Value};
 
 use super::compare::Operation;
-use super::object::Changes;
 use super::path::Path;
 use super::told::Telling;
+use super::ways::Changes;
 use super::{Initial, ObjectSensor, Timing};
 use crate::build::fit;
 use crate::fields::{optional, text};
@@ -24,16 +25,25 @@ pub struct ObjectConfig {
     pub(super) labels: Option<String>,
     pub(super) fields: Option<String>,
     pub(super) metadata_only: bool,
-    pub(super) changes: Changes,
-    pub(super) telling: Telling,
+    /// Who is told: at least one.
+    pub(super) shares: Vec<Share>,
     pub(super) initial: Initial,
     pub(super) guarded: bool,
     connection: Option<String>,
 }
 
+/// Somebody who is told a part of what is seen.
+#[derive(Debug, Clone)]
+pub(super) struct Share {
+    /// The source of these events.
+    pub(super) source: String,
+    pub(super) telling: Telling,
+    pub(super) changes: Changes,
+}
+
 impl ObjectConfig {
-    /// Reads parameters that fit the schema of `trigger`.
-    pub(crate) fn read(trigger: &str, parameters: &Map) -> Result<Self, BuildError> {
+    /// Reads parameters that fit the schema of `trigger`; what they tell has this source.
+    pub(crate) fn read(trigger: &str, parameters: &Map, source: &str) -> Result<Self, BuildError> {
         let metadata_only = parameters.get("metadata_only") == Some(&Value::Bool(true));
         let changes = changes(parameters, metadata_only)?;
         let (trigger, api_version, kind, changes, telling) = match trigger {
@@ -72,8 +82,7 @@ impl ObjectConfig {
             labels: optional(parameters, "labels")?,
             fields: optional(parameters, "fields")?,
             metadata_only,
-            changes,
-            telling,
+            shares: vec![Share { source: source.to_owned(), telling, changes }],
             initial: match text(parameters, "initial")? {
                 "emit" => Initial::Emit,
                 _ => Initial::Skip,
@@ -83,12 +92,50 @@ impl ObjectConfig {
         })
     }
 
+    /// The same for those who share what is seen, where there are any: each adds parameters of its own.
+    pub(crate) fn shared(
+        self,
+        parameters: &Map,
+        shares: &BTreeMap<String, Map>,
+    ) -> Result<Self, Vec<BuildError>> {
+        if shares.is_empty() {
+            return Ok(self);
+        }
+        let share = |(source, own): (&String, &Map)| {
+            let all = parameters.iter().chain(own);
+            let all = all.map(|(name, value)| (name.clone(), value.clone())).collect();
+            let read = Self::read(self.trigger, &fit(self.trigger, &all)?, source);
+            read.map(|one| one.shares).map_err(|error| vec![error])
+        };
+        let shares: Vec<Vec<Share>> = shares.iter().map(share).collect::<Result<_, _>>()?;
+        Ok(Self { shares: shares.concat(), ..self })
+    }
+
     pub(crate) fn build(self, context: &BuildContext) -> Result<ObjectSensor, BuildError> {
         let found = context.connections.cluster(self.connection.as_deref(), context.user.as_ref());
         let cluster = found.map_err(|error| BuildError::at("connection", error.to_string()))?;
         let kind = self.trigger.parse();
         let kind = kind.map_err(|error| BuildError::at("", format!("{error}")))?;
         Ok(ObjectSensor::new(self, cluster, kind, context.random, Timing::default()))
+    }
+
+    /// Every way in which changes count for somebody.
+    pub(super) fn changes(&self) -> Vec<Changes> {
+        let mut all: Vec<Changes> = Vec::new();
+        for share in &self.shares {
+            if !all.contains(&share.changes) {
+                all.push(share.changes.clone());
+            }
+        }
+        all
+    }
+
+    /// The one way in which changes counted before watches were shared.
+    pub(super) fn only_changes(&self) -> Changes {
+        match self.shares.first() {
+            Some(share) if self.trigger != "kubernetes.object" => share.changes.clone(),
+            _ => Changes::Spec,
+        }
     }
 
     /// Whether a selector chooses among the objects.
@@ -104,8 +151,9 @@ pub fn build(
     parameters: &Map,
     context: &BuildContext,
 ) -> Result<ObjectSensor, Vec<BuildError>> {
-    let config = ObjectConfig::read(trigger, &fit(trigger, parameters)?);
-    config.and_then(|config| config.build(context)).map_err(|error| vec![error])
+    let config = ObjectConfig::read(trigger, &fit(trigger, parameters)?, &context.source);
+    let config = config.map_err(|error| vec![error])?.shared(parameters, &context.shares)?;
+    config.build(context).map_err(|error| vec![error])
 }
 
 /// The timing of a sensor; shorter in tests.
@@ -164,5 +212,7 @@ fn changes(parameters: &Map, metadata_only: bool) -> Result<Changes, BuildError>
         }
         read.push(path);
     }
+    read.sort();
+    read.dedup();
     Ok(Changes::Paths(read))
 }

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use model::{Timestamp, Value};
 use serde::{Deserialize, Serialize};
 
+use super::ways::{Changes, Way};
+
 /// Stored: fields are only ever added, with a default.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Cursor {
@@ -25,6 +27,21 @@ pub(super) struct Cursor {
     /// Whether the cluster did not know the kind when it was asked last.
     #[serde(default)]
     pub(super) unserved: bool,
+    /// The ways of counting of those who are told, by their names.
+    #[serde(default)]
+    pub(super) ways: BTreeMap<String, Known>,
+    /// The number of the next one.
+    #[serde(default)]
+    pub(super) next_way: u32,
+}
+
+/// A way of counting that is taken up. Stored, like the cursor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Known {
+    /// Its number, which no earlier one has had.
+    pub(super) number: u32,
+    /// Whether every object that is remembered has a mark of it.
+    pub(super) marked: bool,
 }
 
 impl Cursor {
@@ -36,6 +53,8 @@ impl Cursor {
             listing: false,
             history: None,
             unserved: false,
+            ways: BTreeMap::new(),
+            next_way: 0,
         }
     }
 
@@ -46,6 +65,31 @@ impl Cursor {
 
     pub(super) fn write(&self) -> Value {
         serde_json::to_value(self).unwrap_or_default()
+    }
+
+    /// Takes up these ways of counting and gives up all others.
+    /// `only`: the one there was when the cursor did not say which.
+    pub(super) fn take_up(&mut self, changes: &[Changes], only: &Changes) -> Vec<Way> {
+        let mut before = std::mem::take(&mut self.ways);
+        if self.next_way == 0 && (self.known_at.is_some() || self.listing) {
+            before.insert(only.name(), Known { number: 0, marked: true });
+            self.next_way = 1;
+        }
+        let mut taken: Vec<Way> = Vec::new();
+        for one in changes {
+            let known = before.remove(&one.name()).unwrap_or_else(|| {
+                self.next_way += 1;
+                Known { number: self.next_way - 1, marked: false }
+            });
+            taken.push(Way { number: known.number, changes: one.clone() });
+            self.ways.insert(one.name(), known);
+        }
+        taken
+    }
+
+    /// Whether every object that is remembered is so for each who is told.
+    pub(super) fn is_marked(&self) -> bool {
+        self.ways.values().all(|way| way.marked)
     }
 
     /// Whether all is known up to the versions here, for each of `scopes`.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use futures::FutureExt;
 use futures::future::select_all;
 use host::kubernetes::{Resource, Told, Watch};
-use model::Timestamp;
+use model::{Duration, Timestamp};
 
 use super::compare::{Heard, absent, deleted, present};
 use super::object::Object;
@@ -34,8 +34,12 @@ impl<'s, 'o, 'a> Following<'s, 'o, 'a> {
         Self { sensor, outbox, resource, left: BTreeSet::new() }
     }
 
-    /// Follows until it is time for another list.
-    pub(super) async fn until(&mut self, time: Timestamp) -> Result<(), Stop> {
+    /// Follows until then, or until nothing has come for `quiet`.
+    pub(super) async fn until(
+        &mut self,
+        time: Timestamp,
+        quiet: Option<Duration>,
+    ) -> Result<(), Stop> {
         let scopes = self.sensor.scopes();
         let mut watches = Vec::new();
         for scope in &scopes {
@@ -44,10 +48,11 @@ impl<'s, 'o, 'a> Following<'s, 'o, 'a> {
         self.outbox.context.sink.state(SensorState::Running);
         let clock = self.outbox.context.clock.clone();
         loop {
+            let end = quiet.map_or(time, |quiet| quiet.after(clock.now()).min(time));
             let words = watches.iter_mut().map(|watch| watch.next().boxed());
             let (word, n) = tokio::select! {
                 (word, n, _) = select_all(words) => (word, n),
-                () = clock.sleep_until(time) => return Ok(()),
+                () = clock.sleep_until(end) => return Ok(()),
             };
             let scope = scopes[n].as_deref();
             let mut word = Some(word);
@@ -82,14 +87,13 @@ impl<'s, 'o, 'a> Following<'s, 'o, 'a> {
     }
 
     async fn take(&mut self, scope: Option<&str>, word: Told) -> Result<(), Stop> {
-        let changes = &self.sensor.config.changes;
         let version = match word {
             Told::Bookmark(version) => Some(version),
-            Told::Added(value) | Told::Modified(value) => match Object::read(value, changes) {
+            Told::Added(value) | Told::Modified(value) => match self.outbox.read(value) {
                 Some(object) => Some(self.present(object).await?),
                 None => None,
             },
-            Told::Deleted(value) => match Object::read(value, changes) {
+            Told::Deleted(value) => match self.outbox.read(value) {
                 Some(object) => Some(self.absent(object).await?),
                 None => None,
             },
@@ -118,7 +122,7 @@ impl<'s, 'o, 'a> Following<'s, 'o, 'a> {
         let (key, version) = (object.key.clone(), object.version.clone());
         let before = self.outbox.recall(&key).await?;
         let now = match self.sensor.config.selective() {
-            true => self.sensor.get(&self.resource, &key, Some(&object.uid)).await?,
+            true => self.sensor.get(self.outbox, &self.resource, &key, Some(&object.uid)).await?,
             false => None,
         };
         let change = match (&before, now) {

@@ -46,7 +46,7 @@ impl ObjectSensor {
                 let doubted = doubted || outbox.cursor.is_past(scope.as_deref(), &page.version);
                 let heard = heard(outbox.cursor.known_at, doubted);
                 for value in page.objects {
-                    let Some(object) = Object::read(value, &self.config.changes) else { continue };
+                    let Some(object) = outbox.read(value) else { continue };
                     there.insert(object.key.clone());
                     self.look(outbox, object, heard).await?;
                 }
@@ -63,6 +63,7 @@ impl ObjectSensor {
         outbox.cursor.known_at = Some(begun_at);
         outbox.cursor.listing = false;
         outbox.cursor.unserved = false;
+        outbox.cursor.ways.values_mut().for_each(|way| way.marked = true);
         Ok(())
     }
 
@@ -148,12 +149,13 @@ impl ObjectSensor {
         key: &str,
     ) -> Result<Option<Object>, Stop> {
         let before: Option<Entry> = outbox.recall(key).await?;
-        self.get(resource, key, before.as_ref().map(|entry| entry.uid.as_str())).await
+        self.get(outbox, resource, key, before.as_ref().map(|entry| entry.uid.as_str())).await
     }
 
     /// The object of this name and uid, if it is there.
     pub(super) async fn get(
         &self,
+        outbox: &Outbox<'_>,
         resource: &Resource,
         key: &str,
         uid: Option<&str>,
@@ -163,7 +165,7 @@ impl ObjectSensor {
             None => (None, key),
         };
         let found: Result<_, Failure> = self.cluster.find(resource, namespace, name).await;
-        let object = found?.and_then(|value| Object::read(value, &self.config.changes));
+        let object = found?.and_then(|value| outbox.read(value));
         Ok(object.filter(|object| uid.is_none_or(|uid| uid == object.uid)))
     }
 

@@ -24,6 +24,7 @@ mod path;
 mod rights;
 mod schema;
 mod told;
+mod ways;
 
 #[cfg(test)]
 mod tests;
@@ -162,7 +163,16 @@ impl ObjectSensor {
         let known = outbox.cursor.history.clone();
         let replaced = known.is_some() && history.is_some() && known != history;
         let other = replaced || self.went_back(outbox, &resource).await?;
-        if stale || other || !outbox.cursor.is_complete(&self.scopes()) {
+        let complete = outbox.cursor.is_complete(&self.scopes());
+        if complete && !stale && !other && !outbox.cursor.is_marked() {
+            // Those who were told before are owed each change that the API server still knows. A list
+            // for those who join makes one of several.
+            let latest = Duration::from_secs(60).after(outbox.now());
+            Following::new(self, outbox, resource.clone())
+                .until(latest, Some(Duration::from_secs(1)))
+                .await?;
+        }
+        if stale || other || !complete || !outbox.cursor.is_marked() {
             let confirmed = self.confirmed.load(Ordering::Relaxed);
             self.compare(outbox, &resource, other, confirmed).await?;
             outbox.cursor.history = history.or(known);
@@ -170,7 +180,7 @@ impl ObjectSensor {
             self.confirmed.store(false, Ordering::Relaxed);
         }
         let check = self.timing.check.after(outbox.now());
-        Following::new(self, outbox, resource).until(check).await
+        Following::new(self, outbox, resource).until(check, None).await
     }
 
     /// Whether the cluster counts from before what is known: it was restored from a backup. A watch

@@ -1,5 +1,6 @@
 //! An object as it is compared and told: without bookkeeping, a Secret without its values.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 
 use base64::Engine;
@@ -7,27 +8,16 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use flate2::Compression;
 use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
-use model::{Hash, Map, Timestamp, Value};
+use model::{Timestamp, Value};
 use serde::{Deserialize, Serialize};
 
-use super::path::Path;
+use super::ways::{Mark, Way};
 
 /// Most characters of a compressed object that is remembered: of what is larger, only that it was
 /// there. An entry is one fact, and one fact has 512 KiB.
 const MAX_REMEMBERED: usize = 256 * 1024;
 /// Most bytes that a remembered object can unpack to.
 const MAX_UNPACKED: u64 = 8 << 20;
-
-/// Which changes count.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Changes {
-    /// Those that move the object's generation; of kinds that have none, any.
-    Spec,
-    /// Any.
-    Any,
-    /// Those of the values at these paths.
-    Paths(Vec<Path>),
-}
 
 /// An object that is there.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,13 +26,11 @@ pub(super) struct Object {
     pub(super) key: String,
     pub(super) uid: String,
     pub(super) version: String,
-    /// Where it alone says what counts.
-    pub(super) generation: Option<i64>,
     pub(super) created: Option<Timestamp>,
     /// Whether somebody wrote to it after it was made, its status apart.
     pub(super) written_later: bool,
-    /// The hash of what counts.
-    pub(super) print: String,
+    /// What counts of it, by the numbers of the ways of counting.
+    pub(super) marks: BTreeMap<u32, Mark>,
     /// What is told of it.
     pub(super) value: Value,
 }
@@ -52,9 +40,14 @@ pub(super) struct Object {
 pub(super) struct Entry {
     pub(super) uid: String,
     pub(super) version: String,
+    /// What counts in the first way of counting; without a print nobody counts so any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) generation: Option<i64>,
-    pub(super) print: String,
+    generation: Option<i64>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    print: String,
+    /// What counts in later ones, by their numbers.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    more: BTreeMap<u32, Mark>,
     /// The object, deflated and in base64; none: it is too large.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     packed: Option<String>,
@@ -62,7 +55,7 @@ pub(super) struct Entry {
 
 impl Object {
     /// Reads what the API server says; none: it is no object with a name.
-    pub(super) fn read(mut value: Value, changes: &Changes) -> Option<Self> {
+    pub(super) fn read(mut value: Value, ways: &[Way]) -> Option<Self> {
         host::kubernetes::veil(&mut value);
         let metadata = value.get_mut("metadata")?.as_object_mut()?;
         let managed = metadata.remove("managedFields").unwrap_or_default();
@@ -74,26 +67,30 @@ impl Object {
         };
         let created = text("creationTimestamp").and_then(|time| time.parse::<Timestamp>().ok());
         let (uid, version) = (text("uid")?.to_owned(), text("resourceVersion")?.to_owned());
-        let generation = metadata.get("generation").and_then(Value::as_i64);
-        let generation = generation.filter(|_| *changes == Changes::Spec);
         let written_later = created.is_some_and(|created| written_after(&managed, created));
-        let print = print(&value, generation, changes);
-        Some(Self { key, uid, version, generation, created, written_later, print, value })
+        let marks = ways.iter().map(|way| (way.number, way.changes.mark(&value))).collect();
+        Some(Self { key, uid, version, created, written_later, marks, value })
     }
 
     /// What is to be remembered of it.
     pub(super) fn entry(&self) -> Entry {
-        Entry {
-            uid: self.uid.clone(),
-            version: self.version.clone(),
-            generation: self.generation,
-            print: self.print.clone(),
-            packed: pack(&self.value),
-        }
+        let mut more = self.marks.clone();
+        let Mark { generation, print } = more.remove(&0).unwrap_or_default();
+        let (uid, version) = (self.uid.clone(), self.version.clone());
+        Entry { uid, version, generation, print, more, packed: pack(&self.value) }
     }
 }
 
 impl Entry {
+    /// What counted in this way of counting, if it did.
+    pub(super) fn mark(&self, way: u32) -> Option<Mark> {
+        match way {
+            0 if self.print.is_empty() => None,
+            0 => Some(Mark { generation: self.generation, print: self.print.clone() }),
+            way => self.more.get(&way).cloned(),
+        }
+    }
+
     /// The object as it was told last.
     pub(super) fn object(&self) -> Option<Value> {
         let packed = STANDARD_NO_PAD.decode(self.packed.as_ref()?).ok()?;
@@ -125,32 +122,4 @@ fn written_after(managed: &Value, created: Timestamp) -> bool {
         let time = writer["time"].as_str().and_then(|time| time.parse::<Timestamp>().ok());
         time.is_some_and(|time| time > created)
     })
-}
-
-fn print(value: &Value, generation: Option<i64>, changes: &Changes) -> String {
-    let hash = match changes {
-        Changes::Paths(paths) => {
-            let found = paths.iter().map(|path| path.find(value).cloned().unwrap_or_default());
-            Hash::of_value(&Value::Array(found.collect()))
-        }
-        // As far as the generation tells, for when it cannot be trusted.
-        Changes::Spec if generation.is_some() => {
-            Hash::of_value(&without(value, &["metadata", "status"]))
-        }
-        Changes::Spec | Changes::Any => {
-            let mut whole = without(value, &[]);
-            if let Some(metadata) = whole.get_mut("metadata").and_then(Value::as_object_mut) {
-                metadata.remove("resourceVersion");
-                metadata.remove("generation");
-            }
-            Hash::of_value(&whole)
-        }
-    };
-    hash.to_string()[..32].to_owned()
-}
-
-fn without(value: &Value, names: &[&str]) -> Value {
-    let fields = value.as_object().into_iter().flatten();
-    let kept = fields.filter(|(name, _)| !names.contains(&name.as_str()));
-    Value::Object(kept.map(|(name, value)| (name.clone(), value.clone())).collect::<Map>())
 }

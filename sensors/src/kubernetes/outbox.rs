@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use model::{Event, Timestamp, Value};
 
 use super::compare::{Change, Operation};
-use super::cursor::Cursor;
-use super::object::Entry;
+use super::config::Share;
+use super::cursor::{Cursor, Known};
+use super::object::{Entry, Object};
 use super::told::Circumstances;
+use super::ways::Way;
 use super::{Initial, ObjectSensor};
 use crate::{Context, Emission, MAX_SEEN, SinkError};
 
@@ -20,6 +22,7 @@ pub(super) struct Outbox<'a> {
     pub(super) sensor: &'a ObjectSensor,
     pub(super) context: &'a Context<'a>,
     pub(super) cursor: Cursor,
+    ways: Vec<Way>,
     /// The cursor as it is stored.
     stored: Cursor,
     events: Vec<Event>,
@@ -28,9 +31,20 @@ pub(super) struct Outbox<'a> {
 }
 
 impl<'a> Outbox<'a> {
-    pub(super) fn new(sensor: &'a ObjectSensor, context: &'a Context<'a>, cursor: Cursor) -> Self {
+    pub(super) fn new(
+        sensor: &'a ObjectSensor,
+        context: &'a Context<'a>,
+        mut cursor: Cursor,
+    ) -> Self {
+        let config = &sensor.config;
+        let ways = cursor.take_up(&config.changes(), &config.only_changes());
         let (events, seen, stored) = (Vec::new(), BTreeMap::new(), cursor.clone());
-        Self { sensor, context, cursor, stored, events, seen, bytes: 0 }
+        Self { sensor, context, cursor, ways, stored, events, seen, bytes: 0 }
+    }
+
+    /// Reads what the API server says of an object.
+    pub(super) fn read(&self, value: Value) -> Option<Object> {
+        Object::read(value, &self.ways)
     }
 
     /// Lets go of what is not stored: it will be met again.
@@ -56,14 +70,13 @@ impl<'a> Outbox<'a> {
 
     /// Puts a change beside the others.
     pub(super) fn put(&mut self, change: &Change, catch_up: bool) {
-        let how = Circumstances {
-            source: &self.context.source,
-            kind: &self.sensor.kind,
-            now: self.now(),
-            catch_up,
-        };
-        if self.is_wanted(change) {
-            let events = self.sensor.config.telling.events(change, &how);
+        let (now, sensor) = (self.now(), self.sensor);
+        for share in &sensor.config.shares {
+            if !self.is_wanted(change, share) {
+                continue;
+            }
+            let how = Circumstances { source: &share.source, kind: &sensor.kind, now, catch_up };
+            let events = share.telling.events(change, &how);
             self.bytes += events.iter().map(|event| event.data.to_string().len()).sum::<usize>();
             self.events.extend(events);
         }
@@ -72,8 +85,15 @@ impl<'a> Outbox<'a> {
         self.seen.insert(change.key.clone(), entry);
     }
 
-    /// What was there before the sensor is told where that is asked for.
-    fn is_wanted(&self, change: &Change) -> bool {
+    /// What was there before the sensor is told where that is asked for, and a modification to those
+    /// for whom it counts.
+    fn is_wanted(&self, change: &Change, share: &Share) -> bool {
+        if change.operation == Some(Operation::Modified) {
+            // Whoever joins others begins with what is there now.
+            let joined = |way: &Known| way.marked || self.cursor.known_at.is_none();
+            let way = self.cursor.ways.get(&share.changes.name()).filter(|way| joined(way));
+            return way.is_some_and(|way| change.counts.contains(&way.number));
+        }
         !change.initial || self.sensor.config.initial == Initial::Emit
     }
 

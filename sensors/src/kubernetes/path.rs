@@ -9,7 +9,7 @@ use model::Value;
 const MAX_CHANGED: usize = 100;
 
 /// The way to a value in an object.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Path(Vec<String>);
 
 impl FromStr for Path {

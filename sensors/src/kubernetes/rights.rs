@@ -14,7 +14,7 @@ pub fn rights(trigger: &str, parameters: &Map) -> Result<Option<Vec<Right>>, Vec
     if !trigger.starts_with("kubernetes.") {
         return Ok(None);
     }
-    let config = ObjectConfig::read(trigger, &fit(trigger, parameters)?);
+    let config = ObjectConfig::read(trigger, &fit(trigger, parameters)?, trigger);
     Ok(Some(config.map_err(|error| vec![error])?.rights()))
 }
 

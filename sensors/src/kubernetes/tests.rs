@@ -1,12 +1,14 @@
 //! The comparison as a function: a table, and histories of chance in which nobody may miss anything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::{Timestamp, Value};
 use serde_json::json;
 
 use super::compare::{Change, Heard, Operation, absent, deleted, present};
-use super::object::{Changes, Entry, Object};
+use super::cursor::Cursor;
+use super::object::{Entry, Object};
+use super::ways::{Changes, Way};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
@@ -21,7 +23,7 @@ fn thing(uid: &str, version: u64, generation: u64, spec: u64) -> Value {
 }
 
 fn read(value: Value, changes: &Changes) -> Object {
-    Object::read(value, changes).unwrap()
+    Object::read(value, &[Way { number: 0, changes: changes.clone() }]).unwrap()
 }
 
 fn shown(changes: &[Change]) -> Vec<String> {
@@ -149,6 +151,68 @@ fn what_is_gone_is_told_as_it_was_known_last() {
     );
     let left = absent(&stored, "x/a", Some(read(thing("u", 3, 1, 7), &Changes::Spec)));
     assert_eq!(shown(&[left]), ["left u -"]);
+}
+
+#[test]
+fn a_change_counts_for_those_who_count_so() {
+    let paths = Changes::Paths(vec!["spec.n".parse().unwrap()]);
+    let all = [Changes::Spec, Changes::Any, paths];
+    let ways: Vec<Way> = (0..).zip(all).map(|(number, changes)| Way { number, changes }).collect();
+    let read = |value| Object::read(value, &ways).unwrap();
+    let entry = Entry::read(read(thing("u", 1, 1, 1)).entry().write()).unwrap();
+    let watched = Heard::Watched { left_before: false };
+    let counts = |value: Value| {
+        let told = present(Some(&entry), read(value), watched, false);
+        told.into_iter().map(|change| change.counts).collect::<Vec<_>>()
+    };
+    let mut status = thing("u", 2, 1, 1);
+    status["status"] = json!({ "ready": true });
+    let mut other = thing("u", 3, 2, 1);
+    other["spec"]["other"] = true.into();
+    assert_eq!(counts(status), [BTreeSet::from([1])]);
+    assert_eq!(counts(other), [BTreeSet::from([0, 1])]);
+    assert_eq!(counts(thing("u", 4, 2, 2)), [BTreeSet::from([0, 1, 2])]);
+    assert!(counts(thing("u", 5, 1, 1)).is_empty());
+    // Of a way that was taken up since nothing is known: it is marked, and nothing is told.
+    let before =
+        Entry::read(Object::read(thing("u", 1, 1, 1), &ways[..1]).unwrap().entry().write());
+    let marked = present(before.as_ref(), read(thing("u", 1, 1, 1)), listed(false), false);
+    assert_eq!(shown(&marked), ["- u 1"]);
+}
+
+#[test]
+fn a_way_of_counting_that_is_taken_up_again_has_another_number() {
+    let begun = Cursor::new(at(0));
+    let numbers = |cursor: &mut Cursor, changes: &[Changes]| -> Vec<u32> {
+        cursor.take_up(changes, &Changes::Spec).iter().map(|way| way.number).collect()
+    };
+    let mut cursor = begun.clone();
+    assert_eq!(numbers(&mut cursor, &[Changes::Any, Changes::Spec]), [0, 1]);
+    cursor.ways.values_mut().for_each(|way| way.marked = true);
+    assert_eq!(numbers(&mut cursor, &[Changes::Spec]), [1]);
+    assert!(cursor.is_marked());
+    let mut cursor = Cursor::read(&cursor.write()).unwrap();
+    assert_eq!(numbers(&mut cursor, &[Changes::Any, Changes::Spec]), [2, 1]);
+    assert!(!cursor.is_marked());
+}
+
+#[test]
+fn what_was_stored_before_watches_were_shared_is_read_as_it_was_meant() {
+    let stored = json!({ "begun": "1970-01-01T00:00:01Z", "versions": { "": "7" },
+        "known_at": "1970-01-01T00:00:02Z", "listing": false, "history": "k", "unserved": false });
+    let mut cursor = Cursor::read(&stored).unwrap();
+    let ways = cursor.take_up(&[Changes::Any, Changes::Spec], &Changes::Spec);
+    assert_eq!(ways.iter().map(|way| way.number).collect::<Vec<_>>(), [1, 0]);
+    assert!(cursor.is_complete(&[None]) && !cursor.is_marked());
+    let entry = json!({ "uid": "u", "version": "1", "generation": 1,
+        "print": read(thing("u", 1, 1, 1), &Changes::Spec).marks[&0].print });
+    let entry = Entry::read(entry).unwrap();
+    let watched = Heard::Watched { left_before: false };
+    let told = |generation| {
+        let now = read(thing("u", 2, generation, 1), &Changes::Spec);
+        shown(&present(Some(&entry), now, watched, false))
+    };
+    assert_eq!((told(1), told(2)), (vec![], vec!["modified u 2".to_owned()]));
 }
 
 /// Numbers of chance that are the same in each run.

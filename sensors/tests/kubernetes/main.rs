@@ -4,6 +4,7 @@
 mod faults;
 mod kinds;
 mod lists;
+mod shared;
 mod stage;
 #[path = "../support/mod.rs"]
 mod support;

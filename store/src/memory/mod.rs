@@ -20,9 +20,9 @@ use self::lookups::{event_fits, execution_fits, newest};
 use self::state::{Execution, State, read_back};
 use crate::batch::Prepared;
 use crate::port::{
-    Answer, Appended, AuditFilter, Batch, EventFilter, EventRow, ExecutionFilter, ExecutionRow,
-    Figures, KeyRow, Position, Pruned, Recorded, Restored, RuleCount, Store, StoreError, TokenRow,
-    Unfinished,
+    Answer, Appended, AuditFilter, Batch, CursorRow, EventFilter, EventRow, ExecutionFilter,
+    ExecutionRow, Figures, KeyRow, Position, Pruned, Recorded, Restored, RuleCount, Store,
+    StoreError, TokenRow, Unfinished,
 };
 use crate::projection::{
     cursor, deferred, generation, installation_name, restored, seen, sensor_cursor, switch, token,
@@ -242,7 +242,7 @@ impl Store for Memory {
         self.answer(move |state| cursor(state.latest(&stream)?.clone()))
     }
 
-    fn cursors(&self) -> Answer<'_, BTreeMap<String, Value>> {
+    fn cursors(&self) -> Answer<'_, BTreeMap<String, CursorRow>> {
         self.answer(|state| state.of_latest(sensor_cursor))
     }
 

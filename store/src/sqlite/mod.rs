@@ -64,9 +64,9 @@ use self::readers::Readers;
 use self::writer::{Request, Work, Writer};
 use crate::batch::Prepared;
 use crate::port::{
-    Answer, Appended, AuditFilter, Batch, EventFilter, EventRow, ExecutionFilter, ExecutionRow,
-    Figures, KeyRow, Position, Pruned, Recorded, Restored, RuleCount, Store, StoreError, TokenRow,
-    Unfinished,
+    Answer, Appended, AuditFilter, Batch, CursorRow, EventFilter, EventRow, ExecutionFilter,
+    ExecutionRow, Figures, KeyRow, Position, Pruned, Recorded, Restored, RuleCount, Store,
+    StoreError, TokenRow, Unfinished,
 };
 use crate::projection;
 use crate::retention::Retention;
@@ -335,7 +335,7 @@ impl Store for Sqlite {
         })
     }
 
-    fn cursors(&self) -> Answer<'_, BTreeMap<String, Value>> {
+    fn cursors(&self) -> Answer<'_, BTreeMap<String, CursorRow>> {
         self.query(|connection| {
             let found =
                 log::latest_of(connection, "sensor/", usize::MAX, projection::sensor_cursor)?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use model::{Fact, Hash, Stream, Value, Version};
-use store::Store;
+use store::{CursorRow, Store};
 
 use crate::common::*;
 
@@ -111,7 +111,8 @@ async fn sensors_that_have_a_cursor_are_listed_with_it(store: &dyn Store) {
     let cleared = Fact::CursorMoved { cursor: Value::Null };
     put(store, sensor("timer.cron/2c3d"), vec![cleared]).await;
     let expected = [("app/push", "2"), ("timer.cron/0a1b", "9")];
-    let expected = expected.map(|(id, cursor)| (id.to_owned(), cursor.into()));
+    let row = |cursor: &str| CursorRow { cursor: cursor.into(), at: at(100) };
+    let expected = expected.map(|(id, cursor)| (id.to_owned(), row(cursor)));
     assert_eq!(store.cursors().await.unwrap(), expected.into());
 }
 
