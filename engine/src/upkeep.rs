@@ -48,7 +48,7 @@ pub(crate) async fn run(
             Ok(0) => {}
             Ok(objects) => tracing::info!(objects, "forgot what watches nobody wants remembered"),
             Err(error) => {
-                tracing::warn!(%error, "what watches nobody wants remembered stays for now")
+                tracing::warn!(%error, "what watches nobody wants remembered stays for now");
             }
         }
         match once(&core, &packs, &sensing, &keep).await {

@@ -132,7 +132,9 @@ fn two_servers_on_one_cluster_each_tell_every_change_and_harm_nothing() {
         Some(server)
     });
     stage.make("m");
-    worlds.iter().for_each(|world| has_told(world, 1));
+    for world in &worlds {
+        has_told(world, 1);
+    }
     for n in 1..=20 {
         stage.set("m", n);
         match n {

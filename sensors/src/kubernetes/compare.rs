@@ -105,7 +105,7 @@ pub(super) fn present(
     }
     if !counts.is_empty() {
         let old = entry.object();
-        return vec![Change { old, counts, ..told(object, Some(Operation::Modified)) }];
+        return vec![Change { counts, old, ..told(object, Some(Operation::Modified)) }];
     }
     let renumbered = doubted && entry.version != object.version;
     if renumbered || unmarked { vec![told(object, None)] } else { Vec::new() }

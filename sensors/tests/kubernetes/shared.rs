@@ -21,13 +21,13 @@ impl Stage {
     }
 
     /// How many watches of maps in namespaces the API server serves.
-    async fn watches(&self) -> f64 {
+    async fn watches(&self) -> u64 {
         let metrics = self.cluster.text(&Request::get("/metrics")).await.unwrap();
         let of = [r#"resource="configmaps""#, r#"scope="namespace""#, r#"verb="WATCH""#];
         let all =
             metrics.lines().filter(|line| line.starts_with("apiserver_longrunning_requests{"));
         let ours = all.filter(|line| of.iter().all(|label| line.contains(label)));
-        ours.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+        ours.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
     }
 
     /// Waits until what is there was looked at for those who count in this way.
@@ -59,7 +59,7 @@ async fn those_who_differ_in_what_they_are_told_share_one_watch() {
     stage.make("a", no_labels()).await;
     stage.relabel("a", "web").await;
     stage.set("a", 1).await;
-    let watches = async || (stage.watches().await == before + 1.0).then_some(());
+    let watches = async || (stage.watches().await == before + 1).then_some(());
     lab::until("there is one watch more", watches).await.unwrap();
     stage.has_told(5).await;
     watch.stop().await.unwrap();
