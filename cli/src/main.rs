@@ -12,6 +12,7 @@ mod execution;
 mod failure;
 mod follow;
 mod input;
+mod listing;
 mod output;
 mod timeline;
 mod visible;

@@ -69,6 +69,36 @@ fn the_audit_tells_what_leaves_no_other_trace_and_is_read_page_by_page() {
 }
 
 #[test]
+fn a_limited_token_is_shown_what_it_may_see_behind_what_it_may_not() {
+    let world = World::new();
+    world.write(
+        "packs/web/pack.yaml",
+        "name: web\nversion: 1.0.0\npermissions: { actions: [core.*] }\n",
+    );
+    world.write("packs/web/actions/look.yaml", "entry_point: look.rhai\n");
+    world.write("packs/web/actions/look.rhai", "run(\"core.noop\")");
+    let _server = world.serve();
+    let create = ["token", "create", "eve", "--role", "viewer", "--pack", "web"];
+    let token = world.run(&create).line();
+    for _ in 0..3 {
+        world.run(&["run", "web.look"]).succeeded();
+    }
+    for _ in 0..5 {
+        world.run(&["run", "core.noop"]).succeeded();
+    }
+    let listed = |limit: &str| {
+        let list = ["execution", "list", "-o", "json", "--limit", limit];
+        let done = by(&world, &token, &list).succeeded();
+        let rows: Vec<serde_json::Value> = serde_json::from_str(&done.stdout).unwrap();
+        (rows, done.stderr)
+    };
+    let (rows, said) = listed("2");
+    assert!(rows.len() == 2 && rows.iter().all(|row| row["action"] == "web.look"), "{rows:?}");
+    assert!(said.contains(&format!("--before {}", rows[1]["position"])), "{said}");
+    assert_eq!(listed("10").0.len(), 3);
+}
+
+#[test]
 fn a_role_that_does_not_exist_is_wrong_use() {
     let refused = World::new().run(&["token", "create", "eve", "--role", "root"]).ended(2);
     assert!(refused.stderr.contains("expected viewer, operator or admin"), "{}", refused.stderr);

@@ -4,10 +4,10 @@ use clap::{Args, Subcommand};
 
 use model::Timestamp;
 
-use super::execution::more;
 use crate::client::Connection;
 use crate::failure::{Exit, Outcome};
 use crate::input;
+use crate::listing::Page;
 use crate::output::{self, Column, Output};
 
 #[derive(Debug, Subcommand)]
@@ -49,16 +49,17 @@ const COLUMNS: [Column; 4] = [
 impl Command {
     pub(super) async fn run(self) -> Outcome {
         let Self::List(asked) = self;
-        let rows = asked.connection.client()?.list("/audit", &asked.query()).await?;
-        output::list(asked.output.format, &rows, &COLUMNS)?;
-        more(&rows, asked.limit);
+        let client = asked.connection.client()?;
+        let page = Page::newest(&client, "/audit", asked.query(), asked.limit).await?;
+        output::list(asked.output.format, &page.rows, &COLUMNS)?;
+        page.more();
         Ok(Exit::Done)
     }
 }
 
 impl List {
     fn query(&self) -> Vec<(&'static str, String)> {
-        let mut query = vec![("limit", self.limit.to_string())];
+        let mut query = Vec::new();
         query.extend(self.by.clone().map(|name| ("token", name)));
         query.extend(self.name.clone().map(|name| ("name", name)));
         query.extend(self.since.map(|since| ("since", since.to_string())));

@@ -6,10 +6,10 @@ use clap::{Args, Subcommand};
 use model::{EventKey, Timestamp, TriggerType, Value};
 use serde_json::json;
 
-use super::execution::more;
 use crate::client::{Connection, segment};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::input;
+use crate::listing::Page;
 use crate::output::{self, Column, Format, Output};
 
 #[derive(Debug, Subcommand)]
@@ -17,13 +17,14 @@ pub(crate) enum Command {
     /// List events, newest first
     List(List),
     /// Show one, with its data and what the rules made of it
-    Get(Get),
+    Get(One),
     /// Hand an event in
     Emit(Emit),
     /// Make a new event of a stored one: rules see it again
-    Reemit(Reemit),
+    Reemit(One),
     /// Give up what is lost of a stuck event, so that the rest of it goes on
-    GiveUp(GiveUp),
+    #[command(after_help = GIVE_UP_HELP)]
+    GiveUp(One),
 }
 
 #[derive(Debug, Args)]
@@ -50,7 +51,7 @@ pub(crate) struct List {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Get {
+pub(crate) struct One {
     /// The event
     #[arg(value_name = "EVENT")]
     key: EventKey,
@@ -88,34 +89,11 @@ pub(crate) struct Emit {
     connection: Connection,
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct Reemit {
-    /// The event
-    #[arg(value_name = "EVENT")]
-    key: EventKey,
-    #[command(flatten)]
-    output: Output,
-    #[command(flatten)]
-    connection: Connection,
-}
-
 const GIVE_UP_HELP: &str = "\
 What very many rules ask for on one event is kept in files until it is requested. Where such
 a file is lost or damaged, put it back from a backup: the server goes on by itself. If there is
 none, this leaves out what only that file held: those executions are never requested. To let
 today's rules see the event again: `tripline event reemit`.";
-
-#[derive(Debug, Args)]
-#[command(after_help = GIVE_UP_HELP)]
-pub(crate) struct GiveUp {
-    /// The event
-    #[arg(value_name = "EVENT")]
-    key: EventKey,
-    #[command(flatten)]
-    output: Output,
-    #[command(flatten)]
-    connection: Connection,
-}
 
 const COLUMNS: [Column; 6] = [
     Column::at("EVENT", "/key"),
@@ -138,34 +116,57 @@ impl Command {
     pub(super) async fn run(self) -> Outcome {
         match self {
             Self::List(args) => args.run().await,
-            Self::Get(args) => args.run().await,
+            Self::Get(args) => args.get().await,
             Self::Emit(args) => args.run().await,
-            Self::Reemit(args) => args.run().await,
-            Self::GiveUp(args) => args.run().await,
+            Self::Reemit(args) => args.reemit().await,
+            Self::GiveUp(args) => args.give_up().await,
         }
     }
 }
 
 impl List {
     async fn run(self) -> Outcome {
-        let mut query = vec![("limit", self.limit.to_string())];
+        let mut query = Vec::new();
         let mut ask = |name, value: Option<String>| query.extend(value.map(|value| (name, value)));
         ask("type", self.kind.map(|kind| kind.to_string()));
         ask("source", self.source);
         ask("since", self.since.map(|since| since.to_string()));
         ask("before", self.before.map(|before| before.to_string()));
-        let rows = self.connection.client()?.list("/events", &query).await?;
-        output::list(self.output.format, &rows, &COLUMNS)?;
-        more(&rows, self.limit);
+        let client = self.connection.client()?;
+        let page = Page::newest(&client, "/events", query, self.limit).await?;
+        output::list(self.output.format, &page.rows, &COLUMNS)?;
+        page.more();
         Ok(Exit::Done)
     }
 }
 
-impl Get {
-    async fn run(self) -> Outcome {
-        let path = format!("/events/{}", segment(self.key.as_str()));
-        let event: Value = self.connection.client()?.get(&path, &[]).await?;
+impl One {
+    fn path(&self) -> String {
+        format!("/events/{}", segment(self.key.as_str()))
+    }
+
+    async fn get(self) -> Outcome {
+        let event: Value = self.connection.client()?.get(&self.path(), &[]).await?;
         output::value(self.output.format, &event)?;
+        Ok(Exit::Done)
+    }
+
+    async fn reemit(self) -> Outcome {
+        let path = format!("{}/reemit", self.path());
+        let emitted = self.connection.client()?.post(&path, &json!({})).await?;
+        tell(self.output.format, &emitted)
+    }
+
+    async fn give_up(self) -> Outcome {
+        let path = format!("{}/give-up", self.path());
+        let given_up = self.connection.client()?.post(&path, &json!({})).await?;
+        if self.output.format != Format::Table {
+            output::value(self.output.format, &given_up)?;
+            return Ok(Exit::Done);
+        }
+        let parts = given_up["parts"].as_u64().unwrap_or_default();
+        let s = if parts == 1 { "" } else { "s" };
+        output::say(&format!("{}  gave up {parts} part{s}; the rest is requested", self.key))?;
         Ok(Exit::Done)
     }
 }
@@ -179,29 +180,6 @@ impl Emit {
             json!({ "type": self.kind, "id": self.id, "subject": self.subject, "data": data });
         let emitted = self.connection.client()?.post("/events", &body).await?;
         tell(self.output.format, &emitted)
-    }
-}
-
-impl Reemit {
-    async fn run(self) -> Outcome {
-        let path = format!("/events/{}/reemit", segment(self.key.as_str()));
-        let emitted = self.connection.client()?.post(&path, &json!({})).await?;
-        tell(self.output.format, &emitted)
-    }
-}
-
-impl GiveUp {
-    async fn run(self) -> Outcome {
-        let path = format!("/events/{}/give-up", segment(self.key.as_str()));
-        let given_up = self.connection.client()?.post(&path, &json!({})).await?;
-        if self.output.format != Format::Table {
-            output::value(self.output.format, &given_up)?;
-            return Ok(Exit::Done);
-        }
-        let parts = given_up["parts"].as_u64().unwrap_or_default();
-        let s = if parts == 1 { "" } else { "s" };
-        output::say(&format!("{}  gave up {parts} part{s}; the rest is requested", self.key))?;
-        Ok(Exit::Done)
     }
 }
 

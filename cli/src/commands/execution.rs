@@ -10,11 +10,12 @@ use serde_json::json;
 use std::path::PathBuf;
 
 use super::{rerun, resolve};
-use crate::client::{Connection, segment};
+use crate::client::{Client, Connection, segment};
 use crate::execution::{Execution, describe, first_line};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::follow::{End, follow};
 use crate::input;
+use crate::listing::Page;
 use crate::output::{self, Column, Format, Output};
 
 #[derive(Debug, Subcommand)]
@@ -190,20 +191,25 @@ impl Command {
 
 impl List {
     async fn run(self) -> Outcome {
-        let rows = self.connection.client()?.list("/executions", &self.which.query()).await?;
-        output::list(self.output.format, &rows, &COLUMNS)?;
-        more(&rows, self.which.limit);
+        let page = self.which.page(&self.connection.client()?).await?;
+        output::list(self.output.format, &page.rows, &COLUMNS)?;
+        page.more();
         Ok(Exit::Done)
     }
 }
 
 impl Which {
+    /// The newest of them.
+    pub(super) async fn page(&self, client: &Client) -> Result<Page, Failure> {
+        Page::newest(client, "/executions", self.query(), self.limit).await
+    }
+
     /// What the API is asked.
-    pub(super) fn query(&self) -> Vec<(&'static str, String)> {
+    fn query(&self) -> Vec<(&'static str, String)> {
         let failed = [ExecutionState::Failed, ExecutionState::TimedOut];
         let states = if self.failed { &failed[..] } else { &self.states };
         let states: Vec<&str> = states.iter().map(|state| state.as_str()).collect();
-        let mut query = vec![("limit", self.limit.to_string()), ("state", states.join(","))];
+        let mut query = vec![("state", states.join(","))];
         let mut ask = |name, value: Option<String>| query.extend(value.map(|value| (name, value)));
         ask("rule", self.rule.as_ref().map(ToString::to_string));
         ask("action", self.action.as_ref().map(ToString::to_string));
@@ -218,15 +224,8 @@ impl Which {
 
     /// Whether anything chooses.
     pub(super) fn is_given(&self) -> bool {
-        // A limit and a state always stand there.
-        self.failed || !self.states.is_empty() || self.query().len() > 2
-    }
-}
-
-/// Says how to go on where a listing is full.
-pub(super) fn more(rows: &[Value], limit: usize) {
-    if let Some(last) = rows.last().filter(|_| rows.len() == limit) {
-        output::tell(&format!("there may be more: --before {}", last["position"]));
+        // A state always stands there.
+        self.failed || !self.states.is_empty() || self.query().len() > 1
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, IsTerminal};
 use model::{ExecutionId, StepPath, Value};
 use serde_json::json;
 
-use super::execution::{COLUMNS, Which, more};
+use super::execution::{COLUMNS, Which};
 use crate::client::{Client, Connection, segment};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::output::{self, Format, Output};
@@ -60,12 +60,13 @@ impl Args {
     }
 
     async fn many(&self, client: &Client) -> Outcome {
-        let found = client.list("/executions", &self.which.query()).await?;
+        let page = self.which.page(client).await?;
+        let found = &page.rows;
         if found.is_empty() {
             output::say("no execution is like that")?;
             return Ok(Exit::Done);
         }
-        if !self.yes && !agreed(&found)? {
+        if !self.yes && !agreed(found)? {
             output::say("nothing was repeated")?;
             return Ok(Exit::Done);
         }
@@ -77,7 +78,7 @@ impl Args {
         if self.output.format != Format::Table {
             output::value(self.output.format, &all)?;
         }
-        more(&found, self.which.limit);
+        page.more();
         let refused = all.iter().filter(|one| one["error"].is_object()).count();
         if refused > 0 {
             output::tell(&format!("{refused} of {} were not repeated", all.len()));
