@@ -48,7 +48,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     } else {
         stage.end();
     }
-    if shown.is_ok() && !stage.kept {
+    let kept = stage.kept;
+    // The cluster is taken down by what its folder says.
+    drop(stage);
+    if shown.is_ok() && !kept {
         std::fs::remove_dir_all(&folder).ok();
     }
     Ok(if shown.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
