@@ -19,7 +19,7 @@ use crate::calls::{self, PROVIDED};
 use crate::compiled::{Compiled, Imports};
 use crate::coverage::{self, Lines};
 use crate::handlers::{self, Unfinished};
-use crate::host::{Host, Pass, Stop};
+use crate::host::{Answers, Host, Pass, Stop};
 use crate::limits::CACHED_PROGRAMS;
 use crate::program::Program;
 use crate::raise::uncaught;
@@ -53,6 +53,15 @@ pub struct Rehearsed {
     /// Where the chain needs a result that nobody has; it goes no further there. Of a chain that has
     /// ended: what it returns holds one.
     pub uses: Vec<Use>,
+}
+
+/// What an evaluation begins with, beside the program and its input.
+struct Begin<'a> {
+    journal: Arc<Journal>,
+    now: Timestamp,
+    /// The steps that a dry run planned.
+    unseen: &'a BTreeSet<StepPath>,
+    answers: Option<Answers>,
 }
 
 /// How the program itself ended, handlers apart.
@@ -115,6 +124,21 @@ impl Evaluator {
         self.rehearse(program, input, journal, now, &BTreeSet::new()).advance
     }
 
+    /// The same, where the evaluation stays where it waits and goes on from there with what `answers`
+    /// brings, instead of being made anew from the start. What it asks for on the way goes to
+    /// `answers`; this is the last of it. Not for a chain that is undone.
+    pub fn advance_on(
+        &mut self,
+        program: &Program,
+        input: &Input,
+        journal: Arc<Journal>,
+        now: Timestamp,
+        answers: Answers,
+    ) -> Advance {
+        let begin = Begin { journal, now, unseen: &BTreeSet::new(), answers: Some(answers) };
+        self.guarded(program, input, begin).advance
+    }
+
     /// The same in a dry run, which has planned the steps in `unseen` and does not know their
     /// results: `journal` holds that they are done, with any value. Where the chain uses such a
     /// result, it waits.
@@ -126,35 +150,34 @@ impl Evaluator {
         now: Timestamp,
         unseen: &BTreeSet<StepPath>,
     ) -> Rehearsed {
+        let begin = Begin { journal: journal.clone(), now, unseen, answers: None };
+        self.guarded(program, input, begin)
+    }
+
+    fn guarded(&mut self, program: &Program, input: &Input, begin: Begin<'_>) -> Rehearsed {
         // rhai panics on some broken invariants of its own; what it left behind is thrown away.
-        let attempt = AssertUnwindSafe(|| self.try_advance(program, input, journal, now, unseen));
+        let attempt = AssertUnwindSafe(|| self.try_advance(program, input, begin));
         catch_unwind(attempt).unwrap_or_else(|_| {
             *self = Self::with(self.covered.take());
             broken(StepError::new(ErrorKind::Internal, "the evaluation of the chain panicked"))
         })
     }
 
-    fn try_advance(
-        &mut self,
-        program: &Program,
-        input: &Input,
-        journal: &Arc<Journal>,
-        now: Timestamp,
-        unseen: &BTreeSet<StepPath>,
-    ) -> Rehearsed {
+    fn try_advance(&mut self, program: &Program, input: &Input, begin: Begin<'_>) -> Rehearsed {
         let compiled = match self.compiled(program) {
             Ok(compiled) => compiled,
             Err(error) => return broken(error),
         };
         let file = &program.source().file;
         self.imports.0.replace(compiled.libs.clone());
+        let Begin { journal, now, unseen, answers } = begin;
         let mut pass = Pass::new(input, journal, now, file);
         if !unseen.is_empty() {
             pass = pass.rehearsing(unseen, compiled.direct(&self.engine, program.source()));
         }
-        self.host.begin(pass);
+        self.host.begin(pass, answers);
         let ended = self.run(&compiled, input, file);
-        let next = self.go_on(ended, journal, file);
+        let next = self.go_on(ended, file);
         let Some(mut pass) = self.host.end() else { return broken(lost()) };
         let uses = std::mem::take(&mut pass.uses);
         Rehearsed { advance: conclude(next, pass), uses }
@@ -225,15 +248,18 @@ impl Evaluator {
     }
 
     /// What follows from the program's end: handlers, or the end of the execution.
-    fn go_on(&self, ended: Ended, journal: &Journal, file: &str) -> Next {
+    fn go_on(&self, ended: Ended, file: &str) -> Next {
+        let Ok(journal) = self.host.with(|pass| pass.journal.clone()) else {
+            return Next::Broken(lost());
+        };
         if let Some(undo) = &journal.undo {
             return match ended {
                 Ended::Mismatch(error) => Next::Broken(error),
-                Ended::Returned(value) if had_succeeded(journal, undo) => {
+                Ended::Returned(value) if had_succeeded(&journal, undo) => {
                     self.handle(Outcome::succeeded(value), file)
                 }
                 // It ended well, and what was to follow is not wanted any more.
-                Ended::Continued(_) if had_succeeded(journal, undo) => {
+                Ended::Continued(_) if had_succeeded(&journal, undo) => {
                     self.handle(Outcome::succeeded(Value::Null), file)
                 }
                 _ => self.handle(undone(&undo.reason), file),
@@ -277,10 +303,7 @@ impl Evaluator {
 /// Puts what the pass gathered into the answer.
 fn conclude(next: Next, mut pass: Pass) -> Advance {
     let next = match next {
-        Next::Pending(_) => {
-            pass.pending.sort_by(|a, b| a.path.cmp(&b.path));
-            Next::Pending(pass.pending)
-        }
+        Next::Pending(_) => Next::Pending(pass.take_pending()),
         Next::Finished(outcome) => match unreached(&outcome, &pass) {
             Some(error) => Next::Broken(error),
             None => Next::Finished(outcome),

@@ -16,7 +16,7 @@ use model::{
 };
 use rhai::{Dynamic, EvalAltResult, NativeCallContext, Position, Scope};
 
-use crate::advance::{Input, Step};
+use crate::advance::{Advance, Input, Next, Step};
 use crate::direct::Direct;
 use crate::handlers::Registration;
 use crate::limits::{MAX_STEPS, MEASURED_EVERY, OPERATIONS};
@@ -37,6 +37,10 @@ pub(crate) enum Stop {
     Continue(model::Value),
 }
 
+/// Takes what an evaluation asks for, and brings the journal with the answers and the time by then;
+/// nothing: the evaluation ends there. The journal is not shared by the evaluation meanwhile.
+pub type Answers = Box<dyn FnMut(Advance) -> Option<(Arc<Journal>, Timestamp)>>;
+
 /// What the functions of an engine know; empty between evaluations.
 #[derive(Default)]
 pub(crate) struct Host {
@@ -45,6 +49,7 @@ pub(crate) struct Host {
     operations: Cell<u64>,
     measured: Cell<u64>,
     pass: RefCell<Option<Pass>>,
+    answers: RefCell<Option<Answers>>,
 }
 
 /// One evaluation.
@@ -57,7 +62,7 @@ pub(crate) struct Pass {
     steps: usize,
     restriction: Option<&'static str>,
     provided: Vec<(&'static str, Dynamic)>,
-    /// Paths at which the journal held what the program asked for.
+    /// Paths at which the journal holds what the program asked for, or will once `records` are stored.
     pub(crate) visited: Vec<StepPath>,
     pub(crate) records: Vec<(StepPath, Record)>,
     pub(crate) pending: Vec<Step>,
@@ -77,6 +82,14 @@ struct Level {
     last: u32,
 }
 
+/// A point of an evaluation to which it can go back.
+pub(crate) struct Mark {
+    operations: u64,
+    steps: usize,
+    visited: usize,
+    registrations: usize,
+}
+
 /// What a program finds in its journal at a path.
 pub(crate) enum Found<'a> {
     Nothing,
@@ -85,9 +98,9 @@ pub(crate) enum Found<'a> {
 }
 
 impl Pass {
-    pub(crate) fn new(input: &Input, journal: &Arc<Journal>, now: Timestamp, file: &str) -> Self {
+    pub(crate) fn new(input: &Input, journal: Arc<Journal>, now: Timestamp, file: &str) -> Self {
         Self {
-            journal: journal.clone(),
+            journal,
             execution: input.execution.clone(),
             now,
             file: file.into(),
@@ -132,6 +145,18 @@ impl Pass {
         self.level.prefix.is_some()
     }
 
+    /// Notes what the chain answers itself.
+    pub(crate) fn record(&mut self, path: &StepPath, record: &Record) {
+        self.visited.push(path.clone());
+        self.records.push((path.clone(), record.clone()));
+    }
+
+    /// What waits for an answer, in the order of paths.
+    pub(crate) fn take_pending(&mut self) -> Vec<Step> {
+        self.pending.sort_by(|a, b| a.path.cmp(&b.path));
+        std::mem::take(&mut self.pending)
+    }
+
     fn next_path(&mut self) -> StepPath {
         self.steps += 1;
         self.level.last += 1;
@@ -148,15 +173,17 @@ impl Pass {
 }
 
 impl Host {
-    /// Starts an evaluation.
-    pub(crate) fn begin(&self, pass: Pass) {
+    /// Starts an evaluation, which gets its answers while it waits if there is somebody to ask.
+    pub(crate) fn begin(&self, pass: Pass, answers: Option<Answers>) {
         self.clear();
         self.pass.replace(Some(pass));
+        self.answers.replace(answers);
     }
 
     /// Ends it.
     pub(crate) fn end(&self) -> Option<Pass> {
         self.clear();
+        self.answers.take();
         self.pass.take()
     }
 
@@ -242,7 +269,8 @@ impl Host {
                 (None, Some(record)) => Found::Record(record),
                 (None, None) => Found::Nothing,
             };
-            if !matches!(found, Found::Nothing) {
+            // A call that waited looks again.
+            if !matches!(found, Found::Nothing) && pass.visited.last() != Some(path) {
                 pass.visited.push(path.clone());
             }
             read(found)
@@ -268,12 +296,48 @@ impl Host {
         self.with(|pass| !pass.only_replays(path))
     }
 
-    /// Notes a call that waits for its answer, and stops here.
-    pub(crate) fn wait(&self, step: Step) -> Raised {
-        match self.with(|pass| pass.pending.push(step)) {
-            Ok(()) => self.stop(Stop::Waiting),
-            Err(error) => error,
-        }
+    /// Waits for answers to this call beside those that wait already.
+    pub(crate) fn wait_for(&self, step: Step) -> Answer<()> {
+        self.with(|pass| pass.pending.push(step))?;
+        self.wait()
+    }
+
+    /// Waits for answers: there are some where it comes back, else the evaluation stops here. A branch
+    /// always stops: the others may have something to ask too.
+    pub(crate) fn wait(&self) -> Answer<()> {
+        let nested = self.with(|pass| pass.is_nested())?;
+        let answers = if nested { None } else { self.answers.take() };
+        let Some(mut answers) = answers else { return Err(self.stop(Stop::Waiting)) };
+        let asked = self.with(|pass| {
+            pass.journal = Arc::default();
+            let next = Next::Pending(pass.take_pending());
+            Advance { records: std::mem::take(&mut pass.records), next }
+        })?;
+        let Some((journal, now)) = answers(asked) else { return Err(self.stop(Stop::Waiting)) };
+        self.answers.replace(Some(answers));
+        self.with(|pass| (pass.journal, pass.now) = (journal, now))
+    }
+
+    /// Where the evaluation stands.
+    pub(crate) fn mark(&self) -> Answer<Mark> {
+        let operations = self.operations.get();
+        self.with(|pass| Mark {
+            operations,
+            steps: pass.steps,
+            visited: pass.visited.len(),
+            registrations: pass.registrations.len(),
+        })
+    }
+
+    /// Goes back, to evaluate once more what came since then.
+    pub(crate) fn rewind(&self, mark: &Mark) -> Answer<()> {
+        self.operations.set(mark.operations);
+        self.measured.set(self.measured.get().min(mark.operations));
+        self.with(|pass| {
+            pass.steps = mark.steps;
+            pass.visited.truncate(mark.visited);
+            pass.registrations.truncate(mark.registrations);
+        })
     }
 
     /// Runs `work` as a level of its own below `prefix`.

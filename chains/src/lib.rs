@@ -54,6 +54,7 @@ pub use check::{
 };
 pub use coverage::Lines;
 pub use evaluator::{Evaluator, Rehearsed};
+pub use host::Answers;
 pub use limits::{EVALUATOR_STACK_BYTES, MAX_STEPS};
 pub use options::{PollOptions, Retry, StepOptions};
 pub use program::{LANGUAGE, Program, Source};

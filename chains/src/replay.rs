@@ -101,7 +101,8 @@ pub(crate) fn unreached(pass: &Pass) -> Option<StepError> {
     let journal = &pass.journal;
     let entries = journal.entries.iter().filter(|(at, e)| journal.visible(at, e.intended));
     let records = journal.records.iter().filter(|(at, (n, _))| journal.visible(at, *n));
-    if pass.visited.len() == entries.clone().count() + records.clone().count() {
+    let known = entries.clone().count() + records.clone().count();
+    if pass.visited.len() == known + pass.records.len() {
         return None;
     }
     let visited: BTreeSet<&StepPath> = pass.visited.iter().collect();

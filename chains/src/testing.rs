@@ -93,17 +93,30 @@ impl Trial {
     /// does.
     pub fn advance(&mut self) -> &mut Self {
         loop {
-            let Advance { records, next } = self.evaluate();
-            let at = self.now;
-            for (path, record) in records {
-                self.store(Fact::StepRecorded { path, record, at });
+            let advance = self.evaluate();
+            if !self.take(advance) {
+                return self;
             }
-            self.latest = Some(next.clone());
-            match next {
-                Next::Undo(reason) => self.undo(reason),
-                Next::Pending(steps) => return self.intend(steps),
-                Next::Finished(_) | Next::Continued(..) | Next::Broken(_) => return self,
-            };
+        }
+    }
+
+    /// Stores what an evaluation said, as the driver does; whether it is to be made again at once.
+    pub fn take(&mut self, Advance { records, next }: Advance) -> bool {
+        let at = self.now;
+        for (path, record) in records {
+            self.store(Fact::StepRecorded { path, record, at });
+        }
+        self.latest = Some(next.clone());
+        match next {
+            Next::Undo(reason) => {
+                self.undo(reason);
+                true
+            }
+            Next::Pending(steps) => {
+                self.intend(steps);
+                false
+            }
+            Next::Finished(_) | Next::Continued(..) | Next::Broken(_) => false,
         }
     }
 

@@ -114,7 +114,7 @@ impl Engine {
         }
         let suspects = Suspects::collect(&folders.evaluating()).map_err(failed)?;
         let evaluating = folders.evaluating();
-        let slot = |n| Slot::open(&evaluating, n);
+        let slot = move |n| Slot::open(&evaluating, n);
         let evaluators = Evaluators::start(settings.evaluators.max(1), slot).map_err(failed)?;
         let (git, mirrors) = (Git::new(git_options(&settings)?), Mirrors::default());
         host::git::drop_keys(&folders.git()).map_err(failed)?;

@@ -3,6 +3,8 @@
 //! rhai values cannot cross threads, so only JSON does. A script may be hostile: it is bounded by
 //! its operations and its stack, and a panic costs its thread's caches, nothing else.
 
+mod kept;
+
 use std::cell::RefCell;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,7 +12,11 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
+use chains::{Input, Program};
 use tokio::sync::oneshot;
+
+use kept::Keeping;
+pub(crate) use kept::Kept;
 
 use crate::suspects::Slot;
 
@@ -32,8 +38,8 @@ pub struct Evaluators(Where);
 
 #[derive(Clone)]
 enum Where {
-    /// A pool of evaluator threads.
-    Threads(Sender<Job>),
+    /// A pool of evaluator threads, and those that keep an evaluation.
+    Threads(Sender<Job>, Arc<Keeping>),
     /// The thread that asks.
     Here,
 }
@@ -56,7 +62,10 @@ pub struct Panicked;
 impl Evaluators {
     /// Starts `count` threads; each marks what it evaluates in the slot that `slot` makes for it.
     /// They end when the last clone of the pool is dropped.
-    pub fn start(count: usize, slot: impl Fn(usize) -> io::Result<Slot>) -> io::Result<Self> {
+    pub fn start(
+        count: usize,
+        slot: impl Fn(usize) -> io::Result<Slot> + Send + Sync + 'static,
+    ) -> io::Result<Self> {
         let (jobs, queue) = channel::<Job>();
         let queue = Arc::new(Mutex::new(queue));
         for n in 0..count {
@@ -66,7 +75,15 @@ impl Evaluators {
                 .stack_size(chains::EVALUATOR_STACK_BYTES)
                 .spawn(move || serve(&queue, slot))?;
         }
-        Ok(Self(Where::Threads(jobs)))
+        Ok(Self(Where::Threads(jobs, Arc::new(Keeping::new(count, slot)))))
+    }
+
+    /// An evaluation of `program` that stays where it waits; none where there is no room for it.
+    pub fn keep(&self, program: Program, input: Arc<Input>) -> Option<Kept> {
+        match &self.0 {
+            Where::Threads(_, keeping) => keeping.keep(program, input),
+            Where::Here => None,
+        }
     }
 
     /// Evaluates on whatever thread asks, which must have the stack of an evaluator: nothing waits
@@ -87,7 +104,7 @@ impl Evaluators {
         F: FnOnce(&mut Workbench) -> T + Send + 'static,
     {
         let jobs = match &self.0 {
-            Where::Threads(jobs) => jobs,
+            Where::Threads(jobs, _) => jobs,
             Where::Here => {
                 let work = AssertUnwindSafe(|| Self::with_own(work));
                 return catch_unwind(work).map_err(|_| Panicked);

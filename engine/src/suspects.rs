@@ -47,10 +47,15 @@ impl Slot {
 
     /// Runs `work` with `mark` set. Not synced: it is to outlive the process, not the machine.
     pub fn marked<T>(&mut self, mark: &Mark, work: impl FnOnce() -> T) -> T {
-        self.write(&format!("{} {}\n", mark.execution, mark.length.0));
+        self.mark(mark);
         let done = work();
         self.clear();
         done
+    }
+
+    /// Sets `mark`, until it is cleared.
+    pub fn mark(&mut self, mark: &Mark) {
+        self.write(&format!("{} {}\n", mark.execution, mark.length.0));
     }
 
     /// Removes the mark.
@@ -130,8 +135,7 @@ mod tests {
 
     /// Leaves a mark as a process does that dies while it evaluates.
     fn die_at(folder: &Path, mark: &Mark) {
-        let mut slot = Slot::open(folder, 0).unwrap();
-        slot.write(&format!("{} {}\n", mark.execution, mark.length.0));
+        Slot::open(folder, 0).unwrap().mark(mark);
     }
 
     #[test]

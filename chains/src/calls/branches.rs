@@ -2,11 +2,11 @@
 //!
 //! Every branch that may be under way is evaluated in each evaluation: the latch is cleared
 //! between branches, what they wait for is gathered, and the latch is set again at the end if any
-//! of them waits.
+//! of them waits; or they are evaluated once more, if the evaluation gets its answers while it waits.
 
 use std::rc::Rc;
 
-use model::{ErrorKind, StepError, Value};
+use model::{ErrorKind, StepError, StepPath, Value};
 use rhai::{Array, Dynamic, Engine, EvalAltResult, FnPtr, Map, NativeCallContext};
 
 use super::record::unrecorded;
@@ -55,7 +55,7 @@ fn parallel(host: &Host, context: &NativeCallContext<'_>, branches: &Array) -> A
     };
     let functions = branches.iter().map(function).collect::<Answer<Vec<_>>>()?;
     let branches = functions.iter().map(|function| Branch { function, argument: None });
-    gather(host, context, "parallel", branches.collect(), usize::MAX)
+    gather(host, context, "parallel", &branches.collect::<Vec<_>>(), usize::MAX)
 }
 
 fn parallel_map(
@@ -67,9 +67,8 @@ fn parallel_map(
 ) -> Answer {
     let options = map("parallel_map", "the options", options)?;
     let max = parse_max(&options).map_err(|error| invalid(error.to_string()))?;
-    let branches =
-        items.into_iter().map(|item| Branch { function, argument: Some(item) }).collect();
-    gather(host, context, "parallel_map", branches, max)
+    let branches = items.into_iter().map(|item| Branch { function, argument: Some(item) });
+    gather(host, context, "parallel_map", &branches.collect::<Vec<_>>(), max)
 }
 
 /// How one branch stands.
@@ -84,35 +83,63 @@ fn gather(
     host: &Host,
     context: &NativeCallContext<'_>,
     function: &str,
-    branches: Vec<Branch<'_>>,
+    branches: &[Branch<'_>],
     max: usize,
 ) -> Answer {
     let path = unrecorded(host, function)?;
-    let (mut results, mut errors, mut waiting) = (Array::new(), Vec::new(), 0);
-    for (index, branch) in branches.into_iter().enumerate() {
+    let mark = host.mark()?;
+    loop {
+        let Gathered { results, errors, waiting } = evaluate(host, context, &path, branches, max)?;
+        if waiting {
+            host.wait()?;
+            host.rewind(&mark)?;
+            continue;
+        }
+        if let Some((_, first)) = errors.first() {
+            return Err(raise(&failed(first, &errors)));
+        }
+        unseen::made(host, context, unseen::first(host, &results))?;
+        return Ok(results.into());
+    }
+}
+
+/// What came of the branches so far.
+#[derive(Default)]
+struct Gathered {
+    results: Array,
+    errors: Vec<(usize, StepError)>,
+    waiting: bool,
+}
+
+fn evaluate(
+    host: &Host,
+    context: &NativeCallContext<'_>,
+    path: &StepPath,
+    branches: &[Branch<'_>],
+    max: usize,
+) -> Answer<Gathered> {
+    let (mut gathered, mut waiting) = (Gathered::default(), 0);
+    for (index, branch) in branches.iter().enumerate() {
         if waiting == max {
             break;
         }
         let prefix = path.join(u32::try_from(index).unwrap_or(u32::MAX));
-        match host.below(prefix, || evaluate(host, context, branch))?? {
-            Stands::Done(value) => results.push(value),
-            Stands::Failed(error) => errors.push((index, error)),
+        match host.below(prefix, || evaluate_one(host, context, branch))?? {
+            Stands::Done(value) => gathered.results.push(value),
+            Stands::Failed(error) => gathered.errors.push((index, error)),
             Stands::Waiting => waiting += 1,
         }
     }
-    match errors.first() {
-        _ if waiting > 0 => Err(host.stop(Stop::Waiting)),
-        Some((_, first)) => Err(raise(&failed(first, &errors))),
-        None => {
-            unseen::made(host, context, unseen::first(host, &results))?;
-            Ok(results.into())
-        }
-    }
+    gathered.waiting = waiting > 0;
+    Ok(gathered)
 }
 
-fn evaluate(host: &Host, context: &NativeCallContext<'_>, branch: Branch<'_>) -> Answer<Stands> {
-    let Branch { function, argument } = branch;
-    let result = isolated(function).and_then(|function| match argument {
+fn evaluate_one(
+    host: &Host,
+    context: &NativeCallContext<'_>,
+    branch: &Branch<'_>,
+) -> Answer<Stands> {
+    let result = isolated(branch.function).and_then(|function| match branch.argument.clone() {
         Some(argument) => function.call_raw(context, None, [argument]),
         None => function.call_raw(context, None, []),
     });

@@ -113,27 +113,38 @@ fn provide(engine: &mut Engine, host: &Rc<Host>) {
 }
 
 /// Asks for something that is answered from outside; the value, once it is there.
-fn ask(host: &Host, context: &NativeCallContext<'_>, path: StepPath, ask: Ask) -> Answer<Said> {
-    let journal = host.with(|pass| pass.journal.clone())?;
-    let said = host.look(&path, |found| replay::said(&path, &ask, &found, &journal))?;
-    match said {
-        Said::Mismatch(error) => Err(host.stop(Stop::Mismatch(error))),
-        Said::Nothing if !host.may_begin(&path)? => Err(host.stop(Stop::Waiting)),
-        said @ (Said::Nothing | Said::Open(None)) => {
-            if let Ask::Run { parameters, .. } | Ask::Poll { parameters, .. } = &ask
-                && matches!(said, Said::Nothing)
-            {
-                storable(ask.function(), "the parameters", parameters)?;
+fn ask(host: &Host, context: &NativeCallContext<'_>, path: &StepPath, ask: &Ask) -> Answer<Said> {
+    loop {
+        match look(host, path, ask)? {
+            Said::Mismatch(error) => return Err(host.stop(Stop::Mismatch(error))),
+            Said::Nothing if !host.may_begin(path)? => return Err(host.stop(Stop::Waiting)),
+            said @ (Said::Nothing | Said::Open(None)) => {
+                if let Ask::Run { parameters, .. } | Ask::Poll { parameters, .. } = ask
+                    && matches!(said, Said::Nothing)
+                {
+                    storable(ask.function(), "the parameters", parameters)?;
+                }
+                wait(host, context, path, ask)?;
             }
-            let position = host.place(context);
-            Err(host.wait(Step { path, ask, position }))
+            said if host.with(|pass| pass.unseen.contains(path))? => {
+                unseen::made(host, context, Some(path.clone()))?;
+                return Ok(said.unseen(path.clone()));
+            }
+            said => return Ok(said),
         }
-        said if host.with(|pass| pass.unseen.contains(&path))? => {
-            unseen::made(host, context, Some(path.clone()))?;
-            Ok(said.unseen(path))
-        }
-        said => Ok(said),
     }
+}
+
+/// What the journal says. It is not held on to: while the chain waits, it is added to.
+fn look(host: &Host, path: &StepPath, ask: &Ask) -> Answer<Said> {
+    let journal = host.with(|pass| pass.journal.clone())?;
+    host.look(path, |found| replay::said(path, ask, &found, &journal))
+}
+
+/// Waits for an answer to `ask`.
+fn wait(host: &Host, context: &NativeCallContext<'_>, path: &StepPath, ask: &Ask) -> Answer<()> {
+    let position = host.place(context);
+    host.wait_for(Step { path: path.clone(), ask: ask.clone(), position })
 }
 
 /// The text that a function needs as its argument `name`.

@@ -7,8 +7,8 @@ use model::fact::StepResult;
 use rhai::{Dynamic, Engine, FnPtr, Map, NativeCallContext};
 
 use super::run::{action_ref, result, value_of};
-use super::{ask, invalid, map, said_kind};
-use crate::advance::{Ask, Step};
+use super::{ask, invalid, map, said_kind, wait};
+use crate::advance::Ask;
 use crate::copy::isolated;
 use crate::host::Host;
 use crate::options::PollOptions;
@@ -56,22 +56,26 @@ fn poll(
     let options = PollOptions::parse(&map("poll", "the options", options)?)
         .map_err(|error| invalid(error.to_string()))?;
     let asked = Ask::Poll { action, parameters, options };
-    match ask(host, context, path.clone(), asked.clone())? {
-        Said::Open(Some(answer)) => {
-            let answer = value_of(&answer)?;
-            if satisfies(host, context, until, answer.clone())? {
+    let mark = host.mark()?;
+    loop {
+        match ask(host, context, &path, &asked)? {
+            Said::Open(Some(answer)) => {
+                let answer = value_of(&answer)?;
+                if satisfies(host, context, until, answer.clone())? {
+                    return Ok(answer);
+                }
+                wait(host, context, &path, &asked)?;
+                // An answer that did not satisfy costs no more than if it had never come.
+                host.rewind(&mark)?;
+            }
+            // The answer that settled it. The condition may have failed on it, and fails again.
+            Said::Result(StepResult::Done(answer)) => {
+                let answer = value_of(&answer)?;
+                satisfies(host, context, until, answer.clone())?;
                 return Ok(answer);
             }
-            let position = host.place(context);
-            Err(host.wait(Step { path, ask: asked, position }))
+            said => return result(&said),
         }
-        // The answer that settled it. The condition may have failed on it, and fails again.
-        Said::Result(StepResult::Done(answer)) => {
-            let answer = value_of(&answer)?;
-            satisfies(host, context, until, answer.clone())?;
-            Ok(answer)
-        }
-        said => result(&said),
     }
 }
 

@@ -45,7 +45,7 @@ pub(super) fn recorded(host: &Host, path: &StepPath, make: Record) -> Answer<Rec
             if let Record::Emit { data, .. } = &make {
                 storable("emit", "the data", data)?;
             }
-            host.with(|pass| pass.records.push((path.clone(), make.clone())))?;
+            host.with(|pass| pass.record(path, &make))?;
             Ok(make)
         }
     }

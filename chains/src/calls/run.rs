@@ -49,7 +49,7 @@ fn run(
     let parameters = Value::Object(map("run", "the parameters", parameters)?);
     let options = StepOptions::parse(&map("run", "the options", options)?)
         .map_err(|error| invalid(error.to_string()))?;
-    let said = ask(host, context, path, Ask::Run { action, parameters, options })?;
+    let said = ask(host, context, &path, &Ask::Run { action, parameters, options })?;
     result(&said)
 }
 

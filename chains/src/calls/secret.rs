@@ -43,7 +43,7 @@ fn secret(host: &Host, context: &NativeCallContext<'_>, path: &Dynamic) -> Answe
     let action = GET.parse::<ActionRef>().map_err(|error| invalid(error.to_string()))?;
     let parameters: Value = json!({ "path": path });
     let asked = Ask::Run { action, parameters, options: StepOptions::default() };
-    result(&ask(host, context, at, asked)?)
+    result(&ask(host, context, &at, &asked)?)
 }
 
 fn derived(derivation: Derivation) -> Dynamic {

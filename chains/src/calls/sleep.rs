@@ -33,7 +33,7 @@ fn sleep(host: &Host, context: &NativeCallContext<'_>, length: &Dynamic) -> Answ
     let length: Duration =
         length.parse().map_err(|error: model::duration::BadDuration| invalid(error.to_string()))?;
     let until = length.after(host.with(|pass| pass.now)?);
-    let said = ask(host, context, path, Ask::Sleep { until })?;
+    let said = ask(host, context, &path, &Ask::Sleep { until })?;
     result(&said).map(|_| ())
 }
 
@@ -43,6 +43,6 @@ fn sleep_until(host: &Host, context: &NativeCallContext<'_>, time: &Dynamic) -> 
     let until: Timestamp = time.parse().map_err(|_| {
         invalid(format!("`{time}` is not a time: expected RFC 3339 such as `2026-12-24T18:00:00Z`"))
     })?;
-    let said = ask(host, context, path, Ask::Sleep { until })?;
+    let said = ask(host, context, &path, &Ask::Sleep { until })?;
     result(&said).map(|_| ())
 }

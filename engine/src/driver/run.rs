@@ -26,6 +26,7 @@ use super::perform::Report;
 use super::places::Places;
 use super::{Driver, Exit, Message};
 use crate::core::{Core, Trouble};
+use crate::evaluators::Kept;
 use crate::fair::Lane;
 use crate::packs::{ActionKind, Pack};
 use crate::secrets::Opened;
@@ -47,6 +48,8 @@ pub(super) struct Run {
     pub(super) runs: Runs,
     pub(super) pinned: Option<Arc<Pack>>,
     pub(super) input: Arc<Input>,
+    /// The evaluation where it waits, of a chain that is long.
+    pub(super) kept: Option<Kept>,
     pub(super) flight: Flight,
     /// What its tokens stand for, as far as that was asked for.
     pub(super) opened: Arc<Opened>,
@@ -102,6 +105,7 @@ impl Run {
             runs,
             pinned,
             input,
+            kept: None,
             opened: Arc::default(),
             flight: Flight::default(),
             places: Places::default(),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chains::{Advance, Next, Step};
+use chains::{Advance, Next, Program, Step};
 use model::fact::{ExecutionRequested, StepResult};
 use model::{
     Actor, Call, ErrorKind, Fact, Origin, Outcome, Record, StepError, StepPath, Stream, Timestamp,
@@ -20,6 +20,7 @@ use super::single;
 use crate::core::Trouble;
 use crate::decide::decide;
 use crate::emitting;
+use crate::evaluators::{Kept, Workbench};
 use crate::notices;
 use crate::pages::Sides;
 use crate::passed;
@@ -27,6 +28,8 @@ use crate::suspects::{Mark, REFUSED_AT};
 
 /// How long steps under way may go on once the execution is to end.
 const SETTLE: model::Duration = model::Duration::from_secs(30);
+/// From so many steps on it costs less to keep an evaluation than to make it again.
+const KEPT_FROM: usize = 50;
 /// How long an undo or exit handler may take, from its first step.
 const HANDLER_LIMIT: model::Duration = model::Duration::from_secs(15 * 60);
 
@@ -113,6 +116,7 @@ impl Run {
         for (path, record) in records {
             if !self.record(page, path, record, now).await? {
                 // What the chain made of the event's success is void: it is evaluated anew.
+                self.kept = None;
                 return Ok(None);
             }
         }
@@ -189,15 +193,36 @@ impl Run {
             0 => None,
             _ => Some(core.alone.lock().await),
         };
-        let (input, journal) = (self.input.clone(), self.journal.clone());
-        let advanced = core.evaluators.call(move |bench| {
-            let chains = &mut bench.chains;
-            bench.slot.marked(&mark, || chains.advance_shared(&program, &input, &journal, now))
-        });
-        match advanced.await {
-            Ok(advance) => advance,
-            Err(panicked) => broken(StepError::new(ErrorKind::Internal, panicked.to_string())),
+        let advanced = match self.take_kept(&program) {
+            Some(kept) => match kept.advance(self.journal.clone(), now, mark).await {
+                Ok((advance, kept)) => {
+                    self.kept = kept;
+                    Ok(advance)
+                }
+                Err(panicked) => Err(panicked),
+            },
+            None => {
+                let (input, journal) = (self.input.clone(), self.journal.clone());
+                let evaluate = move |bench: &mut Workbench| {
+                    let chains = &mut bench.chains;
+                    let advance = || chains.advance_shared(&program, &input, &journal, now);
+                    bench.slot.marked(&mark, advance)
+                };
+                core.evaluators.call(evaluate).await
+            }
+        };
+        advanced.unwrap_or_else(|panicked| {
+            broken(StepError::new(ErrorKind::Internal, panicked.to_string()))
+        })
+    }
+
+    /// The evaluation that is kept of a chain that has made many steps, or the beginning of one.
+    fn take_kept(&mut self, program: &Program) -> Option<Kept> {
+        let kept = self.kept.take();
+        if self.journal.undo.is_some() || self.journal.steps() < KEPT_FROM {
+            return None;
         }
+        kept.or_else(|| self.core.evaluators.keep(program.clone(), self.input.clone()))
     }
 
     /// Whether nothing may begin: it has ended, or somebody holds it or must say something first.
