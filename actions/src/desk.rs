@@ -74,8 +74,8 @@ pub struct OpenStep {
     safe: Safe,
     exports: Exports,
     answer: Mutex<Option<Value>>,
-    /// One is written at a time.
-    handing: tokio::sync::Mutex<()>,
+    /// One is written at a time, to its end whoever waits for that.
+    handing: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// What a token is for.
@@ -140,7 +140,7 @@ impl Desk {
             safe,
             exports,
             answer,
-            handing: tokio::sync::Mutex::default(),
+            handing: Arc::default(),
         });
         inner.open().insert(step.name.clone(), step.clone());
         Ok(Seat { inner, step, api })
@@ -192,10 +192,18 @@ impl Inner {
 
 impl OpenStep {
     /// Takes in what the program made of it. When this returns it is kept: a later one replaces it.
-    pub async fn hand_in(&self, answer: Value) -> Result<(), String> {
-        let _one = self.handing.lock().await;
+    pub async fn hand_in(self: Arc<Self>, answer: Value) -> Result<(), String> {
+        let one = self.handing.clone().lock_owned().await;
+        let taken = tokio::task::spawn_blocking(move || {
+            let _one = one;
+            self.take_in(answer)
+        });
+        taken.await.unwrap_or_else(|error| Err(error.to_string()))
+    }
+
+    fn take_in(&self, answer: Value) -> Result<(), String> {
         let sealed = (self.safe.seal)(&self.name, &answer.to_string())?;
-        keep(&self.file, &sealed).await.map_err(|error| format!("it cannot be kept: {error}"))?;
+        keep(&self.file, &sealed).map_err(|error| format!("it cannot be kept: {error}"))?;
         *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
         Ok(())
     }
@@ -250,18 +258,12 @@ impl Drop for Seat {
     }
 }
 
-/// Writes a file whole or not at all, its owner's alone.
-async fn keep(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    use tokio::io::AsyncWriteExt;
+/// Keeps what was handed in, for its owner alone.
+fn keep(file: &Path, sealed: &[u8]) -> std::io::Result<()> {
     if let Some(folder) = file.parent() {
-        tokio::fs::create_dir_all(folder).await?;
+        std::fs::create_dir_all(folder)?;
     }
-    let next = file.with_extension("next");
-    let mut options = tokio::fs::OpenOptions::new();
-    let mut open = options.write(true).create(true).truncate(true).mode(0o600).open(&next).await?;
-    open.write_all(bytes).await?;
-    open.sync_all().await?;
-    tokio::fs::rename(next, file).await
+    host::file::replace(file, sealed, 0o600)
 }
 
 /// What was kept; what cannot be opened any more counts as not handed in.

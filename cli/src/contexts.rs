@@ -1,9 +1,9 @@
 //! Contexts: servers that a person works with, by name, in a file of the person's own.
 
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use model::Diagnostic;
@@ -96,7 +96,7 @@ impl Contexts {
             return Err(failure.with_hint("set HOME or XDG_CONFIG_HOME"));
         };
         let text = serde_saphyr::to_string(&self.to_value());
-        let written = text.map_err(io::Error::other).and_then(|text| replace(&path, &text));
+        let written = text.map_err(io::Error::other).and_then(|text| write(&path, &text));
         written.map_err(|error| Failure::file(path.display(), &error))?;
         Ok(path)
     }
@@ -131,16 +131,8 @@ impl Context {
     }
 }
 
-fn replace(path: &Path, text: &str) -> io::Result<()> {
+fn write(path: &Path, text: &str) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let next = path.with_extension("next");
-    match fs::remove_file(&next) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&next)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&next, path)
+    host::file::replace(path, text.as_bytes(), 0o600)
 }

@@ -1,9 +1,8 @@
 //! The desk at which programs that run elsewhere are attended to: what it stands on here, and who may
 //! come to it.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -97,13 +96,7 @@ fn key(file: &Path) -> io::Result<Hash> {
         Ok(text) => text.trim().parse().map_err(unreadable),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let made = random::secret();
-            let next = file.with_extension("next");
-            let _ = fs::remove_file(&next);
-            let mut open =
-                OpenOptions::new().write(true).create_new(true).mode(0o600).open(&next)?;
-            writeln!(open, "{made}")?;
-            open.sync_all()?;
-            fs::rename(next, file)?;
+            host::file::replace(file, format!("{made}\n").as_bytes(), 0o600)?;
             made.parse().map_err(unreadable)
         }
         Err(error) => Err(error),

@@ -7,6 +7,7 @@
 //!           ├─▶ host ─┼─▶ git       the `git` program, without its users' configuration
 //!  actions ─┘         ├─▶ http      requests, after guard looked where they go
 //!                     ├─▶ kubernetes  objects of a cluster, its kinds, its watches
+//!                     ├─▶ file      files that are there whole or not at all
 //!                     └─▶ secret    what a connection shows, read when it is used
 //! ```
 //!
@@ -16,6 +17,7 @@ pub mod clock;
 pub mod connection;
 pub mod download;
 pub mod exec_child;
+pub mod file;
 pub mod git;
 pub mod guard;
 pub mod http;

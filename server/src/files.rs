@@ -1,12 +1,13 @@
 //! What a server leaves in its state folder so that the command line finds it: `server.json` with
 //! its addresses, `admin.token` with the token that opens the API.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use engine::TOKEN_PREFIX;
 use serde::{Deserialize, Serialize};
 
 /// Name of the file with the addresses.
@@ -63,7 +64,7 @@ impl Addresses {
     pub(crate) fn write(&self, state: &Path) -> Result<(), FileError> {
         let path = state.join(ADDRESSES);
         let written = serde_json::to_vec(self).map_err(io::Error::from);
-        let written = written.and_then(|bytes| replace(&path, &bytes, 0o644));
+        let written = written.and_then(|bytes| host::file::replace(&path, &bytes, 0o644));
         written.map_err(|source| FileError { path, source })
     }
 
@@ -102,8 +103,8 @@ pub(crate) fn token(state: &Path) -> Result<String, FileError> {
     if let Some(token) = usable_token(state)? {
         return Ok(token);
     }
-    let token = random_token().map_err(failed)?;
-    replace(&path, format!("{token}\n").as_bytes(), 0o600).map_err(failed)?;
+    let token = format!("{TOKEN_PREFIX}{}", engine::random_secret());
+    host::file::replace(&path, format!("{token}\n").as_bytes(), 0o600).map_err(failed)?;
     Ok(token)
 }
 
@@ -120,22 +121,6 @@ fn warn_if_open(state: &Path) {
     }
 }
 
-fn random_token() -> io::Result<String> {
-    let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
-    Ok(bytes.iter().fold("tripline_".to_owned(), |token, byte| format!("{token}{byte:02x}")))
-}
-
-/// Writes a file whole or not at all; nobody sees a part of it, or sees it before its mode is set.
-fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let next = path.with_extension("next");
-    let _ = fs::remove_file(&next);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&next)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&next, path)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,7 +129,7 @@ mod tests {
     fn a_token_is_made_once_and_is_its_owners_alone() {
         let folder = tempfile::tempdir().unwrap();
         let token = token(folder.path()).unwrap();
-        assert_eq!(token.len(), "tripline_".len() + 64);
+        assert_eq!(token.strip_prefix(TOKEN_PREFIX).map(str::len), Some(64));
         assert_eq!(super::token(folder.path()).unwrap(), token);
         let mode = fs::metadata(folder.path().join(TOKEN)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);

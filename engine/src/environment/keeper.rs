@@ -1,9 +1,7 @@
 //! The environment of a running engine: which content of its file is active.
 
 use std::collections::BTreeSet;
-use std::fs::OpenOptions;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -96,9 +94,9 @@ impl Keeper {
         let kept = match wrong.iter().any(|finding| finding.is_error() && of_it(finding)) {
             true => self.forget(&text),
             false if environment.packs.keys().all(|pack| checked.contains(pack)) => {
-                self.write(&text)
+                self.keep(&text)
             }
-            false => self.write(&without_strangers(&text, checked)),
+            false => self.keep(&without_strangers(&text, checked)),
         };
         if let Err(error) = kept {
             tracing::warn!(%error, "the environment could not be kept beside the state");
@@ -113,13 +111,8 @@ impl Keeper {
         }
     }
 
-    fn write(&self, text: &str) -> io::Result<()> {
-        let next = self.copy.with_extension("new");
-        let mut options = OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&next)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(&next, &self.copy)
+    fn keep(&self, text: &str) -> io::Result<()> {
+        host::file::replace(&self.copy, text.as_bytes(), 0o600)
     }
 
     fn remembered(&self, file: &Path) -> Option<Arc<Environment>> {
