@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use model::Value;
-use reqwest::{Method, RequestBuilder, Response};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use server::files::{Addresses, read_token};
 
@@ -198,22 +198,7 @@ impl Client {
     }
 
     async fn answer<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Failure> {
-        let response = self.send(request.timeout(ANSWER)).await?;
-        let body = response.bytes().await.map_err(|error| self.unreachable(&error))?;
-        let text: &[u8] = if body.is_empty() { b"null" } else { &body };
-        serde_json::from_slice(text).map_err(|error| {
-            Failure::new(
-                Exit::Failed,
-                "answer",
-                "the server's answer cannot be read by this command",
-            )
-            .with_hint(format!(
-                "are the server and this command of the same version? \
-                 (line {}, column {} of its answer)",
-                error.line(),
-                error.column()
-            ))
-        })
+        read(exchange(request).await.map_err(|error| self.unreachable(&error))?)
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Failure {
@@ -244,6 +229,33 @@ impl Client {
             Value::Array(items) => Ok(items),
             _ => Ok(Vec::new()),
         }
+    }
+
+    /// Asks for something to be started. The request has a name of its own: sent again, it starts
+    /// nothing twice.
+    pub(crate) async fn start(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        let name = engine::random_secret();
+        let request = || self.request(Method::POST, path).header("idempotency-key", &name);
+        self.insist(|| request().json(body)).await
+    }
+
+    /// Tells what has an id, and so is known when it is told again.
+    pub(crate) async fn tell(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.insist(|| self.request(Method::POST, path).json(body)).await
+    }
+
+    /// Asks what may be asked twice, once more where the connection broke before the answer had come.
+    async fn insist(&self, request: impl Fn() -> RequestBuilder) -> Result<Value, Failure> {
+        let mut answer = exchange(request()).await;
+        let cut_off = answer.as_ref().is_err_and(is_cut_off);
+        if cut_off {
+            output::tell("the connection broke before the answer had come: asking again");
+            answer = exchange(request()).await;
+        }
+        read(answer.map_err(|error| match cut_off || !error.is_connect() {
+            true => self.unreachable(&error).with_hint("it may have begun: the listings tell"),
+            false => self.unreachable(&error),
+        })?)
     }
 
     /// Asks for something to be done.
@@ -294,6 +306,37 @@ impl Client {
         })
         .await
     }
+}
+
+/// Sends a request, and receives all of its answer.
+async fn exchange(request: RequestBuilder) -> Result<(StatusCode, Vec<u8>), reqwest::Error> {
+    let response = request.timeout(ANSWER).send().await?;
+    let status = response.status();
+    match response.bytes().await {
+        Err(error) if status.is_success() => Err(error),
+        body => Ok((status, body.unwrap_or_default().to_vec())),
+    }
+}
+
+/// Whether a server was reached, and the connection to it broke.
+fn is_cut_off(error: &reqwest::Error) -> bool {
+    !error.is_connect() && !error.is_timeout() && !error.is_builder()
+}
+
+fn read<T: DeserializeOwned>((status, body): (StatusCode, Vec<u8>)) -> Result<T, Failure> {
+    if !status.is_success() {
+        return Err(refused(status.as_u16(), &body));
+    }
+    let text: &[u8] = if body.is_empty() { b"null" } else { &body };
+    serde_json::from_slice(text).map_err(|error| {
+        let message = "the server's answer cannot be read by this command";
+        let hint = format!(
+            "are the server and this command of the same version? (line {}, column {} of its answer)",
+            error.line(),
+            error.column()
+        );
+        Failure::new(Exit::Failed, "answer", message).with_hint(hint)
+    })
 }
 
 #[cfg(test)]

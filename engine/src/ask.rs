@@ -303,9 +303,10 @@ impl Engine {
             }],
         };
         match self.core.impatient(self.core.append_sealing(batch, sealing)).await? {
-            Appended::Committed { .. } => self.driver.submit(id.clone(), None),
+            Appended::Committed { .. } => {}
             Appended::Conflict { .. } => self.same_request(&id, &asked).await?,
         }
+        self.driver.submit(id.clone(), None);
         Ok(id)
     }
 

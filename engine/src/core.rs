@@ -101,6 +101,11 @@ pub enum Trouble {
 /// How long who waits for an answer is kept waiting while the store takes nothing.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+tokio::task_local! {
+    /// When who waits for an answer is told that the store takes nothing.
+    static UNTIL: tokio::time::Instant;
+}
+
 impl Core {
     /// Appends `batch`, waiting out a store in trouble: its id makes the repetition safe.
     pub async fn append(&self, batch: Batch) -> Result<Appended, Trouble> {
@@ -163,7 +168,7 @@ impl Core {
     }
 
     /// Does what must be done in the end. A full disk or a failing one is waited out; only the end
-    /// of the engine ends the wait.
+    /// of the engine ends the wait, or that of somebody's patience.
     async fn wait_out<'a, T>(
         &self,
         mut attempt: impl FnMut() -> Answer<'a, T>,
@@ -179,8 +184,12 @@ impl Core {
                     if !self.store_failing.swap(true, Ordering::Relaxed) {
                         tracing::error!(%error, "the store takes nothing; waiting");
                     }
+                    let next = tokio::time::Instant::now() + delay;
+                    if UNTIL.try_with(|until| next > *until) == Ok(true) {
+                        return Err(Trouble::Busy);
+                    }
                     tokio::select! {
-                        () = tokio::time::sleep(delay) => delay = (delay * 2).min(PATIENCE),
+                        () = tokio::time::sleep_until(next) => delay = (delay * 2).min(PATIENCE),
                         () = self.stopping.cancelled() => return Err(Trouble::Stopped(error)),
                     }
                 }
@@ -189,16 +198,10 @@ impl Core {
         }
     }
 
-    /// `work` for somebody who waits for its answer: a store in trouble is not waited out. What
-    /// was begun may still be stored; who repeats it with the same id is told so.
-    pub async fn impatient<T, E: From<Trouble>>(
-        &self,
-        work: impl Future<Output = Result<T, E>>,
-    ) -> Result<T, E> {
-        match tokio::time::timeout(PATIENCE, work).await {
-            Ok(done) => done,
-            Err(_) => Err(Trouble::Busy.into()),
-        }
+    /// `work` for somebody who waits for its answer: a store in trouble is not waited out. What the
+    /// store is at is waited for, however slow it is: what it has taken is to be begun.
+    pub async fn impatient<T>(&self, work: impl Future<Output = T>) -> T {
+        UNTIL.scope(tokio::time::Instant::now() + PATIENCE, work).await
     }
 
     /// The time.

@@ -78,10 +78,10 @@ impl Engine {
                 beginning.request.push(Fact::SettingsRead { tokens, at });
             }
         }
-        match self.store_beginning(actor, &id, beginning, how.name.is_some()).await? {
-            true => self.driver.submit(id.clone(), None),
-            false => self.same_rerun(&id, of, &how).await?,
+        if !self.store_beginning(actor, &id, beginning, how.name.is_some()).await? {
+            self.same_rerun(&id, of, &how).await?;
         }
+        self.driver.submit(id.clone(), None);
         Ok(Repeated { id, assumed })
     }
 

@@ -457,7 +457,7 @@ pub struct EmittedView {
     pub duplicate: bool,
     /// Whether what is there has other data.
     pub differs: bool,
-    /// The executions it caused.
+    /// The executions it caused, this time or the first one.
     pub executions: Vec<ExecutionId>,
 }
 

@@ -88,7 +88,9 @@ pub(crate) async fn answer(
                 continue;
             };
             let (router, closing) = (router.clone(), closing.clone());
-            open.spawn(converse(connection, from, router, bounds, place, closing));
+            let conversation =
+                converse(connection, from, router, bounds, place, closing, open.clone());
+            open.spawn(conversation);
         }
     };
     closing.run_until_cancelled(accept).await;
@@ -124,16 +126,25 @@ async fn converse(
     bounds: Bounds,
     place: Place,
     closing: CancellationToken,
+    open: TaskTracker,
 ) {
-    let peer = Peer(from.ip());
+    let (peer, place) = (Peer(from.ip()), Arc::new(place));
     let router = TowerToHyperService::new(router);
     let ended = place.ended();
     let service = service_fn(move |mut request| {
         request.extensions_mut().insert(peer);
-        let answer = place.begin().map(|busy| (busy, router.call(request)));
+        let answered = place.begin().map(|busy| {
+            // Who hangs up has asked all the same: nothing may stay half done. Its place is taken
+            // until then.
+            let (place, answer) = (place.clone(), router.call(request));
+            open.spawn(async move { (answer.await, busy, place) })
+        });
         async move {
-            let Some((busy, answer)) = answer else { return Ok(no_place()) };
-            answer.await.map(|answer| busy.until_sent(answer))
+            let Some(answered) = answered else { return Ok(no_place()) };
+            match answered.await {
+                Ok((answer, busy, _)) => answer.map(|answer| busy.until_sent(answer)),
+                Err(_) => Ok(defect()),
+            }
         }
     });
     let mut conversation =
@@ -166,6 +177,12 @@ fn io(connection: TcpStream) -> TokioIo<TcpStream> {
     // Answers are small and complete: waiting for more to send with them only delays them.
     let _ = connection.set_nodelay(true);
     TokioIo::new(connection)
+}
+
+/// The router answers what panics in it.
+fn defect() -> axum::response::Response {
+    let detail = "a defect of Tripline; its log says more";
+    Problem::new(ErrorKind::Internal, detail).into_response()
 }
 
 fn no_place() -> axum::response::Response {

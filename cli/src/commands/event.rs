@@ -153,7 +153,7 @@ impl One {
 
     async fn reemit(self) -> Outcome {
         let path = format!("{}/reemit", self.path());
-        let emitted = self.connection.client()?.post(&path, &json!({})).await?;
+        let emitted = self.connection.client()?.start(&path, &json!({})).await?;
         tell(self.output.format, &emitted)
     }
 
@@ -176,9 +176,9 @@ impl Emit {
         // A file that says nothing says no more than none.
         let data = self.data.as_deref().map(input::document).transpose()?;
         let data = data.filter(|data| !data.is_null()).unwrap_or_else(|| json!({}));
-        let body =
-            json!({ "type": self.kind, "id": self.id, "subject": self.subject, "data": data });
-        let emitted = self.connection.client()?.post("/events", &body).await?;
+        let id = self.id.unwrap_or_else(engine::random_secret);
+        let body = json!({ "type": self.kind, "id": id, "subject": self.subject, "data": data });
+        let emitted = self.connection.client()?.tell("/events", &body).await?;
         tell(self.output.format, &emitted)
     }
 }

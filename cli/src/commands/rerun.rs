@@ -121,7 +121,7 @@ impl Args {
 }
 
 async fn repeat(client: &Client, id: &str, body: &Value) -> Result<Value, Failure> {
-    client.post(&format!("/executions/{}/rerun", segment(id)), body).await
+    client.start(&format!("/executions/{}/rerun", segment(id)), body).await
 }
 
 fn shown(text: &Value) -> &str {

@@ -98,7 +98,7 @@ impl Args {
     async fn start(&self, client: &Client) -> Result<ExecutionId, Failure> {
         let parameters = self.given(client).await?;
         let body = json!({ "action": self.action, "parameters": parameters });
-        let started = client.post("/executions", &body).await?;
+        let started = client.start("/executions", &body).await?;
         let id = started["id"].as_str().unwrap_or_default().parse();
         id.map_err(|error| {
             Failure::new(Exit::Failed, "answer", format!("the server's answer: {error}"))

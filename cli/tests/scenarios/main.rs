@@ -29,6 +29,7 @@ mod clusters;
 mod commits;
 mod crash_in_chain;
 mod crash_in_program;
+mod cut_answers;
 mod damage;
 mod deadly_chains;
 mod deploys;

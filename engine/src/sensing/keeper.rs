@@ -168,8 +168,12 @@ impl Sink for Keeper {
             let sensor = self.sensor.subscription.id.clone();
             let retold = self.catching_up.load(Ordering::Relaxed);
             let standing = Some(intake::Standing { sensor, cursor, seen, retold });
-            let actor = Actor::engine();
-            let stored = intake::accept(&self.core, &self.driver, &actor, events, standing).await;
+            let (core, driver) = (self.core.clone(), self.driver.clone());
+            // A sensor that is told to end drops this; what is stored is begun all the same.
+            let stored = self.core.tasks.spawn(async move {
+                intake::accept(&core, &driver, &Actor::engine(), events, standing).await
+            });
+            let stored = stored.await.map_err(|error| SinkError(error.to_string()))?;
             stored.map_err(|error| SinkError(error.to_string()))?;
             self.anew.store(false, Ordering::Relaxed);
             status(&self.sensor.status).count(count, happened, self.core.now());

@@ -158,3 +158,29 @@ async fn a_connection_has_an_end_however_much_it_asks() {
     greeted(&mut connection).await;
     assert_eq!(heard(&mut connection).await, "");
 }
+
+#[tokio::test]
+async fn what_was_asked_is_done_though_its_asker_hangs_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (says, mut said) = tokio::sync::mpsc::unbounded_channel();
+    let open = CancellationToken::new();
+    let opened = open.clone();
+    let slow = get(async move || {
+        says.send("begun").ok();
+        opened.cancelled().await;
+        says.send("done").ok();
+    });
+    let bounds = Bounds { connections: 1, ..LAZY };
+    let router = Router::new().route("/", slow);
+    tokio::spawn(answer(listener, router, bounds, CancellationToken::new()));
+    let asking = connect(address, REQUEST).await;
+    assert_eq!(said.recv().await, Some("begun"));
+    drop(asking);
+    // Its place stays taken meanwhile: who asks and hangs up again and again makes no more work.
+    let refusal = heard(&mut connect(address, REQUEST).await).await;
+    assert!(refusal.starts_with("HTTP/1.1 503 "), "{refusal}");
+    open.cancel();
+    let heard = tokio::time::timeout(SOON, said.recv()).await;
+    assert_eq!(heard.expect("it goes on"), Some("done"));
+}

@@ -100,7 +100,7 @@ async fn list(
 /// What a token may see of an event: of the rules that selected it, or failed on it, those of its packs.
 fn shown(mut row: EventRow, who: &Authenticated) -> EventRow {
     row.matched.retain(|(rule, _)| who.covers(rule.pack.as_str()));
-    row.failed.retain(|rule| who.covers(rule.pack.as_str()));
+    who.keep_covered(&mut row.failed);
     row
 }
 
@@ -131,7 +131,7 @@ async fn emit(
     let id = one_name(id, name)?;
     let new = NewEvent { kind, id, subject, data };
     let accepted = engine.emit_from(from, &who.token_name, new).await?;
-    Ok(told(accepted))
+    Ok(told(&engine, accepted).await)
 }
 
 /// An event is told once under each id: the request's name is one where it has no other.
@@ -146,14 +146,17 @@ fn one_name(id: Option<String>, name: Option<String>) -> Result<Option<String>, 
     }
 }
 
-fn told(accepted: Accepted) -> Told<EmittedView> {
+/// Of an event that is known already, what the first one set off: who lost that answer asks again.
+async fn told(engine: &Engine, accepted: Accepted) -> Told<EmittedView> {
     let event = accepted.key().clone();
     match accepted {
         Accepted::New { executions, .. } => {
             Told::New(EmittedView { event, duplicate: false, differs: false, executions })
         }
         Accepted::Duplicate { differs, .. } => {
-            Told::Known(EmittedView { event, duplicate: true, differs, executions: Vec::new() })
+            let matched = engine.event(&event).await.map(|(row, _)| row.matched);
+            let executions = matched.unwrap_or_default().into_iter().map(|(_, id)| id).collect();
+            Told::Known(EmittedView { event, duplicate: true, differs, executions })
         }
     }
 }
@@ -193,7 +196,8 @@ async fn reemit(
         let owner = teller.as_deref().or_else(|| owners::of_prefix(&engine, kind.pack()));
         who.must_cover(kind.as_str(), owner)?;
     }
-    Ok(told(engine.reemit(&who.token_name, &key, name.as_deref()).await?))
+    let accepted = engine.reemit(&who.token_name, &key, name.as_deref()).await?;
+    Ok(told(&engine, accepted).await)
 }
 
 /// What was given up.
