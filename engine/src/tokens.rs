@@ -1,6 +1,6 @@
 //! API tokens: made, looked up, revoked. The token itself is told once and never stored.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -23,15 +23,39 @@ pub const PREFIX: &str = "tripline_";
 
 /// The tokens that there are, as the store last told.
 #[derive(Debug, Default)]
-pub(crate) struct Tokens(ArcSwap<BTreeMap<Name, TokenRow>>);
+pub(crate) struct Tokens {
+    known: ArcSwap<Known>,
+    /// Held while they are read again, so that what is read later is not overwritten with less.
+    reading: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    rows: BTreeMap<Name, TokenRow>,
+    names: HashMap<Hash, Name>,
+}
+
+impl Known {
+    async fn read(store: &dyn Store) -> Result<Self, StoreError> {
+        let rows = store.tokens().await?;
+        let names = rows.iter().map(|(name, row)| (row.hash, name.clone())).collect();
+        Ok(Self { rows, names })
+    }
+
+    fn of(&self, hash: Hash) -> Option<(&Name, &TokenRow)> {
+        self.rows.get_key_value(self.names.get(&hash)?)
+    }
+}
 
 impl Tokens {
     pub(crate) async fn load(store: &dyn Store) -> Result<Self, StoreError> {
-        Ok(Self(ArcSwap::from_pointee(store.tokens().await?)))
+        let known = ArcSwap::from_pointee(Known::read(store).await?);
+        Ok(Self { known, ..Self::default() })
     }
 
     async fn reload(&self, store: &dyn Store) -> Result<(), StoreError> {
-        self.0.store(Arc::new(store.tokens().await?));
+        let _alone = self.reading.lock().await;
+        self.known.store(Arc::new(Known::read(store).await?));
         Ok(())
     }
 }
@@ -55,8 +79,8 @@ pub enum Holder {
 impl Engine {
     /// Whose token has this hash. Hashes of random tokens tell nothing by the time a look-up takes.
     pub fn holder(&self, hash: Hash) -> Option<Holder> {
-        let tokens = self.core.tokens.0.load();
-        let (name, row) = tokens.iter().find(|(_, row)| row.hash == hash)?;
+        let tokens = self.core.tokens.known.load();
+        let (name, row) = tokens.of(hash)?;
         Some(match (&row.grant, row.expires_at) {
             (None, _) => Holder::Revoked(row.at),
             (_, Some(end)) if end <= self.now() => Holder::Expired(end),
@@ -66,8 +90,8 @@ impl Engine {
 
     /// Every token, by name.
     pub fn tokens(&self) -> Vec<TokenView> {
-        let (tokens, now) = (self.core.tokens.0.load(), self.now());
-        tokens.iter().map(|(name, row)| token_view(name, row, now)).collect()
+        let (tokens, now) = (self.core.tokens.known.load(), self.now());
+        tokens.rows.iter().map(|(name, row)| token_view(name, row, now)).collect()
     }
 
     /// Makes a token. One that was revoked leaves its name free.

@@ -115,6 +115,7 @@ impl Hooks {
         while !stopping.is_cancelled() {
             if let Some(listener) = open.take() {
                 self.receive(listener, &stopping).await;
+                self.app.refusals.tell(self.app.engine.now(), true);
             } else {
                 self.until(true, &stopping).await;
                 open = self.open(&stopping).await;
@@ -139,6 +140,7 @@ impl Hooks {
     /// Waits until there are (or are no) webhook sensors, or the engine stops.
     async fn until(&self, wanted: bool, stopping: &CancellationToken) {
         while self.app.engine.has_webhooks() != wanted && !stopping.is_cancelled() {
+            self.app.refusals.tell(self.app.engine.now(), false);
             let _ = tokio::time::timeout(LOOK_FOR_WEBHOOKS, stopping.cancelled()).await;
         }
     }

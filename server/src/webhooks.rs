@@ -1,7 +1,6 @@
 //! The webhooks' listener: it serves `/webhooks/<pack>/<sensor>` and nothing else.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+mod refused;
 
 use axum::Router;
 use axum::body::Body;
@@ -17,27 +16,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::App;
 use crate::connections::BODY;
 use crate::problem::Problem;
+use crate::throttle::Peer;
 
-/// Requests that were refused since the start, by sensor and reason. They are not stored: anybody
-/// can send them.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Refusals(Arc<Mutex<BTreeMap<String, Counts>>>);
-
-/// How often something was refused for each reason.
-pub(crate) type Counts = BTreeMap<&'static str, u64>;
-
-impl Refusals {
-    /// Those of one sensor.
-    pub(crate) fn of(&self, sensor: &str) -> Counts {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.get(sensor).cloned().unwrap_or_default()
-    }
-
-    fn count(&self, sensor: &str, kind: &'static str) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *all.entry(sensor.to_owned()).or_default().entry(kind).or_default() += 1;
-    }
-}
+pub(crate) use self::refused::{Counts, Refusals};
 
 pub(crate) fn router(app: App) -> Router {
     Router::new()
@@ -58,18 +39,13 @@ async fn receive(
         let detail = format!("there is no webhook sensor `{pack}.{sensor}`");
         return Err(Problem::new(ErrorKind::NotFound, detail));
     };
+    let from = request.extensions().get::<Peer>().map(|peer| peer.0);
     match accept(&app.engine, &pack, &sensor, limit, request).await {
         Ok(Accepted::New { .. }) => Ok(StatusCode::ACCEPTED),
         Ok(Accepted::Duplicate { .. }) => Ok(StatusCode::OK),
         Err(refused) => {
             let id = format!("{pack}.{sensor}");
-            tracing::info!(
-                sensor = id,
-                kind = refused.kind,
-                "refused a webhook: {}",
-                refused.message
-            );
-            app.refusals.count(&id, refused.kind);
+            app.refusals.note(&id, from, &refused, app.engine.now());
             app.engine.metrics().webhook_refused(&id, refused.kind);
             Err(problem(refused))
         }

@@ -61,3 +61,13 @@ async fn the_name_of_what_is_built_in_is_no_packs_name() {
         assert_eq!(sees(&served, pattern, "shop.ordered").await, seen, "{pattern}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn how_much_others_have_to_do_is_not_told_to_who_covers_one_pack() {
+    let served = Served::start().await;
+    served.ended(&served.order("bike").await).await;
+    assert_eq!(served.get("/api/v1/health").await.json()["executions"]["succeeded"], 1);
+    let token = limited(&served, "toys").await;
+    let health = send(served.request(Method::GET, "/api/v1/health").bearer_auth(&token)).await;
+    assert_eq!(health.json(), json!({ "ready": true, "problem": null, "stuck": {} }));
+}
