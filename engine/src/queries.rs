@@ -308,8 +308,13 @@ impl Engine {
     }
 
     /// Every pack's folder with what became of it.
-    pub async fn pack_views(&self) -> Vec<PackView> {
-        self.packs.status().await.iter().map(pack_view).collect()
+    pub fn pack_views(&self) -> Vec<PackView> {
+        self.packs.status().iter().map(pack_view).collect()
+    }
+
+    /// Whether good content of a pack may be held up by the state folder's disk.
+    pub(crate) fn has_unpinned(&self) -> bool {
+        self.packs.is_unpinned()
     }
 
     /// Whether an active pack has this name.
@@ -332,8 +337,8 @@ impl Engine {
     }
 
     /// One pack, by its name.
-    pub async fn pack(&self, name: &str) -> Result<PackView, AskError> {
-        let all = self.pack_views().await;
+    pub fn pack(&self, name: &str) -> Result<PackView, AskError> {
+        let all = self.pack_views();
         let known: Vec<String> = all.iter().map(|pack| pack.name.clone()).collect();
         let found = all.into_iter().find(|pack| pack.name == name);
         found.ok_or_else(|| AskError::unknown("pack", name, known.iter().map(String::as_str)))

@@ -11,7 +11,7 @@ use crate::engine::Engine;
 use crate::packs::absence;
 
 /// How often the folders themselves are looked at: one that is mounted, or a link that now leads
-/// elsewhere, gives no signal.
+/// elsewhere, gives no signal; nor does a disk that has room again.
 const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// Changes of folders since it was made.
@@ -107,7 +107,11 @@ impl Changes {
             tokio::select! {
                 () = stopping.cancelled() => return,
                 change = self.signals.recv() => if change.is_none() { return },
-                () = tokio::time::sleep(LOOK_AGAIN) => if !self.replaced() { continue },
+                () = tokio::time::sleep(LOOK_AGAIN) => {
+                    if !self.replaced() && !engine.has_unpinned() {
+                        continue;
+                    }
+                }
             }
             self.settle(still).await;
             self.replaced();

@@ -162,7 +162,7 @@ async fn an_emit_that_would_always_be_denied_is_an_error_of_check() {
     let house = neighbours("{}");
     house.chain("wrong", "", "emit(\"q.done\", #{}); emit(\"webhook.received\", #{});");
     let engine = engine::Engine::start(house.settings(), house.store.clone(), house.clock.clone());
-    let views = engine.await.unwrap().pack_views().await;
+    let views = engine.await.unwrap().pack_views();
     let found = format!("{:?}", views.iter().find(|view| view.name == "p").unwrap().findings);
     for part in [
         "the pack emits `q.done` but does not ask for it",

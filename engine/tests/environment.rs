@@ -133,7 +133,7 @@ fn house(environment: &str) -> House {
 }
 
 async fn pack(engine: &engine::Engine) -> engine::view::PackView {
-    engine.pack_views().await.remove(0)
+    engine.pack_views().remove(0)
 }
 
 fn told(view: &engine::view::PackView, house: &House) -> String {

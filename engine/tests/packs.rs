@@ -10,7 +10,7 @@ use serde_json::json;
 use support::{House, ended, eventually, result, run, until};
 
 async fn pack(engine: &Engine) -> PackView {
-    engine.pack_views().await.remove(0)
+    engine.pack_views().remove(0)
 }
 
 #[tokio::test]
@@ -105,7 +105,7 @@ async fn packs_that_come_into_being_later_are_noticed() {
     let engine = Engine::start(settings, house.store.clone(), house.clock.clone()).await.unwrap();
     std::fs::rename(house.path("packs"), house.path("later")).unwrap();
     eventually("the pack", || async {
-        engine.pack_views().await.iter().any(|pack| pack.name == "p" && pack.state == "active")
+        engine.pack_views().iter().any(|pack| pack.name == "p" && pack.state == "active")
     })
     .await;
 }
@@ -126,7 +126,7 @@ async fn packs_whose_folder_is_gone_or_emptied_keep_working_until_it_is_back() {
         eventually("the loss to be seen", stale).await;
         let view = pack(&engine).await;
         assert!(view.findings[0].message.contains("the folder of packs"), "{:?}", view.findings[0]);
-        assert_eq!(engine.pack_views().await.len(), 1);
+        assert_eq!(engine.pack_views().len(), 1);
         let id = run(&engine, "p.greet", json!({})).await;
         assert_eq!(result(&ended(&engine, &id).await), &json!("hello"));
         if empty {
@@ -147,9 +147,9 @@ async fn a_pack_that_is_removed_beside_others_is_unloaded() {
     std::fs::create_dir_all(other.parent().unwrap()).unwrap();
     std::fs::write(&other, "name: q\nversion: 1.0.0\n").unwrap();
     let engine = house.start().await;
-    assert_eq!(engine.pack_views().await.len(), 2);
+    assert_eq!(engine.pack_views().len(), 2);
     std::fs::remove_dir_all(other.parent().unwrap()).unwrap();
-    eventually("it to be unloaded", || async { engine.pack_views().await.len() == 1 }).await;
+    eventually("it to be unloaded", || async { engine.pack_views().len() == 1 }).await;
 }
 
 #[tokio::test]

@@ -162,7 +162,7 @@ async fn another_packs_action_is_the_one_that_is_active_when_the_step_is_intende
     eventually("the new version", || async {
         // What watches files rests for a moment between two looks.
         house.advance(Duration::from_millis(20));
-        let packs = engine.pack_views().await;
+        let packs = engine.pack_views();
         packs.iter().any(|pack| pack.version.as_deref() == Some("2.0.0"))
     })
     .await;

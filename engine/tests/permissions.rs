@@ -100,8 +100,8 @@ async fn running_executions_are_held_to_the_permissions_of_now() {
     let id = run(&engine, "p.later", json!({ "action": "core.echo" })).await;
     house.reached().await;
     write(&house, "{ actions: [core.fail], exec: true }");
-    let before = engine.pack_views().await[0].hash;
-    eventually("the change", || async { engine.pack_views().await[0].hash != before }).await;
+    let before = engine.pack_views()[0].hash;
+    eventually("the change", || async { engine.pack_views()[0].hash != before }).await;
     house.open();
     let view = ended(&engine, &id).await;
     assert_eq!(error_kind(&view), "denied", "{view:#?}");
@@ -177,7 +177,7 @@ async fn what_an_environment_takes_away_is_denied_to_the_steps_that_come() {
         &house,
         "packs:\n  p: { permissions: { secrets: [q/*], hosts: [example.com], exec: false } }\n",
     );
-    let stale = || async { engine.pack_views().await[0].state == "stale" };
+    let stale = || async { engine.pack_views()[0].state == "stale" };
     eventually("the change", stale).await;
     house.open();
     let mut seen = Vec::new();
@@ -202,8 +202,8 @@ async fn a_program_is_denied_to_a_chain_once_its_pack_asks_for_none() {
     }
     house.chain("call", "name: { type: string }", "run(params.name)");
     write(&house, "{}");
-    let before = engine.pack_views().await[0].hash;
-    eventually("the change", || async { engine.pack_views().await[0].hash != before }).await;
+    let before = engine.pack_views()[0].hash;
+    eventually("the change", || async { engine.pack_views()[0].hash != before }).await;
     house.open();
     let view = ended(&engine, &id).await;
     assert_eq!(error_kind(&view), "denied", "{view:#?}");
@@ -223,7 +223,7 @@ async fn an_environment_that_grants_less_denies_at_once_what_its_packs_ask_for()
         engine::Settings { environment: Some(house.path("dev.yaml")), ..house.settings() };
     let engine = Engine::start(settings, house.store.clone(), house.clock.clone()).await.unwrap();
     set("packs:\n  p: { permissions: { actions: [core.fail] } }\n");
-    let stale = || async { engine.pack_views().await[0].state == "stale" };
+    let stale = || async { engine.pack_views()[0].state == "stale" };
     eventually("the change", stale).await;
     let id = run(&engine, "p.call", json!({ "action": "core.echo" })).await;
     let view = ended(&engine, &id).await;

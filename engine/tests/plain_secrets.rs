@@ -43,7 +43,7 @@ fn holding(house: &House, text: &str) -> Vec<PathBuf> {
 
 /// What is told of the pack, as people and rules get it.
 async fn told(engine: &Engine) -> String {
-    let view = engine.pack_views().await.remove(0);
+    let view = engine.pack_views().remove(0);
     format!("{} {:?}", view.state, view.findings)
 }
 

@@ -36,7 +36,7 @@ async fn a_sensor_whose_secret_is_not_asked_for_is_refused_when_its_pack_is_load
     let house = house("{ secrets: [other/*] }");
     house.write("sensors/hook.yaml", HOOK);
     let engine = house.start_in_environment().await;
-    let view = engine.pack_views().await.remove(0);
+    let view = engine.pack_views().remove(0);
     assert_eq!(view.state, "rejected");
     let told = format!("{:?}", view.findings);
     assert!(
@@ -84,7 +84,7 @@ async fn refused(permissions: &str, sensor: &str) -> String {
     let house = house(permissions);
     house.write("sensors/one.yaml", sensor);
     house.write("own/key", "0123456789abcdef\n");
-    let view = house.start_in_environment().await.pack_views().await.remove(0);
+    let view = house.start_in_environment().await.pack_views().remove(0);
     let texts: Vec<String> = view.findings.into_iter().map(|finding| finding.text).collect();
     assert_eq!(view.state == "rejected", !texts.is_empty(), "{texts:?}");
     texts.join("\n")

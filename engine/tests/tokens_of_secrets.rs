@@ -34,7 +34,7 @@ async fn house() -> (House, Engine) {
 async fn chain(house: &House, engine: &Engine, name: &str, parameters: &str, text: &str) {
     house.chain(name, parameters, text);
     engine.reload().await.unwrap();
-    let pack = engine.pack_views().await.remove(0);
+    let pack = engine.pack_views().remove(0);
     let wrong: Vec<_> = pack.findings.iter().filter(|f| f.severity == "error").collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
 }

@@ -165,7 +165,7 @@ async fn what_a_reload_tells_and_a_rule_passes_on_is_a_token_too() {
     rule(&house, "pass", "tripline.pack.activated", "{ word: '${trigger.hash}' }");
     let engine = house.start().await;
     for change in 1..=2 {
-        let hash = engine.pack_views().await[0].hash.unwrap().to_string();
+        let hash = engine.pack_views()[0].hash.unwrap().to_string();
         eventually("the run", || async {
             let kept = std::fs::read_to_string(house.path("kept")).unwrap_or_default();
             kept.contains(&hash)

@@ -147,3 +147,23 @@ fn a_webhook_is_asked_to_come_again_while_the_disk_is_full_and_is_taken_afterwar
         world.reaches(id, &["succeeded"]);
     }
 }
+
+#[test]
+fn new_content_of_a_pack_is_active_once_it_is_recorded_and_a_full_disk_holds_up_no_look_at_it() {
+    let world = world();
+    let Some(disk) = Disk::mount(&world.path("state")) else { return };
+    chain(&world, "one", "1");
+    let server = world.serve();
+    let pack_of = |server: &Server| server.ask("GET", "/api/v1/packs/p", None).json();
+    let before = pack_of(&server);
+    disk.fill();
+    pack(&world, "triggers/ordered.yaml", "payload: { n: { type: integer } }\n");
+    // What the reading of its files wants to record.
+    eventually(PATIENCE, || server.log().contains("the store takes nothing").then_some(()));
+    assert_eq!(pack_of(&server), before, "nothing else is recorded");
+    assert_eq!(server.ask("GET", "/metrics", None).status, 200);
+    disk.free();
+    eventually(PATIENCE, || (pack_of(&server)["hash"] != before["hash"]).then_some(()));
+    assert_eq!(order(&server, "after"), 202);
+    ready(&server, 200);
+}

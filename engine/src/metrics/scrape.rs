@@ -26,7 +26,7 @@ impl Engine {
         self.stored(&book).await?;
         self.rules_did(&book).await?;
         self.sensors_stand(&book);
-        let packs = self.pack_views().await;
+        let packs = self.pack_views();
         for state in ["active", "stale", "rejected"] {
             let count = packs.iter().filter(|pack| pack.state == state).count();
             book.gauge(table::PACKS, &[("state", state)]).set(count as f64);

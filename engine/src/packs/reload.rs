@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use model::{Actor, BatchId, Diagnostic, Fact, Location, PackName, Stream};
 use store::{Batch, Write};
 
@@ -28,7 +29,10 @@ use crate::random;
 pub struct Packs {
     folders: Vec<PathBuf>,
     environment: Keeper,
-    slots: tokio::sync::Mutex<BTreeMap<PathBuf, PackStatus>>,
+    /// Held while something changes, which may wait for the store.
+    turn: tokio::sync::Mutex<()>,
+    /// What is active, and recorded as such.
+    slots: ArcSwap<BTreeMap<PathBuf, PackStatus>>,
 }
 
 /// One pack's folder.
@@ -42,6 +46,8 @@ pub struct PackStatus {
     pub stale: bool,
     /// What was found about the files.
     pub findings: Findings,
+    /// Whether they are to be read again though nothing has changed: their copy could not be written.
+    pub unpinned: bool,
 }
 
 impl Packs {
@@ -49,7 +55,12 @@ impl Packs {
     /// They run in the environment of the file `environment`, of which a copy is kept in `state`.
     pub fn new(folders: Vec<PathBuf>, environment: Option<PathBuf>, state: &Path) -> Self {
         let environment = Keeper::new(environment, state);
-        Self { folders, environment, slots: tokio::sync::Mutex::default() }
+        Self {
+            folders,
+            environment,
+            turn: tokio::sync::Mutex::default(),
+            slots: ArcSwap::default(),
+        }
     }
 
     /// Reads the environment, without which packs are not read.
@@ -74,17 +85,23 @@ impl Packs {
 
     /// Keeps everything as it is, the copies of contents too, until the answer is dropped.
     pub(crate) async fn still(&self) -> impl Drop {
-        self.slots.lock().await
+        self.turn.lock().await
     }
 
     /// How each pack stands.
-    pub async fn status(&self) -> Vec<PackStatus> {
-        self.slots.lock().await.values().cloned().collect()
+    pub fn status(&self) -> Vec<PackStatus> {
+        self.slots.load().values().cloned().collect()
+    }
+
+    /// Whether a copy could not be written of content that may be good.
+    pub(crate) fn is_unpinned(&self) -> bool {
+        self.slots.load().values().any(|slot| slot.unpinned)
     }
 
     /// Reads the folders and activates what has changed. True if anything did.
     pub(crate) async fn reload(&self, core: &Core) -> Result<(bool, Begun), Trouble> {
-        let mut slots = self.slots.lock().await;
+        let _turn = self.turn.lock().await;
+        let slots = self.slots.load_full();
         let first = slots.is_empty();
         // Its first content was read before; a broken one changes nothing.
         let moved = self.environment.read().unwrap_or_default();
@@ -103,10 +120,10 @@ impl Packs {
             .collect();
         let changed = first || !same_packs(&packs, &generation.packs);
         let rejected = newly_rejected(&slots, &next);
-        *slots = next;
         core.connections.set(environment.connections.values().cloned());
         core.environment.store(environment);
         if !changed && rejected.is_empty() {
+            self.slots.store(Arc::new(next));
             return Ok((moved, Begun::default()));
         }
         let number = generation.number + u64::from(changed);
@@ -114,15 +131,16 @@ impl Packs {
         for pack in packs.values() {
             core.library.hold(pack);
         }
-        let next = Arc::new(Generation::assemble(number, packs, &switches));
-        let begun = record(core, &next, &generation, &rejected, changed).await?;
-        core.generation.store(next);
+        let active = Arc::new(Generation::assemble(number, packs, &switches));
+        let begun = record(core, &active, &generation, &rejected, changed).await?;
+        self.slots.store(Arc::new(next));
+        core.generation.store(active);
         Ok((changed || moved, begun))
     }
 
     /// The rules' enabled states have changed.
     pub async fn switched(&self, core: &Core) -> Result<(), Trouble> {
-        let _slots = self.slots.lock().await;
+        let _turn = self.turn.lock().await;
         let generation = core.generation.load_full();
         let switches = core.store.rule_switches().await?;
         let next = Generation::assemble(generation.number, generation.packs.clone(), &switches);
@@ -147,7 +165,7 @@ impl Packs {
                 read.0.configure(&environment);
                 let hash = read.0.hash();
                 if let Some(same) = known.filter(|pack| pack.hash == hash && read.1.is_empty()) {
-                    return (Some(same), Vec::new());
+                    return (Some(same), Vec::new(), false);
                 }
                 let folder = pins.pack(&hash);
                 let read_so = load_snapshot(&read, &shown, &folder, &context);
@@ -159,20 +177,22 @@ impl Packs {
                     let at = Location::file(folder.display().to_string());
                     findings
                         .push(Diagnostic::error(at, format!("the pack cannot be pinned: {error}")));
-                    return (None, findings);
+                    return (None, findings, true);
                 }
-                (pack.map(Arc::new), findings)
+                (pack.map(Arc::new), findings, false)
             });
-            let (active, findings) = match read.await {
+            let (active, findings, unpinned) = match read.await {
                 Ok(read) => read,
                 Err(error) => {
                     let at = Location::file(folder.display().to_string());
-                    (None, vec![Diagnostic::error(at, format!("reading it failed: {error}"))])
+                    let error = Diagnostic::error(at, format!("reading it failed: {error}"));
+                    (None, vec![error], false)
                 }
             };
             let stale = active.is_none();
             let active = active.or(last);
-            next.insert(folder.clone(), PackStatus { folder, active, stale, findings });
+            let status = PackStatus { folder: folder.clone(), active, stale, findings, unpinned };
+            next.insert(folder, status);
         }
         next
     }

@@ -121,7 +121,7 @@ impl House {
     pub(crate) async fn start(&self) -> Engine {
         let engine =
             Engine::start(self.settings(), self.store.clone(), self.clock.clone()).await.unwrap();
-        for pack in engine.pack_views().await {
+        for pack in engine.pack_views() {
             let findings: Vec<&str> = pack.findings.iter().map(|f| f.text.as_str()).collect();
             assert_eq!(pack.state, "active", "{}", findings.join("\n"));
         }

@@ -42,14 +42,14 @@ pub(super) fn routes(table: Table) -> Table {
 }
 
 async fn list(State(engine): State<Engine>, who: Authenticated) -> Json<List<PackView>> {
-    List::seen(List::all(engine.pack_views().await), |pack| who.covers(&pack.name))
+    List::seen(List::all(engine.pack_views()), |pack| who.covers(&pack.name))
 }
 
 async fn one(
     State(engine): State<Engine>,
     Named(name): Named<String>,
 ) -> Result<Json<PackView>, Problem> {
-    Ok(Json(engine.pack(&name).await?))
+    Ok(Json(engine.pack(&name)?))
 }
 
 #[derive(Serialize, JsonSchema)]
