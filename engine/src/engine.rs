@@ -30,6 +30,7 @@ use crate::packs::{Findings, Generation, Library, LoadContext, Packs};
 use crate::pages::Stuck;
 use crate::random;
 use crate::refusals::Refusals;
+use crate::render;
 use crate::secrets::{SecretError, Vault};
 use crate::sensing::Sensing;
 use crate::settings::Settings;
@@ -122,12 +123,13 @@ impl Engine {
         let begun = clock.now();
         let metrics = Metrics::new(begun);
         let connections = Connections::observed(vault.lookup(), metrics.of_clusters());
-        let builtin = crate::render::builtin(&BuiltinContext {
+        let given = BuiltinContext {
             mirrors: mirrors.clone(),
             exports: folders.exports(),
             connections: connections.clone(),
             protected_namespaces: settings.protected_namespaces.clone(),
-        });
+        };
+        let builtin = render::builtin(&given, render::On::Threads);
         let advertise = settings.advertise.clone();
         let desk = desk(advertise, &folders, &vault, begun).map_err(failed)?;
         let context =

@@ -1,36 +1,55 @@
 //! `template.render`, which `actions` cannot perform: it knows no expressions.
+//!
+//! Its texts come from chains and, with these, from whoever sends events. So they are filled on
+//! threads of their own, and all of them together within bounds.
 
-use std::cell::OnceCell;
+use std::cell::Cell;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use actions::{Action, BuiltinContext, Metadata, Performing, SharedAction};
 use expr::condition::{Frame, Interpreter};
 use expr::template::Template;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use model::value::MAX_DEPTH;
+use model::value::{MAX_DEPTH, MAX_EVENT_BYTES};
 use model::{Effect, ErrorKind, Map, Performance, Plan, StepError, Value};
+use tokio_util::sync::CancellationToken;
 
 /// What expressions may read.
 const NAMES: [&str; 1] = ["values"];
+/// Most operations of all expressions of one template: what a rule's condition may take, twenty times.
+const OPERATIONS: u64 = 1_000_000;
+/// How long all of them may take: an operation on a long text takes longer than others.
+const TIME: Duration = Duration::from_secs(5);
+/// Most bytes of all that is filled in.
+const BYTES: usize = MAX_EVENT_BYTES;
 
-thread_local! {
-    static INTERPRETER: OnceCell<Interpreter> = const { OnceCell::new() };
+/// Where templates are filled.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum On {
+    /// Threads that nothing else waits for.
+    Threads,
+    /// The thread that asks: a clock that skips waits for no other.
+    Here,
 }
 
 /// Every built-in action that performs itself.
-pub(crate) fn builtin(context: &BuiltinContext) -> Vec<SharedAction> {
+pub(crate) fn builtin(context: &BuiltinContext, on: On) -> Vec<SharedAction> {
     let mut all = actions::builtin(context);
-    all.push(Arc::new(Render(actions::template::declaration())));
+    all.push(Arc::new(Render { metadata: actions::template::declaration(), on }));
     all
 }
 
 /// Fills templates.
-struct Render(Metadata);
+struct Render {
+    metadata: Metadata,
+    on: On,
+}
 
 impl Action for Render {
     fn metadata(&self) -> &Metadata {
-        &self.0
+        &self.metadata
     }
 
     fn effect(&self, _: &Value) -> Effect {
@@ -38,32 +57,50 @@ impl Action for Render {
     }
 
     fn plan<'a>(&'a self, planned: &'a Performing) -> BoxFuture<'a, Result<Plan, StepError>> {
-        let rendered = rendered(&planned.parameters);
-        std::future::ready(rendered.map(|it| Plan::new("fills a template").answering(it))).boxed()
+        let filled = self.fill(planned.parameters.clone(), planned.cancel.clone());
+        async { Ok(Plan::new("fills a template").answering(filled.await?)) }.boxed()
     }
 
     fn perform(&self, performing: Performing) -> BoxFuture<'_, Performance> {
-        let rendered = rendered(&performing.parameters);
-        let performed = rendered.map_or_else(Performance::Failed, Performance::Done);
-        std::future::ready(performed).boxed()
+        let filled = self.fill(performing.parameters, performing.cancel);
+        async { filled.await.map_or_else(Performance::Failed, Performance::Done) }.boxed()
     }
 }
 
-fn rendered(parameters: &Value) -> Result<Value, StepError> {
-    let rendered = INTERPRETER.with(|cell| {
-        let interpreter = cell.get_or_init(|| Interpreter::new(&NAMES));
-        let mut frame = Frame::new();
-        frame.set("values", &parameters["values"]);
-        let mut filler = Filler { interpreter, frame };
-        filler.fill(&parameters["template"], "template", MAX_DEPTH)
-    });
+impl Render {
+    async fn fill(&self, parameters: Value, cancel: CancellationToken) -> Result<Value, StepError> {
+        let fill = move || rendered(&parameters, cancel);
+        match self.on {
+            On::Here => fill(),
+            On::Threads => tokio::task::spawn_blocking(fill).await.unwrap_or_else(|error| {
+                Err(StepError::new(ErrorKind::Internal, format!("filling it ended: {error}")))
+            }),
+        }
+    }
+}
+
+fn rendered(parameters: &Value, cancel: CancellationToken) -> Result<Value, StepError> {
+    let (end, spent) = (Instant::now() + TIME, Cell::new(0));
+    let over = move || {
+        spent.set(spent.get() + 1);
+        // Looking at the time takes longer than an operation.
+        let late = || spent.get() % 256 == 0 && (Instant::now() > end || cancel.is_cancelled());
+        spent.get() > OPERATIONS || late()
+    };
+    let interpreter = Interpreter::until(&NAMES, over);
+    let mut frame = Frame::new();
+    frame.set("values", &parameters["values"]);
+    let mut filler = Filler { interpreter: &interpreter, frame, room: BYTES };
+    let filled = filler.fill(&parameters["template"], "template", MAX_DEPTH);
     let invalid = |message| StepError::new(ErrorKind::InvalidParameters, message);
-    Ok(serde_json::json!({ "value": rendered.map_err(invalid)? }))
+    Ok(serde_json::json!({ "value": filled.map_err(invalid)? }))
 }
 
 struct Filler<'a> {
     interpreter: &'a Interpreter,
     frame: Frame<'a>,
+    /// Bytes that may still be filled in.
+    room: usize,
 }
 
 impl Filler<'_> {
@@ -96,7 +133,20 @@ impl Filler<'_> {
             )
         })?;
         let filled = template.render(self.interpreter, &mut self.frame);
-        filled.map_err(|failed| format!("`{path}`: {}", failed.message))
+        let filled = filled.map_err(|failed| format!("`{path}`: {}", failed.message))?;
+        let left = self.room.checked_sub(size(&filled));
+        self.room = left.ok_or_else(|| format!("`{path}`: more than {BYTES} bytes in all"))?;
+        Ok(filled)
+    }
+}
+
+/// Some bytes for each value, and those of its texts.
+fn size(value: &Value) -> usize {
+    8 + match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(size).sum(),
+        Value::Object(map) => map.iter().map(|(name, item)| name.len() + size(item)).sum(),
+        _ => 0,
     }
 }
 
@@ -104,6 +154,10 @@ impl Filler<'_> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    fn rendered(parameters: &Value) -> Result<Value, StepError> {
+        super::rendered(parameters, CancellationToken::new())
+    }
 
     #[test]
     fn texts_are_filled_wherever_they_stand_and_keep_their_types() {
@@ -135,5 +189,33 @@ mod tests {
             assert!(error.message.starts_with(expected), "{error}");
             assert_eq!(error.kind, ErrorKind::InvalidParameters);
         }
+    }
+
+    #[test]
+    fn all_texts_together_stay_within_bounds_however_many_they_are() {
+        let long = "x".repeat(400_000);
+        let list: Vec<u32> = (0..4_000).collect();
+        let nested = "${values.list.map(|x| values.list.filter(|y| x == y).len()).len()}";
+        for (template, expected) in [
+            (json!(vec!["${values.long}"; 100]), "`template.10`: more than 4194304 bytes in all"),
+            (json!("${values.long}".repeat(100)), "`template`: the text has more than"),
+            (json!(nested), "`template`: the expression takes too long"),
+            (json!(vec!["${values.list.filter(|x| x > 7).len()}"; 100]), "takes too long"),
+        ] {
+            let values = json!({ "long": long, "list": list });
+            let error = rendered(&json!({ "template": template, "values": values })).unwrap_err();
+            assert!(error.message.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_cancelled_goes_no_further() {
+        let cancel = CancellationToken::new();
+        cancel.cancel();
+        let list: Vec<u32> = (0..4_000).collect();
+        let template = "${values.list.filter(|x| x > 7).len()}";
+        let parameters = json!({ "template": template, "values": { "list": list } });
+        assert!(super::rendered(&parameters, cancel).is_err());
+        assert_eq!(rendered(&parameters).unwrap(), json!({ "value": 3_992 }));
     }
 }

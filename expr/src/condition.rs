@@ -68,6 +68,14 @@ impl Interpreter {
         }
     }
 
+    /// The same, which may be told that it is enough: `over` is asked before each operation, in
+    /// closures too, and ends the expression that runs.
+    pub fn until(names: &[&'static str], over: impl Fn() -> bool + 'static) -> Self {
+        let mut interpreter = Self::new(names);
+        interpreter.engine.on_progress(move |_| over().then_some(Dynamic::UNIT));
+        interpreter
+    }
+
     /// What `now()` answers from here on.
     pub fn set_now(&self, now: Timestamp) {
         self.now.set(now);

@@ -80,7 +80,7 @@ pub fn spoken(error: &EvalAltResult) -> String {
         EvalAltResult::ErrorNonPureMethodCallOnConstant(name, _) => {
             format!("`{name}` would change an event: an expression only reads")
         }
-        EvalAltResult::ErrorTooManyOperations(_) => {
+        EvalAltResult::ErrorTooManyOperations(_) | EvalAltResult::ErrorTerminated(..) => {
             "the expression takes too long: it is for small decisions".to_owned()
         }
         other => other.to_string(),

@@ -2,7 +2,11 @@
 
 use model::Value;
 
+use crate::Limits;
 use crate::condition::{BadExpression, Expression, Failed, Frame, Interpreter};
+
+/// Most bytes of a filled text.
+const LONGEST: usize = Limits::CONDITION.string_bytes;
 
 /// A text with expressions in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,16 +48,17 @@ impl Template {
         let mut pieces = Vec::new();
         let mut literal = String::new();
         let mut rest = text;
+        let mut start = Place { line: 1, column: 1 };
         while let Some(at) = rest.find("${") {
-            if rest[..at].ends_with('$') {
-                literal += &rest[..at - 1];
+            let (before, inside) = (&rest[..at], &rest[at + 2..]);
+            start = start.after(&rest[..at + 2]);
+            if let Some(before) = before.strip_suffix('$') {
+                literal += before;
                 literal += "${";
-                rest = &rest[at + 2..];
+                rest = inside;
                 continue;
             }
-            literal += &rest[..at];
-            let inside = &rest[at + 2..];
-            let start = Place::of(text, text.len() - inside.len());
+            literal += before;
             let end = closing_brace(inside).ok_or_else(|| {
                 start.refuse("`${` has no closing `}`", "close it; a literal `${` is written `$${`")
             })?;
@@ -63,6 +68,7 @@ impl Template {
             }
             pieces.push(Piece::Value(part));
             rest = &inside[end + 1..];
+            start = start.after(&inside[..=end]);
         }
         literal += rest;
         Ok(Self::of(pieces, literal))
@@ -88,7 +94,8 @@ impl Template {
         }
     }
 
-    /// The value over the values of `frame`; positions of errors are positions in the text.
+    /// The value over the values of `frame`; positions of errors are positions in the text, which is
+    /// as long as a text may be anywhere.
     pub fn render(
         &self,
         interpreter: &Interpreter,
@@ -105,6 +112,11 @@ impl Template {
                         Piece::Value(part) => {
                             splice(&mut text, &part.evaluate(interpreter, frame)?);
                         }
+                    }
+                    if text.len() > LONGEST {
+                        return Err(Failed::whole(format!(
+                            "the text has more than {LONGEST} bytes"
+                        )));
                     }
                 }
                 Ok(Value::String(text))
@@ -144,11 +156,14 @@ impl Part {
 }
 
 impl Place {
-    fn of(text: &str, byte: usize) -> Self {
-        let before = &text[..byte];
-        Self {
-            line: before.matches('\n').count() + 1,
-            column: before.rsplit('\n').next().unwrap_or_default().chars().count() + 1,
+    /// The place behind `text`, which begins here.
+    fn after(self, text: &str) -> Self {
+        match text.rsplit_once('\n') {
+            Some((before, last)) => Self {
+                line: self.line + before.matches('\n').count() + 1,
+                column: last.chars().count() + 1,
+            },
+            None => Self { column: self.column + text.chars().count(), ..self },
         }
     }
 
@@ -297,5 +312,16 @@ mod tests {
                 x ${1 +
                  trigger.a.b} => failed 2:10 missing property `a`: use get(…, "a", default) where it may be absent"#]],
         );
+    }
+
+    #[test]
+    fn a_filled_text_is_no_longer_than_any_other() {
+        let interpreter = Interpreter::new(&["trigger"]);
+        let template = Template::parse(&"${trigger}".repeat(6), &interpreter).unwrap();
+        let trigger = Value::from("x".repeat(1024 * 1024));
+        let mut frame = Frame::new();
+        frame.set("trigger", &trigger);
+        let failed = template.render(&interpreter, &mut frame).unwrap_err();
+        assert_eq!(failed.message, "the text has more than 4194304 bytes");
     }
 }

@@ -17,6 +17,7 @@ use super::pin::Snapshot;
 use super::reload::discover;
 use super::together::Together;
 use super::{Findings, Library, LoadContext, Pack};
+use crate::render;
 
 /// What packs are read with: nothing is run, so the launcher and the folder of programs are never
 /// used. A local repository is a matter of the server's settings, not of the pack.
@@ -38,7 +39,8 @@ pub(crate) fn load(folder: &Path, others: &[PathBuf]) -> (Vec<Arc<Pack>>, Findin
     let mut read = Together::read(folders, &context, None);
     let findings = std::mem::take(&mut read.findings);
     beside(&mut read, &context);
-    let library = Library::new(crate::render::builtin(&BuiltinContext::default()), context);
+    let library =
+        Library::new(render::builtin(&BuiltinContext::default(), render::On::Here), context);
     let crossed = cross_check(&read.packs, &read.broken, &library, None);
     let own = read.packs.first().and_then(|pack| crossed.get(&pack.name).cloned());
     (read.packs, findings.into_iter().chain(own.unwrap_or_default()).collect())

@@ -27,6 +27,7 @@ use model::{Diagnostic, Exported, Location};
 
 use crate::evaluators::Evaluators;
 use crate::packs::{Generation, Library, Pack, offline};
+use crate::render;
 
 pub use case::Case;
 pub use compare::Misfit;
@@ -70,7 +71,7 @@ impl Suite {
             return suite;
         };
         let context = offline::context();
-        let builtin = crate::render::builtin(&BuiltinContext::default());
+        let builtin = render::builtin(&BuiltinContext::default(), render::On::Here);
         let library = Library::new(builtin.clone(), context.clone());
         let by_name = packs.iter().map(|pack| (pack.name.clone(), pack.clone())).collect();
         let generation = Generation::idle(by_name);

@@ -20,6 +20,7 @@ use super::together::Together;
 use super::triggers::TriggerInfo;
 use super::{Findings, Generation, Library, Pack, offline};
 use crate::environment::{Environment, check_pack};
+use crate::render;
 
 /// Everything that is wrong with the packs in `paths`, by themselves and together.
 pub fn check_packs(paths: &[PathBuf]) -> Findings {
@@ -37,7 +38,8 @@ pub fn check_packs_in(paths: &[PathBuf], environment: Option<&Environment>) -> F
     }
     // What is beside a pack is there for it, and not asked about.
     offline::beside(&mut read, &context);
-    let library = Library::new(crate::render::builtin(&BuiltinContext::default()), context);
+    let library =
+        Library::new(render::builtin(&BuiltinContext::default(), render::On::Here), context);
     let mut crossed = cross_check(&read.packs, &read.broken, &library, environment);
     findings.extend(names.iter().filter_map(|name| crossed.remove(name)).flatten());
     findings.extend(environment.map(|e| e.strangers(names.iter())).unwrap_or_default());
