@@ -5,6 +5,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures::FutureExt;
+use host::rate::Aside;
 use model::RuleRef;
 use tokio::sync::oneshot;
 
@@ -66,7 +68,10 @@ struct Shared {
 
 /// The right to do one thing; given back when dropped.
 #[derive(Debug)]
-pub struct Permit(Option<Permits>);
+pub struct Permit {
+    of: Option<Permits>,
+    lane: Lane,
+}
 
 impl Permits {
     /// So many permits.
@@ -83,7 +88,7 @@ impl Permits {
         if shared.free > 0 {
             shared.free -= 1;
             // The receiver is held right here.
-            let _ = give.send(Permit(Some(self.clone())));
+            let _ = give.send(self.permit(lane.clone()));
         } else {
             shared.waiting.push(lane.clone(), give);
         }
@@ -96,6 +101,10 @@ impl Permits {
         (shared.all - shared.free, shared.waiting.len())
     }
 
+    fn permit(&self, lane: Lane) -> Permit {
+        Permit { of: Some(self.clone()), lane }
+    }
+
     fn give_back(&self) {
         loop {
             let next = {
@@ -106,23 +115,50 @@ impl Permits {
                 }
                 next
             };
-            let Some((_, waiter)) = next else { return };
-            match waiter.send(Permit(Some(self.clone()))) {
+            let Some((lane, waiter)) = next else { return };
+            match waiter.send(self.permit(lane)) {
                 Ok(()) => return,
                 // Who waited is gone: disarm this permit and offer it to the next.
-                Err(mut unused) => unused.0 = None,
+                Err(mut unused) => unused.of = None,
             }
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
+}
+
+impl Permit {
+    /// Does `work` with it; gives it back where that waits for long, and asks for another in the same
+    /// lane before it goes on.
+    pub(crate) async fn around<T>(self, work: impl Future<Output = T>) -> T {
+        let (of, lane) = (self.of.clone(), self.lane.clone());
+        let held = Arc::new(Mutex::new(Some(self)));
+        let left = held.clone();
+        let leave = move || drop(lock(&left).take());
+        let back = move || {
+            let (turn, held) = (of.as_ref().map(|of| of.ask(&lane)), held.clone());
+            async move {
+                if let Some(turn) = turn
+                    && let Ok(permit) = turn.await
+                {
+                    *lock(&held) = Some(permit);
+                }
+            }
+            .boxed()
+        };
+        Aside::new(leave, back).around(work).await
+    }
+}
+
+fn lock<T>(held: &Mutex<T>) -> MutexGuard<'_, T> {
+    held.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if let Some(permits) = self.0.take() {
+        if let Some(permits) = self.of.take() {
             permits.give_back();
         }
     }

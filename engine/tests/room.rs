@@ -143,3 +143,30 @@ fn a_later_attempt_that_waits_for_room_is_begun_by_the_next_start() {
     });
     assert_eq!(lines(&house, "tries"), ["1", "2"]);
 }
+
+#[tokio::test]
+async fn who_waits_for_a_connections_turn_leaves_its_place_to_others() {
+    let house = House::new();
+    house.write(
+        "pack.yaml",
+        "name: p\nversion: 1.0.0\npermissions: { actions: ['*'], connections: [slow] }\n",
+    );
+    // Nobody listens there: the second attempt waits for its turn, in 1,000 s.
+    house.environment(
+        "connections:\n  slow: { type: http, base_url: 'http://127.0.0.1:1/', \
+         requests_per_second: 0.001, packs: [p] }\n",
+    );
+    house.chain("asks", "", r#"run("http.request", #{ connection: "slow", url: "a" })"#);
+    let environment = Some(house.path("dev.yaml"));
+    let settings = engine::Settings { steps: 1, environment, ..house.settings() };
+    let engine = Engine::start(settings, house.store.clone(), house.clock.clone()).await.unwrap();
+    let slow = run(&engine, "p.asks", json!({})).await;
+    eventually("the second attempt", || async {
+        let view = engine.execution(&slow).await.unwrap();
+        view.steps.first().is_some_and(|step| step.attempts == 2)
+    })
+    .await;
+    let quick = run(&engine, "core.echo", json!({ "value": 1 })).await;
+    assert_eq!(result(&ended(&engine, &quick).await), &json!({ "value": 1 }));
+    assert!(!engine.execution(&slow).await.unwrap().row.state.is_end());
+}

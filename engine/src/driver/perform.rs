@@ -66,8 +66,8 @@ impl Report {
     }
 }
 
-/// Performs in its place, which is free again afterwards.
-pub(super) async fn perform(core: Arc<Core>, job: Job, _place: Permit) -> Report {
+/// Performs in its place, which is free again afterwards, and while a connection's turn is awaited.
+pub(super) async fn perform(core: Arc<Core>, job: Job, place: Permit) -> Report {
     if core.stopping.is_cancelled() {
         return match job.only_verify {
             None if !job.performing.resumed => Report::NotBegun(job.path),
@@ -91,7 +91,7 @@ pub(super) async fn perform(core: Arc<Core>, job: Job, _place: Permit) -> Report
     let (begun, from) = (Instant::now(), core.now());
     let (number, span) = (job.performing.attempt, job.step_span.zip(job.performing.traceparent));
     let connection = connection_of(&core, &action, &job.performing.parameters);
-    let performance = attempt(&core.clock, job).await;
+    let performance = place.around(attempt(&core.clock, job)).await;
     if goes_on(&core, action.as_ref(), &performance) {
         return Report::LeftOpen(path);
     }

@@ -215,11 +215,15 @@ impl Walk {
         let parameters = if plain { parameters } else { opened.reveal(parameters)? };
         let (performing, _log) = self.performing(path, parameters, &opened, state)?;
         let permits = if performer.program { &self.core.programs } else { &self.core.steps };
-        let _place = permits.ask(&None).await;
+        let place = permits.ask(&None).await;
         let left = u64::try_from(state.left().as_millis()).unwrap_or(0).max(1);
         let timeout = timeout.into_iter().chain([Duration::from_millis(left)]).min();
         let action = performer.action.as_ref();
-        let performance = within(&self.core.clock, timeout, action, performing).await;
+        let performed = within(&self.core.clock, timeout, action, performing);
+        let performance = match place {
+            Ok(place) => place.around(performed).await,
+            Err(_) => performed.await,
+        };
         let (performance, fresh) = opened.receive(performance, &action.metadata().result);
         self.learn(&fresh, state);
         match performance {
