@@ -5,10 +5,12 @@ mod support;
 
 use std::fs;
 
+use engine::Engine;
 use engine::packtest::Suite;
 use expect_test::{Expect, expect};
+use model::{ExecutionId, ExecutionState};
 use serde_json::json;
-use support::{House, ended, run};
+use support::{House, ended, run, until};
 
 const CHAIN: &str = "\
 on_exit(|outcome| log(outcome.state));
@@ -29,11 +31,21 @@ async fn replayed(to: &str, change: impl Fn(&str) -> String) -> String {
     let engine = house.start().await;
     let id = run(&engine, "p.go", json!({ "to": to })).await;
     ended(&engine, &id).await;
-    let exported = engine.export(&id).await.unwrap();
-    engine.shutdown(std::time::Duration::from_secs(5)).await;
-    let file = house.path("run.json");
-    fs::write(&file, serde_json::to_vec(&exported).unwrap()).unwrap();
+    export(&house, engine, &id).await;
     house.chain("go", "to: { type: string, required: true }", &change(CHAIN));
+    judged(&house).replace(id.as_str(), "ex_…")
+}
+
+/// Writes the execution to a file, and ends the engine.
+async fn export(house: &House, engine: Engine, id: &ExecutionId) {
+    let exported = engine.export(id).await.unwrap();
+    engine.shutdown(support::PATIENCE).await;
+    fs::write(house.path("run.json"), serde_json::to_vec(&exported).unwrap()).unwrap();
+}
+
+/// What the pack of today makes of that file.
+fn judged(house: &House) -> String {
+    let file = house.path("run.json");
     let suite = Suite::recorded(&house.path("packs/p"), &[], &[file]);
     assert_eq!(suite.findings, []);
     let mut told = String::from("it goes as recorded");
@@ -51,7 +63,7 @@ async fn replayed(to: &str, change: impl Fn(&str) -> String) -> String {
         },
     );
     run.unwrap();
-    told.replace(id.as_str(), "ex_…")
+    told
 }
 
 async fn check(to: &str, change: impl Fn(&str) -> String, expected: Expect) {
@@ -103,4 +115,76 @@ async fn a_chain_that_was_changed_is_told_with_the_first_call_that_differs() {
         another call at step 5
         - `run` of `core.fail` with {"effect":"read","kind":"failed","message":"too far","outcome":"failed"}
         + `sleep`"#]]).await;
+}
+
+#[tokio::test]
+async fn calls_at_the_end_that_are_made_no_more_are_told() {
+    let house = House::new();
+    let chain = r#"
+        parallel([|| { run("core.noop"); log("one"); }, || run("core.echo", #{ value: 2 })]);
+        run("core.echo", #{ value: 3 });
+        emit("p.done", #{});
+        7
+    "#;
+    house.write("triggers/done.yaml", "payload: {}\n");
+    house.chain("go", "", chain);
+    let engine = house.start().await;
+    let id = run(&engine, "p.go", json!({})).await;
+    ended(&engine, &id).await;
+    export(&house, engine, &id).await;
+    assert_eq!(judged(&house), "it goes as recorded");
+    for (gone, told) in [
+        (r#"emit("p.done", #{});"#, "another call at step 3"),
+        (r#"log("one");"#, "another call at step 1.0.2"),
+        (r#"run("core.echo", #{ value: 3 });"#, "another call at step 2"),
+    ] {
+        house.chain("go", "", &chain.replace(gone, ""));
+        let judged = judged(&house);
+        assert!(judged.contains(told), "{gone}: {judged}");
+    }
+}
+
+#[tokio::test]
+async fn an_execution_that_had_not_ended_is_compared_up_to_where_it_stood() {
+    let house = House::new();
+    let chain = r#"run("core.echo", #{ value: 1 }); sleep("1h"); run("core.noop"); 7"#;
+    house.chain("go", "", chain);
+    let engine = house.start().await;
+    let id = run(&engine, "p.go", json!({})).await;
+    until(&engine, &id, &[ExecutionState::Waiting]).await;
+    export(&house, engine, &id).await;
+    for (was, is, told) in [
+        ("", "", "it goes as recorded"),
+        (r#"run("core.noop");"#, "", "it goes as recorded"),
+        ("value: 1", "value: 2", "another call at step 1"),
+        (r#"sleep("1h"); run("core.noop");"#, "", "another call at step 2\n- `sleep`\n+ no call"),
+        (r#"sleep("1h");"#, r#"fail("no");"#, "another call at step 2\n- `sleep`\n+ no call"),
+    ] {
+        house.chain("go", "", &chain.replace(was, is));
+        let judged = judged(&house);
+        assert!(judged.contains(told), "{was} → {is}: {judged}");
+    }
+}
+
+#[tokio::test]
+async fn of_a_program_is_compared_what_its_file_declares() {
+    let house = House::new();
+    house.program("count", "idempotent", "echo '{\"n\": 7}'");
+    let declared = "entry_point: count.sh\neffect: idempotent\nparameters: { a: { type: string } }\nresult: { n: { type: integer } }\n";
+    house.write("actions/count.yaml", declared);
+    let engine = house.start().await;
+    let id = run(&engine, "p.count", json!({ "a": "x" })).await;
+    ended(&engine, &id).await;
+    export(&house, engine, &id).await;
+    for (was, is, told) in [
+        ("", "", "it goes as recorded"),
+        ("{ a: { type: string } }", "{ a: { type: integer } }", "its parameters are refused today"),
+        ("{ a: {", "{ b: { required: true }, a: {", "its parameters are refused today"),
+        ("{ n: { type: integer } }", "{ n: { type: string } }", "its result is not as its file"),
+        ("effect: idempotent", "effect: unsafe", "another effect class\n- idempotent\n+ unsafe"),
+    ] {
+        house.write("actions/count.yaml", &declared.replace(was, is));
+        let judged = judged(&house);
+        assert!(judged.contains(told), "{is}: {judged}");
+    }
 }

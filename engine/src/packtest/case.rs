@@ -5,6 +5,8 @@ use model::{
     Timestamp, TriggerType, Value,
 };
 
+use super::recorded::compared;
+
 /// One test.
 #[derive(Debug)]
 pub struct Case {
@@ -141,7 +143,7 @@ impl Case {
     /// The test that the execution in `file` goes the same today.
     pub(super) fn recorded(file: &str, exported: Exported) -> Self {
         Self {
-            name: format!("{} of {} goes as recorded", exported.execution, exported.action),
+            name: format!("{} of {} {}", exported.execution, exported.action, compared(&exported)),
             at: Location { file: file.to_owned(), line: 1, column: 0 },
             config: Map::new(),
             now: exported.requested_at,

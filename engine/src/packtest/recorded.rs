@@ -4,15 +4,17 @@
 //! The recorded calls become a journal, against which today's chain is replayed, as a server does
 //! after a restart. So times, ids and the order in which branches went are those of the recording.
 
+mod declared;
+
 use std::collections::BTreeMap;
 
 use chains::{Advance, Ask, Input, Next, Program};
-use model::exported::Asked;
+use model::exported::{Asked, ExportedCall};
 use model::fact::ExecutionRequested;
 use model::value::brief;
 use model::{
-    Event, Exported, Fact, Journal, Location, Outcome, Record, RuleRef, StepError, UndoReason,
-    Value, token,
+    Call, Event, Exported, Fact, Journal, Location, Outcome, Record, RuleRef, StepError, StepPath,
+    UndoReason, Value, token,
 };
 
 use super::compare::Misfit;
@@ -34,16 +36,41 @@ pub(super) fn judge(stage: &Stage, exported: &Exported, at: &Location) -> Vec<Mi
     let action = (exported.action.pack() == pack.name.as_str())
         .then(|| pack.actions.get(exported.action.name()))
         .flatten();
-    match action.map(|action| &action.kind) {
-        Some(ActionKind::Chain(program)) => all.extend(chain(exported, pack, program, at)),
-        // A program has nothing to replay: its answer is all there is.
-        Some(ActionKind::Program(_)) => {}
+    match action {
+        Some(action) => {
+            all.extend(declared::differs(exported, action, at));
+            if let ActionKind::Chain(program) = &action.kind {
+                all.extend(chain(exported, pack, program, at));
+            }
+        }
+        // That the rule asks for it is all that concerns this pack.
+        None if is_asked_for(exported, pack) => {}
         None => {
             let message = format!("the pack `{}` has no action `{}`", pack.name, exported.action);
             all.push(Misfit::new(at, message));
         }
     }
     all
+}
+
+/// Whether a rule of the pack asked for another's action, and its event is known.
+fn is_asked_for(exported: &Exported, pack: &Pack) -> bool {
+    let rule = exported.origin.rule().filter(|rule| rule.pack == pack.name);
+    rule.is_some() && exported.event.is_some() && exported.action.pack() != pack.name.as_str()
+}
+
+/// What of the execution a replay compares, for the test's name.
+pub(super) fn compared(exported: &Exported) -> &'static str {
+    let single = StepPath::top(1);
+    let program = |call: &ExportedCall| match &call.asked {
+        Asked::Call(Call::Run { action, .. }) => call.path == single && *action == exported.action,
+        _ => false,
+    };
+    match (exported.calls.as_slice(), &exported.outcome) {
+        ([only], _) if program(only) => "is asked for as recorded, and declares what was answered",
+        (_, Some(_)) => "goes as recorded",
+        (_, None) => "goes as recorded, up to where it stood",
+    }
 }
 
 /// Replays the chain: first to where it failed, if it did and had handlers, then to its end.
