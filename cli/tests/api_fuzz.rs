@@ -12,20 +12,11 @@ use support::World;
 const EXAMPLES: &str = "25";
 
 /// What fits the description may still name what is not there or not fit its schema, never be
-/// called malformed: but a time to live may be longer than ten years, and a secret's value be too
-/// short or too long in bytes. Whom a wrong token lets in is the subject of
+/// called malformed. Whom a wrong token lets in is the subject of
 /// `server/tests/access.rs`: here many of them are soon answered 429.
 const CHECKS: &str = r#"
 [checks]
 positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "404", "409", "422"]
-
-[[operations]]
-include-path = [
-    "/api/v1/tokens",
-    "/api/v1/keys/{key}",
-    "/api/v1/secrets/{path}",
-]
-checks.positive_data_acceptance.enabled = false
 "#;
 
 #[test]

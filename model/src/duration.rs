@@ -41,6 +41,7 @@ pub struct BadDuration(String);
     Deserialize,
 )]
 #[serde(try_from = "String", into = "String")]
+#[schemars(description = "numbers with units, such as `30s` or `1h30m`; at most ten years in all")]
 #[schemars(extend("pattern" = r"^([0-9]{1,9}(ms|s|m|h|d|w))+$"))]
 pub struct Duration(u64);
 

@@ -211,7 +211,7 @@ async fn keys_are_set_listed_read_and_deleted() {
         |body| send(served.request(Method::PUT, path).bearer_auth(served.token()).json(&body));
     let set = put(json!({ "value": { "n": 1 }, "ttl": "1h" })).await;
     assert_eq!(set.status, 204, "{}", set.text);
-    put(json!({ "value": 1, "ttl": "soon" })).await.problem(400, "invalid_parameters");
+    put(json!({ "value": 1, "ttl": "soon" })).await.problem(422, "invalid_parameters");
     let row = served.get(path).await.json();
     assert_eq!((&row["key"], &row["value"]), (&json!("shop/last"), &json!({ "n": 1 })));
     assert!(row["expires_at"].is_string());

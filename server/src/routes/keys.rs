@@ -10,7 +10,7 @@ use serde::Deserialize;
 use store::KeyRow;
 
 use super::table::Table;
-use super::{List, Rows};
+use super::{List, Rows, lasting};
 use crate::access::{About, Access, Thing};
 use crate::answer::Done;
 use crate::auth::Authenticated;
@@ -79,7 +79,9 @@ async fn one(
 #[serde(deny_unknown_fields)]
 struct Set {
     value: Value,
-    ttl: Option<Duration>,
+    /// How long it is kept; without it, until it is deleted.
+    #[schemars(with = "Option<Duration>")]
+    ttl: Option<String>,
 }
 
 async fn set(
@@ -88,7 +90,7 @@ async fn set(
     Named(key): Named<String>,
     Body(asked): Body<Set>,
 ) -> Result<Done, Problem> {
-    engine.set_key(who.actor(), &key, Some(asked.value), asked.ttl).await?;
+    engine.set_key(who.actor(), &key, Some(asked.value), lasting(asked.ttl)?).await?;
     Ok(Done)
 }
 

@@ -27,7 +27,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router, middleware};
-use model::ErrorKind;
+use model::{Duration, ErrorKind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::Position;
@@ -104,6 +104,13 @@ impl TryFrom<usize> for Rows {
             _ => Err(format!("{asked} is not from 1 to {MAX_ROWS}")),
         }
     }
+}
+
+/// A time to live. One that is too long has the right form: it fits the description, and is unfit.
+fn lasting(ttl: Option<String>) -> Result<Option<Duration>, Problem> {
+    let read =
+        |text: String| text.parse().map_err(|error| Problem::unfit(format!("`ttl`: {error}")));
+    ttl.map(read).transpose()
 }
 
 /// Everything that is reached at the API's address.

@@ -67,6 +67,8 @@ impl FromStr for SecretPath {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Set {
+    /// From 8 bytes to 64 KiB of UTF-8.
+    #[schemars(extend("minLength" = 2, "maxLength" = 65_536))]
     value: String,
 }
 
@@ -114,9 +116,9 @@ impl From<SecretError> for Problem {
     fn from(error: SecretError) -> Self {
         let detail = error.to_string();
         match error {
-            SecretError::BadPath(_) | SecretError::Short(_) | SecretError::Long(_) => {
-                Self::malformed(detail)
-            }
+            SecretError::BadPath(_) => Self::malformed(detail),
+            // How many bytes a text has, the description cannot say.
+            SecretError::Short(_) | SecretError::Long(_) => Self::unfit(detail),
             SecretError::Missing(_) => Self::new(ErrorKind::NotFound, detail),
             SecretError::Store(_) => Self::unavailable(detail),
             SecretError::Key(_) | SecretError::Sealed { .. } => {

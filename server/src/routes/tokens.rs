@@ -9,8 +9,8 @@ use model::{Duration, Grant, Name, PackPattern, Role};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::List;
 use super::table::Table;
+use super::{List, lasting};
 use crate::access::Access;
 use crate::answer::{Created, Done};
 use crate::auth::Authenticated;
@@ -49,7 +49,8 @@ struct Create {
     #[serde(default)]
     packs: Vec<PackPattern>,
     /// How long it opens the API; without it, until it is revoked.
-    ttl: Option<Duration>,
+    #[schemars(with = "Option<Duration>")]
+    ttl: Option<String>,
 }
 
 async fn create(
@@ -57,8 +58,8 @@ async fn create(
     who: Authenticated,
     Body(asked): Body<Create>,
 ) -> Result<Created<MadeToken>, Problem> {
-    let grant = Grant { role: asked.role, packs: asked.packs };
-    Ok(Created(engine.create_token(who.actor(), asked.name, grant, asked.ttl).await?))
+    let (grant, ttl) = (Grant { role: asked.role, packs: asked.packs }, lasting(asked.ttl)?);
+    Ok(Created(engine.create_token(who.actor(), asked.name, grant, ttl).await?))
 }
 
 async fn revoke(
