@@ -226,6 +226,63 @@ expect:
 }
 
 #[test]
+fn calls_of_the_datastore_fail_where_a_mock_says_so_and_are_real_otherwise() {
+    passes(
+        r#"
+run("datastore.set", #{ key: "kept", value: 1 });
+let told = "no";
+try { run("datastore.set", #{ key: "lost", value: 1 }); } catch (error) { told = error.kind; }
+run("datastore.set", #{ key: "lost", value: 2 });
+told"#,
+        "mocks: { datastore.set: { with: { key: lost }, fails: { kind: too_large }, times: 1 } }
+expect:
+  steps: [datastore.set, datastore.set: { attempts: 1 }, datastore.set]
+  result: too_large
+  keys: { kept: 1, lost: 2 }",
+    );
+    let told = one("1", "mocks: { datastore.get: { result: { value: 1 } } }\nexpect: {}");
+    assert!(told.contains("`datastore.get` answers by itself"), "{told}");
+}
+
+#[test]
+fn what_a_test_cancels_is_undone_and_must_not_have_ended_before() {
+    let chain = "undo(|error| run(\"shop.look\", #{ item: error.kind }));
+run(\"shop.pack\", #{ item: 1 });
+sleep(\"1d\");
+run(\"shop.pay\", #{ item: 2 })";
+    let mocks = "mocks: { shop.pack: { takes: 20s }, shop.pay: {}, shop.look: {} }";
+    passes(
+        chain,
+        &format!(
+            "{mocks}
+cancel: {{ after: 1h, reason: enough }}
+expect:
+  steps: [shop.pack, shop.look: {{ with: {{ item: cancelled }} }}]
+  outcome: cancelled"
+        ),
+    );
+    // A step that is under way has time to settle.
+    passes(
+        chain,
+        &format!(
+            "{mocks}
+cancel: 10s
+expect: {{ steps: [shop.pack: {{ attempts: 1 }}, shop.look], outcome: cancelled }}"
+        ),
+    );
+    check(
+        chain,
+        &format!("{mocks}\ncancel: 2d\nexpect: {{ outcome: succeeded }}"),
+        expect![[r#"
+            FAIL it
+              tests/ship.yaml:4:11: nothing was left to cancel after 2d
+                  it had ended as succeeded"#]],
+    );
+    let told = one("1", "cancel: 5\nexpect: {}");
+    assert!(told.contains("say its unit: 5s"), "{told}");
+}
+
+#[test]
 fn what_a_chain_emits_is_told_and_starts_nothing() {
     passes(
         "emit(\"shop.ordered\", #{ item: params.item + \"s\" });\nlog(\"one\");\nlog(\"two\")",

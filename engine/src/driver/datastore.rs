@@ -2,7 +2,7 @@
 
 use actions::datastore::{Change, Entry, Plan, entry_key, plan};
 use model::fact::StepResult;
-use model::{Call, Fact, StepError, StepPath, Stream, Timestamp, Version};
+use model::{ActionRef, Call, Fact, StepError, StepPath, Stream, Timestamp, Value, Version};
 use store::{KeyRow, Write};
 
 use crate::core::{Core, Trouble};
@@ -25,7 +25,7 @@ pub(super) async fn planned(
 ) -> Result<Planned, Trouble> {
     let now = core.now();
     let (result, change) = match (call.action(), call.parameters()) {
-        (Some(action), Some(parameters)) => match entry_key(action, pack, parameters) {
+        (Some(action), Some(parameters)) => match keyed(core, pack, action, parameters) {
             Ok(key) => {
                 let (row, version) = current(core, &key, now).await?;
                 let list = match action.name() == "list" {
@@ -52,6 +52,19 @@ pub(super) async fn planned(
     let intended = Fact::StepIntended { path: path.clone(), call: call.clone(), at: now };
     let finished = Fact::StepFinished { path: path.clone(), result, attempts: 1, at: now };
     Ok(Planned { facts: vec![intended, finished], change })
+}
+
+/// The entry that a call is about.
+fn keyed(
+    core: &Core,
+    pack: &str,
+    action: &ActionRef,
+    parameters: &Value,
+) -> Result<String, StepError> {
+    match core.library.fault(action, parameters) {
+        Some(fault) => Err(fault),
+        None => entry_key(action, pack, parameters),
+    }
 }
 
 /// The entry, and a version of its stream at which it was so.

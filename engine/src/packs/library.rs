@@ -22,7 +22,12 @@ pub struct Library {
     context: LoadContext,
     /// Contents in use; one that no active pack and no running execution holds is read again.
     contents: Mutex<HashMap<Hash, Weak<Pack>>>,
+    /// Calls of the datastore that fail.
+    faults: Option<Faults>,
 }
+
+/// Why a call of the datastore fails, where a pack's test has it fail.
+pub(crate) type Faults = Box<dyn Fn(&ActionRef, &Value) -> Option<StepError> + Send + Sync>;
 
 /// What an action reference stands for.
 pub enum Resolved {
@@ -176,7 +181,19 @@ impl Library {
             .map(|action| (action.metadata().reference.clone(), action))
             .collect();
         let (datastore, secrets) = (DATASTORE.clone(), SECRETS.clone());
-        Self { builtin, datastore, secrets, context, contents: Mutex::default() }
+        let contents = Mutex::default();
+        Self { builtin, datastore, secrets, context, contents, faults: None }
+    }
+
+    /// The same, with a datastore that may fail.
+    #[must_use]
+    pub(crate) fn with_faults(self, faults: Faults) -> Self {
+        Self { faults: Some(faults), ..self }
+    }
+
+    /// Why this call of the datastore fails, if it is to.
+    pub(crate) fn fault(&self, action: &ActionRef, parameters: &Value) -> Option<StepError> {
+        self.faults.as_ref()?(action, parameters)
     }
 
     /// How packs are read.

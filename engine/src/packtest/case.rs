@@ -21,7 +21,17 @@ pub struct Case {
     /// The datastore as the test finds it: `<scope>/<key>`.
     pub(super) keys: Vec<(String, Value)>,
     pub(super) mocks: Vec<Mock>,
+    /// Somebody cancels what it began.
+    pub(super) cancel: Option<(Cancel, Location)>,
     pub(super) expect: Expect,
+}
+
+/// Somebody cancels what a test began.
+#[derive(Debug, Clone)]
+pub(super) struct Cancel {
+    /// So long after it began.
+    pub(super) after: Duration,
+    pub(super) reason: Option<String>,
 }
 
 /// What the test begins with.
@@ -149,6 +159,7 @@ impl Case {
             now: exported.requested_at,
             keys: Vec::new(),
             mocks: Vec::new(),
+            cancel: None,
             expect: Expect::default(),
             start: Start::Recorded(Box::new(exported)),
         }

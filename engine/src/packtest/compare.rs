@@ -42,6 +42,7 @@ pub(super) fn judge(case: &Case, found: &Found) -> Vec<Misfit> {
         let message = "the chain does not come to an end: it waits again and again";
         all.push(Misfit::new(&case.at, message).with(found.executions.iter().map(standing)));
     }
+    cancelled(case, found, &mut all);
     rules(case, found, &mut all);
     rule_errors(case, found, &mut all);
     ends(case, found, &mut all);
@@ -49,6 +50,16 @@ pub(super) fn judge(case: &Case, found: &Found) -> Vec<Misfit> {
     logs(case, found, &mut all);
     keys(case, found, &mut all);
     all
+}
+
+/// Who says that something is cancelled means that it had not ended.
+fn cancelled(case: &Case, found: &Found, all: &mut Vec<Misfit>) {
+    let Some((cancel, at)) = &case.cancel else { return };
+    if !found.executions.iter().any(|ran| ran.cancelled) {
+        let message = format!("nothing was left to cancel after {}", cancel.after);
+        let lines = found.executions.iter().map(|ran| format!("  it had ended as {}", ran.state));
+        all.push(Misfit::new(at, message).with(lines));
+    }
 }
 
 fn unmocked(case: &Case, call: &Unmocked) -> Misfit {

@@ -10,7 +10,7 @@ use model::{
 };
 use syntax::{Fields, Node};
 
-use super::case::{Case, Expect, Start};
+use super::case::{Cancel, Case, Expect, Start};
 use super::{expects, mocks};
 use crate::packs::{Generation, Library, Pack};
 
@@ -83,7 +83,7 @@ pub(super) fn parse(file: &str, text: &str, context: &Context<'_>) -> Parsed<Vec
     if findings.is_empty() { Ok(cases) } else { Err(findings) }
 }
 
-const KNOWN: [&str; 10] = [
+const KNOWN: [&str; 11] = [
     "name",
     "description",
     "event",
@@ -93,6 +93,7 @@ const KNOWN: [&str; 10] = [
     "keys",
     "global_keys",
     "mocks",
+    "cancel",
     "expect",
 ];
 
@@ -106,6 +107,8 @@ fn case(node: &Node, context: &Context<'_>) -> Parsed<Case> {
     let keys = keys(&fields, context.pack);
     let mocks = fields.optional("mocks").node().map(|node| mocks::parse(node, context));
     let mocks = mocks.map_or(Some(Vec::new()), |mocks| fields.part(mocks));
+    let cancel = fields.optional("cancel").node().map(|node| cancel(node, &fields));
+    let cancel = cancel.map_or(Some(None), |cancel| fields.part(cancel).map(Some));
     let expect = fields.required("expect").node().map(|node| expects::parse(node, context));
     let expect = expect.map_or(Some(Expect::default()), |expect| fields.part(expect));
     let case = (|| {
@@ -117,10 +120,23 @@ fn case(node: &Node, context: &Context<'_>) -> Parsed<Case> {
             now: now?,
             keys,
             mocks: mocks?,
+            cancel: cancel?,
             expect: expect?,
         })
     })();
     fields.finish(case)
+}
+
+/// `cancel: 10s`, or with a reason: `{ after: 10s, reason: … }`.
+fn cancel(node: &Node, test: &Fields<'_>) -> Parsed<(Cancel, Location)> {
+    if node.as_map().is_none() {
+        let cancel = length(test, "cancel").map(|after| Cancel { after, reason: None });
+        return cancel.map(|cancel| (cancel, node.location())).ok_or_else(Vec::new);
+    }
+    let fields = Fields::new(node, &["after", "reason"], &[]);
+    let after = fields.required("after").duration();
+    let reason = fields.optional("reason").string();
+    fields.finish(after.map(|after| (Cancel { after, reason }, node.location())))
 }
 
 fn start(fields: &Fields<'_>, context: &Context<'_>, now: Timestamp) -> Parsed<Start> {

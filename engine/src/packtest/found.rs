@@ -50,6 +50,8 @@ pub(super) struct Ran {
     /// Why it needs a person.
     pub(super) attention: Option<StepError>,
     pub(super) steps: Vec<Step>,
+    /// Whether somebody cancelled it before it had ended.
+    pub(super) cancelled: bool,
 }
 
 /// One call of an action.
@@ -139,6 +141,7 @@ impl<'a> Facts<'a> {
         Some(Ran {
             rule: journal.request.as_ref().and_then(|r| r.origin.rule().cloned()),
             state,
+            cancelled: facts.iter().any(|fact| matches!(fact, Fact::CancelRequested { .. })),
             attention: journal.attention.as_ref().map(|(_, error)| error.clone()),
             outcome: journal.outcome,
             steps,

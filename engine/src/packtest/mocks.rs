@@ -53,17 +53,19 @@ pub(super) fn parse(node: &Node, context: &Context<'_>) -> Result<Vec<Mock>, Vec
 fn of_action(entry: &Entry, context: &Context<'_>) -> Result<Vec<Mock>, Vec<Diagnostic>> {
     let action = context.action(entry.key.name(), |message| entry.key.error(message))?;
     let resolved = context.library.resolve(context.generation, None, &action);
-    if let Ok(Resolved::Datastore(_)) = &resolved {
-        let message = format!("`{action}` needs no mock: tests have a datastore of their own");
-        let hint = "say with `keys:` what it holds, and with `expect: { keys: … }` what it should";
-        return Err(vec![entry.key.error(message).with_hint(hint)]);
-    }
+    let real = matches!(&resolved, Ok(Resolved::Datastore(_)));
     let one = std::slice::from_ref(&entry.value);
     let answers = entry.value.as_list().unwrap_or(one);
     let mut findings = Vec::new();
     let mut mocks = Vec::new();
     for answer in answers {
         match mock(answer, &action, resolved.as_ref().ok()) {
+            Ok(mock) if real && !matches!(mock.says, Says::Failed(_)) => {
+                let message =
+                    format!("`{action}` answers by itself: tests have a datastore of their own");
+                let hint = "say with `keys:` what it holds; `fails: { … }` makes it fail";
+                findings.push(answer.error(message).with_hint(hint));
+            }
             Ok(mock) => mocks.push(mock),
             Err(wrong) => findings.extend(wrong),
         }
@@ -235,18 +237,19 @@ impl SharedScene {
         self.lock().mocks.iter().any(|(mock, _)| mock.action == *action)
     }
 
+    /// Why this call of the datastore fails, where a mock says so; others are real.
+    pub(super) fn fault(&self, action: &ActionRef, parameters: &Value) -> Option<StepError> {
+        match self.lock().answer(action, parameters)?.says {
+            Says::Failed(fault) => Some(fault.error()),
+            Says::Done(_) | Says::Unknown(_) => None,
+        }
+    }
+
     /// The mock that answers this call, which is one attempt less for it.
     fn take(&self, action: &ActionRef, parameters: &Value) -> Option<Mock> {
         let mut scene = self.lock();
-        let fits = |mock: &Mock| {
-            mock.action == *action
-                && mock.with.as_ref().is_none_or(|with| misfits(with, parameters).is_empty())
-        };
-        let left = |mock: &Mock, used: u32| mock.times.is_none_or(|times| used < times);
-        let found = scene.mocks.iter_mut().find(|(mock, used)| fits(mock) && left(mock, *used));
-        if let Some((mock, used)) = found {
-            *used += 1;
-            return Some(mock.clone());
+        if let Some(mock) = scene.answer(action, parameters) {
+            return Some(mock);
         }
         let of_action = scene.mocks.iter().filter(|(mock, _)| mock.action == *action);
         let nearest = of_action.map(|(mock, used)| near(mock, *used, parameters)).collect();
@@ -255,6 +258,27 @@ impl SharedScene {
             scene.unmocked.push(unmocked);
         }
         None
+    }
+}
+
+impl Scene {
+    /// The first mock that fits and is not used up; it is now, by one attempt.
+    fn answer(&mut self, action: &ActionRef, parameters: &Value) -> Option<Mock> {
+        let fits = |mock: &Mock| {
+            mock.action == *action
+                && mock.with.as_ref().is_none_or(|with| misfits(with, parameters).is_empty())
+        };
+        let left = |mock: &Mock, used: u32| mock.times.is_none_or(|times| used < times);
+        let mut mocks = self.mocks.iter_mut();
+        let (mock, used) = mocks.find(|(mock, used)| fits(mock) && left(mock, *used))?;
+        *used += 1;
+        Some(mock.clone())
+    }
+}
+
+impl Fault {
+    fn error(self) -> StepError {
+        StepError::new(self.kind, self.message).with_details(self.details)
     }
 }
 
@@ -339,8 +363,6 @@ impl Stand {
                 }
             }
         }
-        let error =
-            |fault: Fault| StepError::new(fault.kind, fault.message).with_details(fault.details);
         match mock.says {
             Says::Done(value) => match render(&value, &performing) {
                 Ok(value) => Performance::Done(value),
@@ -349,8 +371,8 @@ impl Stand {
                     Performance::Failed(StepError::new(ErrorKind::Internal, message))
                 }
             },
-            Says::Failed(fault) => Performance::Failed(error(fault)),
-            Says::Unknown(fault) => Performance::Unknown(error(fault)),
+            Says::Failed(fault) => Performance::Failed(fault.error()),
+            Says::Unknown(fault) => Performance::Unknown(fault.error()),
         }
     }
 }

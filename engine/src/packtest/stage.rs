@@ -25,7 +25,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::case::{Case, Start};
+use super::case::{Cancel, Case, Start};
 use super::found::{self, Found};
 use super::mocks::{Inner, SharedScene, Stand};
 use crate::core::{Core, Trouble};
@@ -33,7 +33,7 @@ use crate::driver::Driver;
 use crate::evaluators::Evaluators;
 use crate::fair::Permits;
 use crate::folders::Folders;
-use crate::intake::{self, IntakeError};
+use crate::intake::{self, Accepted, IntakeError};
 use crate::metrics::Metrics;
 use crate::packs::{self, ActionKind, Generation, Library, LoadContext, Pack};
 use crate::pages::Stuck;
@@ -93,7 +93,9 @@ impl Stage {
                 .on_thread_park(move || quiet.park(&dial))
                 .build()?
         };
-        let start = begin(core.clone(), case_start(case), case.keys.clone(), quiet.clone());
+        let cancel = case.cancel.as_ref().map(|(cancel, _)| cancel.clone());
+        let given = (case_start(case), case.keys.clone(), cancel);
+        let start = begin(core.clone(), given, quiet.clone());
         // As a task, so that the runtime parks only when there is nothing left to do at all.
         let played = runtime.block_on(async { runtime.spawn(start).await });
         let began = played.map_err(|error| Unplayed::Panicked(error.to_string()))??;
@@ -108,7 +110,10 @@ impl Stage {
         // Secrets that no mock answers for are the engine's own, as the datastore is.
         let mocked = packs::secrets().filter(|action| scene.mocks(&action.reference));
         let builtin = builtin.chain(mocked.map(|action| stand(Inner::Chain(action))));
+        let failing = scene.clone();
         let library = Library::new(builtin.collect(), self.context.clone());
+        let library =
+            library.with_faults(Box::new(move |action, given| failing.fault(action, given)));
         let packs = self.packs.iter().map(|pack| {
             let pack = Arc::new(self.rigged(pack, case, scene, &stand));
             library.hold(&pack);
@@ -214,8 +219,7 @@ fn case_start(case: &Case) -> Begin {
 /// Plays until nothing happens any more; answers the event's key, or the execution.
 async fn begin(
     core: Arc<Core>,
-    start: Begin,
-    keys: Vec<(String, Value)>,
+    (start, keys, cancel): (Begin, Vec<(String, Value)>, Option<Cancel>),
     quiet: Arc<Quiet>,
 ) -> Result<found::Began, Unplayed> {
     for (key, value) in keys {
@@ -223,18 +227,29 @@ async fn begin(
         append(&core, Stream::Key(key), None, facts).await?;
     }
     let driver = Driver::holding(core.clone());
+    let mut begun = Vec::new();
     let began = match start {
         Begin::Event(event) => {
             let key = event.key();
             let told = Actor::token("test");
-            intake::accept(&core, &driver, &told, vec![(*event).clone()], None).await?;
+            let accepted = intake::accept(&core, &driver, &told, vec![(*event).clone()], None);
+            for accepted in accepted.await? {
+                if let Accepted::New { executions, .. } = accepted {
+                    begun.extend(executions);
+                }
+            }
             let rules = core.generation.load().rules.clone();
             found::Began::Event(key, event, rules)
         }
         Begin::Action(action, parameters) => {
-            found::Began::Execution(request(&core, &driver, action, parameters).await?)
+            let id = request(&core, &driver, action, parameters).await?;
+            begun.push(id.clone());
+            found::Began::Execution(id)
         }
     };
+    if let Some(cancel) = cancel {
+        core.tasks.spawn(cancel.of(core.clone(), driver.clone(), begun));
+    }
     // What a chain emits is told, and goes no further: each rule has tests of its own.
     let silent = Arc::new(RuleSet::new(Vec::new()));
     let generation = core.generation.load_full();
@@ -250,6 +265,17 @@ async fn begin(
     quiet.over.notified().await;
     core.stopping.cancel();
     Ok(began)
+}
+
+impl Cancel {
+    /// Cancels what has begun and not ended, as somebody by hand does.
+    async fn of(self, core: Arc<Core>, driver: Driver, begun: Vec<ExecutionId>) {
+        core.clock.sleep(self.after).await;
+        for id in begun {
+            // One that has ended says so by its outcome.
+            let _ = driver.cancel(&id, Actor::token("test"), self.reason.clone()).await;
+        }
+    }
 }
 
 /// Asks for a run of `action`, as somebody by hand does.
