@@ -190,6 +190,23 @@ fn a_collector_that_never_answers_holds_nothing_up() {
 }
 
 #[test]
+fn lines_of_the_log_about_an_execution_say_its_trace() {
+    let collector = Collector::start();
+    let world = world(&collector);
+    world.write(
+        "packs/shop/actions/child.yaml",
+        "entry_point: child.rhai\nresult: { n: { type: integer } }\n",
+    );
+    world.write("packs/shop/actions/child.rhai", "#{ n: \"none\" }\n");
+    let server = world.serve();
+    world.reaches(&emit_from(&world, &format!("00-{TRACE}-{OUTER}-01")), &["succeeded"]);
+    let log = server.log();
+    let line = log.lines().find(|line| line.contains("the result of `shop.child`"));
+    let line = line.unwrap_or_else(|| panic!("{log}"));
+    assert!(line.contains(&format!("execution{{trace=\"{TRACE}\"}}")), "{line}");
+}
+
+#[test]
 fn without_a_collector_nothing_is_sent_along() {
     let collector = Collector::start();
     let world = world(&collector);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use model::StepPath;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::perform::{Job, Report, perform};
 use crate::core::Core;
@@ -29,7 +30,7 @@ impl Flight {
 
     pub(super) fn begin(&mut self, core: &Arc<Core>, job: Job, place: Permit) {
         self.cancels.insert(job.path.clone(), job.performing.cancel.clone());
-        self.tasks.spawn(perform(core.clone(), job, place));
+        self.tasks.spawn(perform(core.clone(), job, place).in_current_span());
     }
 
     /// Tells every step under way to end.

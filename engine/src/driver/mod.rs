@@ -40,6 +40,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use model::{Actor, ExecutionId, ExecutionState, Resolution, StepPath, Timestamp};
 use store::{StoreError, Unfinished};
 use tokio::sync::{Notify, mpsc, oneshot};
+use tracing::Instrument;
 
 use self::holding::By;
 use crate::core::{Core, Trouble};
@@ -369,7 +370,10 @@ impl Driver {
     ) {
         loop {
             let exit = match run::Run::load(&self, &id, lane.clone()).await {
-                Ok(mut run) => run.drive(&mut messages).await,
+                Ok(mut run) => {
+                    let place = run.logged();
+                    run.drive(&mut messages).instrument(place).await
+                }
                 Err(trouble) => Exit::Left(Some(trouble)),
             };
             if let Exit::Left(trouble) = &exit

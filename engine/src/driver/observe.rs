@@ -44,6 +44,12 @@ impl Run {
         })
     }
 
+    /// What the log says of each line that is about this execution: its trace.
+    pub(super) fn logged(&self) -> tracing::Span {
+        let trace = self.span().map(|span| format!("{:032x}", span.trace)).unwrap_or_default();
+        tracing::info_span!("execution", trace)
+    }
+
     /// The span of this execution.
     fn span(&self) -> Option<TraceParent> {
         self.journal.request.as_ref().map(|request| request.span(&self.id))
