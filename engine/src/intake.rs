@@ -6,6 +6,7 @@
 
 use std::iter::Peekable;
 
+use futures::{StreamExt, TryStreamExt};
 use model::value::{MAX_DEPTH, MAX_EVENT_BYTES, is_too_deep};
 use model::{Actor, BatchId, Event, EventKey, ExecutionId, Fact, Hash, Stream, Value};
 use store::{
@@ -17,6 +18,9 @@ use crate::core::{Core, Trouble};
 use crate::decide::{Decided, decide};
 use crate::driver::Driver;
 use crate::pages::Begun;
+
+/// How many events are shown to the rules at once: the threads that evaluate are kept busy.
+const AT_ONCE: usize = 8;
 
 /// What became of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,18 +105,12 @@ pub async fn accept(
     standing: Option<Standing>,
 ) -> Result<Vec<Accepted>, IntakeError> {
     let mut accepted = Vec::new();
-    let mut decided = Vec::new();
     let retold = standing.as_ref().is_some_and(|standing| standing.retold);
-    for event in events {
-        let bytes = event.data.to_string().len();
-        if bytes > MAX_EVENT_BYTES {
-            return Err(IntakeError::TooLarge(bytes));
-        }
-        if is_too_deep(&event.data) {
-            return Err(IntakeError::TooDeep);
-        }
-        let one = decide(core, event, None).await?;
-        decided.push(if retold { one.retold() } else { one });
+    events.iter().try_for_each(fits)?;
+    let decided = futures::stream::iter(events).map(|event| decide(core, event, None));
+    let mut decided: Vec<Decided> = decided.buffered(AT_ONCE).try_collect().await?;
+    if retold {
+        decided = decided.into_iter().map(Decided::retold).collect();
     }
     let mut decided = decided.into_iter().peekable();
     let mut standing = standing.map(Standing::writes).unwrap_or_default();
@@ -128,6 +126,15 @@ pub async fn accept(
             return Ok(accepted);
         }
     }
+}
+
+/// An error where no rule could be given `event`.
+fn fits(event: &Event) -> Result<(), IntakeError> {
+    let bytes = event.data.to_string().len();
+    if bytes > MAX_EVENT_BYTES {
+        return Err(IntakeError::TooLarge(bytes));
+    }
+    if is_too_deep(&event.data) { Err(IntakeError::TooDeep) } else { Ok(()) }
 }
 
 /// Stores one event that has been decided.

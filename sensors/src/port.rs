@@ -22,8 +22,11 @@ pub const MAX_SEEN: usize = 200;
 
 /// What a sensor remembers of objects, as far as it is stored.
 pub trait Memory: Send + Sync {
-    /// What it remembers of `object`.
-    fn seen<'a>(&'a self, object: &'a str) -> BoxFuture<'a, Result<Option<Value>, SinkError>>;
+    /// What it remembers of each of `objects`, in their order.
+    fn seen<'a>(
+        &'a self,
+        objects: &'a [String],
+    ) -> BoxFuture<'a, Result<Vec<Option<Value>>, SinkError>>;
     /// At most `limit` objects after `after` (empty: from the first), in the order of their names.
     fn all<'a>(
         &'a self,

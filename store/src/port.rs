@@ -227,8 +227,9 @@ pub trait Store: Send + Sync {
     fn cursor<'a>(&'a self, sensor: &'a str) -> Answer<'a, Option<(Value, Timestamp)>>;
     /// The sensors that have a cursor, by their ids: those whose latest one is not null.
     fn cursors(&self) -> Answer<'_, BTreeMap<String, CursorRow>>;
-    /// What the sensor with this id remembers of `object`.
-    fn seen<'a>(&'a self, sensor: &'a str, object: &'a str) -> Answer<'a, Option<Value>>;
+    /// What the sensor with this id remembers of each of `objects`, in their order.
+    fn seen<'a>(&'a self, sensor: &'a str, objects: &'a [String])
+    -> Answer<'a, Vec<Option<Value>>>;
     /// At most `limit` objects after `after` (empty: from the first) that the sensor with this id
     /// remembers, in the order of their names.
     fn all_seen<'a>(

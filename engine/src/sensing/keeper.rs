@@ -144,8 +144,11 @@ impl Keeper {
 }
 
 impl Memory for Keeper {
-    fn seen<'a>(&'a self, object: &'a str) -> BoxFuture<'a, Result<Option<Value>, SinkError>> {
-        let asked = self.core.store.seen(&self.sensor.subscription.id, object);
+    fn seen<'a>(
+        &'a self,
+        objects: &'a [String],
+    ) -> BoxFuture<'a, Result<Vec<Option<Value>>, SinkError>> {
+        let asked = self.core.store.seen(&self.sensor.subscription.id, objects);
         asked.map_err(|error| SinkError(error.to_string())).boxed()
     }
 

@@ -45,8 +45,10 @@ impl ObjectSensor {
                 let page = self.cluster.list(&selected, PAGE, next.as_deref()).await?;
                 let doubted = doubted || outbox.cursor.is_past(scope.as_deref(), &page.version);
                 let heard = heard(outbox.cursor.known_at, doubted);
-                for value in page.objects {
-                    let Some(object) = outbox.read(value) else { continue };
+                let objects = page.objects.into_iter().filter_map(|value| outbox.read(value));
+                let objects: Vec<Object> = objects.collect();
+                outbox.fetch(objects.iter().map(|object| object.key.clone()).collect()).await?;
+                for object in objects {
                     there.insert(object.key.clone());
                     self.look(outbox, object, heard).await?;
                 }

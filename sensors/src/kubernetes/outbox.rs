@@ -28,6 +28,8 @@ pub(super) struct Outbox<'a> {
     events: Vec<Event>,
     seen: BTreeMap<String, Option<Value>>,
     bytes: usize,
+    /// What is stored of objects, as far as somebody will want to know.
+    fetched: BTreeMap<String, Option<Value>>,
 }
 
 impl<'a> Outbox<'a> {
@@ -38,8 +40,9 @@ impl<'a> Outbox<'a> {
     ) -> Self {
         let config = &sensor.config;
         let ways = cursor.take_up(&config.changes(), &config.only_changes());
-        let (events, seen, stored) = (Vec::new(), BTreeMap::new(), cursor.clone());
-        Self { sensor, context, cursor, ways, stored, events, seen, bytes: 0 }
+        let (events, stored) = (Vec::new(), cursor.clone());
+        let (seen, fetched) = (BTreeMap::new(), BTreeMap::new());
+        Self { sensor, context, cursor, ways, stored, events, seen, bytes: 0, fetched }
     }
 
     /// Reads what the API server says of an object.
@@ -52,7 +55,15 @@ impl<'a> Outbox<'a> {
         self.cursor = self.stored.clone();
         self.events.clear();
         self.seen.clear();
+        self.fetched.clear();
         self.bytes = 0;
+    }
+
+    /// Asks in one go what is remembered of objects that are looked at next.
+    pub(super) async fn fetch(&mut self, keys: Vec<String>) -> Result<(), SinkError> {
+        let entries = self.context.memory.seen(&keys).await?;
+        self.fetched = keys.into_iter().zip(entries).collect();
+        Ok(())
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -61,9 +72,9 @@ impl<'a> Outbox<'a> {
 
     /// What is remembered of an object, stored or not.
     pub(super) async fn recall(&self, key: &str) -> Result<Option<Entry>, SinkError> {
-        let entry = match self.seen.get(key) {
-            Some(gathered) => gathered.clone(),
-            None => self.context.memory.seen(key).await?,
+        let entry = match self.seen.get(key).or_else(|| self.fetched.get(key)) {
+            Some(known) => known.clone(),
+            None => self.context.memory.seen(&[key.to_owned()]).await?.pop().flatten(),
         };
         Ok(entry.and_then(Entry::read))
     }
@@ -111,13 +122,16 @@ impl<'a> Outbox<'a> {
 
     /// Stores what is gathered, and where the sensor stands then.
     pub(super) async fn store(&mut self) -> Result<(), SinkError> {
-        let emission = Emission {
-            events: std::mem::take(&mut self.events),
-            seen: std::mem::take(&mut self.seen).into_iter().collect(),
-            cursor: Some(self.cursor.write()),
-        };
+        let seen = std::mem::take(&mut self.seen);
+        for (key, entry) in &seen {
+            if let Some(fetched) = self.fetched.get_mut(key) {
+                fetched.clone_from(entry);
+            }
+        }
+        let events = std::mem::take(&mut self.events);
+        let (seen, cursor) = (seen.into_iter().collect(), Some(self.cursor.write()));
         self.bytes = 0;
-        self.context.sink.emit(emission).await?;
+        self.context.sink.emit(Emission { events, cursor, seen }).await?;
         self.stored = self.cursor.clone();
         Ok(())
     }

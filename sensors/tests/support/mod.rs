@@ -86,8 +86,12 @@ impl Sink for Recorder {
 }
 
 impl Memory for Recorder {
-    fn seen<'a>(&'a self, object: &'a str) -> BoxFuture<'a, Result<Option<Value>, SinkError>> {
-        let found = self.look(|recorded| recorded.seen.get(object).cloned());
+    fn seen<'a>(
+        &'a self,
+        objects: &'a [String],
+    ) -> BoxFuture<'a, Result<Vec<Option<Value>>, SinkError>> {
+        let entry = |recorded: &mut Recorded, object| recorded.seen.get(object).cloned();
+        let found = self.look(|it| objects.iter().map(|object| entry(it, object)).collect());
         futures::future::ready(Ok(found)).boxed()
     }
 

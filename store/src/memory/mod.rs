@@ -246,9 +246,18 @@ impl Store for Memory {
         self.answer(|state| state.of_latest(sensor_cursor))
     }
 
-    fn seen<'a>(&'a self, sensor: &'a str, object: &'a str) -> Answer<'a, Option<Value>> {
-        let stream = Stream::Seen(format!("{sensor}/{object}"));
-        self.answer(move |state| seen(state.latest(&stream)?.clone(), "").map(|(_, entry)| entry))
+    fn seen<'a>(
+        &'a self,
+        sensor: &'a str,
+        objects: &'a [String],
+    ) -> Answer<'a, Vec<Option<Value>>> {
+        self.answer(move |state| {
+            let entry = |object: &String| {
+                let stream = Stream::Seen(format!("{sensor}/{object}"));
+                seen(state.latest(&stream)?.clone(), "").map(|(_, entry)| entry)
+            };
+            objects.iter().map(entry).collect()
+        })
     }
 
     fn all_seen<'a>(

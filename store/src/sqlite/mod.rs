@@ -343,11 +343,19 @@ impl Store for Sqlite {
         })
     }
 
-    fn seen<'a>(&'a self, sensor: &'a str, object: &'a str) -> Answer<'a, Option<Value>> {
-        let stream = Stream::Seen(format!("{sensor}/{object}"));
+    fn seen<'a>(
+        &'a self,
+        sensor: &'a str,
+        objects: &'a [String],
+    ) -> Answer<'a, Vec<Option<Value>>> {
+        let stream = |object: &String| Stream::Seen(format!("{sensor}/{object}"));
+        let streams: Vec<Stream> = objects.iter().map(stream).collect();
         self.query(move |connection| {
-            let latest = log::latest(connection, &stream)?;
-            Ok(latest.and_then(|latest| projection::seen(latest, "")).map(|(_, entry)| entry))
+            let entry = |stream: &Stream| {
+                let latest = log::latest(connection, stream)?;
+                Ok(latest.and_then(|latest| projection::seen(latest, "")).map(|(_, entry)| entry))
+            };
+            streams.iter().map(entry).collect()
         })
     }
 

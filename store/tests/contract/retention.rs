@@ -231,7 +231,7 @@ async fn what_is_no_more_is_forgotten(store: &dyn Store) {
     let keep = Retention::default();
     assert_eq!(prune(store, &keep, days(1)).await, 0);
     assert_eq!(prune(store, &keep, days(31)).await, 5);
-    assert_eq!(store.seen("k/1", "there").await.unwrap(), Some("x".into()));
+    assert_eq!(store.seen("k/1", &["there".to_owned()]).await.unwrap(), [Some("x".into())]);
     // A stream of which nothing is left has no version.
     let first = expecting(Version::NONE, write(key("k/deleted"), vec![set("y", None)]));
     let answer = store.append(batch("first", vec![first])).await.unwrap();
