@@ -22,6 +22,7 @@ mod health;
 mod job;
 mod manifest;
 mod object;
+mod patience;
 mod program;
 mod read;
 mod rights;

@@ -11,18 +11,17 @@
 //! end of another one finds the Job and waits for it. It is kept until its end was seen.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use host::connection::Connections;
-use host::kubernetes::{Patch, Request};
+use host::kubernetes::{Failure, Patch, Request};
 use model::{Change, Effect, ErrorKind, Map, PackName, Performance, Plan, StepError, Value};
 use serde_json::json;
-use tokio::time::sleep;
 
 use super::asked::{Asked, Target, Trouble};
 use super::job::{End, Ended, Followed, KEY, Wanted, finished, given_up, made, planned, withdraw};
+use super::patience::{at_first, patiently};
 use super::short;
 use crate::connection::no_connection;
 use crate::desk::{Desk, Seat};
@@ -35,8 +34,6 @@ const HELPER: [&str; 3] = ["tripline", "step", "run"];
 const TOKEN: &str = "token";
 /// Longest part of a Job's name that says whose it is.
 const LONGEST_NAME: usize = 40;
-/// Between two tries to learn of a Job that may be there.
-const PAUSE: Duration = Duration::from_secs(1);
 /// Longest run of a program whose step has no bound.
 const LONGEST: model::Duration = model::Duration::from_secs(24 * 3_600);
 
@@ -95,7 +92,7 @@ impl ClusterProgram {
         Ok(Asked { cluster, performing, dry })
     }
 
-    async fn target(&self, asked: &Asked<'_>) -> Result<Target, Trouble> {
+    async fn target(&self, asked: &Asked<'_>) -> Result<Target, Failure> {
         let resource = asked.cluster.resource("batch/v1", "Job").await?;
         let namespace = match &self.spec.job.namespace {
             Some(namespace) => namespace.clone(),
@@ -178,8 +175,8 @@ impl ClusterProgram {
             Ok(made) => begun(asked, job, seat, &made).await,
             Err(performance) => return performance,
         };
-        if let Err(trouble) = begun {
-            return not_begun(job, trouble).await;
+        if let Err(failure) = begun {
+            return not_begun(job, failure.into()).await;
         }
         let title = format!("[tripline: {}]", job.identity());
         let mut log = Followed::of_run(asked, &title, &seat.token()).await;
@@ -200,31 +197,22 @@ impl ClusterProgram {
         job: &Target,
         seat: &Seat,
     ) -> Result<Value, Performance> {
-        loop {
-            match job.find().await {
-                Ok(Some(found))
-                    if found["metadata"]["annotations"][KEY] == asked.performing.key.as_str() =>
-                {
-                    return Ok(found);
-                }
-                Ok(None) if self.spec.metadata.effect == Some(Effect::Unsafe) => {
-                    let message = format!(
-                        "{} is gone, or was never made: nobody knows whether its program ran",
-                        job.identity()
-                    );
-                    return Err(Performance::Unknown(StepError::new(
-                        ErrorKind::Unavailable,
-                        message,
-                    )));
-                }
-                // Its effect is the same however often it is run.
-                Ok(_) => {
-                    let made = self.made(asked, job, seat).await;
-                    return made.map_err(|trouble| Performance::Unknown(trouble.error));
-                }
-                Err(failure) if failure.kind == ErrorKind::Unavailable => sleep(PAUSE).await,
-                Err(failure) => return Err(Performance::Unknown(Trouble::from(failure).error)),
+        let unknown = |trouble: Trouble| Performance::Unknown(trouble.error);
+        match patiently(|| job.find()).await.map_err(|failure| unknown(failure.into()))? {
+            Some(found)
+                if found["metadata"]["annotations"][KEY] == asked.performing.key.as_str() =>
+            {
+                Ok(found)
             }
+            None if self.spec.metadata.effect == Some(Effect::Unsafe) => {
+                let message = format!(
+                    "{} is gone, or was never made: nobody knows whether its program ran",
+                    job.identity()
+                );
+                Err(Performance::Unknown(StepError::new(ErrorKind::Unavailable, message)))
+            }
+            // Its effect is the same however often it is run.
+            _ => self.made(asked, job, seat).await.map_err(unknown),
         }
     }
 
@@ -265,17 +253,12 @@ async fn not_begun(job: &Target, trouble: Trouble) -> Performance {
 }
 
 /// Lets the Job go, however long the cluster cannot be asked: nothing of it does harm twice.
-async fn begun(asked: &Asked<'_>, job: &Target, seat: &Seat, made: &Value) -> Result<(), Trouble> {
-    loop {
-        match let_go(asked, job, seat, made).await {
-            Err(trouble) if trouble.error.kind == ErrorKind::Unavailable => sleep(PAUSE).await,
-            done => return done,
-        }
-    }
+async fn begun(asked: &Asked<'_>, job: &Target, seat: &Seat, made: &Value) -> Result<(), Failure> {
+    patiently(|| let_go(asked, job, seat, made)).await
 }
 
 /// Gives the Job its Secret and its pod, unless it has them.
-async fn let_go(asked: &Asked<'_>, job: &Target, seat: &Seat, made: &Value) -> Result<(), Trouble> {
+async fn let_go(asked: &Asked<'_>, job: &Target, seat: &Seat, made: &Value) -> Result<(), Failure> {
     if made["spec"]["suspend"] != true {
         return Ok(());
     }
@@ -375,7 +358,7 @@ impl Action for ClusterProgram {
             let begun = async {
                 let asked = self.asked(&performing, false)?;
                 let seat = self.desk.attend(&performing, self.spec.program.clone()).await?;
-                let job = self.target(&asked).await?;
+                let job = at_first(&asked, || self.target(&asked)).await?;
                 Ok::<_, Trouble>((asked, seat, job))
             };
             let (asked, seat, job) = match begun.await {

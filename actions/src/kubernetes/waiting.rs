@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::asked::{Asked, DEFAULT_PATIENCE, Target, Trouble, duration, shown};
 use super::goal::{Goal, Verdict};
+use super::patience::passes;
 use super::stuck;
 
 /// First and longest pause between two looks.
@@ -94,12 +95,6 @@ pub(super) async fn until(
         asked.pause(pause).await?;
         pause = (pause * 3 / 2).min(PAUSES.1);
     }
-}
-
-/// An API server that is away for a while is waited for.
-fn passes(failure: &Failure) -> bool {
-    use ErrorKind::{RateLimited, Timeout, Unauthenticated, Unavailable};
-    matches!(failure.kind, Unavailable | Timeout | RateLimited | Unauthenticated)
 }
 
 async fn look(target: &Target, wait: &Wait) -> Result<(Option<Value>, Verdict), Failure> {

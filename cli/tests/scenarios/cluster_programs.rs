@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use host::kubernetes::{self, Access, Request};
 use host::rate::Limiter;
 use host::secret::SecretRef;
-use lab::{ADMIN, Cluster, Parts};
+use lab::{ADMIN, Cluster, Part, Parts};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -88,6 +88,17 @@ impl Here {
         self.kubernetes(&Request::delete(JOBS, options));
         eventually(PATIENCE, || self.jobs().is_empty().then_some(()));
     }
+}
+
+/// How often the server has asked the API server and got no answer.
+fn asked_in_vain(server: &Server) -> u64 {
+    let metrics = server.ask("GET", "/metrics", None).body;
+    let counted = |line: &&str| {
+        line.starts_with("tripline_cluster_request_seconds_count")
+            && line.contains(r#"status="none""#)
+    };
+    let count = |line: &str| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap();
+    metrics.lines().filter(counted).map(count).sum()
 }
 
 /// Whether a file below `folder` holds `text`.
@@ -196,6 +207,39 @@ fn a_program_goes_on_through_kills_of_the_server_and_is_run_once() {
     world.run(&["execution", "resolve", &id, "--retry"]).succeeded();
     world.reaches(&id, &["succeeded"]);
     assert_eq!(lines(world, "ledger").len(), 3, "once more, as somebody said");
+}
+
+#[test]
+#[ignore = "needs the lab"]
+fn what_runs_is_found_again_though_the_server_begins_before_the_api_server_is_back() {
+    let mut here = Here::new();
+    let pay = r#"
+        echo "$TRIPLINE_KEY" >>"$W/ledger"
+        until [ -e "$W/paid" ]; do sleep 0.05; done
+        echo '{ "rows": 1 }'"#;
+    here.program("pay", "unsafe", pay, "");
+    here.program("bill", "idempotent", pay, "");
+    let server = here.serve();
+    let ids = ["p.pay", "p.bill"].map(|action| start(&here.world, action));
+    has_lines(&here.world, "ledger", 2);
+    server.kill();
+    here.cluster.part(Part::Api).unwrap().kill();
+
+    let server = here.serve();
+    eventually(PATIENCE, || {
+        for id in &ids {
+            assert_eq!(here.world.execution(id)["state"], "running", "nobody knows anything of it");
+        }
+        (asked_in_vain(&server) >= 16).then_some(())
+    });
+    here.runtime.block_on(here.cluster.part(Part::Api).unwrap().start()).unwrap();
+    here.world.write("paid", "");
+    for id in &ids {
+        let ended = here.world.reaches(id, &["succeeded", "failed", "needs_attention"]);
+        assert_eq!(ended["outcome"]["result"], json!({ "rows": 1 }), "{ended:#}");
+    }
+    assert_eq!(lines(&here.world, "ledger").len(), 2, "each ran once");
+    assert_eq!(here.jobs().len(), 2);
 }
 
 #[test]
