@@ -4,21 +4,22 @@
 use std::time::Duration;
 
 use host::kubernetes::{Failure, Patch, Resource};
-use model::{ErrorKind, Map, Value};
+use model::{ErrorKind, Map, StepError, Value};
 use serde_json::json;
 use tokio::time::Instant;
 
 use super::acted::{Acted, Moved};
-use super::asked::{Asked, Target, Trouble, refused, told};
+use super::asked::{Asked, Target, Trouble, duration, refused, told};
 use super::difference::{difference, paths};
 use super::goal::Goal;
+use super::going::{is_going, standing};
 use super::manifest::{Manifest, manifests};
 use super::tokens::fitting;
-use super::waiting::{self, Wait};
+use super::waiting::{self, Awaited, Wait};
 
 /// Whose an object is: an object of another owner is not touched.
 const OWNER: &str = "tripline.dev/owner";
-/// How long a namespace may take to be gone, and a new kind to be served.
+/// How long what is being deleted may take to be gone, and a new kind to be served.
 const SETTLING: Duration = Duration::from_secs(60);
 /// Between two looks at it.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -32,8 +33,9 @@ pub(super) async fn apply(asked: &Asked<'_>) -> Result<Acted, Trouble> {
         for manifest in wave {
             let applied = one(asked, manifest, &all).await;
             let (target, one) = applied.map_err(|trouble| within(trouble, manifest, &moved))?;
+            let uid = uid(&one).as_str().map(ToOwned::to_owned);
             moved.push(one);
-            targets.extend(target);
+            targets.extend(target.map(|target| Awaited { target, uid }));
         }
         if moved.len() < all.len() && !asked.dry {
             waiting::for_all(asked, &targets[before..], &between(asked)?).await?;
@@ -65,9 +67,12 @@ pub(super) async fn diff(asked: &Asked<'_>) -> Result<Value, Trouble> {
 
 fn answer(moved: &Moved) -> Value {
     let mut answer = told(&moved.identity, moved.result);
-    let uid = moved.after.as_ref().map(|after| after["metadata"]["uid"].clone());
-    answer["uid"] = uid.unwrap_or_default();
+    answer["uid"] = uid(moved).clone();
     answer
+}
+
+fn uid(moved: &Moved) -> &Value {
+    moved.after.as_ref().map_or(&Value::Null, |after| &after["metadata"]["uid"])
 }
 
 /// The same trouble, with the object it was met at and what had been done before.
@@ -92,7 +97,7 @@ async fn one(
     manifest: &Manifest,
     all: &[Manifest],
 ) -> Result<(Option<Target>, Moved), Trouble> {
-    let identity = manifest.identity.clone();
+    let identity = &manifest.identity;
     let created = || Moved::new(identity.clone(), None, Some(manifest.object.clone()));
     let resource = match resource(asked, manifest, all).await {
         Err(_) if asked.dry && defines(all, manifest) => return Ok((None, created())),
@@ -100,16 +105,33 @@ async fn one(
     };
     let target =
         asked.target_of(resource, identity.namespace.clone(), identity.name.clone()).await?;
-    let identity = target.identity();
-    let before = target.find().await?;
-    let object = owned(asked, &target, manifest.object.clone(), before.as_ref())?;
-    let after = match patch(asked, &target, object).await {
-        Err(failure) if asked.dry && failure.is_not_found() && makes(all, &target) => {
-            return Ok((None, created()));
+    let until = Instant::now() + settling(asked)?;
+    loop {
+        let before = standing(asked, &target, until).await?;
+        let object = owned(asked, &target, manifest.object.clone(), before.as_ref())?;
+        let after = match patch(asked, &target, object).await {
+            Err(failure) if asked.dry && lacks_namespace(&failure) && makes(all, &target) => {
+                return Ok((None, created()));
+            }
+            after => after?,
+        };
+        if !is_going(&after) {
+            let moved = Moved::new(target.identity(), before, Some(after));
+            return Ok((Some(target), moved));
         }
-        after => after?,
-    };
-    Ok((Some(target), Moved::new(identity, before, Some(after))))
+        // What was written goes with the object.
+        if asked.dry {
+            return Ok((Some(target), created()));
+        }
+    }
+}
+
+/// How long what stands in the way may take to be gone: no longer than the step waits for what it
+/// applies.
+fn settling(asked: &Asked<'_>) -> Result<Duration, StepError> {
+    let timeout = asked.parameters()["wait"]["timeout"].as_str();
+    let timeout = timeout.map(|text| duration("timeout", text)).transpose()?;
+    Ok(timeout.map_or(SETTLING, |timeout| timeout.to_std().min(SETTLING)))
 }
 
 async fn patch(asked: &Asked<'_>, target: &Target, object: Value) -> Result<Value, Failure> {
@@ -119,7 +141,7 @@ async fn patch(asked: &Asked<'_>, target: &Target, object: Value) -> Result<Valu
     loop {
         let answer = asked.send(request.clone()).await;
         match answer {
-            Err(failure) if is_terminating(&failure) && Instant::now() < until => {
+            Err(failure) if is_terminating(&failure) && !asked.dry && Instant::now() < until => {
                 asked.pause(PAUSE).await?;
             }
             answer => return answer.map_err(refusal),
@@ -134,6 +156,11 @@ fn refusal(failure: Failure) -> Failure {
         return failure;
     }
     Failure { kind: ErrorKind::Rejected, certain: true, ..failure }
+}
+
+/// Its namespace is not there, or going.
+fn lacks_namespace(failure: &Failure) -> bool {
+    failure.is_not_found() || is_terminating(failure)
 }
 
 /// Its namespace is going, and can then be made anew.

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::acted::{Acted, Moved};
 use super::asked::{Asked, Target, Trouble, refused};
 use super::goal::Goal;
-use super::waiting::{Wait, until};
+use super::waiting::{Awaited, Wait, until};
 
 /// Namespaces that are not deleted, nor anything in them, where the configuration names no others.
 pub const PROTECTED: [&str; 3] = ["kube-system", "kube-public", "kube-node-lease"];
@@ -24,6 +24,7 @@ pub(super) async fn delete(asked: &Asked<'_>, protected: &[String]) -> Result<Ac
         return Ok(Acted::answer(json!({ "existed": false })));
     };
     let uid = object["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
+    let identity = target.identity();
     match asked.cluster.request(&request(asked, &target, &uid)).await {
         Err(failure) if failure.is_not_found() => {}
         // Another object has its name by now, so that it is gone itself.
@@ -32,9 +33,9 @@ pub(super) async fn delete(asked: &Asked<'_>, protected: &[String]) -> Result<Ac
         answer => drop(answer?),
     }
     if asked.parameters()["wait"] == true && !asked.dry {
-        until(asked, &target, &wait.of(Some(uid))).await?;
+        until(asked, &Awaited { target, uid: Some(uid) }, &wait).await?;
     }
-    let moved = Moved::new(target.identity(), Some(object), None);
+    let moved = Moved::new(identity, Some(object), None);
     Ok(Acted { moved: vec![moved], result: Some(json!({ "existed": true })) })
 }
 

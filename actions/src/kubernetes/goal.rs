@@ -4,6 +4,7 @@ use host::kubernetes::veil;
 use model::value::brief;
 use model::{ErrorKind, StepError, Value};
 
+use super::going::{is_going, still_there};
 use super::health::{State, health};
 use super::object::Object;
 
@@ -32,6 +33,8 @@ pub(super) enum Verdict {
     NotYet(String),
     /// It will not come there by waiting, and why.
     Never(String),
+    /// It is gone, or going, and nobody brings that very object back.
+    Gone(String),
 }
 
 impl Goal {
@@ -59,12 +62,16 @@ impl Goal {
     }
 
     /// How far `object` is, which may not be there; `reported` where its kind has a status of its
-    /// own, which somebody is to write.
-    pub(super) fn judge(&self, object: Option<&Value>, reported: bool) -> Verdict {
+    /// own, which somebody is to write; `known` where that very object was there before.
+    pub(super) fn judge(&self, object: Option<&Value>, reported: bool, known: bool) -> Verdict {
         match (self, object) {
             (Self::Deleted, None) => Verdict::Met,
             (Self::Deleted, Some(object)) => Verdict::NotYet(still_there(object)),
+            (_, None) if known => Verdict::Gone("somebody deleted it".to_owned()),
             (_, None) => Verdict::NotYet("it is not there".to_owned()),
+            (_, Some(object)) if known && is_going(object) => {
+                Verdict::Gone(format!("somebody deleted it, and {}", still_there(object)))
+            }
             (Self::Healthy, Some(object)) => healthy(object, reported),
             (Self::Condition { kind, status }, Some(object)) => condition(object, kind, status),
             (Self::Field { path, equals }, Some(object)) => field(object, path, equals.as_ref()),
@@ -90,15 +97,6 @@ fn healthy(object: &Value, reported: bool) -> Verdict {
 fn is_custom(object: &Value) -> bool {
     let group = Object(object).text("/apiVersion").split_once('/').map_or("", |(group, _)| group);
     group.contains('.') && !group.ends_with(".k8s.io")
-}
-
-fn still_there(object: &Value) -> String {
-    let finalizers = object["metadata"]["finalizers"].as_array().into_iter().flatten();
-    let finalizers: Vec<&str> = finalizers.filter_map(Value::as_str).collect();
-    match finalizers.as_slice() {
-        [] => "it is still there".to_owned(),
-        held => format!("it is held by its finalizers {}", held.join(", ")),
-    }
 }
 
 fn condition(object: &Value, kind: &str, status: &str) -> Verdict {
@@ -175,21 +173,40 @@ mod tests {
             (json!({ "field": "status.phase" }), Verdict::Met),
             (json!({ "field": "status.endpoint" }), not_yet("`status.endpoint` is null")),
         ] {
-            assert_eq!(Goal::parse(&goal).unwrap().judge(Some(&object), true), expected, "{goal}");
+            assert_eq!(
+                Goal::parse(&goal).unwrap().judge(Some(&object), true, false),
+                expected,
+                "{goal}"
+            );
         }
     }
 
     #[test]
     fn what_is_not_there_is_gone_and_nothing_else() {
-        assert_eq!(Goal::Deleted.judge(None, true), Verdict::Met);
-        assert_eq!(Goal::Healthy.judge(None, true), not_yet("it is not there"));
+        assert_eq!(Goal::Deleted.judge(None, true, true), Verdict::Met);
+        assert_eq!(Goal::Healthy.judge(None, true, false), not_yet("it is not there"));
+    }
+
+    #[test]
+    fn the_very_object_that_was_there_does_not_come_back() {
+        let going = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": {
+            "deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["a"] } });
+        let gone = |told: &str| Verdict::Gone(told.to_owned());
+        assert_eq!(Goal::Healthy.judge(None, false, true), gone("somebody deleted it"));
+        let held = "somebody deleted it, and it is held by its finalizers a";
+        assert_eq!(Goal::Healthy.judge(Some(&going), false, true), gone(held));
+        let field = Goal::parse(&json!({ "field": "metadata.finalizers" })).unwrap();
+        assert_eq!(field.judge(Some(&going), false, true), gone(held));
+        assert_eq!(field.judge(Some(&going), false, false), Verdict::Met);
+        let waits = not_yet("progressing: it is being deleted");
+        assert_eq!(Goal::Healthy.judge(Some(&going), false, false), waits);
     }
 
     #[test]
     fn what_a_secret_holds_is_compared_and_not_told() {
         let secret =
             json!({ "apiVersion": "v1", "kind": "Secret", "data": { "key": "aHVudGVyMg==" } });
-        let judge = |goal| match Goal::parse(&goal).unwrap().judge(Some(&secret), false) {
+        let judge = |goal| match Goal::parse(&goal).unwrap().judge(Some(&secret), false, false) {
             Verdict::NotYet(told) => told,
             verdict => format!("{verdict:?}"),
         };
@@ -203,7 +220,7 @@ mod tests {
     #[test]
     fn what_its_controller_has_not_looked_at_is_not_healthy_yet() {
         let object = |api: &str| json!({ "apiVersion": api, "kind": "K", "status": {} });
-        let judge = |api, reported| Goal::Healthy.judge(Some(&object(api)), reported);
+        let judge = |api, reported| Goal::Healthy.judge(Some(&object(api)), reported, false);
         let waits = not_yet("it has no status: its controller has not looked at it");
         assert_eq!(judge("prsn.io/v1", true), waits);
         assert_eq!(judge("prsn.io/v1", false), Verdict::Met, "its kind has no status");
@@ -213,7 +230,10 @@ mod tests {
     #[test]
     fn what_failed_is_not_waited_for() {
         let pod = json!({ "apiVersion": "v1", "kind": "Pod", "status": { "phase": "Failed" } });
-        assert_eq!(Goal::Healthy.judge(Some(&pod), true), Verdict::Never("it failed".to_owned()));
+        assert_eq!(
+            Goal::Healthy.judge(Some(&pod), true, false),
+            Verdict::Never("it failed".to_owned())
+        );
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod delete;
 mod difference;
 mod event;
 mod goal;
+mod going;
 mod health;
 mod job;
 mod manifest;

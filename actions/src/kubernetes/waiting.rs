@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::future::try_join_all;
 use host::kubernetes::Failure;
 use model::{ErrorKind, StepError, Value};
 use serde_json::json;
@@ -25,20 +26,20 @@ pub(super) struct Wait {
     /// As its author wrote it.
     told: String,
     until: Instant,
-    /// Another object of the name is another object.
-    uid: Option<String>,
+}
+
+/// An object that is waited for.
+pub(super) struct Awaited {
+    pub(super) target: Target,
+    /// That very one, as somebody knows it: another one of its name is another object.
+    pub(super) uid: Option<String>,
 }
 
 impl Wait {
     pub(super) fn new(goal: Goal, timeout: Option<&str>) -> Result<Self, StepError> {
         let timeout = timeout.unwrap_or(DEFAULT_PATIENCE);
         let until = Instant::now() + duration("timeout", timeout)?.to_std();
-        Ok(Self { goal, told: timeout.to_owned(), until, uid: None })
-    }
-
-    /// The same, where only the object of this uid counts.
-    pub(super) fn of(self, uid: Option<String>) -> Self {
-        Self { uid, ..self }
+        Ok(Self { goal, told: timeout.to_owned(), until })
     }
 }
 
@@ -47,34 +48,36 @@ pub(super) async fn wait(asked: &Asked<'_>) -> Result<Value, Trouble> {
     let goal = Goal::parse(&asked.parameters()["for"])?;
     let wait = Wait::new(goal, asked.option("timeout"))?;
     let start = Instant::now();
-    let object = until(asked, &asked.target().await?, &wait).await?;
+    let awaited = Awaited { target: asked.target().await?, uid: None };
+    let object = until(asked, &awaited, &wait).await?;
     let waited = model::Duration::from_millis(start.elapsed().as_millis() as u64);
     Ok(json!({ "object": object.map(shown), "waited": waited }))
 }
 
-/// Waits for each of them; they come there side by side.
+/// Waits until all of them are there, or the first of them will never be.
 pub(super) async fn for_all(
     asked: &Asked<'_>,
-    targets: &[Target],
+    all: &[Awaited],
     wait: &Wait,
 ) -> Result<(), Trouble> {
-    for target in targets {
-        until(asked, target, wait).await?;
-    }
-    Ok(())
+    // Most are there at the first look, and the connection's rate holds for all of them.
+    let each = all.iter().map(|awaited| until(asked, awaited, wait));
+    try_join_all(each).await.map(drop)
 }
 
 /// Waits until the object is there; answers it.
 pub(super) async fn until(
     asked: &Asked<'_>,
-    target: &Target,
+    awaited: &Awaited,
     wait: &Wait,
 ) -> Result<Option<Value>, Trouble> {
+    let target = &awaited.target;
     let mut pause = PAUSES.0;
     let mut lost: Option<Instant> = None;
     loop {
-        let verdict = match look(target, wait).await {
+        let verdict = match look(awaited, wait).await {
             Ok((object, Verdict::Met)) => return Ok(object),
+            Ok((_, Verdict::Gone(why))) => return Err(gone(target, &why)),
             Ok((_, verdict)) => verdict,
             Err(failure) if passes(&failure) => Verdict::NotYet(failure.message),
             Err(failure) => return Err(failure.into()),
@@ -97,12 +100,13 @@ pub(super) async fn until(
     }
 }
 
-async fn look(target: &Target, wait: &Wait) -> Result<(Option<Value>, Verdict), Failure> {
+async fn look(awaited: &Awaited, wait: &Wait) -> Result<(Option<Value>, Verdict), Failure> {
+    let Awaited { target, uid } = awaited;
     let found = target.find().await?;
-    let same =
-        |object: &Value| wait.uid.as_deref().is_none_or(|uid| object["metadata"]["uid"] == uid);
+    let same = |object: &Value| uid.as_deref().is_none_or(|uid| object["metadata"]["uid"] == uid);
     let found = found.filter(same);
-    let verdict = wait.goal.judge(found.as_ref(), target.resource.has("status"));
+    let reported = target.resource.has("status");
+    let verdict = wait.goal.judge(found.as_ref(), reported, uid.is_some());
     let doomed = match verdict {
         Verdict::NotYet(_) => doomed(target, wait, found.as_ref()).await,
         _ => None,
@@ -121,6 +125,11 @@ async fn never(asked: &Asked<'_>, target: &Target, why: String) -> Trouble {
     let details = stuck::details(asked, target).await;
     let message = format!("{} will not become healthy: {why}", target.identity());
     StepError::new(ErrorKind::Failed, message).with_details(details).into()
+}
+
+fn gone(target: &Target, why: &str) -> Trouble {
+    let message = format!("{} is not waited for any longer: {why}", target.identity());
+    StepError::new(ErrorKind::Failed, message).into()
 }
 
 async fn late(asked: &Asked<'_>, target: &Target, wait: &Wait, missing: &str) -> Trouble {

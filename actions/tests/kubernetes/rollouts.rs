@@ -130,3 +130,61 @@ async fn a_wave_is_applied_once_the_one_before_is_healthy_and_never_after_one_th
     says(&error, ErrorKind::Failed, "ImagePullBackOff");
     assert!(!there("never").await);
 }
+
+#[tokio::test]
+#[ignore = "needs the lab"]
+async fn the_first_of_several_objects_that_will_never_be_healthy_ends_the_wait() {
+    let lab = Lab::start(Parts::Rollouts).await;
+    let named = |name: &str, behaviour: &str, image: &str| {
+        let mut object = deployment(behaviour, image);
+        object["metadata"]["name"] = json!(name);
+        object["spec"]["selector"]["matchLabels"]["app"] = json!(name);
+        object["spec"]["template"]["metadata"]["labels"]["app"] = json!(name);
+        object
+    };
+    let both = json!([named("slow", "never-ready", "web:1"), named("stuck", "ready", "web:bad")]);
+    let error = lab.failed("apply", apply(both.clone(), "10m")).await;
+    says(&error, ErrorKind::Failed, "Deployment default/stuck will not become healthy");
+    says(&error, ErrorKind::Failed, "ImagePullBackOff");
+
+    let mut after = super::config_map("after", "x");
+    after["metadata"]["annotations"] = json!({ "tripline.dev/wave": "1" });
+    let waves = json!([both[0], both[1], after]);
+    let error = lab.failed("apply", json!({ "manifest": waves })).await;
+    says(&error, ErrorKind::Failed, "Deployment default/stuck will not become healthy");
+}
+
+#[tokio::test]
+#[ignore = "needs the lab"]
+async fn an_object_that_somebody_deletes_is_not_waited_for_whoever_makes_another_one() {
+    let lab = Lab::start(Parts::Rollouts).await;
+    let web = |more: Value| of("apps/v1", "Deployment", "web", more);
+    let applied =
+        async || lab.failed("apply", apply(deployment("never-ready", "web:1"), "10m")).await;
+    let deleted = async || {
+        lab.done("wait", web(json!({ "for": { "field": "status.updatedReplicas" } }))).await;
+        lab.done("delete", web(json!({}))).await;
+    };
+    let (error, ()) = tokio::join!(applied(), deleted());
+    says(&error, ErrorKind::Failed, "is not waited for any longer: somebody deleted it");
+
+    // Another one of its name says nothing of it.
+    let replaced = async || {
+        deleted().await;
+        lab.done("wait", web(json!({ "for": "deleted" }))).await;
+        lab.done("apply", json!({ "manifest": deployment("ready", "web:1") })).await;
+    };
+    let (error, ()) = tokio::join!(applied(), replaced());
+    says(&error, ErrorKind::Failed, "somebody deleted it");
+
+    let hold = web(json!({ "finalizer": "lab.tripline.dev/cleanup" }));
+    let held = async || {
+        lab.done("wait", web(json!({ "for": { "field": "status.updatedReplicas" } }))).await;
+        lab.done("add_finalizer", hold.clone()).await;
+        lab.done("delete", web(json!({}))).await;
+    };
+    lab.done("delete", web(json!({ "wait": true }))).await;
+    let (error, ()) = tokio::join!(applied(), held());
+    says(&error, ErrorKind::Failed, "held by its finalizers lab.tripline.dev/cleanup");
+    lab.done("remove_finalizer", hold).await;
+}
