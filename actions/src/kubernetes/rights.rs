@@ -6,6 +6,7 @@ use model::foreseen::HOLE;
 use model::{Foreseen, Value};
 
 use super::Verb;
+use super::manifest::WAVE;
 
 /// Kinds whose pods are looked at, to tell early why they do not get on.
 const WORKLOADS: [&str; 5] = ["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job"];
@@ -51,7 +52,7 @@ impl Step<'_> {
                 vec![logs.named(self.parameters.at("pod"))]
             }
             Verb::Wait => self.target(&["get"]).iter().flat_map(waited).collect(),
-            Verb::Apply | Verb::Diff => self.applied(),
+            Verb::Apply | Verb::Diff => self.applied(verb),
             Verb::Patch => self.patched(),
             Verb::PatchStatus => [self.target(&["get"]), self.part(&["patch"], "status")].concat(),
             Verb::Delete => self.target(&["get", "delete"]),
@@ -117,13 +118,18 @@ impl Step<'_> {
         [read, patched].concat()
     }
 
-    fn applied(&self) -> Vec<Right> {
+    fn applied(&self, verb: Verb) -> Vec<Right> {
         let mut all = Vec::new();
-        let waits = self.parameters.at("wait").is_given();
-        for object in objects(self.parameters.at("manifest")) {
+        let objects = objects(self.parameters.at("manifest"));
+        let waits_for = |object: &Foreseen| {
+            let asked_to = self.parameters.at("wait").is_given();
+            verb == Verb::Apply && (asked_to || objects.iter().any(|next| follows(next, object)))
+        };
+        for object in &objects {
             let metadata = object.at("metadata");
+            let waits = waits_for(object);
             let place = Place::of(metadata.at("namespace"), self.place());
-            for kind in self.kinds(&object, ["apiVersion", "kind"]) {
+            for kind in self.kinds(object, ["apiVersion", "kind"]) {
                 let of = |verbs| Right::of(kind.clone(), verbs, place.clone());
                 let known = of(&["get", "patch"]).named(metadata.at("name"));
                 if waits {
@@ -144,10 +150,36 @@ fn waited(object: &Right) -> Vec<Right> {
     if kind.is_some_and(|kind| WORKLOADS.contains(&kind)) {
         all.extend(pods(&object.place));
     }
-    if kind == Some("Deployment") {
-        all.push(Right::new("apps/v1", "ReplicaSet", &["list"], object.place.clone()));
-    }
+    // Which pods are of the newest version.
+    let versions = match kind {
+        Some("Deployment") => Some("ReplicaSet"),
+        Some("DaemonSet") => Some("ControllerRevision"),
+        _ => None,
+    };
+    let versions =
+        versions.map(|kind| Right::new("apps/v1", kind, &["list"], object.place.clone()));
+    all.extend(versions);
     all
+}
+
+/// Whether `next` may be of a later wave than `object`, which is waited for then.
+fn follows(next: &Foreseen, object: &Foreseen) -> bool {
+    match (wave(next), wave(object)) {
+        (Some(next), Some(object)) => next > object,
+        _ => true,
+    }
+}
+
+/// The wave of an object; none: it is computed.
+fn wave(object: &Foreseen) -> Option<i64> {
+    if *object == Foreseen::Computed {
+        return Some(0);
+    }
+    match object.at("metadata").at("annotations").at(WAVE) {
+        Foreseen::Value(Value::Null) => Some(0),
+        Foreseen::Value(Value::Number(number)) => number.as_i64(),
+        said => said.text()?.trim().parse().ok(),
+    }
 }
 
 /// Pods, and what they wrote.
@@ -270,12 +302,51 @@ mod tests {
         let pods = ["a: list Pod", "a: get Pod/log"];
         let deployment = ["a: get Deployment web", pods[0], pods[1], "a: list ReplicaSet"];
         check("kubernetes.wait", of("Deployment", json!({})), &deployment);
-        check(
-            "kubernetes.wait",
-            of("DaemonSet", json!({})),
-            &["a: get DaemonSet web", pods[0], pods[1]],
-        );
+        let daemons = ["a: get DaemonSet web", pods[0], pods[1], "a: list ControllerRevision"];
+        check("kubernetes.wait", of("DaemonSet", json!({})), &daemons);
+        let set = ["a: get StatefulSet web", pods[0], pods[1]];
+        check("kubernetes.wait", of("StatefulSet", json!({})), &set);
         check("kubernetes.wait", of("ConfigMap", json!({})), &["a: get ConfigMap web"]);
+    }
+
+    #[test]
+    fn what_others_come_after_is_waited_for_whether_the_step_says_so_or_not() {
+        let object = |kind: &str, wave: Foreseen| {
+            let map = |all: Vec<(&str, Foreseen)>| {
+                Foreseen::Map(all.into_iter().map(|(key, it)| (key.to_owned(), it)).collect())
+            };
+            let metadata = map(vec![("annotations", map(vec![(WAVE, wave)]))]);
+            let (version, kind) = (json!("apps/v1").into(), json!(kind).into());
+            map(vec![("apiVersion", version), ("kind", kind), ("metadata", metadata)])
+        };
+        let waits_for = |action: &str, all: Vec<Foreseen>| {
+            let manifest = [("manifest".to_owned(), Foreseen::List(all))].into();
+            let told = told(action, Foreseen::Map(manifest));
+            let kinds = [("DaemonSet", "ControllerRevision"), ("Deployment", "ReplicaSet")];
+            let looked_at = kinds
+                .iter()
+                .filter(|(_, of)| told.iter().any(|line| line.ends_with(&format!("list {of}"))));
+            looked_at.map(|(kind, _)| *kind).collect::<Vec<_>>()
+        };
+        let wave = |wave: Value| Foreseen::from(wave);
+        let two = |first, second| vec![object("DaemonSet", first), object("Deployment", second)];
+        for (first, second, expected) in [
+            (json!(null), json!("0"), &[][..]),
+            (json!("-1"), json!(null), &["DaemonSet"]),
+            (json!(2), json!("1"), &["Deployment"]),
+        ] {
+            let all = two(wave(first.clone()), wave(second.clone()));
+            assert_eq!(waits_for("kubernetes.apply", all.clone()), expected, "{first} {second}");
+            assert_eq!(
+                waits_for("kubernetes.diff", all),
+                [""; 0],
+                "a comparison waits for nothing"
+            );
+        }
+        let computed = two(Foreseen::Computed, wave(json!(null)));
+        assert_eq!(waits_for("kubernetes.apply", computed), ["DaemonSet", "Deployment"]);
+        let beside = vec![object("Deployment", wave(json!(null))), Foreseen::Computed];
+        assert_eq!(waits_for("kubernetes.apply", beside), [""; 0]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Why a workload does not get on, as its newest pods tell it.
 
 use host::kubernetes::{Cluster, Failure};
-use model::Value;
+use model::{Map, StepError, Value};
 use serde_json::json;
 
 use super::asked::{Asked, Target};
@@ -26,19 +26,57 @@ pub(super) async fn reason(target: &Target, object: &Value) -> Result<Option<Str
     Ok(pods.iter().find_map(told))
 }
 
-/// The newest pods that are not ready, with the last lines that they wrote, as far as that can be
-/// learnt: it only explains a failure.
-pub(super) async fn details(asked: &Asked<'_>, target: &Target) -> Value {
-    let Ok(Some(object)) = target.find().await else { return Value::Null };
-    let all = pods(target, &object).await.unwrap_or_default();
-    let unready = all.iter().filter(|pod| !is_ready(pod)).take(TOLD.0);
-    let mut pods = Vec::new();
-    for pod in unready {
+/// What there is to tell of a workload that does not get on.
+#[derive(Default)]
+pub(super) struct Told {
+    /// Its newest pods that are not ready, with the last lines that they wrote.
+    pub(super) pods: Vec<Value>,
+    /// The right that was missing to learn more.
+    pub(super) denied: Option<Failure>,
+}
+
+/// What can be learnt of it: it only explains a failure.
+pub(super) async fn told(asked: &Asked<'_>, target: &Target) -> Told {
+    let mut told = Told::default();
+    let Ok(Some(object)) = target.find().await else { return told };
+    let all = told.learnt(pods(target, &object).await).unwrap_or_default();
+    for pod in all.iter().filter(|pod| !is_ready(pod)).take(TOLD.0) {
         let name = pod["metadata"]["name"].as_str().unwrap_or_default();
-        let log = last_lines(&asked.cluster, pod).await;
-        pods.push(json!({ "name": name, "reason": doomed(pod), "log": log }));
+        let log = told.learnt(last_lines(&asked.cluster, pod).await);
+        let log = log.filter(|log| !log.is_empty());
+        told.pods.push(json!({ "name": name, "reason": doomed(pod), "log": log }));
     }
-    if pods.is_empty() { Value::Null } else { json!({ "pods": pods }) }
+    told
+}
+
+impl Told {
+    /// What was learnt; what cannot be asked now is left out, and a missing right is kept.
+    fn learnt<T>(&mut self, answer: Result<T, Failure>) -> Option<T> {
+        match answer {
+            Ok(learnt) => Some(learnt),
+            Err(failure) => {
+                let denied = Some(failure).filter(Failure::is_denied);
+                self.denied = self.denied.take().or(denied);
+                None
+            }
+        }
+    }
+
+    /// The error, with this told.
+    pub(super) fn explain(self, mut error: StepError) -> StepError {
+        let mut details = Map::new();
+        if let Some(denied) = self.denied {
+            error.message += &format!("; its pods could not be looked at: {denied}");
+            details.insert("missing".to_owned(), denied.details);
+        }
+        if !self.pods.is_empty() {
+            details.insert("pods".to_owned(), self.pods.into());
+        }
+        match details.is_empty() {
+            true => error,
+            false => error.with_details(details.into()),
+        }
+    }
 }
 
 fn is_ready(pod: &Value) -> bool {
@@ -46,16 +84,15 @@ fn is_ready(pod: &Value) -> bool {
 }
 
 /// What the first container wrote last, before it was started again where it was.
-async fn last_lines(cluster: &Cluster, pod: &Value) -> Option<String> {
+async fn last_lines(cluster: &Cluster, pod: &Value) -> Result<String, Failure> {
     let status = &pod["status"]["containerStatuses"][0];
     let previous = status["restartCount"].as_u64().unwrap_or(0) > 0;
     let request = log(cluster, pod)
-        .await
-        .ok()?
+        .await?
         .with_some("container", status["name"].as_str())
         .with("tailLines", TOLD.1)
         .with("previous", previous);
-    cluster.text(&request).await.ok().filter(|log| !log.is_empty())
+    cluster.text(&request).await
 }
 
 /// The pods of the newest version of a workload; none of anything else.

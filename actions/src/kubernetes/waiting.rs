@@ -117,14 +117,14 @@ async fn look(awaited: &Awaited, wait: &Wait) -> Result<(Option<Value>, Verdict)
 /// Why what is waited for will not come, as its pods tell it.
 async fn doomed(target: &Target, wait: &Wait, object: Option<&Value>) -> Option<String> {
     let object = object.filter(|_| wait.goal == Goal::Healthy)?;
-    // What cannot be asked now is asked at the next look.
+    // What cannot be asked now is asked at the next look, and a right that is missing told at the end.
     stuck::reason(target, object).await.ok().flatten()
 }
 
 async fn never(asked: &Asked<'_>, target: &Target, why: String) -> Trouble {
-    let details = stuck::details(asked, target).await;
     let message = format!("{} will not become healthy: {why}", target.identity());
-    StepError::new(ErrorKind::Failed, message).with_details(details).into()
+    let error = StepError::new(ErrorKind::Failed, message);
+    stuck::told(asked, target).await.explain(error).into()
 }
 
 fn gone(target: &Target, why: &str) -> Trouble {
@@ -133,7 +133,7 @@ fn gone(target: &Target, why: &str) -> Trouble {
 }
 
 async fn late(asked: &Asked<'_>, target: &Target, wait: &Wait, missing: &str) -> Trouble {
-    let details = stuck::details(asked, target).await;
     let message = format!("{}: not within {}: {missing}", target.identity(), wait.told);
-    StepError::new(ErrorKind::Deadline, message).with_details(details).into()
+    let error = StepError::new(ErrorKind::Deadline, message);
+    stuck::told(asked, target).await.explain(error).into()
 }

@@ -2,11 +2,11 @@
 //! of them can be left out.
 
 use host::kubernetes::Request;
-use lab::ADMIN;
+use lab::{ADMIN, Parts};
 use serde_json::{Value, json};
 
 use crate::clusters::{MAPS, Stage, map};
-use crate::files::{PATIENCE, events_of, pack, world};
+use crate::files::{PATIENCE, chain, events_of, pack, world};
 use crate::support::{World, eventually};
 
 const PACK: &str = "name: p\nversion: 1.0.0\npermissions: { actions: [kubernetes.*] }\n";
@@ -100,6 +100,71 @@ fn the_rights_of_a_pack_are_all_that_it_needs_and_it_needs_all_of_them() {
     }
     assert!(refused.len() > 8, "{refused:?}");
     world.run(&["run", "p.record", "name=last"]).succeeded();
+}
+
+/// Applies a workload whose pods never get ready, and waits for it.
+const WAITS: &str = r#"
+let labels = #{ app: "KIND" };
+labels["lab.tripline.dev/pod"] = "never-ready";
+let made = #{
+    apiVersion: "apps/v1", kind: "KIND", metadata: #{ name: "web", namespace: "shop" },
+    spec: #{
+        selector: #{ matchLabels: #{ app: "KIND" } },
+        template: #{ metadata: #{ labels: labels }, spec: #{ containers: [#{ name: "main", image: "web:1" }] } },
+    },
+};
+run("kubernetes.apply", #{ manifest: made, wait: #{ timeout: "2s" } })
+"#;
+
+#[test]
+#[ignore = "needs the lab"]
+fn a_pack_that_waits_for_workloads_may_look_at_their_pods_and_says_which_right_it_lacks() {
+    let stage = Stage::set_with(Parts::Rollouts);
+    let (token, account) = stage.account();
+    let kubeconfig = stage.lab.kubeconfig(&token).unwrap();
+    let world = world().with_variable("KUBECONFIG", kubeconfig.to_str().unwrap());
+    pack(&world, "pack.yaml", PACK);
+    for kind in ["DaemonSet", "Deployment"] {
+        chain(&world, &kind.to_lowercase(), &WAITS.replace("KIND", kind));
+    }
+    let printed = world.json(&["pack", "rbac", "packs/p"]);
+    let manifests = printed["items"].as_array().unwrap();
+    for object in manifests {
+        stage.apply(object);
+    }
+    let _server = world.serve();
+    let late = |kind: &str| {
+        let late = world.run(&["run", &format!("p.{kind}")]).ended(1).stderr;
+        assert!(late.contains("not within 2s"), "{late}");
+        late
+    };
+    for kind in ["daemonset", "deployment"] {
+        eventually(PATIENCE, || late(kind).contains("are available").then_some(()));
+        assert!(!late(kind).contains("could not be looked at"), "all rights are there");
+    }
+
+    let role = manifests.iter().find(|object| object["kind"] == "Role").unwrap();
+    let mut refused = Vec::new();
+    for (r, rule) in role["rules"].as_array().unwrap().iter().enumerate() {
+        let resource = rule["resources"][0].as_str().unwrap();
+        if ["daemonsets", "deployments"].contains(&resource) {
+            continue;
+        }
+        let verb = rule["verbs"][0].as_str().unwrap();
+        stage.apply(&without(role, r, 0));
+        eventually(PATIENCE, || (!stage.allows(&account, role, rule, verb)).then_some(()));
+        let kind = if resource == "controllerrevisions" { "daemonset" } else { "deployment" };
+        let told = late(kind);
+        let missing = format!(
+            "could not be looked at: `system:serviceaccount:tripline:tripline` may not {verb} {resource}"
+        );
+        assert!(told.contains(&missing), "{verb} {resource}: {told}");
+        refused.push(resource);
+        stage.apply(role);
+        eventually(PATIENCE, || stage.allows(&account, role, rule, verb).then_some(()));
+    }
+    refused.sort_unstable();
+    assert_eq!(refused, ["controllerrevisions", "pods", "pods/log", "replicasets"]);
 }
 
 #[test]

@@ -19,8 +19,12 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) fn set() -> Self {
+        Self::set_with(Parts::Bare)
+    }
+
+    pub(crate) fn set_with(parts: Parts) -> Self {
         let runtime = Runtime::new().unwrap();
-        let lab = runtime.block_on(lab::Cluster::start(Parts::Bare)).unwrap();
+        let lab = runtime.block_on(lab::Cluster::start(parts)).unwrap();
         let admin = cluster(&lab, ADMIN);
         let stage = Self { runtime, lab, admin };
         for name in ["tripline", "shop", "records"] {
@@ -61,8 +65,10 @@ impl Stage {
     /// Whether the account may do what a rule of a role says, as the API server tells it.
     pub(crate) fn allows(&self, account: &Cluster, role: &Value, rule: &Value, verb: &str) -> bool {
         let text = |value: &Value| value.as_str().map(str::to_owned);
+        let whole = text(&rule["resources"][0]).unwrap();
+        let (resource, part) = whole.split_once('/').unwrap_or((&whole, ""));
         let attributes = json!({
-            "verb": verb, "group": rule["apiGroups"][0], "resource": rule["resources"][0],
+            "verb": verb, "group": rule["apiGroups"][0], "resource": resource, "subresource": part,
             "name": rule["resourceNames"][0], "namespace": text(&role["metadata"]["namespace"]),
         });
         let review = json!({
