@@ -8,6 +8,8 @@
 //! (HMAC-SHA-256), so that no token is kept anywhere: after a restart the same step takes the same
 //! one. It opens nothing unless its step is under way here, and nothing at all once that is over.
 
+mod files;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,11 +17,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
-use host::download::{BadPlace, Download, Place};
+use host::download::{Download, Place};
 use host::git::Exports;
 use model::{ErrorKind, IdempotencyKey, StepError, Value};
 use sha2::Sha256;
 
+use self::files::Files;
+pub use self::files::{Incoming, Kept, MAX_FILE, MAX_FILES, MAX_TOGETHER, NoArtifact};
 use crate::Performing;
 use crate::kubernetes::short;
 
@@ -73,6 +77,7 @@ pub struct OpenStep {
     file: PathBuf,
     safe: Safe,
     exports: Exports,
+    files: Arc<Files>,
     answer: Mutex<Option<Value>>,
     /// One is written at a time, to its end whoever waits for that.
     handing: Arc<tokio::sync::Mutex<()>>,
@@ -131,6 +136,7 @@ impl Desk {
         let DeskSettings { safe, exports, .. } = inner.settings.clone();
         let answer = Mutex::new(kept(&file, &name, &safe).await);
         let (parameters, key) = (performing.parameters.clone(), performing.key.clone());
+        let files = Arc::new(Files::in_folder(&exports.path(Path::new(&folder(&key)))));
         let step = Arc::new(OpenStep {
             parameters,
             key,
@@ -139,6 +145,7 @@ impl Desk {
             file,
             safe,
             exports,
+            files,
             answer,
             handing: Arc::default(),
         });
@@ -210,25 +217,20 @@ impl OpenStep {
 
     /// Begins to take in a file that goes with the step's execution: `name` below a folder of the
     /// step's own. A later one of the same name replaces it.
-    pub async fn artifact(&self, name: &str) -> Result<Download, NoArtifact> {
-        let own = short(&self.key);
-        let to = format!("steps/{}/{own}/{name}", self.key.root());
+    pub async fn artifact(&self, name: &str) -> Result<Incoming, NoArtifact> {
+        let to = format!("{}/{name}", folder(&self.key));
         let place = Place::below(&self.exports, &to)?;
+        self.files.admit(Path::new(name))?;
         self.exports.hold(self.key.root(), Path::new(&to))?;
         self.exports.mark_download(Path::new(&to))?;
-        Ok(Download::begin(place, &format!("{}/{name}", self.key)).await?)
+        let download = Download::begin(place, &format!("{}/{name}", self.key)).await?;
+        Ok(Incoming::new(download, Path::new(name), self.files.clone()))
     }
 }
 
-/// Why a file is not taken in.
-#[derive(Debug, thiserror::Error)]
-pub enum NoArtifact {
-    /// Its name is no name of a file.
-    #[error(transparent)]
-    Place(#[from] BadPlace),
-    /// It cannot be written.
-    #[error("the file cannot be kept: {0}")]
-    Disk(#[from] std::io::Error),
+/// Where the files of a step lie among the exports.
+fn folder(key: &IdempotencyKey) -> String {
+    format!("steps/{}/{}", key.root(), short(key))
 }
 
 impl Seat {

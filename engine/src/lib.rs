@@ -50,7 +50,7 @@ mod upkeep;
 pub mod view;
 mod watch;
 
-pub use actions::desk::{NoArtifact, OpenStep, PREFIX as STEP_TOKEN};
+pub use actions::desk::{Kept, NoArtifact, OpenStep, PREFIX as STEP_TOKEN};
 pub use ask::{AskError, NewEvent};
 pub use desk::StepBearer;
 pub use engine::{Engine, StartError};

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use actions::Performing;
-use actions::desk::{Bearer, Seat};
+use actions::desk::{Bearer, MAX_FILE, MAX_FILES, Seat};
 use model::{ExecutionId, IdempotencyKey, StepPath, Value};
 use reqwest::Method;
 use serde_json::json;
@@ -116,6 +116,45 @@ async fn files_are_taken_in_below_a_folder_of_the_step_and_go_with_its_execution
     let all = host::git::Exports::new(served.folder.path().join("state/exports"));
     all.release(&owner).unwrap();
     assert!(!path.exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_files_of_a_step_are_bounded_together_also_after_a_restart() {
+    let served = Served::start().await;
+    let seat = attended(&served, 1, None).await;
+    let put = async |name: &str, bytes: usize| -> Answer {
+        let path = format!("/api/v1/step/artifacts/{name}");
+        let body = vec![7; bytes];
+        send(served.request(Method::PUT, &path).bearer_auth(seat.token()).body(body)).await
+    };
+    let too_large = |answer: Answer, part: &str| {
+        let problem = answer.problem(413, "too_large");
+        assert!(problem["detail"].as_str().unwrap().contains(part), "{problem}");
+    };
+    let first = put("in%2Ffirst", 100).await.json();
+    let folder = PathBuf::from(first["path"].as_str().unwrap());
+    let folder = folder.ancestors().nth(2).unwrap();
+    // Files with a hole for nearly all that there may be.
+    for (name, short_of) in [("a", 0), ("b", 0), ("c", 0), ("d", 1_100)] {
+        let file = std::fs::File::create(folder.join(name)).unwrap();
+        file.set_len(MAX_FILE - short_of).unwrap();
+    }
+    let _again = attended(&served, 1, None).await;
+    assert_eq!(put("more", 600).await.status, 200);
+    too_large(put("most", 32 << 20).await, "more than 4096 MiB together");
+    assert!(!folder.join("most").exists());
+    assert_eq!(put("last", 400).await.status, 200, "what was refused does not count");
+    too_large(put("d", 1).await, "more than 4096 MiB together");
+    assert_eq!(put("more", 0).await.status, 200, "what it replaced does not count any more");
+    assert_eq!(put("d", 1).await.status, 200);
+
+    for n in 0..MAX_FILES - 9 {
+        std::fs::write(folder.join(format!("in/{n}")), "").unwrap();
+    }
+    let _again = attended(&served, 1, None).await;
+    assert_eq!(put("number-1000", 1).await.status, 200);
+    too_large(put("number-1001", 1).await, "has handed in 1000 files already");
+    assert_eq!(put("number-1000", 2).await.status, 200, "it is there already");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@ use axum::Json;
 use axum::body::Body as Bytes;
 use axum::http::{HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
-use engine::NoArtifact;
+use engine::{Kept, NoArtifact};
 use model::{ErrorKind, Hash, Value};
 use schemars::{JsonSchema, SchemaGenerator};
 use serde::Serialize;
@@ -50,9 +50,6 @@ pub(super) fn routes(table: Table) -> Table {
             result,
         )
 }
-
-/// Most bytes of one file: enough for a build, and not for a disk.
-const MAX_ARTIFACT: u64 = 1 << 30;
 
 /// A file that was taken in.
 #[derive(Serialize, JsonSchema)]
@@ -111,23 +108,20 @@ async fn artifact(
     Named(file): Named<String>,
     mut body: Octets,
 ) -> Result<Json<Artifact>, Problem> {
-    let mut download = step.artifact(&file).await.map_err(not_taken)?;
+    let mut incoming = step.artifact(&file).await.map_err(not_taken)?;
     while let Some(piece) = body.next().await? {
-        if download.size() + piece.len() as u64 > MAX_ARTIFACT {
-            let detail = format!("the file has more than {} MiB", MAX_ARTIFACT >> 20);
-            return Err(Problem::new(ErrorKind::TooLarge, detail));
-        }
-        download.write(&piece).await.map_err(|error| not_taken(error.into()))?;
+        incoming.write(&piece).await.map_err(not_taken)?;
     }
-    let whole = download.whole();
-    let (size, sha256) = (whole.size, whole.sha256);
-    let path = whole.keep().await.map_err(|error| not_taken(error.into()))?;
+    let Kept { path, size, sha256 } = incoming.keep().await.map_err(not_taken)?;
     Ok(Json(Artifact { path: path.to_string_lossy().into_owned(), size, sha256 }))
 }
 
 fn not_taken(why: NoArtifact) -> Problem {
     match why {
         NoArtifact::Place(_) => Problem::malformed(why.to_string()),
+        NoArtifact::TooLarge | NoArtifact::TooMuch | NoArtifact::TooMany => {
+            Problem::new(ErrorKind::TooLarge, why.to_string())
+        }
         NoArtifact::Disk(_) => Problem::unavailable(why.to_string()),
     }
 }
