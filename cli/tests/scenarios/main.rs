@@ -43,6 +43,7 @@ mod not_text;
 mod orderly_stop;
 mod pages;
 mod process_sensors;
+mod protected_namespaces;
 mod redeploys;
 mod retention;
 mod rules_on_events;
