@@ -5,7 +5,7 @@ use host::kubernetes::Request;
 use lab::{ADMIN, Part};
 use serde_json::{Value, json};
 
-use crate::clusters::{MAPS, Stage, map};
+use crate::clusters::{MAPS, Stage, in_cluster, map};
 use crate::files::{PATIENCE, chain, pack, world};
 use crate::support::{World, eventually};
 
@@ -29,9 +29,8 @@ run("kubernetes.apply", #{ manifest: made }, #{ retry: #{ attempts: 60, delay: "
 "#;
 
 /// A world whose server is the admin, or the owner of `token`.
-fn in_cluster(stage: &Stage, token: &str) -> World {
-    let kubeconfig = stage.lab.kubeconfig(token).unwrap();
-    let world = world().with_variable("KUBECONFIG", kubeconfig.to_str().unwrap());
+fn world_of(stage: &Stage, token: &str) -> World {
+    let world = in_cluster(world(), &stage.lab, token);
     pack(&world, "pack.yaml", PACK);
     chain(&world, "waiting", WAITING);
     chain(&world, "many", MANY);
@@ -69,7 +68,7 @@ fn step(world: &World, id: &str) -> Value {
 #[ignore = "needs the lab"]
 fn an_apply_in_whose_middle_the_api_server_is_killed_is_done_once_it_is_back() {
     let mut stage = Stage::set();
-    let world = in_cluster(&stage, ADMIN);
+    let world = world_of(&stage, ADMIN);
     let server = world.serve();
     let id = begun(&world, "p.many");
     eventually(PATIENCE, || (maps(&stage, "many").len() > 10).then_some(()));
@@ -97,7 +96,7 @@ fn an_apply_in_whose_middle_the_api_server_is_killed_is_done_once_it_is_back() {
 fn an_apply_that_loses_its_rights_while_it_waits_goes_on_when_they_are_back() {
     let stage = Stage::set();
     let (token, account) = stage.account();
-    let world = in_cluster(&stage, &token);
+    let world = world_of(&stage, &token);
     let printed = world.json(&["pack", "rbac", "packs/p", "--in", "shop"]);
     let manifests = printed["items"].as_array().unwrap();
     for object in manifests {
@@ -128,7 +127,7 @@ fn an_apply_that_loses_its_rights_while_it_waits_goes_on_when_they_are_back() {
 #[ignore = "needs the lab"]
 fn an_apply_that_waits_is_taken_up_after_a_kill_and_writes_nothing_again() {
     let stage = Stage::set();
-    let world = in_cluster(&stage, ADMIN);
+    let world = world_of(&stage, ADMIN);
     let server = world.serve();
     let id = begun(&world, "p.waiting");
     let before = slow(&stage);
@@ -159,7 +158,7 @@ fn a_chain_that_writes_the_status_of_what_made_it_run_is_not_run_by_that() {
                 "schema": { "openAPIV3Schema": { "type": "object", "x-kubernetes-preserve-unknown-fields": true } } }],
         },
     }));
-    let world = in_cluster(&stage, ADMIN);
+    let world = world_of(&stage, ADMIN);
     let rule = "trigger: { type: kubernetes.object, parameters: { api_version: lab.tripline.dev/v1, kind: Claim } }\n\
                 action: { ref: p.seen, parameters: { a: '${trigger.object}' } }\n";
     pack(&world, "rules/claimed.yaml", rule);

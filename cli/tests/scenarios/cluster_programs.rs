@@ -15,6 +15,7 @@ use lab::{ADMIN, Cluster, Part, Parts};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
+use crate::clusters::{in_cluster, started};
 use crate::files::{PATIENCE, chain, has_lines, lines, pack, start, text, world};
 use crate::support::{Server, World, eventually};
 
@@ -32,10 +33,8 @@ struct Here {
 
 impl Here {
     fn new() -> Self {
-        let runtime = Runtime::new().unwrap();
-        let cluster = runtime.block_on(Cluster::start(Parts::Programs)).unwrap();
-        let kubeconfig = cluster.kubeconfig(ADMIN).unwrap();
-        let world = world().with_variable("KUBECONFIG", kubeconfig.to_str().unwrap());
+        let (runtime, cluster) = started(Parts::Programs);
+        let world = in_cluster(world(), &cluster, ADMIN);
         // The same after a restart: programs know no other.
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         world.write("tripline.yaml", &format!("advertise: http://{free}\n"));

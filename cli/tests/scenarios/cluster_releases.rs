@@ -1,9 +1,10 @@
 //! A tag that is pushed becomes a release in a cluster, or is taken back; both are told where people
 //! look: beside the Deployment, and in the repository.
 
-use lab::{ADMIN, Cluster, Parts};
+use lab::{ADMIN, Parts};
 use serde_json::{Value, json};
 
+use crate::clusters::{in_cluster, started};
 use crate::files::{PATIENCE, pack};
 use crate::git_pushes::{git, looked, watched};
 use crate::support::{World, eventually};
@@ -74,10 +75,8 @@ fn events(world: &World) -> Vec<Value> {
 #[test]
 #[ignore = "needs the lab"]
 fn a_tag_whose_rollout_gets_stuck_is_taken_back_and_both_cluster_and_repository_say_why() {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let cluster = runtime.block_on(Cluster::start(Parts::Rollouts)).unwrap();
-    let kubeconfig = cluster.kubeconfig(ADMIN).unwrap();
-    let world = watched().with_variable("KUBECONFIG", kubeconfig.to_str().unwrap());
+    let (_runtime, cluster) = started(Parts::Rollouts);
+    let world = in_cluster(watched(), &cluster, ADMIN);
     let sensor = world.read("packs/p/sensors/app.yaml");
     pack(&world, "sensors/app.yaml", &sensor.replace("every:", "refs: [refs/tags/*], every:"));
     pack(&world, "pack.yaml", PACK);

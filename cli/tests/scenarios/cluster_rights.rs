@@ -5,7 +5,7 @@ use host::kubernetes::Request;
 use lab::{ADMIN, Parts};
 use serde_json::{Value, json};
 
-use crate::clusters::{MAPS, Stage, map};
+use crate::clusters::{MAPS, Stage, in_cluster, map};
 use crate::files::{PATIENCE, chain, events_of, pack, world};
 use crate::support::{World, eventually};
 
@@ -55,8 +55,7 @@ fn files(world: &World) {
 fn the_rights_of_a_pack_are_all_that_it_needs_and_it_needs_all_of_them() {
     let stage = Stage::set();
     let (token, account) = stage.account();
-    let kubeconfig = stage.lab.kubeconfig(&token).unwrap();
-    let world = world().with_variable("KUBECONFIG", kubeconfig.to_str().unwrap());
+    let world = in_cluster(world(), &stage.lab, &token);
     files(&world);
     let printed = world.json(&["pack", "rbac", "packs/p"]);
     let manifests = printed["items"].as_array().unwrap();
@@ -121,8 +120,7 @@ run("kubernetes.apply", #{ manifest: made, wait: #{ timeout: "2s" } })
 fn a_pack_that_waits_for_workloads_may_look_at_their_pods_and_says_which_right_it_lacks() {
     let stage = Stage::set_with(Parts::Rollouts);
     let (token, account) = stage.account();
-    let kubeconfig = stage.lab.kubeconfig(&token).unwrap();
-    let world = world().with_variable("KUBECONFIG", kubeconfig.to_str().unwrap());
+    let world = in_cluster(world(), &stage.lab, &token);
     pack(&world, "pack.yaml", PACK);
     for kind in ["DaemonSet", "Deployment"] {
         chain(&world, &kind.to_lowercase(), &WAITS.replace("KIND", kind));

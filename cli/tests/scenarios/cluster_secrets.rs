@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::process::Command;
 
-use lab::{ADMIN, Cluster, Parts};
+use lab::{ADMIN, Parts};
 
+use crate::clusters::{in_cluster, started};
 use crate::files::{chain, pack, world};
 
 const VALUE: &str = "correct-horse-battery";
@@ -36,10 +37,8 @@ fn holds(folder: &Path, text: &str) -> bool {
 #[test]
 #[ignore = "needs the lab"]
 fn a_password_goes_from_one_secret_to_another_and_stays_in_the_cluster() {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let cluster = runtime.block_on(Cluster::start(Parts::Bare)).unwrap();
-    let kubeconfig = cluster.kubeconfig(ADMIN).unwrap();
-    let world = world().with_variable("KUBECONFIG", kubeconfig.to_str().unwrap());
+    let (_runtime, cluster) = started(Parts::Bare);
+    let world = in_cluster(world(), &cluster, ADMIN);
     let permissions = "permissions: { actions: [kubernetes.*], secrets: ['p/*'] }";
     pack(&world, "pack.yaml", &format!("name: p\nversion: 1.0.0\n{permissions}\n"));
     chain(&world, "make", MAKE);

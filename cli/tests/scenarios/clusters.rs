@@ -10,6 +10,21 @@ use lab::{ADMIN, Parts};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
+use crate::support::World;
+
+/// A cluster of these parts, and what asks it.
+pub(crate) fn started(parts: Parts) -> (Runtime, lab::Cluster) {
+    let runtime = Runtime::new().unwrap();
+    let lab = runtime.block_on(lab::Cluster::start(parts)).unwrap();
+    (runtime, lab)
+}
+
+/// The world, in which the cluster is the server's own, and the server is the owner of `token`.
+pub(crate) fn in_cluster(world: World, lab: &lab::Cluster, token: &str) -> World {
+    let kubeconfig = lab.kubeconfig(token).unwrap();
+    world.with_variable("KUBECONFIG", kubeconfig.to_str().unwrap())
+}
+
 /// A cluster with namespaces `tripline`, `shop` and `records`.
 pub(crate) struct Stage {
     pub(crate) runtime: Runtime,
@@ -23,8 +38,7 @@ impl Stage {
     }
 
     pub(crate) fn set_with(parts: Parts) -> Self {
-        let runtime = Runtime::new().unwrap();
-        let lab = runtime.block_on(lab::Cluster::start(parts)).unwrap();
+        let (runtime, lab) = started(parts);
         let admin = cluster(&lab, ADMIN);
         let stage = Self { runtime, lab, admin };
         for name in ["tripline", "shop", "records"] {

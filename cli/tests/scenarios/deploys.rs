@@ -3,6 +3,7 @@
 use lab::{ADMIN, Cluster, Parts};
 use serde_json::{Value, json};
 
+use crate::clusters::{in_cluster, started};
 use crate::support::{Done, Server, World};
 
 /// A cluster with controllers and pods that do what their labels say, and a server that is in it.
@@ -19,10 +20,8 @@ impl Deploys {
     }
 
     pub(crate) fn start_with(parts: Parts) -> Self {
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        let cluster = runtime.block_on(Cluster::start(parts)).unwrap();
-        let kubeconfig = cluster.kubeconfig(ADMIN).unwrap();
-        let world = World::new().with_variable("KUBECONFIG", kubeconfig.to_str().unwrap());
+        let (runtime, cluster) = started(parts);
+        let world = in_cluster(World::new(), &cluster, ADMIN);
         let server = world.serve_with(&["--packs", "builtin:deploy"]);
         Self { world, _server: server, _cluster: cluster, _runtime: runtime }
     }
