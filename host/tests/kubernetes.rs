@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeSet;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use host::kubernetes::{
     Access, Cluster, Failure, Naming, Patch, Request, Resource, Selected, Told, Watch,
@@ -139,6 +141,90 @@ async fn stale_credentials_are_read_again_and_never_shown() {
     std::fs::write(&token, ADMIN).unwrap();
     maps(&cluster).await;
     assert_eq!(cluster.default_namespace().await.unwrap(), "default");
+}
+
+/// A kubeconfig whose program gives credentials that have to be asked for again before each request: at
+/// once the first time, then once there is a file `go`.
+fn by_program(lab: &lab::Cluster) -> Access {
+    let folder = lab.folder().display();
+    let script = format!(
+        r#"#!/bin/sh
+if [ -e "{folder}/first" ]; then
+    touch "{folder}/again"
+    for n in $(seq 600); do [ -e "{folder}/go" ] && break; sleep 0.1; done
+fi
+touch "{folder}/first"
+echo '{{ "apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {{
+    "token": "{ADMIN}", "expirationTimestamp": "2020-01-01T00:00:00Z" }} }}'
+"#
+    );
+    by_script(lab, &script)
+}
+
+/// A kubeconfig whose program is this script.
+fn by_script(lab: &lab::Cluster, script: &str) -> Access {
+    let program = lab.folder().join("credentials.sh");
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, Permissions::from_mode(0o700)).unwrap();
+    let kubeconfig = std::fs::read_to_string(lab.kubeconfig(ADMIN).unwrap()).unwrap();
+    let exec = format!(
+        "exec: {{ apiVersion: client.authentication.k8s.io/v1, command: \"{}\", interactiveMode: Never }}",
+        program.display()
+    );
+    let file = lab.folder().join("program.kubeconfig");
+    std::fs::write(&file, kubeconfig.replace(&format!("token: {ADMIN}"), &exec)).unwrap();
+    Access::Kubeconfig { kubeconfig: SecretRef::File(file), context: None }
+}
+
+#[tokio::test(flavor = "current_thread")]
+#[ignore = "needs the lab"]
+async fn a_program_that_is_asked_for_credentials_again_holds_up_nobody_else() {
+    let lab = lab::Cluster::start(Parts::Bare).await.unwrap();
+    let cluster = Cluster::new("lab", by_program(&lab), Limiter::per_second(1000.0), nothing());
+    let begun = Instant::now();
+    let asked = cluster.resource("v1", "ConfigMap");
+    // On the one thread that there is.
+    let meanwhile = async {
+        let again = lab.folder().join("again");
+        lab::until("it is asked again", async || again.exists().then_some(())).await.unwrap();
+        std::fs::write(lab.folder().join("go"), "").unwrap();
+    };
+    let (found, ()) = tokio::join!(asked, meanwhile);
+    assert_eq!(found.unwrap().kind, "ConfigMap");
+    assert!(begun.elapsed() < Duration::from_secs(30), "the program was waited for");
+}
+
+#[tokio::test]
+#[ignore = "needs the lab"]
+async fn a_certificate_that_a_program_gave_is_asked_for_again_when_it_ends() {
+    let lab = lab::Cluster::start(Parts::Bare).await.unwrap();
+    let pem = |name: &str| {
+        let text = std::fs::read_to_string(lab.folder().join("certs").join(name)).unwrap();
+        serde_json::to_string(&text).unwrap()
+    };
+    let (asked, certificate, key) =
+        (lab.folder().join("asked"), pem("apiserver.crt"), pem("apiserver.key"));
+    let script = format!(
+        r#"#!/bin/sh
+echo again >> "{}"
+cat <<'END'
+{{ "apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {{
+    "clientCertificateData": {certificate}, "clientKeyData": {key},
+    "expirationTimestamp": "2020-01-01T00:00:00Z" }} }}
+END
+"#,
+        asked.display()
+    );
+    let access = by_script(&lab, &script);
+    let cluster = Cluster::new("lab", access, Limiter::per_second(1000.0), nothing());
+    // What anybody may see.
+    let mut before = 0;
+    for _ in 0..3 {
+        cluster.request(&Request::get("/version")).await.unwrap();
+        let times = std::fs::read_to_string(&asked).unwrap().lines().count();
+        assert!(times > before, "{times} times");
+        before = times;
+    }
 }
 
 #[tokio::test]

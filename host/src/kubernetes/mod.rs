@@ -44,6 +44,7 @@ pub use right::{Place, Right, kind_of};
 pub use veil::{is_secret, veil};
 pub use watch::{Told, Watch};
 
+use crate::Clock;
 use crate::rate::Limiter;
 use crate::secret::Lookup;
 
@@ -67,6 +68,15 @@ pub struct Cluster {
 struct Session {
     number: u64,
     client: kube::Client,
+}
+
+impl Session {
+    /// Whether the certificate that a program gave ends in the next minute: tokens are asked for again by
+    /// the client, certificates by nobody.
+    fn is_over(&self) -> bool {
+        let soon = model::Duration::from_secs(60).after(Clock::System.now());
+        self.client.valid_until().is_some_and(|end| end <= soon)
+    }
 }
 
 impl std::fmt::Debug for Cluster {
@@ -169,7 +179,7 @@ impl Cluster {
 
     async fn session(&self) -> Result<Session, Failure> {
         let mut held = self.session.lock().await;
-        if let Some(session) = &*held {
+        if let Some(session) = held.as_ref().filter(|session| !session.is_over()) {
             return Ok(session.clone());
         }
         let client = self.access.connect(&self.lookup).await?;
