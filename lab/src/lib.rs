@@ -23,6 +23,7 @@ mod part;
 mod plan;
 mod port;
 mod process;
+mod proxy;
 mod server;
 mod standing;
 
@@ -33,6 +34,7 @@ pub use identity::{ADMIN, NARROW};
 pub use part::Part;
 pub use port::Port;
 pub use process::Process;
+pub use proxy::{Asked, Proxy, Trouble};
 pub use server::Server;
 pub use standing::{Standing, build, hold};
 
