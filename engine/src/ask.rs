@@ -8,6 +8,7 @@ use model::{
     Resolution, RuleRef, StepPath, Stream, TraceParent, TriggerType, Value, Version, Violation,
     token,
 };
+use sensors::SensorState;
 use store::{Appended, Batch, EventRow, StoreError, Write};
 
 use crate::core::Trouble;
@@ -410,6 +411,20 @@ impl Engine {
     /// What people call the sensor that `name` means.
     pub fn sensor_address(&self, name: &str) -> Result<String, AskError> {
         self.sensing.address(name).ok_or_else(|| self.no_sensor(name))
+    }
+
+    /// What people call the sensor that `name` means, which waits for somebody to say that what it
+    /// found is right.
+    pub fn sensor_to_confirm(&self, name: &str) -> Result<String, AskError> {
+        let address = self.sensor_address(name)?;
+        let all = self.sensing.list();
+        let found = all.into_iter().find(|(sensor, _)| sensor.address() == address);
+        match found.map(|(_, status)| status.state) {
+            Some(SensorState::Guarded { .. }) => Ok(address),
+            _ => Err(AskError::Conflict(format!(
+                "the sensor `{address}` asks for nothing to be confirmed: it does when very many objects are gone at once"
+            ))),
+        }
     }
 
     /// Tells a sensor that waits for it that what it found is right.

@@ -260,12 +260,9 @@ impl Engine {
         let switches = self.core.store.rule_switches().await?;
         let mut views = Vec::new();
         for (subscription, status) in self.sensing.list() {
-            let (state, message, next_try) = match status.state {
-                SensorState::Running => ("running", None, None),
-                SensorState::Waiting(reason) => ("waiting", Some(reason), None),
-                SensorState::Failing { error, next_try } => {
-                    ("failing", Some(error), Some(next_try))
-                }
+            let next_try = match status.state {
+                SensorState::Failing { next_try, .. } => Some(next_try),
+                _ => None,
             };
             views.push(SensorView {
                 cursor: self.core.store.cursor(&subscription.id).await?.map(|(cursor, _)| cursor),
@@ -275,10 +272,11 @@ impl Engine {
                 id: subscription.address(),
                 kind: subscription.kind,
                 parameters: Value::Object(subscription.parameters),
-                state,
-                message,
+                state: status.state.name(),
+                message: status.state.message(),
                 next_try,
                 events: status.events,
+                left_out: status.left_out,
             });
         }
         Ok(views)

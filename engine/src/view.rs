@@ -306,6 +306,8 @@ pub struct SensorView {
     pub next_try: Option<Timestamp>,
     /// Events since the engine started.
     pub events: u64,
+    /// What it saw since then and could tell no rule.
+    pub left_out: u64,
     /// The rules that listen to it.
     pub rules: Vec<RuleRef>,
     /// Its parameters.

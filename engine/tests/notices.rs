@@ -197,7 +197,7 @@ async fn every_type_of_the_engines_own_can_be_named_and_its_payload_is_checked()
     let engine = house.start().await;
     let types = engine.triggers();
     let own = types.iter().filter(|view| view.kind.as_str().starts_with("tripline."));
-    assert_eq!(own.count(), 10);
+    assert_eq!(own.count(), 12);
     let kind = "tripline.execution.failed".parse().unwrap();
     let new = NewEvent { kind, id: None, subject: None, data: json!({ "execution": "ex_1" }) };
     let refused = engine.emit("ci", new).await.unwrap_err().to_string();

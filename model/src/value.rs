@@ -54,15 +54,17 @@ pub fn fits(value: &Value) -> Result<(), Unfit> {
 
 /// Whether `value` is nested deeper than [`MAX_DEPTH`]: no rule and no chain can be given it.
 pub fn is_too_deep(value: &Value) -> bool {
-    fn exceeds(value: &Value, depth: usize) -> bool {
-        let Some(below) = depth.checked_sub(1) else { return true };
-        match value {
-            Value::Array(items) => items.iter().any(|item| exceeds(item, below)),
-            Value::Object(map) => map.values().any(|item| exceeds(item, below)),
-            _ => false,
-        }
+    is_deeper(value, MAX_DEPTH)
+}
+
+/// Whether `value` has more than so many levels.
+pub fn is_deeper(value: &Value, levels: usize) -> bool {
+    let Some(below) = levels.checked_sub(1) else { return true };
+    match value {
+        Value::Array(items) => items.iter().any(|item| is_deeper(item, below)),
+        Value::Object(map) => map.values().any(|item| is_deeper(item, below)),
+        _ => false,
     }
-    exceeds(value, MAX_DEPTH)
 }
 
 /// The items of all lists and those of all maps in a value that is not nested too deep.

@@ -105,7 +105,7 @@ pub fn sensor_types() -> Vec<SensorKind> {
 pub fn apart(trigger: &str) -> &'static [&'static str] {
     match trigger {
         "kubernetes.object" => &["operations", "changes"],
-        "kubernetes.condition" => &["types"],
+        "kubernetes.condition" => &["types", "changes"],
         _ => &[],
     }
 }

@@ -15,6 +15,21 @@ pub struct Emission {
     /// What it remembers of objects from then on, at most [`MAX_SEEN`] of them: none of those that
     /// are gone.
     pub seen: Vec<(String, Option<Value>)>,
+    /// What it saw and could not tell: each is told as an event of the engine's own.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// Something that no rule can be given, or not whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// What tells it from others of the same sensor, the same whenever it is met again.
+    pub id: String,
+    /// The object.
+    pub subject: String,
+    /// What happened to it, in one word.
+    pub operation: String,
+    /// Why it was not told.
+    pub reason: String,
 }
 
 /// Most objects in one emission, so that they fit into a commit beside its events.
@@ -42,6 +57,13 @@ pub enum SensorState {
     Running,
     /// It cannot yet, for this reason; it goes on by itself or when somebody acts.
     Waiting(String),
+    /// It tells nothing of so many deletions until a person says that they are right.
+    Guarded {
+        /// Objects that are gone.
+        missing: usize,
+        /// Objects that it knew.
+        of: usize,
+    },
     /// It failed with this error and tries again.
     Failing {
         /// Why.
@@ -49,6 +71,28 @@ pub enum SensorState {
         /// When it tries again.
         next_try: Timestamp,
     },
+}
+
+impl SensorState {
+    /// Its name: that of one which waits for a person is `waiting` too.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Waiting(_) | Self::Guarded { .. } => "waiting",
+            Self::Failing { .. } => "failing",
+        }
+    }
+
+    /// Why it waits or fails.
+    pub fn message(&self) -> Option<String> {
+        match self {
+            Self::Running => None,
+            Self::Waiting(why) | Self::Failing { error: why, .. } => Some(why.clone()),
+            Self::Guarded { missing, of } => Some(format!(
+                "{missing} of {of} objects are gone at once, which may be a mistake: nothing is told of it until `tripline sensor confirm` says that it is right"
+            )),
+        }
+    }
 }
 
 /// Where a sensor's events go.
@@ -95,7 +139,7 @@ pub trait Sensor: Send + Sync {
     fn run<'a>(&'a self, context: Context<'a>) -> BoxFuture<'a, Result<(), SensorError>>;
     /// Asks for a look at the source right now instead of at the next regular time.
     fn poke(&self) {}
-    /// A person says that what it found is right, however unlikely it looks.
+    /// A person says that what it asks about ([`SensorState::Guarded`]) is right. Unasked, nothing.
     fn confirm(&self) {}
     /// The next times at which it will emit, soonest first, as far as that is known (timers).
     fn upcoming(&self, cursor: Option<&Value>, now: Timestamp, count: usize) -> Vec<Timestamp> {

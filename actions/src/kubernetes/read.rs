@@ -54,6 +54,10 @@ pub(super) async fn list(asked: &Asked<'_>) -> Result<Value, Trouble> {
     let (mut objects, mut next) = (Vec::new(), None);
     loop {
         let page = asked.cluster.list(&selected, PAGE.min(limit + 1), next.as_deref()).await?;
+        if page.pruned {
+            let message = "an object is nested deeper than can be read: select others";
+            return Err(refused(ErrorKind::TooLarge, message.to_owned()));
+        }
         objects.extend(page.objects);
         next = page.next;
         if objects.len() > limit {

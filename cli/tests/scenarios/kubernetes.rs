@@ -1,14 +1,11 @@
 //! Objects of a real cluster, a chain for each change of them, and `kill -9` in between.
 
-use std::sync::Arc;
-
-use host::kubernetes::{Access, Cluster, Patch, Request};
-use host::rate::Limiter;
-use host::secret::SecretRef;
+use host::kubernetes::{Cluster, Patch, Request};
 use lab::{ADMIN, Parts};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
+use crate::clusters::{cluster, in_cluster, started};
 use crate::files::{PATIENCE, events_of, pack, world};
 use crate::support::{World, eventually};
 
@@ -34,19 +31,14 @@ struct Stage {
 
 impl Stage {
     fn new() -> Self {
-        let runtime = Runtime::new().unwrap();
-        let lab = runtime.block_on(lab::Cluster::start(Parts::Bare)).unwrap();
-        let kubeconfig = SecretRef::File(lab.kubeconfig(ADMIN).unwrap());
-        let access = Access::Kubeconfig { kubeconfig, context: None };
-        let no_secrets: host::secret::Lookup = Arc::new(|path| Err(format!("no secret {path}")));
-        let cluster = Cluster::new("lab", access, Limiter::per_second(1e4), no_secrets);
+        let (runtime, lab) = started(Parts::Bare);
+        let cluster = cluster(&lab, ADMIN);
         Self { runtime, lab, cluster }
     }
 
     /// A world whose server looks at this cluster, with a pack `p`.
     fn world(&self) -> World {
-        let kubeconfig = self.lab.kubeconfig(ADMIN).unwrap();
-        let world = world().with_variable("KUBECONFIG", &kubeconfig.display().to_string());
+        let world = in_cluster(world(), &self.lab, ADMIN);
         let permissions = "permissions: { actions: [core.*, kubernetes.*] }";
         pack(&world, "pack.yaml", &format!("name: p\nversion: 1.0.0\n{permissions}\n"));
         world
@@ -190,4 +182,70 @@ fn a_rule_that_is_added_to_a_running_watch_is_told_what_is_there_once() {
         world.json(&list).as_array().unwrap().len()
     };
     assert_eq!((ran("p.map"), ran("p.wants")), (3, 3));
+}
+
+#[test]
+#[ignore = "needs the lab"]
+fn very_many_deletions_at_once_call_a_person_once_and_are_told_when_one_confirms() {
+    let mut stage = Stage::new();
+    let world = stage.world();
+    pack(&world, "rules/map.yaml", &RULE.replace("modified", "deleted"));
+    let called = "tripline.sensor.needs_confirmation";
+    let call = format!("trigger: {{ type: {called} }}\naction: {{ ref: core.noop }}\n");
+    pack(&world, "rules/call.yaml", &call);
+    let server = world.serve();
+    stands(&world, "running");
+    for n in 0..15 {
+        stage.make(&format!("m{n}"));
+    }
+    has_told(&world, 15);
+    server.kill();
+    stage.ask(&Request::delete(MAPS, Value::Null));
+    stage.runtime.block_on(stage.lab.forget_history()).unwrap();
+    let _server = world.serve();
+    stands(&world, "waiting");
+    eventually(PATIENCE, || {
+        let list = ["execution", "list", "--rule", "p.call", "--states", "succeeded"];
+        (world.json(&list).as_array().unwrap().len() == 1).then_some(())
+    });
+    let calls = events_of(&world, called);
+    let sensor = calls[0]["sensor"].as_str().unwrap();
+    assert_eq!((&calls[0]["missing"], &calls[0]["of"]), (&json!(15), &json!(15)));
+    assert_eq!(world.json(&["sensor", "get", sensor])["message"], calls[0]["message"]);
+    world.run(&["sensor", "confirm", sensor]).succeeded();
+    has_told(&world, 30);
+    stands(&world, "running");
+    let refused = world.run(&["sensor", "confirm", sensor]).ended(1);
+    assert!(refused.stderr.contains("asks for nothing to be confirmed"), "{}", refused.stderr);
+    assert_eq!(events_of(&world, called).len(), 1);
+    eventually(PATIENCE, || {
+        (events_of(&world, "tripline.sensor.recovered").len() == 1).then_some(())
+    });
+}
+
+#[test]
+#[ignore = "needs the lab"]
+fn an_object_that_no_rule_can_be_given_is_told_of_and_harms_no_other() {
+    let stage = Stage::new();
+    let world = stage.world();
+    pack(&world, "rules/map.yaml", RULE);
+    let _server = world.serve();
+    stands(&world, "running");
+    stage.make("large");
+    // Six characters each in JSON.
+    let half = "\u{1}".repeat(400_000);
+    for name in ["x", "y"] {
+        let data = json!({ "data": { name: half } });
+        stage.ask(&Request::patch(&format!("{MAPS}/large"), Patch::Merge, data));
+    }
+    stage.make("other");
+    has_told(&world, 3);
+    stands(&world, "running");
+    let left_out = events_of(&world, "tripline.sensor.left_out");
+    assert_eq!(left_out.len(), 1, "{left_out:?}");
+    let left_out = &left_out[0];
+    let what = (&left_out["subject"], &left_out["operation"]);
+    assert_eq!(what, (&json!("default/large"), &json!("modified")));
+    let sensor = world.json(&["sensor", "get", left_out["sensor"].as_str().unwrap()]);
+    assert_eq!((&sensor["left_out"], &sensor["state"]), (&json!(1), &json!("running")));
 }

@@ -1,7 +1,6 @@
 //! How things stand, asked when somebody looks.
 
 use model::{ExecutionState, Timestamp};
-use sensors::SensorState;
 use store::RuleCount;
 
 use super::{Book, Metrics, table};
@@ -95,16 +94,12 @@ impl Engine {
         for (subscription, status) in self.sensing.list() {
             let address = subscription.address();
             let sensor = ("sensor", address.as_str());
-            let is = |state: &SensorState| match state {
-                SensorState::Running => "running",
-                SensorState::Waiting(_) => "waiting",
-                SensorState::Failing { .. } => "failing",
-            };
             for state in ["running", "waiting", "failing"] {
-                let value = f64::from(u8::from(is(&status.state) == state));
+                let value = f64::from(u8::from(status.state.name() == state));
                 book.gauge(table::SENSOR_STATE, &[sensor, ("state", state)]).set(value);
             }
             book.counter(table::SENSOR_EVENTS, &[sensor]).absolute(status.events);
+            book.counter(table::SENSOR_LEFT_OUT, &[sensor]).absolute(status.left_out);
             if let Some((at, late)) = status.newest {
                 book.gauge(table::SENSOR_LAST, &[sensor]).set(seconds(at));
                 book.gauge(table::SENSOR_LAG, &[sensor]).set(late.to_std().as_secs_f64());

@@ -12,6 +12,8 @@ pub(crate) const LOOP_DETECTED: &str = "tripline.loop_detected";
 pub(crate) const EVENT_STUCK: &str = "tripline.event.stuck";
 pub(crate) const SENSOR_FAILING: &str = "tripline.sensor.failing";
 pub(crate) const SENSOR_RECOVERED: &str = "tripline.sensor.recovered";
+pub(crate) const SENSOR_NEEDS_CONFIRMATION: &str = "tripline.sensor.needs_confirmation";
+pub(crate) const SENSOR_LEFT_OUT: &str = "tripline.sensor.left_out";
 pub(crate) const PACK_ACTIVATED: &str = "tripline.pack.activated";
 pub(crate) const PACK_REJECTED: &str = "tripline.pack.rejected";
 
@@ -50,8 +52,7 @@ pub(crate) fn trigger_types() -> Vec<TriggerKind> {
                 "action": text("its action"),
                 "rule": optional("the rule that asked for it"),
                 "type": text("the type of the refused event"),
-                "depth": { "type": "integer", "required": true,
-                    "description": "how many executions caused one another" },
+                "depth": number("how many executions caused one another"),
             })),
         ),
         kind(
@@ -75,10 +76,32 @@ pub(crate) fn trigger_types() -> Vec<TriggerKind> {
         ),
         kind(
             SENSOR_RECOVERED,
-            "A sensor that failed works again.",
+            "A sensor that failed, or waited for a person, works again.",
             properties(json!({
                 "sensor": text("`pack/name`, or `type/hash` of a subscription"),
                 "type": text("the sensor's type"),
+            })),
+        ),
+        kind(
+            SENSOR_NEEDS_CONFIRMATION,
+            "So many objects are gone at once that a sensor tells nothing of it until a person confirms.",
+            properties(json!({
+                "sensor": text("what to confirm: `tripline sensor confirm` takes it"),
+                "type": text("the sensor's type"),
+                "missing": number("objects that are gone"),
+                "of": number("objects that it knew"),
+                "message": text("the same, for people"),
+            })),
+        ),
+        kind(
+            SENSOR_LEFT_OUT,
+            "A sensor saw something of which no rule can be told: too deep, or too large.",
+            properties(json!({
+                "sensor": text("`pack/name`, or `type/hash` of a subscription"),
+                "type": text("the sensor's type"),
+                "subject": text("the object: `namespace/name`"),
+                "operation": text("what happened to it, in one word"),
+                "reason": text("why it was not told"),
             })),
         ),
         kind(
@@ -140,6 +163,10 @@ fn error() -> Value {
 
 fn text(description: &str) -> Value {
     json!({ "type": "string", "required": true, "description": description })
+}
+
+fn number(description: &str) -> Value {
+    json!({ "type": "integer", "required": true, "description": description })
 }
 
 fn optional(description: &str) -> Value {

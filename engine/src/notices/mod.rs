@@ -16,6 +16,7 @@ use model::{
     Cause, Envelope, ErrorKind, Event, EventKey, EventSource, ExecutionId, ExecutionState, Fact,
     Hash, Map, Outcome, PackName, RuleRef, StepError, TraceParent, TriggerType, Value,
 };
+use sensors::{LeftOut, SensorState};
 use serde_json::json;
 
 pub(crate) use kinds::trigger_types;
@@ -141,6 +142,33 @@ pub(crate) fn sensor_failing(
     });
     let id = format!("{}/{}", sensor.id, random::name());
     notice(core, kinds::SENSOR_FAILING, id, sensor.id.clone(), data, (None, None))
+}
+
+/// That a sensor tells nothing of so many deletions until a person says that they are right.
+pub(crate) fn sensor_needs_confirmation(
+    core: &Core,
+    sensor: &Subscription,
+    (missing, of): (usize, usize),
+    state: &SensorState,
+) -> Event {
+    let data = json!({
+        "sensor": sensor.address(), "type": sensor.kind, "missing": missing, "of": of,
+        "message": state.message(),
+    });
+    let id = format!("{}/{}", sensor.id, random::name());
+    let kind = kinds::SENSOR_NEEDS_CONFIRMATION;
+    notice(core, kind, id, sensor.id.clone(), data, (None, None))
+}
+
+/// That a sensor saw something of which it can tell no rule, or not all.
+pub(crate) fn sensor_left_out(core: &Core, sensor: &Subscription, left: &LeftOut) -> Event {
+    let data = json!({
+        "sensor": sensor.address(), "type": sensor.kind, "subject": left.subject,
+        "operation": left.operation, "reason": left.reason,
+    });
+    let id = format!("{}/{}", sensor.id, left.id);
+    let subject = left.subject.clone();
+    notice(core, kinds::SENSOR_LEFT_OUT, id, subject, data, (None, None))
 }
 
 /// That a sensor works again.

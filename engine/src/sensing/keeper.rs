@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::{FutureExt, TryFutureExt};
-use model::{Actor, Timestamp, Value};
-use sensors::{Context, Emission, Memory, Sensor, SensorState, Sink, SinkError};
+use model::{Actor, Event, Timestamp, Value};
+use sensors::{Context, Emission, LeftOut, Memory, Sensor, SensorState, Sink, SinkError};
 
 use super::forgetting::{self, forget};
-use super::status::status;
+use super::status::{Turn, status};
 use super::{Running, misses_nothing};
 use crate::core::Core;
 use crate::driver::Driver;
@@ -103,20 +103,17 @@ impl Keeper {
         task.run(context).await.map_err(|error| error.to_string())
     }
 
-    /// Tells of a sensor that begins to fail, and of one that works again.
-    fn tell(&self, state: &SensorState) {
-        let failing = match state {
-            SensorState::Running => false,
-            SensorState::Failing { .. } => true,
-            SensorState::Waiting(_) => return,
-        };
-        let before = std::mem::replace(&mut status(&self.sensor.status).failing, failing);
+    /// Tells of a sensor that begins to fail or to wait for a person, and of one that works again.
+    fn tell(&self, turn: Option<Turn>, state: &SensorState) {
         let sensor = &self.sensor.subscription;
-        let event = match state {
-            SensorState::Failing { error, next_try } if !before => {
+        let event = match (turn, state) {
+            (Some(Turn::Failing), SensorState::Failing { error, next_try }) => {
                 notices::sensor_failing(&self.core, sensor, error, *next_try)
             }
-            SensorState::Running if before => notices::sensor_recovered(&self.core, sensor),
+            (Some(Turn::Guarded), SensorState::Guarded { missing, of }) => {
+                notices::sensor_needs_confirmation(&self.core, sensor, (*missing, *of), state)
+            }
+            (Some(Turn::Recovered), _) => notices::sensor_recovered(&self.core, sensor),
             _ => return,
         };
         let (core, driver) = (self.core.clone(), self.driver.clone());
@@ -126,6 +123,13 @@ impl Keeper {
                 tracing::warn!(%error, "how a sensor stands could not be told as an event");
             }
         });
+    }
+
+    fn left_out(&self, one: &LeftOut) -> Event {
+        let sensor = &self.sensor.subscription;
+        let LeftOut { subject, operation, reason, .. } = one;
+        tracing::warn!(sensor = %sensor.address(), subject, operation, reason, "no rule can be told of it");
+        notices::sensor_left_out(&self.core, sensor, one)
     }
 
     /// Waits for the delay to pass or the end.
@@ -167,7 +171,8 @@ impl Sink for Keeper {
         async move {
             let count = emission.events.len() as u64;
             let happened = emission.events.last().map(|event| event.envelope.time);
-            let Emission { events, cursor, seen } = emission;
+            let Emission { mut events, cursor, seen, left_out } = emission;
+            events.extend(left_out.iter().map(|one| self.left_out(one)));
             let sensor = self.sensor.subscription.id.clone();
             let retold = self.catching_up.load(Ordering::Relaxed);
             let standing = Some(intake::Standing { sensor, cursor, seen, retold });
@@ -179,8 +184,13 @@ impl Sink for Keeper {
             let stored = stored.await.map_err(|error| SinkError(error.to_string()))?;
             stored.map_err(|error| SinkError(error.to_string()))?;
             self.anew.store(false, Ordering::Relaxed);
-            status(&self.sensor.status).count(count, happened, self.core.now());
-            self.tell(&SensorState::Running);
+            let turn = {
+                let mut status = status(&self.sensor.status);
+                status.count(count, happened, self.core.now());
+                status.left_out += left_out.len() as u64;
+                status.told()
+            };
+            self.tell(turn, &SensorState::Running);
             Ok(())
         }
         .boxed()
@@ -192,7 +202,7 @@ impl Sink for Keeper {
         if matches!(state, SensorState::Running) {
             self.catching_up.store(false, Ordering::Relaxed);
         }
-        self.tell(&state);
-        status(&self.sensor.status).state = state;
+        let turn = status(&self.sensor.status).stand(&state);
+        self.tell(turn, &state);
     }
 }

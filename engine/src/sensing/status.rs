@@ -14,16 +14,53 @@ pub(crate) struct Status {
     pub events: u64,
     /// When the newest of them was stored, and how long after it happened.
     pub newest: Option<(Timestamp, model::Duration)>,
+    /// What it saw and could not tell since the engine started.
+    pub left_out: u64,
     /// Whether it was told to be failing, and not yet to have recovered.
-    pub(super) failing: bool,
+    failing: bool,
+    /// Whether it was told to wait for a person, and not yet to have recovered.
+    guarded: bool,
+}
+
+/// What is to be told of how a sensor stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    Failing,
+    Guarded,
+    Recovered,
 }
 
 impl Status {
     /// How a sensor stands that begins; it goes on counting where the one before it ended.
     pub(super) fn after(before: Option<&Self>, state: SensorState) -> Self {
-        let events = before.map_or(0, |before| before.events);
+        let (events, left_out) = before.map_or((0, 0), |before| (before.events, before.left_out));
         let newest = before.and_then(|before| before.newest);
-        Self { state, events, newest, failing: false }
+        Self { state, events, newest, left_out, failing: false, guarded: false }
+    }
+
+    /// It stands so from now on; what is to be told of that.
+    pub(super) fn stand(&mut self, state: &SensorState) -> Option<Turn> {
+        self.state = state.clone();
+        match state {
+            SensorState::Running => {
+                let recovered = self.failing || self.guarded;
+                (self.failing, self.guarded) = (false, false);
+                recovered.then_some(Turn::Recovered)
+            }
+            SensorState::Waiting(_) => None,
+            SensorState::Failing { .. } => {
+                (!std::mem::replace(&mut self.failing, true)).then_some(Turn::Failing)
+            }
+            SensorState::Guarded { .. } => {
+                (!std::mem::replace(&mut self.guarded, true)).then_some(Turn::Guarded)
+            }
+        }
+    }
+
+    /// Something of it was stored: it does not fail; what it waits for, it may still wait for.
+    pub(super) fn told(&mut self) -> Option<Turn> {
+        let recovered = std::mem::replace(&mut self.failing, false) && !self.guarded;
+        recovered.then_some(Turn::Recovered)
     }
 
     /// Counts events, the newest of which happened then.
@@ -39,4 +76,36 @@ impl Status {
 
 pub(super) fn status(status: &Mutex<Status>) -> MutexGuard<'_, Status> {
     status.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trouble_is_told_when_it_begins_and_when_it_is_over() {
+        let mut status = Status::after(None, SensorState::Running);
+        let failing =
+            || SensorState::Failing { error: "lost".to_owned(), next_try: Timestamp::UNIX_EPOCH };
+        let guarded = || SensorState::Guarded { missing: 11, of: 30 };
+        let waiting = || SensorState::Waiting("a right".to_owned());
+        for (state, turn) in [
+            (SensorState::Running, None),
+            (failing(), Some(Turn::Failing)),
+            (waiting(), None),
+            (failing(), None),
+            (guarded(), Some(Turn::Guarded)),
+            (failing(), None),
+            (guarded(), None),
+            (SensorState::Running, Some(Turn::Recovered)),
+            (SensorState::Running, None),
+        ] {
+            assert_eq!(status.stand(&state), turn, "{state:?}");
+        }
+        status.stand(&failing());
+        assert_eq!((status.told(), status.told()), (Some(Turn::Recovered), None));
+        status.stand(&guarded());
+        assert_eq!(status.told(), None, "what was stored is no answer to the question");
+        assert_eq!(status.stand(&SensorState::Running), Some(Turn::Recovered));
+    }
 }

@@ -2,7 +2,7 @@
 
 use model::Value;
 
-use super::{Cluster, Failure, Request, Resource};
+use super::{Cluster, Failure, Request, Resource, numbers};
 
 /// Some objects of a kind.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +28,10 @@ pub struct Listed {
     pub version: String,
     /// What asks for the next page; none: this is the last one.
     pub next: Option<String>,
+    /// How many objects come after this page, where the API server says so.
+    pub remaining: Option<usize>,
+    /// Whether an object is nested deeper than can be read: what lies too deep is null.
+    pub pruned: bool,
 }
 
 impl<'a> Selected<'a> {
@@ -67,6 +71,20 @@ impl Cluster {
         }
     }
 
+    /// The same, however deep it is nested: what lies too deep to be read is null.
+    pub async fn find_pruned(
+        &self,
+        resource: &Resource,
+        namespace: Option<&str>,
+        name: &str,
+    ) -> Result<Option<Value>, Failure> {
+        let request = Request::get(&resource.object(namespace, name, None));
+        match self.request_pruned(&request, numbers::LEVELS).await {
+            Err(failure) if failure.is_not_found() => Ok(None),
+            found => found.map(|(object, _)| Some(object)),
+        }
+    }
+
     /// At most `limit` of the selected objects: the first, or those at `next`. All pages of a list
     /// are of one moment.
     pub async fn list(
@@ -79,7 +97,8 @@ impl Cluster {
         if selected.metadata_only {
             request.accept = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
         }
-        let mut listed = self.request(&request).await?;
+        // Each object lies two levels deep.
+        let (mut listed, pruned) = self.request_pruned(&request, numbers::LEVELS + 2).await?;
         if !is_list(&listed) {
             // A proxy's page is not an empty list.
             return Err(Failure::no_list());
@@ -87,6 +106,7 @@ impl Cluster {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let (version, next) =
             (text(&listed["metadata"]["resourceVersion"]), text(&listed["metadata"]["continue"]));
+        let remaining = listed["metadata"]["remainingItemCount"].as_u64();
         let mut objects = match listed["items"].take() {
             Value::Array(objects) => objects,
             _ => Vec::new(),
@@ -94,7 +114,9 @@ impl Cluster {
         for object in &mut objects {
             complete(object, selected.resource);
         }
-        Ok(Listed { objects, version, next: Some(next).filter(|next| !next.is_empty()) })
+        let next = Some(next).filter(|next| !next.is_empty());
+        let remaining = remaining.and_then(|count| usize::try_from(count).ok());
+        Ok(Listed { objects, version, next, remaining, pruned })
     }
 }
 

@@ -145,12 +145,17 @@ impl Cluster {
     /// Asks, and reads the answer as JSON.
     pub async fn request(&self, request: &Request) -> Result<Value, Failure> {
         let text = self.text(request).await?;
-        let unreadable = |error| {
-            let failure =
-                Failure::unsent(ErrorKind::Unavailable, format!("the answer is no JSON: {error}"));
-            Failure { certain: false, ..failure }
-        };
-        numbers::read(text.as_bytes()).map_err(unreadable)
+        numbers::read(text.as_bytes()).map_err(|error| no_json(&error))
+    }
+
+    /// Asks, and reads so many levels of the answer; whether there are more.
+    pub(super) async fn request_pruned(
+        &self,
+        request: &Request,
+        levels: usize,
+    ) -> Result<(Value, bool), Failure> {
+        let text = self.text(request).await?;
+        numbers::read_pruned(text.as_bytes(), levels).map_err(|error| no_json(&error))
     }
 
     /// Asks, and reads the answer as text.
@@ -165,6 +170,11 @@ impl Cluster {
         let answer = self.send(request).await?;
         Ok(Lines { body: answer.into_body(), read: BytesMut::new(), searched: 0, ended: false })
     }
+}
+
+fn no_json(error: &serde_json::Error) -> Failure {
+    let message = format!("the answer is no JSON: {error}");
+    Failure { certain: false, ..Failure::unsent(ErrorKind::Unavailable, message) }
 }
 
 pub(super) async fn text(mut body: Body) -> Result<String, Failure> {

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use super::objects::complete;
 use super::{Cluster, Failure, Lines, Resource, Selected, numbers};
 
-/// What a watch tells.
+/// What a watch tells. Of an object that is nested deeper than can be read, what lies too deep is null.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Told {
     /// An object is there that was not among the selected ones.
@@ -29,6 +29,7 @@ pub struct Watch {
     resource: Resource,
     idle: Duration,
     heard: Instant,
+    size: usize,
 }
 
 impl Cluster {
@@ -51,17 +52,24 @@ impl Cluster {
             request.accept = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
         }
         let lines = self.lines(&request).await?;
-        Ok(Watch { lines, resource: selected.resource.clone(), idle, heard: Instant::now() })
+        let (resource, heard) = (selected.resource.clone(), Instant::now());
+        Ok(Watch { lines, resource, idle, heard, size: 0 })
     }
 }
 
 impl Watch {
+    /// The bytes of the last word, as it came.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
     /// The next word; none: the watch ended as it was told to. Not to be asked again after that, or
     /// after a failure. Nothing is lost if the answer is not waited for.
     pub async fn next(&mut self) -> Result<Option<Told>, Failure> {
         let line = timeout_at(self.heard + self.idle, self.lines.next()).await;
         let line = line.map_err(|_| silent(self.idle))??;
         self.heard = Instant::now();
+        self.size = line.as_ref().map_or(0, Bytes::len);
         line.map(|line| read(&line, &self.resource)).transpose()
     }
 }
@@ -71,7 +79,9 @@ fn read(line: &Bytes, resource: &Resource) -> Result<Told, Failure> {
         let message = format!("the watch told something that cannot be read: {why}");
         Failure::unsent(ErrorKind::Unavailable, message)
     };
-    let mut told = numbers::read(line).map_err(|error| unreadable(&error.to_string()))?;
+    // The object lies one level deep.
+    let told = numbers::read_pruned(line, numbers::LEVELS + 1);
+    let (mut told, _) = told.map_err(|error| unreadable(&error.to_string()))?;
     let mut object = told["object"].take();
     match told["type"].as_str() {
         Some("ERROR") => return Err(Failure::told(&object)),

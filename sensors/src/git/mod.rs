@@ -141,7 +141,7 @@ impl GitSensor {
         if events.is_empty() && cursor == stored {
             return Ok(stored);
         }
-        sink.emit(Emission { events, cursor: cursor.clone(), seen: Vec::new() }).await?;
+        sink.emit(Emission { events, cursor: cursor.clone(), ..Emission::default() }).await?;
         Ok(cursor)
     }
 

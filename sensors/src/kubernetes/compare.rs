@@ -12,11 +12,15 @@
 use std::collections::BTreeSet;
 
 use model::{Timestamp, Value};
+use serde::{Deserialize, Serialize};
 
 use super::object::{Entry, Object};
+use super::unfit::fits;
+use super::ways::Proof;
 
 /// What happened to an object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Operation {
     Added,
     Modified,
@@ -60,6 +64,13 @@ pub(super) struct Change {
     pub(super) initial: bool,
 }
 
+impl Change {
+    /// Whether the object is there no more for whoever is told.
+    pub(super) fn is_end(&self) -> bool {
+        matches!(self.operation, Some(Operation::Deleted | Operation::Left))
+    }
+}
+
 /// How it is known that an object is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Heard {
@@ -91,23 +102,31 @@ pub(super) fn present(
         let gone = absent(entry, &object.key, None);
         return vec![gone, appeared(object, heard, selective)];
     }
-    let doubted = match heard {
-        Heard::Listed { doubted, .. } => doubted || entry.version == object.version,
-        Heard::First | Heard::Watched { .. } => false,
+    let proof = match heard {
+        Heard::Watched { .. } => Proof::Generation,
+        Heard::Listed { doubted: true, .. } => Proof::Content,
+        Heard::First | Heard::Listed { .. } => Proof::Either,
     };
     let (mut counts, mut unmarked) = (BTreeSet::new(), false);
     for (way, now) in &object.marks {
         match entry.mark(*way) {
-            Some(before) if now.differs(&before, doubted) => drop(counts.insert(*way)),
+            Some(before) if now.differs(&before, proof) => drop(counts.insert(*way)),
             Some(_) => {}
             None => unmarked = true,
         }
+    }
+    if let Some(owed) = &entry.owed
+        && (!counts.is_empty() || fits(&object.value))
+    {
+        counts.extend(&owed.counts);
+        let old = entry.object().filter(|_| owed.operation == Operation::Modified);
+        return vec![Change { counts, old, ..told(object, Some(owed.operation)) }];
     }
     if !counts.is_empty() {
         let old = entry.object();
         return vec![Change { counts, old, ..told(object, Some(Operation::Modified)) }];
     }
-    let renumbered = doubted && entry.version != object.version;
+    let renumbered = proof == Proof::Content && entry.version != object.version;
     if renumbered || unmarked { vec![told(object, None)] } else { Vec::new() }
 }
 

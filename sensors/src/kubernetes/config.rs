@@ -28,7 +28,7 @@ pub struct ObjectConfig {
     /// Who is told: at least one.
     pub(super) shares: Vec<Share>,
     pub(super) initial: Initial,
-    pub(super) guarded: bool,
+    guarded: bool,
     connection: Option<String>,
 }
 
@@ -45,7 +45,6 @@ impl ObjectConfig {
     /// Reads parameters that fit the schema of `trigger`; what they tell has this source.
     pub(crate) fn read(trigger: &str, parameters: &Map, source: &str) -> Result<Self, BuildError> {
         let metadata_only = parameters.get("metadata_only") == Some(&Value::Bool(true));
-        let changes = changes(parameters, metadata_only)?;
         let (trigger, api_version, kind, changes, telling) = match trigger {
             "kubernetes.event" => {
                 // Whatever is counted up afterwards, it is the same event.
@@ -54,13 +53,15 @@ impl ObjectConfig {
             }
             "kubernetes.condition" => {
                 let changes = Changes::Paths(vec![path("status.conditions")?]);
-                let telling = Telling::Conditions(list(parameters, "types"));
+                let reasons = parameters.get("changes") == Some(&Value::from("reason"));
+                let telling = Telling::Conditions { types: list(parameters, "types"), reasons };
                 let (api_version, kind) =
                     (text(parameters, "api_version")?, text(parameters, "kind")?);
                 ("kubernetes.condition", api_version, kind, changes, telling)
             }
             _ => {
                 let telling = Telling::Objects(operations(parameters));
+                let changes = changes(parameters, metadata_only)?;
                 let (api_version, kind) =
                     (text(parameters, "api_version")?, text(parameters, "kind")?);
                 ("kubernetes.object", api_version, kind, changes, telling)
@@ -136,6 +137,11 @@ impl ObjectConfig {
             Some(share) if self.trigger != "kubernetes.object" => share.changes.clone(),
             _ => Changes::Spec,
         }
+    }
+
+    /// Whether many deletions at once are a question: somebody would be told of them.
+    pub(super) fn guards_deletions(&self) -> bool {
+        self.guarded && self.shares.iter().any(|share| share.telling.tells(Operation::Deleted))
     }
 
     /// Whether a selector chooses among the objects.

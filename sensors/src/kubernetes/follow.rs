@@ -1,13 +1,14 @@
 //! What changes, as it changes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::FutureExt;
 use futures::future::select_all;
-use host::kubernetes::{Resource, Told, Watch};
+use host::kubernetes::{Resource, Told};
 use model::{Duration, Timestamp};
 
-use super::compare::{Heard, absent, deleted, present};
+use super::compare::{Change, Heard, absent, deleted, present};
+use super::ear::{Batch, Ear};
 use super::object::Object;
 use super::outbox::Outbox;
 use super::{ObjectSensor, Stop};
@@ -16,6 +17,25 @@ use crate::SensorState;
 /// Objects that a selector no longer chooses and that are known to have been chosen: as many as are
 /// told apart from those that come to be chosen for the first time.
 const MAX_LEFT: usize = 10_000;
+
+/// What a watch told, as it is read here.
+enum Word {
+    There(Object),
+    /// It is gone, or not chosen any more.
+    Gone(Object),
+    /// Nothing is missing up to this version.
+    Mark(String),
+}
+
+impl Word {
+    /// The object that it is about.
+    fn key(&self) -> Option<&String> {
+        match self {
+            Self::There(object) | Self::Gone(object) => Some(&object.key),
+            Self::Mark(_) => None,
+        }
+    }
+}
 
 /// Watches from where the cursor stands.
 pub(super) struct Following<'s, 'o, 'a> {
@@ -41,69 +61,85 @@ impl<'s, 'o, 'a> Following<'s, 'o, 'a> {
         quiet: Option<Duration>,
     ) -> Result<(), Stop> {
         let scopes = self.sensor.scopes();
-        let mut watches = Vec::new();
+        let mut ears = Vec::new();
         for scope in &scopes {
-            watches.push(self.begin(scope.as_deref()).await?);
+            ears.push(self.begin(scope.as_deref()).await?);
         }
         self.outbox.context.sink.state(SensorState::Running);
         let clock = self.outbox.context.clock.clone();
         loop {
             let end = quiet.map_or(time, |quiet| quiet.after(clock.now()).min(time));
-            let words = watches.iter_mut().map(|watch| watch.next().boxed());
-            let (word, n) = tokio::select! {
-                (word, n, _) = select_all(words) => (word, n),
+            let heard = ears.iter_mut().map(|ear| ear.next().boxed());
+            let (first, n) = tokio::select! {
+                (first, n, _) = select_all(heard) => (first, n),
                 () = clock.sleep_until(end) => return Ok(()),
             };
             let scope = scopes[n].as_deref();
-            let mut word = Some(word);
-            let mut marked = false;
-            // What is here already goes into the same commit.
-            while let Some(told) = word {
-                let Some(told) = told? else {
-                    watches[n] = self.begin(scope).await?;
-                    break;
-                };
-                marked |= matches!(told, Told::Bookmark(_));
-                self.take(scope, told).await?;
-                if self.outbox.is_full() {
-                    self.outbox.store().await?;
-                }
-                word = watches[n].next().now_or_never();
-            }
-            // What does not count moves nothing until the next bookmark.
-            if marked || !self.outbox.is_empty() {
-                self.outbox.store().await?;
+            let Batch { words, ended, room } = ears[n].batch(first);
+            self.take(scope, words).await?;
+            drop(room);
+            if let Some(ended) = ended {
+                ended?;
+                ears[n] = self.begin(scope).await?;
             }
         }
     }
 
-    async fn begin(&self, scope: Option<&str>) -> Result<Watch, Stop> {
+    async fn begin(&self, scope: Option<&str>) -> Result<Ear, Stop> {
         let version = self.outbox.cursor.versions.get(scope.unwrap_or_default());
         let selected = self.sensor.selected(&self.resource, scope);
         let timing = &self.sensor.timing;
         let version = version.map_or("", String::as_str);
         let watch = self.sensor.cluster.watch(&selected, version, timing.length, timing.idle);
-        Ok(watch.await?)
+        Ok(Ear::new(watch.await?))
     }
 
-    async fn take(&mut self, scope: Option<&str>, word: Told) -> Result<(), Stop> {
-        let version = match word {
-            Told::Bookmark(version) => Some(version),
-            Told::Added(value) | Told::Modified(value) => match self.outbox.read(value) {
-                Some(object) => Some(self.present(object).await?),
-                None => None,
-            },
-            Told::Deleted(value) => match self.outbox.read(value) {
-                Some(object) => Some(self.absent(object).await?),
-                None => None,
-            },
-        };
-        if let Some(version) = version {
-            let scope = scope.unwrap_or_default().to_owned();
-            self.outbox.cursor.versions.insert(scope, version);
+    async fn take(&mut self, scope: Option<&str>, words: Vec<Told>) -> Result<(), Stop> {
+        let marked = words.iter().any(|word| matches!(word, Told::Bookmark(_)));
+        let words: Vec<Word> = words.into_iter().filter_map(|word| self.read(word)).collect();
+        let known: BTreeSet<String> = words.iter().filter_map(Word::key).cloned().collect();
+        self.outbox.fetch(known.into_iter().collect()).await?;
+        let unchosen = self.unchosen(&words).await?;
+        for word in words {
+            let version = match word {
+                Word::Mark(version) => version,
+                Word::There(object) => self.present(object).await?,
+                Word::Gone(object) => {
+                    let now = unchosen.get(&object.key).filter(|now| now.uid == object.uid);
+                    self.absent(object, now.cloned()).await?
+                }
+            };
+            self.outbox.cursor.versions.insert(scope.unwrap_or_default().to_owned(), version);
+            self.outbox.cursor.known_at = Some(self.outbox.now());
+            if self.outbox.is_full() {
+                self.outbox.store().await?;
+            }
         }
-        self.outbox.cursor.known_at = Some(self.outbox.now());
+        // What does not count moves nothing until the next bookmark.
+        if marked || !self.outbox.is_empty() {
+            self.outbox.store().await?;
+        }
         Ok(())
+    }
+
+    fn read(&self, word: Told) -> Option<Word> {
+        Some(match word {
+            Told::Bookmark(version) => Word::Mark(version),
+            Told::Added(value) | Told::Modified(value) => Word::There(self.outbox.read(value)?),
+            Told::Deleted(value) => Word::Gone(self.outbox.read(value)?),
+        })
+    }
+
+    /// Those of the objects that are called deleted here which are only not chosen any more.
+    async fn unchosen(&self, words: &[Word]) -> Result<BTreeMap<String, Object>, Stop> {
+        let gone = words.iter().filter_map(|word| match word {
+            Word::Gone(object) => Some(object.key.clone()),
+            Word::There(_) | Word::Mark(_) => None,
+        });
+        match self.sensor.config.selective() {
+            true => self.sensor.remaining(self.outbox, &self.resource, gone.collect()).await,
+            false => Ok(BTreeMap::new()),
+        }
     }
 
     async fn present(&mut self, object: Object) -> Result<String, Stop> {
@@ -117,20 +153,17 @@ impl<'s, 'o, 'a> Following<'s, 'o, 'a> {
         Ok(version)
     }
 
-    /// An object was deleted, or a selector does not choose it any more.
-    async fn absent(&mut self, object: Object) -> Result<String, Stop> {
+    /// An object was deleted, or a selector does not choose it any more; `now` is what it is then.
+    async fn absent(&mut self, object: Object, now: Option<Object>) -> Result<String, Stop> {
         let (key, version) = (object.key.clone(), object.version.clone());
         let before = self.outbox.recall(&key).await?;
-        let now = match self.sensor.config.selective() {
-            true => self.sensor.get(self.outbox, &self.resource, &key, Some(&object.uid)).await?,
-            false => None,
-        };
         let change = match (&before, now) {
             (Some(entry), Some(now)) => {
                 if self.left.len() < MAX_LEFT {
                     self.left.insert(now.uid.clone());
                 }
-                absent(entry, &key, Some(now))
+                // It may have been chosen again since, and have left once more.
+                Change { version: version.clone(), ..absent(entry, &key, Some(now)) }
             }
             (None, Some(_)) => return Ok(version),
             (before, None) => deleted(before.as_ref(), object),

@@ -1,16 +1,17 @@
 //! All objects, page by page, next to all that are remembered.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use host::kubernetes::{Failure, Resource, Selected};
+use host::kubernetes::{Resource, Selected};
+use model::ErrorKind;
 
 use super::compare::{Heard, absent, present};
-use super::object::{Entry, Object};
+use super::object::Object;
 use super::outbox::Outbox;
 use super::{ObjectSensor, Stop};
 
 /// Objects of one page.
-const PAGE: usize = 500;
+pub(super) const PAGE: usize = 500;
 /// More than so many deletions at once, and more than a tenth of all, may be a mistake.
 const GUARD: usize = 10;
 
@@ -23,14 +24,12 @@ pub(super) struct Guarded {
 
 impl ObjectSensor {
     /// Compares all objects with what is remembered, tells what differs and remembers it.
-    /// `confirmed`: however much is missing.
     /// Where the sensor stands then is not stored yet.
     pub(super) async fn compare(
         &self,
         outbox: &mut Outbox<'_>,
         resource: &Resource,
         doubted: bool,
-        confirmed: bool,
     ) -> Result<(), Stop> {
         outbox.cursor.listing = true;
         let begun_at = outbox.now();
@@ -41,8 +40,16 @@ impl ObjectSensor {
                 Some(known_at) => Heard::Listed { known_at, doubted },
             };
             let (selected, mut next) = (self.selected(resource, scope.as_deref()), None);
+            let mut size = PAGE;
             loop {
-                let page = self.cluster.list(&selected, PAGE, next.as_deref()).await?;
+                let page = match self.cluster.list(&selected, size, next.as_deref()).await {
+                    // Some of the objects are huge.
+                    Err(failure) if failure.kind == ErrorKind::TooLarge && size > 1 => {
+                        size = size.div_ceil(4);
+                        continue;
+                    }
+                    page => page?,
+                };
                 let doubted = doubted || outbox.cursor.is_past(scope.as_deref(), &page.version);
                 let heard = heard(outbox.cursor.known_at, doubted);
                 let objects = page.objects.into_iter().filter_map(|value| outbox.read(value));
@@ -60,7 +67,7 @@ impl ObjectSensor {
             }
         }
         // A list that was broken off is an error, and does not come here.
-        self.miss(outbox, resource, &there, confirmed).await?;
+        self.miss(outbox, resource, &there).await?;
         outbox.cursor.versions = versions.into_iter().collect();
         outbox.cursor.known_at = Some(begun_at);
         outbox.cursor.listing = false;
@@ -93,26 +100,29 @@ impl ObjectSensor {
         outbox: &mut Outbox<'_>,
         resource: &Resource,
         there: &BTreeSet<String>,
-        confirmed: bool,
     ) -> Result<(), Stop> {
         // So that nothing gathered is missing in what is remembered.
         if !outbox.is_empty() {
             outbox.store().await?;
         }
         let (missing, of) = self.missing(outbox, there).await?;
+        // Left is not gone.
+        let mut unchosen = match self.config.selective() {
+            true => self.remaining(outbox, resource, missing.iter().cloned().collect()).await?,
+            false => BTreeMap::new(),
+        };
         let mut gone = Vec::new();
         for key in missing {
-            // Left is not gone: that takes a look at each where a selector chooses.
-            let now = match self.config.selective() {
-                true => self.find(outbox, resource, &key).await?,
-                false => None,
-            };
+            let entry = outbox.recall(&key).await?;
+            let same = |now: &Object| entry.is_some_and(|entry| entry.uid == now.uid);
+            let now = unchosen.remove(&key).filter(same);
             gone.push((key, now));
         }
         let deleted = gone.iter().filter(|(_, now)| now.is_none()).count();
         let one_cause = outbox.cursor.unserved;
-        let many = deleted > GUARD.max(of / 10);
-        if many && self.config.guarded && !confirmed && !one_cause {
+        // A few more may have gone since a person was asked.
+        let many = deleted > self.question.confirmed() + GUARD.max(of / 10);
+        if many && self.config.guards_deletions() && !one_cause {
             return Err(Stop::Guarded(Guarded { missing: deleted, of }));
         }
         for (key, now) in gone {
@@ -141,34 +151,6 @@ impl ObjectSensor {
             let names = page.into_iter().map(|(key, _)| key);
             missing.extend(names.filter(|key| !there.contains(key)));
         }
-    }
-
-    /// The object that is remembered under `key`, if it is still there; not another of its name.
-    pub(super) async fn find(
-        &self,
-        outbox: &Outbox<'_>,
-        resource: &Resource,
-        key: &str,
-    ) -> Result<Option<Object>, Stop> {
-        let before: Option<Entry> = outbox.recall(key).await?;
-        self.get(outbox, resource, key, before.as_ref().map(|entry| entry.uid.as_str())).await
-    }
-
-    /// The object of this name and uid, if it is there.
-    pub(super) async fn get(
-        &self,
-        outbox: &Outbox<'_>,
-        resource: &Resource,
-        key: &str,
-        uid: Option<&str>,
-    ) -> Result<Option<Object>, Stop> {
-        let (namespace, name) = match key.split_once('/') {
-            Some((namespace, name)) => (Some(namespace), name),
-            None => (None, key),
-        };
-        let found: Result<_, Failure> = self.cluster.find(resource, namespace, name).await;
-        let object = found?.and_then(|value| outbox.read(value));
-        Ok(object.filter(|object| uid.is_none_or(|uid| uid == object.uid)))
     }
 
     pub(super) fn scopes(&self) -> Vec<Option<String>> {

@@ -16,27 +16,30 @@
 mod compare;
 mod config;
 mod cursor;
+mod ear;
 mod follow;
 mod list;
 mod object;
 mod outbox;
 mod path;
+mod question;
+mod remaining;
 mod rights;
 mod schema;
 mod told;
+mod unfit;
 mod ways;
 
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration as Span;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use host::kubernetes::{Cluster, Failure, Resource};
-use model::{Duration, TriggerType};
+use model::{Duration, ErrorKind, TriggerType};
 use tokio::sync::Notify;
 
 pub use config::{ObjectConfig, build};
@@ -47,6 +50,7 @@ use cursor::Cursor;
 use follow::Following;
 use list::Guarded;
 use outbox::Outbox;
+use question::Question;
 
 use crate::{Context, Sensor, SensorError, SensorState, SinkError};
 
@@ -79,7 +83,7 @@ pub struct ObjectSensor {
     random: fn() -> Option<[u8; 16]>,
     timing: Timing,
     poked: Notify,
-    confirmed: AtomicBool,
+    question: Question,
 }
 
 /// Why it does not go on as it did.
@@ -113,8 +117,8 @@ impl ObjectSensor {
         random: fn() -> Option<[u8; 16]>,
         timing: Timing,
     ) -> Self {
-        let (poked, confirmed) = (Notify::new(), AtomicBool::new(false));
-        Self { config, cluster, kind, random, timing, poked, confirmed }
+        let (poked, question) = (Notify::new(), Question::default());
+        Self { config, cluster, kind, random, timing, poked, question }
     }
 
     /// The same sensor in other time.
@@ -173,11 +177,10 @@ impl ObjectSensor {
                 .await?;
         }
         if stale || other || !complete || !outbox.cursor.is_marked() {
-            let confirmed = self.confirmed.load(Ordering::Relaxed);
-            self.compare(outbox, &resource, other, confirmed).await?;
+            self.compare(outbox, &resource, other).await?;
             outbox.cursor.history = history.or(known);
             outbox.store().await?;
-            self.confirmed.store(false, Ordering::Relaxed);
+            self.question.settle();
         }
         let check = self.timing.check.after(outbox.now());
         Following::new(self, outbox, resource).until(check, None).await
@@ -217,14 +220,12 @@ impl ObjectSensor {
         let (mut pause, state) = match stop {
             Stop::Store(error) => return Err(SensorError(error)),
             Stop::Guarded(Guarded { missing, of }) => {
-                let told = format!(
-                    "{missing} of {of} objects are gone at once, which may be a mistake: nothing is told of it until `tripline sensor confirm` says that it is right"
-                );
-                (Duration::from_secs(300), SensorState::Waiting(told))
+                self.question.ask(missing);
+                (Duration::from_secs(300), SensorState::Guarded { missing, of })
             }
             Stop::Failed(failure) => {
                 let pause = self.backoff(failures, failure.retry_after);
-                if failure.reason == "NoKind" || failure.status == Some(404) {
+                if failure.status == Some(404) {
                     self.cluster.rediscover();
                     self.unserved(outbox).await?;
                     (pause, SensorState::Waiting(failure.message))
@@ -269,9 +270,12 @@ impl ObjectSensor {
     }
 }
 
-/// Whether what is known is too old, or too new, for the API server to go on from there.
+/// Whether what is known is too old, or too new, for the API server to go on from there, or what comes
+/// next is too large for a watch.
 fn is_stale(failure: &Failure) -> bool {
-    failure.is_gone() || failure.message.contains("Too large resource version")
+    failure.is_gone()
+        || failure.kind == ErrorKind::TooLarge
+        || failure.message.contains("Too large resource version")
 }
 
 impl Sensor for ObjectSensor {
@@ -291,7 +295,7 @@ impl Sensor for ObjectSensor {
     }
 
     fn confirm(&self) {
-        self.confirmed.store(true, Ordering::Relaxed);
+        self.question.confirm();
         self.poke();
     }
 }

@@ -1,6 +1,6 @@
 //! An object as it is compared and told: without bookkeeping, a Secret without its values.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 
 use base64::Engine;
@@ -11,6 +11,7 @@ use flate2::write::DeflateEncoder;
 use model::{Timestamp, Value};
 use serde::{Deserialize, Serialize};
 
+use super::compare::Operation;
 use super::ways::{Mark, Way};
 
 /// Most characters of a compressed object that is remembered: of what is larger, only that it was
@@ -48,23 +49,31 @@ pub(super) struct Entry {
     /// What counts in later ones, by their numbers.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     more: BTreeMap<u32, Mark>,
-    /// The object, deflated and in base64; none: it is too large.
+    /// The object as it was told last, deflated and in base64; none: it is too large.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     packed: Option<String>,
+    /// What was left out since, for no rule could be given it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) owed: Option<Owed>,
+}
+
+/// A change that could not be told. Stored, like the entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Owed {
+    pub(super) operation: Operation,
+    /// Those ways of counting in which it is one.
+    #[serde(default)]
+    pub(super) counts: BTreeSet<u32>,
 }
 
 impl Object {
     /// Reads what the API server says; none: it is no object with a name.
     pub(super) fn read(mut value: Value, ways: &[Way]) -> Option<Self> {
         host::kubernetes::veil(&mut value);
+        let key = key_of(&value)?;
         let metadata = value.get_mut("metadata")?.as_object_mut()?;
         let managed = metadata.remove("managedFields").unwrap_or_default();
         let text = |name: &str| metadata.get(name).and_then(Value::as_str);
-        let name = text("name")?;
-        let key = match text("namespace") {
-            Some(namespace) => format!("{namespace}/{name}"),
-            None => name.to_owned(),
-        };
         let created = text("creationTimestamp").and_then(|time| time.parse::<Timestamp>().ok());
         let (uid, version) = (text("uid")?.to_owned(), text("resourceVersion")?.to_owned());
         let written_later = created.is_some_and(|created| written_after(&managed, created));
@@ -77,7 +86,7 @@ impl Object {
         let mut more = self.marks.clone();
         let Mark { generation, print } = more.remove(&0).unwrap_or_default();
         let (uid, version) = (self.uid.clone(), self.version.clone());
-        Entry { uid, version, generation, print, more, packed: pack(&self.value) }
+        Entry { uid, version, generation, print, more, packed: pack(&self.value), owed: None }
     }
 }
 
@@ -99,6 +108,11 @@ impl Entry {
         serde_json::from_slice(&text).ok()
     }
 
+    /// The same of an object whose change could not be told; `last` is what was.
+    pub(super) fn owing(self, owed: Owed, last: Option<&Value>) -> Self {
+        Self { packed: last.and_then(pack), owed: Some(owed), ..self }
+    }
+
     pub(super) fn read(value: Value) -> Option<Self> {
         serde_json::from_value(value).ok()
     }
@@ -106,6 +120,15 @@ impl Entry {
     pub(super) fn write(&self) -> Value {
         serde_json::to_value(self).unwrap_or_default()
     }
+}
+
+/// What an object is called; none: it has no name.
+pub(super) fn key_of(value: &Value) -> Option<String> {
+    let name = value["metadata"]["name"].as_str()?;
+    Some(match value["metadata"]["namespace"].as_str() {
+        Some(namespace) => format!("{namespace}/{name}"),
+        None => name.to_owned(),
+    })
 }
 
 fn pack(value: &Value) -> Option<String> {

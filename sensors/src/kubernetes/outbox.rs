@@ -9,9 +9,10 @@ use super::config::Share;
 use super::cursor::{Cursor, Known};
 use super::object::{Entry, Object};
 use super::told::Circumstances;
+use super::unfit::tell;
 use super::ways::Way;
 use super::{Initial, ObjectSensor};
-use crate::{Context, Emission, MAX_SEEN, SinkError};
+use crate::{Context, Emission, LeftOut, MAX_SEEN, SinkError};
 
 /// Events of one emission: beside what is remembered they fit into one commit.
 const MAX_EVENTS: usize = 150;
@@ -27,6 +28,7 @@ pub(super) struct Outbox<'a> {
     stored: Cursor,
     events: Vec<Event>,
     seen: BTreeMap<String, Option<Value>>,
+    left_out: Vec<LeftOut>,
     bytes: usize,
     /// What is stored of objects, as far as somebody will want to know.
     fetched: BTreeMap<String, Option<Value>>,
@@ -40,9 +42,9 @@ impl<'a> Outbox<'a> {
     ) -> Self {
         let config = &sensor.config;
         let ways = cursor.take_up(&config.changes(), &config.only_changes());
-        let (events, stored) = (Vec::new(), cursor.clone());
+        let (events, left_out, stored) = (Vec::new(), Vec::new(), cursor.clone());
         let (seen, fetched) = (BTreeMap::new(), BTreeMap::new());
-        Self { sensor, context, cursor, ways, stored, events, seen, bytes: 0, fetched }
+        Self { sensor, context, cursor, ways, stored, events, seen, left_out, bytes: 0, fetched }
     }
 
     /// Reads what the API server says of an object.
@@ -55,6 +57,7 @@ impl<'a> Outbox<'a> {
         self.cursor = self.stored.clone();
         self.events.clear();
         self.seen.clear();
+        self.left_out.clear();
         self.fetched.clear();
         self.bytes = 0;
     }
@@ -82,16 +85,23 @@ impl<'a> Outbox<'a> {
     /// Puts a change beside the others.
     pub(super) fn put(&mut self, change: &Change, catch_up: bool) {
         let (now, sensor) = (self.now(), self.sensor);
+        let mut unfit = None;
         for share in &sensor.config.shares {
             if !self.is_wanted(change, share) {
                 continue;
             }
             let how = Circumstances { source: &share.source, kind: &sensor.kind, now, catch_up };
-            let events = share.telling.events(change, &how);
-            self.bytes += events.iter().map(|event| event.data.to_string().len()).sum::<usize>();
+            let (events, bytes, less) = tell(&share.telling, change, &how);
+            self.bytes += bytes;
             self.events.extend(events);
+            unfit = unfit.or(less);
         }
-        let entry = change.entry.as_ref().map(Entry::write);
+        self.left_out.extend(unfit.and_then(|unfit| change.left_out(unfit)));
+        let entry = match unfit {
+            Some(_) => change.owed(),
+            None => change.entry.clone(),
+        };
+        let entry = entry.as_ref().map(Entry::write);
         self.bytes += entry.as_ref().map_or(0, |entry| entry.to_string().len());
         self.seen.insert(change.key.clone(), entry);
     }
@@ -111,7 +121,7 @@ impl<'a> Outbox<'a> {
     /// Whether there is enough for a commit.
     pub(super) fn is_full(&self) -> bool {
         // One change can remember two things and tell several.
-        self.events.len() >= MAX_EVENTS
+        self.events.len() + self.left_out.len() >= MAX_EVENTS
             || self.seen.len() + 2 >= MAX_SEEN
             || self.bytes >= MAX_BYTES
     }
@@ -128,10 +138,11 @@ impl<'a> Outbox<'a> {
                 fetched.clone_from(entry);
             }
         }
-        let events = std::mem::take(&mut self.events);
+        let (events, left_out) =
+            (std::mem::take(&mut self.events), std::mem::take(&mut self.left_out));
         let (seen, cursor) = (seen.into_iter().collect(), Some(self.cursor.write()));
         self.bytes = 0;
-        self.context.sink.emit(Emission { events, cursor, seen }).await?;
+        self.context.sink.emit(Emission { events, cursor, seen, left_out }).await?;
         self.stored = self.cursor.clone();
         Ok(())
     }

@@ -10,6 +10,8 @@ pub(crate) fn parameters_of(trigger: &str) -> Map {
         "kubernetes.condition" => json!({
             "types": { "type": "array", "items": { "type": "string" }, "minItems": 1,
                 "description": "types of conditions, such as `Ready`; all if absent" },
+            "changes": { "enum": ["status", "reason"], "default": "status",
+                "description": "which changes count: of the `status`, or also of the `reason` alone" },
         }),
         "kubernetes.event" => json!({}),
         _ => return Map::new(),
@@ -31,6 +33,7 @@ pub(crate) fn payload_of(trigger: &str) -> Map {
             "message": { "required": true, "description": "why, for people" },
             "from": { "required": true, "description": "the status before; null: there was none" },
             "to": { "required": true, "description": "the status now" },
+            "old_reason": { "required": true, "description": "the reason before; null: there was none" },
         }),
         "kubernetes.event" => json!({
             "type": { "required": true, "description": "Normal or Warning" },

@@ -78,6 +78,22 @@ fn what_is_new_about_an_object_follows_from_what_is_remembered() {
             &["modified u 1"],
         ),
         (
+            "a known generation with other content, by a list",
+            before,
+            ("u", 7, 1, 9),
+            listed(false),
+            false,
+            &["modified u 7"],
+        ),
+        (
+            "a known generation with other content, by a watch",
+            before,
+            ("u", 7, 1, 9),
+            watched,
+            false,
+            &[],
+        ),
+        (
             "another history, the same content",
             before,
             ("u", 7, 1, 1),

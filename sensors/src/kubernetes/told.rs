@@ -1,5 +1,6 @@
 //! From a change to events: what rules see of it.
 
+use model::value::{MAX_DEPTH, is_deeper};
 use model::{Envelope, Event, Hash, Timestamp, TriggerType, Value};
 use serde_json::{Map, json};
 
@@ -14,8 +15,13 @@ const MAX_BYTES: usize = 3 << 20;
 pub(super) enum Telling {
     /// `kubernetes.object`: these operations.
     Objects(Vec<Operation>),
-    /// `kubernetes.condition`: conditions of these types; empty: of all.
-    Conditions(Vec<String>),
+    /// `kubernetes.condition`.
+    Conditions {
+        /// Conditions of these types; empty: of all.
+        types: Vec<String>,
+        /// Whether another reason is told too where the status is the same.
+        reasons: bool,
+    },
     /// `kubernetes.event`: a core event, once for its series.
     Events,
 }
@@ -31,18 +37,29 @@ pub(super) struct Circumstances<'a> {
 }
 
 impl Telling {
+    /// Whether a change of this kind can be told.
+    pub(super) fn tells(&self, operation: Operation) -> bool {
+        match self {
+            Self::Objects(operations) => operations.contains(&operation),
+            Self::Conditions { .. } => !matches!(operation, Operation::Deleted | Operation::Left),
+            Self::Events => operation == Operation::Added,
+        }
+    }
+
     /// The events of `change`.
     pub(super) fn events(&self, change: &Change, how: &Circumstances<'_>) -> Vec<Event> {
-        let Some(operation) = change.operation else { return Vec::new() };
+        let Some(operation) = change.operation.filter(|operation| self.tells(*operation)) else {
+            return Vec::new();
+        };
         let payloads = match self {
-            Self::Objects(operations) if operations.contains(&operation) => {
+            Self::Objects(_) => {
                 vec![(operation.as_str().to_owned(), object(change, operation, how.catch_up))]
             }
-            Self::Events if operation == Operation::Added => {
-                vec![("event".to_owned(), core_event(change, how.catch_up))]
+            Self::Events => vec![("event".to_owned(), core_event(change, how.catch_up))],
+            Self::Conditions { types, reasons } => {
+                let told = changed_conditions(change, types, *reasons);
+                told.into_iter().map(|told| condition(change, told, how.catch_up)).collect()
             }
-            Self::Objects(_) | Self::Events => Vec::new(),
-            Self::Conditions(types) => conditions(change, operation, types, how.catch_up),
         };
         payloads.into_iter().map(|(what, data)| event(change, &what, data, how)).collect()
     }
@@ -68,7 +85,10 @@ fn object(change: &Change, operation: Operation, catch_up: bool) -> Value {
         (Some(old), Operation::Modified) => differing(old, &change.object),
         _ => Vec::new(),
     };
-    let fits = |old: &&Value| old.to_string().len() + change.object.to_string().len() <= MAX_BYTES;
+    let fits = |old: &&Value| {
+        !is_deeper(old, MAX_DEPTH - 1)
+            && old.to_string().len() + change.object.to_string().len() <= MAX_BYTES
+    };
     let old = change.old.as_ref().filter(fits);
     json!({
         "operation": operation.as_str(),
@@ -80,39 +100,40 @@ fn object(change: &Change, operation: Operation, catch_up: bool) -> Value {
     })
 }
 
-/// Conditions whose status, reason or type is not what it was.
-fn conditions(
-    change: &Change,
-    operation: Operation,
-    types: &[String],
-    catch_up: bool,
-) -> Vec<(String, Value)> {
-    if matches!(operation, Operation::Deleted | Operation::Left) {
-        return Vec::new();
-    }
-    let before = change.old.as_ref().map(of).unwrap_or_default();
-    let now = of(&change.object);
-    let wanted = now.iter().filter(|(kind, _)| types.is_empty() || types.contains(kind));
-    let told = wanted.filter_map(|(kind, condition)| {
-        let was = before.get(kind);
-        let status = |of: Option<&Value>| of.map(|of| of["status"].clone()).unwrap_or_default();
-        let (from, to) = (status(was), status(Some(condition)));
-        (from != to).then(|| {
-            let data = json!({
-                "type": kind,
-                "status": to,
-                "reason": condition["reason"],
-                "message": condition["message"],
-                "from": from,
-                "to": to,
-                "object": change.object,
-                "initial": change.initial,
-                "catch_up": catch_up && !change.initial,
-            });
-            (format!("condition/{kind}"), data)
-        })
+/// A condition, as it is and as it was.
+type Condition = (String, Value, Option<Value>);
+
+/// Conditions whose status is not what it was, and with `reasons` those with another reason.
+fn changed_conditions(change: &Change, types: &[String], reasons: bool) -> Vec<Condition> {
+    let mut before = change.old.as_ref().map(of).unwrap_or_default();
+    let wanted = |kind: &String| types.is_empty() || types.contains(kind);
+    let now = of(&change.object).into_iter().filter(|(kind, _)| wanted(kind));
+    let all = now.map(|(kind, now)| {
+        let was = before.remove(&kind);
+        (kind, now, was)
     });
-    told.collect()
+    let counts = |(_, now, was): &Condition| {
+        let was = was.as_ref().unwrap_or(&Value::Null);
+        now["status"] != was["status"] || (reasons && now["reason"] != was["reason"])
+    };
+    all.filter(counts).collect()
+}
+
+fn condition(change: &Change, (kind, now, was): Condition, catch_up: bool) -> (String, Value) {
+    let was = was.unwrap_or_default();
+    let data = json!({
+        "type": kind,
+        "status": now["status"],
+        "reason": now["reason"],
+        "message": now["message"],
+        "from": was["status"],
+        "to": now["status"],
+        "old_reason": was["reason"],
+        "object": change.object,
+        "initial": change.initial,
+        "catch_up": catch_up && !change.initial,
+    });
+    (format!("condition/{kind}"), data)
 }
 
 /// An object's conditions by their type.

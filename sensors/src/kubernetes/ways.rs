@@ -37,12 +37,26 @@ pub(super) struct Mark {
     pub(super) print: String,
 }
 
+/// What shows that something that counts is not as it was, of an object with a generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// Its generation, for a watch tells each write.
+    Generation,
+    /// Either: a cluster that was restored from a backup counts the same generations again.
+    Either,
+    /// Its content: the generation is one of another history.
+    Content,
+}
+
 impl Mark {
-    /// Whether something that counts is not as it was; `doubted`: the generation proves nothing.
-    pub(super) fn differs(&self, before: &Self, doubted: bool) -> bool {
-        match (before.generation, self.generation) {
-            (Some(before), Some(now)) if !doubted => before != now,
-            _ => before.print != self.print,
+    /// Whether something that counts is not as it was.
+    pub(super) fn differs(&self, before: &Self, proof: Proof) -> bool {
+        let content = before.print != self.print;
+        let generation = before.generation != self.generation;
+        match (before.generation.and(self.generation), proof) {
+            (Some(_), Proof::Generation) => generation,
+            (Some(_), Proof::Either) => generation || content,
+            (None, _) | (Some(_), Proof::Content) => content,
         }
     }
 }
@@ -72,7 +86,7 @@ impl Changes {
                 let found = paths.iter().map(|path| path.find(value).cloned().unwrap_or_default());
                 Hash::of_value(&Value::Array(found.collect()))
             }
-            // As far as the generation tells, for when it cannot be trusted.
+            // As far as the generation tells.
             Self::Spec if generation.is_some() => {
                 Hash::of_value(&without(value, &["metadata", "status"]))
             }

@@ -112,7 +112,7 @@ impl Timer {
             if due.handled != handled {
                 let events = due.firings.iter().map(|firing| self.event(&source, *firing, now));
                 let cursor = due.handled.map(|time| json!({ "handled": time.to_string() }));
-                let emission = Emission { events: events.collect(), cursor, seen: Vec::new() };
+                let emission = Emission { events: events.collect(), cursor, ..Emission::default() };
                 sink.emit(emission).await.map_err(|error| SensorError(error.to_string()))?;
                 handled = due.handled;
             }

@@ -62,12 +62,7 @@ async fn a_thousand_changes_while_nobody_watched_are_all_told_where_the_server_k
 #[ignore = "needs the lab"]
 async fn a_cluster_that_was_restored_from_a_backup_is_compared_by_content() {
     let mut stage = Stage::new().await;
-    let watch = stage.maps(json!({}));
-    stage.is_watching().await;
-    stage.make("a", no_labels()).await;
-    stage.make("b", no_labels()).await;
-    stage.tells(&["added a 0", "added b 0"]).await;
-    let backup = stage.lab.back_up().unwrap();
+    let (watch, backup) = stage.with_two_maps_backed_up().await;
     stage.set("a", 1).await;
     stage.make("c", no_labels()).await;
     let lost = ["added a 0", "added b 0", "modified a 1", "added c 0"];
@@ -119,31 +114,6 @@ async fn a_token_that_expires_is_read_again_and_nothing_is_missed_meanwhile() {
     assert!(!stage.recorder.look(|it| format!("{:?}", it.states)).contains(&short));
     std::fs::write(&file, &fresh).unwrap();
     stage.tells(&["added a 0", "modified a 1", "added b 0"]).await;
-    watch.stop().await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs the lab"]
-async fn many_deletions_at_once_wait_until_somebody_confirms_them() {
-    let mut stage = Stage::new().await;
-    for n in 0..30 {
-        stage.make(&format!("m{n}"), no_labels()).await;
-    }
-    stage.next_second().await;
-    let watch = stage.maps(json!({}));
-    stage.is_watching().await;
-    watch.stop().await.unwrap();
-    for n in 0..11 {
-        stage.remove(&format!("m{n}")).await;
-    }
-    stage.lab.forget_history().await.unwrap();
-    let watch = stage.maps(json!({}));
-    stage.waits("11 of 30 objects are gone at once").await;
-    assert_eq!(stage.told(), [""; 0]);
-    watch.confirm();
-    stage.recorder.until("told", |it| it.seen.len() == 19).await;
-    assert_eq!(stage.told().len(), 11);
-    assert!(stage.told().iter().all(|told| told.starts_with("deleted m")));
     watch.stop().await.unwrap();
 }
 

@@ -23,7 +23,7 @@ fn definition() -> Json {
 }
 
 impl Stage {
-    async fn define(&self) -> Resource {
+    pub(crate) async fn define(&self) -> Resource {
         self.ask(Request::post(DEFINITIONS, definition())).await;
         let served = async || {
             let kind = self.cluster.resource("example.com/v1", "Thing").await.ok()?;
@@ -56,7 +56,7 @@ impl Stage {
     }
 }
 
-fn things() -> Json {
+pub(crate) fn things() -> Json {
     json!({ "api_version": "example.com/v1", "kind": "Thing" })
 }
 
@@ -154,6 +154,41 @@ async fn a_status_that_is_written_is_no_change_of_the_object_but_one_of_its_cond
     let data = &events[0].data;
     let told = [&data["type"], &data["from"], &data["to"], &data["message"]];
     assert_eq!(told, ["Ready", "False", "True", "3"]);
+    watch.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the lab"]
+async fn a_condition_with_another_reason_and_the_same_status_is_told_to_who_asks_for_reasons() {
+    let mut stage = Stage::new().await;
+    let kind = stage.define().await;
+    stage.make_thing(&kind, "a").await;
+    stage.share(&[("status", json!({})), ("reason", json!({ "changes": "reason" }))]);
+    let watch = stage.watch("kubernetes.condition", things());
+    stage.is_watching().await;
+    for (status, reason) in
+        [("True", "Begun"), ("True", "Done"), ("True", "Done"), ("False", "Done")]
+    {
+        let condition = json!({ "type": "Ready", "status": status, "reason": reason });
+        let path = kind.object(Some("default"), "a", Some("status"));
+        let status = json!({ "status": { "conditions": [condition], "n": reason } });
+        stage.ask(Request::patch(&path, Patch::Merge, status)).await;
+    }
+    stage.has_told(5).await;
+    let events = stage.recorder.events();
+    events.iter().for_each(assert_fits);
+    let of = |source: &str| -> Vec<String> {
+        let told = events.iter().filter(|event| event.envelope.source == source);
+        let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+        let shown = told.map(|event| {
+            let data = &event.data;
+            ["from", "old_reason", "to", "reason"].map(|name| text(&data[name])).join(" ")
+        });
+        shown.collect()
+    };
+    assert_eq!(of("status"), ["- - True Begun", "True Done False Done"]);
+    let all = ["- - True Begun", "True Begun True Done", "True Done False Done"];
+    assert_eq!(of("reason"), all);
     watch.stop().await.unwrap();
 }
 

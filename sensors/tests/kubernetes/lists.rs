@@ -144,22 +144,12 @@ async fn changes_at_the_paths_that_are_asked_for_are_told_and_no_others() {
 #[ignore = "needs the lab"]
 async fn the_regular_comparison_finds_what_no_watch_could_tell() {
     let mut stage = Stage::new().await;
-    let watch = stage.maps(json!({}));
-    stage.is_watching().await;
-    stage.make("a", no_labels()).await;
-    stage.make("b", no_labels()).await;
-    stage.tells(&["added a 0", "added b 0"]).await;
-    let backup = stage.lab.back_up().unwrap();
+    let (watch, backup) = stage.with_two_maps_backed_up().await;
     stage.set("a", 1).await;
     stage.tells(&["added a 0", "added b 0", "modified a 1"]).await;
     watch.stop().await.unwrap();
     stage.lab.restore(&backup).await.unwrap();
-    // Its versions overtake what is known before anybody looks: nothing seems to have gone back.
-    let known: u64 = stage.known_version();
-    let mut n = 0;
-    while stage.version_after(n).await <= known {
-        n += 1;
-    }
+    let n = stage.overtake("default").await;
     stage.timing.check = model::Duration::from_secs(2);
     let watch = stage.maps(json!({}));
     let told = format!("modified b {n}");
@@ -170,17 +160,4 @@ async fn the_regular_comparison_finds_what_no_watch_could_tell() {
     stage.recorder.until("it looked again", |it| it.states.len() >= states + 2).await;
     stage.tells_among_others(&all).await;
     watch.stop().await.unwrap();
-}
-
-impl Stage {
-    fn known_version(&self) -> u64 {
-        let cursor = self.recorder.cursor().unwrap();
-        cursor["versions"]["default"].as_str().unwrap().parse().unwrap()
-    }
-
-    /// Writes `n` into the map `b`; the version that makes.
-    async fn version_after(&self, n: u64) -> u64 {
-        let patched = self.patch("b", json!({ "data": { "k": n.to_string() } })).await;
-        patched["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap()
-    }
 }

@@ -1,13 +1,18 @@
 //! Objects of a real cluster become events: none missed, none told twice, whatever ends in between.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod busy;
 mod faults;
+mod guard;
 mod kinds;
 mod lists;
+mod restored;
+mod selected;
 mod shared;
 mod stage;
 #[path = "../support/mod.rs"]
 mod support;
+mod unfit;
 
 use serde_json::json;
 use stage::{Stage, no_labels};

@@ -8,26 +8,22 @@ use crate::support::Recorded;
 
 impl Stage {
     /// Those who share the next watch, by the sources of what they are told.
-    fn share(&mut self, shares: &[(&str, Json)]) {
+    pub(crate) fn share(&mut self, shares: &[(&str, Json)]) {
         let own = |own: &Json| own.as_object().unwrap().clone();
         self.context.shares =
             shares.iter().map(|(source, of)| ((*source).to_owned(), own(of))).collect();
     }
 
     /// What was told under this source.
-    fn told_to(&self, source: &str) -> Vec<String> {
+    pub(crate) fn told_to(&self, source: &str) -> Vec<String> {
         let told = self.told().into_iter().zip(self.recorder.events());
         told.filter(|(_, event)| event.envelope.source == source).map(|(told, _)| told).collect()
     }
 
     /// How many watches of maps in namespaces the API server serves.
     async fn watches(&self) -> u64 {
-        let metrics = self.cluster.text(&Request::get("/metrics")).await.unwrap();
         let of = [r#"resource="configmaps""#, r#"scope="namespace""#, r#"verb="WATCH""#];
-        let all =
-            metrics.lines().filter(|line| line.starts_with("apiserver_longrunning_requests{"));
-        let ours = all.filter(|line| of.iter().all(|label| line.contains(label)));
-        ours.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+        self.metric("apiserver_longrunning_requests{", &of).await
     }
 
     /// Waits until what is there was looked at for those who count in this way.

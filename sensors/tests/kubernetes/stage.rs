@@ -9,7 +9,7 @@ use host::Clock;
 use host::connection::{ConnectionSpec, Connections, Target};
 use host::kubernetes::{Cluster, Patch, Request, Resource};
 use host::secret::SecretRef;
-use lab::{ADMIN, Parts};
+use lab::{ADMIN, Backup, Parts};
 use model::Value;
 use sensors::kubernetes::{Timing, build};
 use sensors::{BuildContext, SensorState};
@@ -55,6 +55,13 @@ impl Stage {
     pub(crate) fn connect(&self, kubeconfig: PathBuf) {
         let admin = connection("admin", self.lab.kubeconfig(ADMIN).unwrap());
         self.context.connections.set([connection("lab", kubeconfig), admin]);
+    }
+
+    /// Lets sensors ask so often at most.
+    pub(crate) fn connect_at(&self, rate: f64) {
+        let admin = || self.lab.kubeconfig(ADMIN).unwrap();
+        let slow = ConnectionSpec { requests_per_second: Some(rate), ..connection("lab", admin()) };
+        self.context.connections.set([slow, connection("admin", admin())]);
     }
 
     /// Gives a service account of the namespace `default` the right to watch maps in `namespace`;
@@ -165,6 +172,24 @@ impl Stage {
         self.recorder.until(why, |it| it.states.last().is_some_and(fails)).await;
     }
 
+    /// The sum of what the API server counts under this name with these labels.
+    pub(crate) async fn metric(&self, name: &str, labels: &[&str]) -> u64 {
+        let metrics = self.cluster.text(&Request::get("/metrics")).await.unwrap();
+        let all = metrics.lines().filter(|line| line.starts_with(name));
+        let ours = all.filter(|line| labels.iter().all(|label| line.contains(label)));
+        ours.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+    }
+
+    /// Has the maps `a` and `b` told by the watch that it leaves running, and the cluster backed up.
+    pub(crate) async fn with_two_maps_backed_up(&mut self) -> (Running, Backup) {
+        let watch = self.maps(json!({}));
+        self.is_watching().await;
+        self.make("a", no_labels()).await;
+        self.make("b", no_labels()).await;
+        self.tells(&["added a 0", "added b 0"]).await;
+        (watch, self.lab.back_up().unwrap())
+    }
+
     /// What is made in the second in which a sensor begins counts as made after it.
     pub(crate) async fn next_second(&self) {
         let second = Clock::System.now().as_second();
@@ -184,8 +209,8 @@ impl Stage {
     }
 
     pub(crate) async fn waits(&self, why: &str) {
-        let waits =
-            |state: &SensorState| matches!(state, SensorState::Waiting(told) if told.contains(why));
+        let told = |state: &SensorState| state.message().is_some_and(|told| told.contains(why));
+        let waits = |state: &SensorState| state.name() == "waiting" && told(state);
         self.recorder.until(why, |it| it.states.last().is_some_and(waits)).await;
         self.recorder.look(|it| it.states.clear());
     }

@@ -139,6 +139,11 @@ impl Running {
         self.sensor.confirm();
     }
 
+    /// Has it look now.
+    pub fn poke(&self) {
+        self.sensor.poke();
+    }
+
     /// Tells it to end and waits for that.
     pub async fn stop(self) -> Result<(), SensorError> {
         self.cancel.cancel();

@@ -129,7 +129,7 @@ async fn confirm(
     who: Authenticated,
     Named(name): Named<String>,
 ) -> Result<Accepted, Problem> {
-    let sensor = engine.sensor_address(&name)?;
+    let sensor = engine.sensor_to_confirm(&name)?;
     let at = engine.now();
     engine.note(who.actor(), Fact::SensorConfirmed { sensor, at }).await?;
     engine.confirm_sensor(&name)?;

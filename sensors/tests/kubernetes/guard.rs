@@ -1,0 +1,115 @@
+//! Very many deletions at once: told when a person says that they are right, and to nobody who never is.
+
+use std::sync::Arc;
+
+use host::kubernetes::Request;
+use lab::{Proxy, Trouble};
+use model::Value;
+use serde_json::json;
+
+use crate::stage::{Stage, no_labels};
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the lab"]
+async fn many_deletions_at_once_wait_until_somebody_confirms_them() {
+    let mut stage = Stage::new().await;
+    for n in 0..30 {
+        stage.make(&format!("m{n}"), no_labels()).await;
+    }
+    stage.next_second().await;
+    let watch = stage.maps(json!({}));
+    stage.is_watching().await;
+    watch.stop().await.unwrap();
+    for n in 0..11 {
+        stage.remove(&format!("m{n}")).await;
+    }
+    stage.lab.forget_history().await.unwrap();
+    let watch = stage.maps(json!({}));
+    stage.waits("11 of 30 objects are gone at once").await;
+    assert_eq!(stage.told(), [""; 0]);
+    watch.confirm();
+    stage.recorder.until("told", |it| it.seen.len() == 19).await;
+    assert_eq!(stage.told().len(), 11);
+    assert!(stage.told().iter().all(|told| told.starts_with("deleted m")));
+    watch.stop().await.unwrap();
+}
+
+impl Stage {
+    /// Removes maps while nobody can watch, and has the server forget that they were there.
+    async fn remove_unseen(&mut self, proxy: &Proxy, names: std::ops::Range<usize>) {
+        proxy.answer(Trouble { of: "/configmaps", status: 503, retry_after: None, times: 10_000 });
+        proxy.hang_up();
+        self.fails("").await;
+        for n in names {
+            self.remove(&format!("m{n}")).await;
+        }
+        self.lab.forget_history().await.unwrap();
+        proxy.recover();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the lab"]
+async fn a_confirmation_is_used_up_by_the_list_that_it_was_for() {
+    let mut stage = Stage::new().await;
+    for n in 0..40 {
+        stage.make(&format!("m{n}"), no_labels()).await;
+    }
+    stage.next_second().await;
+    let proxy = Proxy::before(&stage.lab).await.unwrap();
+    stage.connect(proxy.kubeconfig());
+    let watch = stage.maps(json!({}));
+    stage.is_watching().await;
+    // Nobody asked.
+    watch.confirm();
+    stage.remove_unseen(&proxy, 0..12).await;
+    stage.waits("12 of 40 objects are gone at once").await;
+    watch.confirm();
+    stage.has_told(12).await;
+    stage.is_watching().await;
+    stage.remove_unseen(&proxy, 12..25).await;
+    stage.waits("13 of 28 objects are gone at once").await;
+    assert_eq!(stage.told().len(), 12);
+    // What comes back needs nobody's word.
+    for n in 12..25 {
+        stage.make(&format!("m{n}"), no_labels()).await;
+    }
+    watch.poke();
+    stage.has_told(12 + 26).await;
+    let told = stage.told().split_off(12);
+    let count = |what: &str| told.iter().filter(|told| told.starts_with(what)).count();
+    assert_eq!((count("deleted"), count("added")), (13, 13), "each is another of its name");
+    watch.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the lab"]
+async fn deletions_that_nobody_is_told_of_are_no_question() {
+    let mut stage = Stage::new().await;
+    let events = "/api/v1/namespaces/default/events".to_owned();
+    let about = json!({ "kind": "Pod", "name": "p", "namespace": "default" });
+    let event = json!({ "involvedObject": about });
+    let maps = json!({ "api_version": "v1", "kind": "ConfigMap", "namespaces": ["default"],
+        "labels": "some=are", "operations": ["added", "modified"] });
+    for (trigger, parameters, path, mut object) in [
+        ("kubernetes.event", json!({ "namespaces": ["default"] }), events, event),
+        ("kubernetes.object", maps, stage.maps.collection(Some("default")), json!({})),
+    ] {
+        stage.recorder = Arc::default();
+        for n in 0..30 {
+            object["metadata"] = json!({ "name": format!("o{n}"), "labels": { "some": "are" } });
+            stage.ask(Request::post(&path, object.clone())).await;
+        }
+        stage.next_second().await;
+        let watch = stage.watch(trigger, parameters.clone());
+        stage.is_watching().await;
+        watch.stop().await.unwrap();
+        stage.cluster.text(&Request::delete(&path, Value::Null)).await.unwrap();
+        stage.lab.forget_history().await.unwrap();
+        let watch = stage.watch(trigger, parameters);
+        stage.recorder.until("they are forgotten", |it| it.seen.is_empty()).await;
+        stage.is_watching().await;
+        assert!(stage.recorder.events().is_empty(), "{trigger}");
+        watch.stop().await.unwrap();
+    }
+}
