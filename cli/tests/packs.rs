@@ -127,6 +127,29 @@ fn reports_for_programs_and_build_servers_say_what_failed_and_where() {
 }
 
 #[test]
+fn programs_of_tests_run_where_the_command_allows_it_and_leave_nothing() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = TempDir::new().unwrap();
+    let pack = folder.path().join("shop");
+    write(&pack, "pack.yaml", "name: shop\nversion: 1.0.0\npermissions: { exec: true }\n");
+    write(&pack, "actions/add.yaml", "entry_point: add.sh\neffect: read\nparameters: { n: {} }\n");
+    write(&pack, "actions/add.sh", "#!/bin/sh\necho ran >&2\necho '{\"n\": 3}'\n");
+    let program = pack.join("actions/add.sh");
+    fs::set_permissions(program, fs::Permissions::from_mode(0o755)).unwrap();
+    write(
+        &pack,
+        "tests/add.yaml",
+        "- name: it adds\n  action: { ref: shop.add, parameters: { n: 2 } }\n  \
+         mocks: { shop.add: { real: true } }\n  expect: { result: { n: 3 } }\n",
+    );
+    let refused = tripline(folder.path(), &["pack", "test", "shop"]).ended(1);
+    assert!(refused.stdout.contains("that takes `--run-programs`"), "{}", refused.stdout);
+    tripline(folder.path(), &["pack", "test", "shop", "--run-programs"]).ended(0);
+    let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|it| it.unwrap().path()).collect();
+    assert_eq!(left, [pack]);
+}
+
+#[test]
 fn there_being_nothing_to_test_is_wrong_use() {
     let folder = TempDir::new().unwrap();
     write(folder.path(), "web/pack.yaml", "name: web\nversion: 1.0.0\n");

@@ -2,10 +2,12 @@
 //! test that fails tells.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod support;
+
 use std::fs;
 use std::path::Path;
 
-use engine::packtest::Suite;
+use engine::packtest::{Real, Suite};
 use expect_test::{Expect, expect};
 use tempfile::TempDir;
 
@@ -60,7 +62,11 @@ fn write(folder: &Path, name: &str, text: &str) {
 
 /// Runs the tests and gives what they tell.
 fn told(folder: &TempDir) -> String {
-    let suite = Suite::load(folder.path(), &[]);
+    let told = played(&Suite::load(folder.path(), &[]));
+    told.replace(&format!("{}/", folder.path().display()), "")
+}
+
+fn played(suite: &Suite) -> String {
     let mut lines: Vec<String> = suite.findings.iter().map(ToString::to_string).collect();
     let run = suite.run(
         false,
@@ -74,7 +80,7 @@ fn told(folder: &TempDir) -> String {
         },
     );
     run.unwrap();
-    lines.join("\n").replace(&format!("{}/", folder.path().display()), "")
+    lines.join("\n")
 }
 
 /// One test of this chain, whose fields after the event are these.
@@ -242,6 +248,36 @@ expect:
     );
     let told = one("1", "mocks: { datastore.get: { result: { value: 1 } } }\nexpect: {}");
     assert!(told.contains("`datastore.get` answers by itself"), "{told}");
+}
+
+#[test]
+fn programs_run_for_real_where_a_test_says_so_and_they_may() {
+    let chain = "let before = now();
+let told = [];
+try { run(\"shop.pay\", #{ item: 1 }) } catch (error) { told.push(error.details.exit_code) }
+told.push(run(\"shop.pack\", #{ item: params.item }).box);
+run(\"shop.look\");
+if now() != before { told.push(\"late\") }
+told";
+    let test = "- name: it
+  event: { type: shop.ordered, data: { item: book } }
+  mocks:
+    shop.pay: { real: true }
+    shop.pack: [{ with: { item: pen }, result: { box: 1 } }, { real: true }]
+    shop.look: {}
+  expect: { steps: [shop.pay, shop.pack, shop.look], result: [9, 7] }
+";
+    let folder = shop(chain, test);
+    let program =
+        "#!/bin/sh\nread -r input\nsleep 0.1\ncase $input in *book*) echo '{\"box\": 7}';; esac\n";
+    write(folder.path(), "actions/pack.sh", program);
+    assert!(told(&folder).contains("that takes `--run-programs`"), "{}", told(&folder));
+    let scratch = tempfile::tempdir().unwrap();
+    let programs = Real { launcher: support::launcher(), folder: scratch.path().to_owned() };
+    let suite = Suite::load_running(folder.path(), &[], Some(&programs));
+    assert_eq!(played(&suite), "ok it");
+    let refused = one("1", "mocks: { core.echo: { real: true } }\nexpect: {}");
+    assert!(refused.contains("`core.echo` is no program of a pack"), "{refused}");
 }
 
 #[test]

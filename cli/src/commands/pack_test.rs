@@ -4,12 +4,15 @@ mod coverage;
 mod junit;
 mod report;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use engine::packs::offline;
-use engine::packtest::{Case, Coverage, Suite, Verdict};
+use engine::packtest::{Case, Coverage, Real, Suite, Verdict};
+use host::process::Launcher;
+use tempfile::TempDir;
 
 use crate::failure::{Exit, Failure, Outcome};
 use crate::output::{self, Format, Output};
@@ -31,6 +34,7 @@ skips. Exit codes: 0 all passed, 1 a test failed or a file has errors, 2 wrong u
 /// Which tests, and what to tell of them.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command")]
 pub(crate) struct Args {
     /// A pack's folder, one whose sub-folders are packs, or a file of tests
     #[arg(value_name = "PATH", default_value = ".")]
@@ -42,6 +46,9 @@ pub(crate) struct Args {
     /// tests are not run
     #[arg(long, value_name = "FILE")]
     from_execution: Vec<PathBuf>,
+    /// Run programs in tests that say so (`real: true`), on this machine and as you
+    #[arg(long)]
+    run_programs: bool,
     /// Only tests whose name or file holds this text
     #[arg(long, value_name = "TEXT")]
     filter: Option<String>,
@@ -92,8 +99,11 @@ impl Args {
     pub(super) fn run(self) -> Outcome {
         let (folders, files) = self.chosen()?;
         let others = [folders.as_slice(), &self.packs].concat();
+        let scratch = self.run_programs.then(tempfile::tempdir).transpose().map_err(system)?;
+        let programs = scratch.as_ref().map(real).transpose().map_err(system)?;
+        let load = |folder: &PathBuf| Suite::load_running(folder, &others, programs.as_ref());
         let suites: Vec<Suite> = match (self.from_execution.as_slice(), folders.as_slice()) {
-            ([], folders) => folders.iter().map(|folder| Suite::load(folder, &others)).collect(),
+            ([], folders) => folders.iter().map(load).collect(),
             (recordings, [folder]) => vec![Suite::recorded(folder, &others, recordings)],
             (_, several) => {
                 let message = format!("{} packs: which of them ran it?", several.len());
@@ -179,8 +189,7 @@ impl Args {
                 tests.push((case, verdict, took));
             }
         });
-        let coverage =
-            result.map_err(|error| Failure::new(Exit::Failed, "system", error.to_string()))?;
+        let coverage = result.map_err(system)?;
         let ran = Ran { suite, tests, coverage };
         if told {
             report::suite(&ran)?;
@@ -219,6 +228,15 @@ impl Ran<'_> {
         !self.suite.findings.is_empty()
             || self.tests.iter().any(|(_, verdict, _)| !verdict.passed())
     }
+}
+
+/// What it takes to run programs.
+fn real(scratch: &TempDir) -> io::Result<Real> {
+    Ok(Real { launcher: Launcher::own()?, folder: scratch.path().to_owned() })
+}
+
+fn system(error: io::Error) -> Failure {
+    Failure::new(Exit::Failed, "system", error.to_string())
 }
 
 /// The pack that a file of tests belongs to.

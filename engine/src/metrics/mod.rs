@@ -25,7 +25,8 @@ pub use self::table::{Bounds, Kind, METRICS, Metric};
 /// some bytes, at 5,000 a second some 400 KiB.
 const ADD_UP: Duration = Duration::from_secs(5);
 
-/// The counters and histograms of one engine.
+/// The counters and histograms of one engine; clones are the same.
+#[derive(Clone)]
 pub struct Metrics {
     book: Arc<Book>,
     commit: Histogram,

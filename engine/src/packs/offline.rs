@@ -23,7 +23,12 @@ use crate::render;
 /// used. A local repository is a matter of the server's settings, not of the pack.
 pub(crate) fn context() -> LoadContext {
     let launcher = Launcher { program: PathBuf::from("tripline"), args: Vec::new() };
-    let programs = Programs::new(&std::env::temp_dir(), launcher);
+    context_of(&std::env::temp_dir(), launcher)
+}
+
+/// The same, with which programs can be run.
+pub(crate) fn context_of(scratch: &Path, launcher: Launcher) -> LoadContext {
+    let programs = Programs::new(scratch, launcher);
     let git = Git::new(host::git::Options {
         allow_local: host::git::Local::Anywhere,
         ..Default::default()
@@ -33,14 +38,22 @@ pub(crate) fn context() -> LoadContext {
 
 /// The pack in `folder`, first, and those in `others` that it may use, with all that is wrong.
 pub(crate) fn load(folder: &Path, others: &[PathBuf]) -> (Vec<Arc<Pack>>, Findings) {
-    let context = context();
+    load_with(folder, others, &context())
+}
+
+/// The same, read so.
+pub(crate) fn load_with(
+    folder: &Path,
+    others: &[PathBuf],
+    context: &LoadContext,
+) -> (Vec<Arc<Pack>>, Findings) {
     let others = discover(others).into_iter().filter(|other| other != folder);
     let folders = std::iter::once(folder.to_owned()).chain(others);
-    let mut read = Together::read(folders, &context, None);
+    let mut read = Together::read(folders, context, None);
     let findings = std::mem::take(&mut read.findings);
-    beside(&mut read, &context);
-    let library =
-        Library::new(render::builtin(&BuiltinContext::default(), render::On::Here), context);
+    beside(&mut read, context);
+    let builtin = render::builtin(&BuiltinContext::default(), render::On::Here);
+    let library = Library::new(builtin, context.clone());
     let crossed = cross_check(&read.packs, &read.broken, &library, None);
     let own = read.packs.first().and_then(|pack| crossed.get(&pack.name).cloned());
     (read.packs, findings.into_iter().chain(own.unwrap_or_default()).collect())

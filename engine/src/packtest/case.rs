@@ -68,6 +68,8 @@ pub(super) enum Says {
     Failed(Fault),
     /// Nobody knows whether it was done.
     Unknown(Fault),
+    /// What the program says: it is run.
+    Real,
 }
 
 #[derive(Debug, Clone)]
@@ -150,6 +152,11 @@ impl End {
 }
 
 impl Case {
+    /// Whether it runs programs.
+    pub(super) fn runs_programs(&self) -> bool {
+        self.mocks.iter().any(|mock| matches!(mock.says, Says::Real))
+    }
+
     /// The test that the execution in `file` goes the same today.
     pub(super) fn recorded(file: &str, exported: Exported) -> Self {
         Self {

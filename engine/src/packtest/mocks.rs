@@ -74,7 +74,7 @@ fn of_action(entry: &Entry, context: &Context<'_>) -> Result<Vec<Mock>, Vec<Diag
     if findings.is_empty() { Ok(mocks) } else { Err(findings) }
 }
 
-const KNOWN: [&str; 6] = ["with", "result", "fails", "unknown", "times", "takes"];
+const KNOWN: [&str; 7] = ["with", "result", "fails", "unknown", "real", "times", "takes"];
 
 fn mock(
     node: &Node,
@@ -114,7 +114,7 @@ pub(super) fn names_exist(fields: &Fields<'_>, with: &Node, resolved: &Resolved)
 }
 
 fn says(fields: &Fields<'_>, resolved: Option<&Resolved>) -> Result<Says, Vec<Diagnostic>> {
-    let given = ["result", "fails", "unknown"].map(|name| fields.node().entry(name));
+    let given = ["result", "fails", "unknown", "real"].map(|name| fields.node().entry(name));
     let mut given = given.into_iter().flatten();
     let (first, second) = (given.next(), given.next());
     if let (Some(first), Some(second)) = (first, second) {
@@ -124,8 +124,24 @@ fn says(fields: &Fields<'_>, resolved: Option<&Resolved>) -> Result<Says, Vec<Di
     let Some(answer) = first else { return Ok(Says::Done(Value::Object(Map::new()))) };
     match answer.key.name() {
         "result" => done(&answer.value, resolved).map(Says::Done),
+        "real" => real(&answer.value, resolved),
         "fails" => fault(&answer.value, resolved, ErrorKind::Failed).map(Says::Failed),
         _ => fault(&answer.value, resolved, ErrorKind::Timeout).map(Says::Unknown),
+    }
+}
+
+/// `real: true`, of a program that runs on this machine.
+fn real(node: &Node, resolved: Option<&Resolved>) -> Result<Says, Vec<Diagnostic>> {
+    let wrong = |message: String, hint: &str| Err(vec![node.error(message).with_hint(hint)]);
+    match resolved {
+        _ if node.to_value() != Value::Bool(true) => {
+            wrong(format!("expected `true`, found {}", node.describe()), "leave it out for a mock")
+        }
+        Some(resolved) if !resolved.is_local_program() => {
+            let hint = "say what it answers: `result: { … }`, `fails: { … }`";
+            wrong(format!("`{}` is no program of a pack", resolved.metadata().reference), hint)
+        }
+        _ => Ok(Says::Real),
     }
 }
 
@@ -210,6 +226,17 @@ fn fault(
 pub(super) struct Scene {
     mocks: Vec<(Mock, u32)>,
     unmocked: Vec<Unmocked>,
+    /// Programs that are running.
+    running: usize,
+}
+
+/// A program that is running, until this is dropped.
+struct Running(SharedScene);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.lock().running -= 1;
+    }
 }
 
 /// A call that no mock fits.
@@ -228,7 +255,17 @@ pub(super) struct SharedScene(Arc<Mutex<Scene>>);
 impl SharedScene {
     pub(super) fn new(mocks: &[Mock]) -> Self {
         let mocks = mocks.iter().map(|mock| (mock.clone(), 0)).collect();
-        Self(Arc::new(Mutex::new(Scene { mocks, unmocked: Vec::new() })))
+        Self(Arc::new(Mutex::new(Scene { mocks, ..Scene::default() })))
+    }
+
+    fn run(&self) -> Running {
+        self.lock().running += 1;
+        Running(self.clone())
+    }
+
+    /// Whether a program is running: the clock waits for it.
+    pub(super) fn is_running(&self) -> bool {
+        self.lock().running > 0
     }
 
     fn lock(&self) -> MutexGuard<'_, Scene> {
@@ -249,7 +286,7 @@ impl SharedScene {
     pub(super) fn fault(&self, action: &ActionRef, parameters: &Value) -> Option<StepError> {
         match self.lock().answer(action, parameters)?.says {
             Says::Failed(fault) => Some(fault.error()),
-            Says::Done(_) | Says::Unknown(_) => None,
+            Says::Done(_) | Says::Unknown(_) | Says::Real => None,
         }
     }
 
@@ -381,9 +418,29 @@ impl Stand {
             },
             Says::Failed(fault) => Performance::Failed(fault.error()),
             Says::Unknown(fault) => Performance::Unknown(fault.error()),
+            Says::Real => self.run(performing).await,
         }
     }
+
+    /// Runs the program. The test's clock stands still meanwhile: its timeout is one of the machine's.
+    async fn run(&self, performing: Performing) -> Performance {
+        let Inner::Action(program) = &self.inner else {
+            let message = "only programs can be run";
+            return Performance::Failed(StepError::new(ErrorKind::Internal, message));
+        };
+        let _running = self.scene.run();
+        let (limit, cancel) = (performing.timeout.unwrap_or(LONGEST), performing.cancel.clone());
+        let mut performed = program.perform(performing);
+        tokio::select! {
+            performance = &mut performed => return performance,
+            () = tokio::time::sleep(limit.to_std()) => cancel.cancel(),
+        }
+        performed.await
+    }
 }
+
+/// How long a program may run whose file says nothing.
+const LONGEST: model::Duration = model::Duration::from_secs(600);
 
 /// `value` with its `${…}` evaluated.
 fn render(value: &Value, performing: &Performing) -> Result<Value, String> {

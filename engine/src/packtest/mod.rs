@@ -23,9 +23,11 @@ use std::sync::Arc;
 use std::thread;
 
 use actions::BuiltinContext;
-use model::{Diagnostic, Exported, Location};
+use host::process::Launcher;
+use model::{Diagnostic, Exported, Location, Timestamp};
 
 use crate::evaluators::Evaluators;
+use crate::metrics::Metrics;
 use crate::packs::{Generation, Library, Pack, offline};
 use crate::render;
 
@@ -46,6 +48,14 @@ pub struct Suite {
     stage: Option<stage::Stage>,
 }
 
+/// Where programs run that tests don't mock.
+pub struct Real {
+    /// Starts them.
+    pub launcher: Launcher,
+    /// A folder for what they leave; the caller's to remove.
+    pub folder: PathBuf,
+}
+
 /// How one test went.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Verdict {
@@ -57,8 +67,17 @@ impl Suite {
     /// Reads the pack in `folder` and its tests. It may use the packs in `others`, whose rules and
     /// tests don't count.
     pub fn load(folder: &Path, others: &[PathBuf]) -> Self {
+        Self::load_running(folder, others, None)
+    }
+
+    /// The same; tests that say so run programs, as these do.
+    pub fn load_running(folder: &Path, others: &[PathBuf], programs: Option<&Real>) -> Self {
         let shown = folder.display().to_string();
-        let (packs, findings) = offline::load(folder, others);
+        let context = match programs {
+            Some(Real { launcher, folder }) => offline::context_of(folder, launcher.clone()),
+            None => offline::context(),
+        };
+        let (packs, findings) = offline::load_with(folder, others, &context);
         let errors: Vec<Diagnostic> = findings.into_iter().filter(Diagnostic::is_error).collect();
         let Some(pack) = packs.first().cloned().filter(|_| errors.is_empty()) else {
             let suite = Self {
@@ -70,14 +89,15 @@ impl Suite {
             };
             return suite;
         };
-        let context = offline::context();
         let builtin = render::builtin(&BuiltinContext::default(), render::On::Here);
         let library = Library::new(builtin.clone(), context.clone());
         let by_name = packs.iter().map(|pack| (pack.name.clone(), pack.clone())).collect();
         let generation = Generation::idle(by_name);
         let (cases, findings) = read(folder, &pack, &library, &generation);
         let name = pack.name.clone();
-        let stage = stage::Stage { pack: name.clone(), packs: lean(packs), builtin, context };
+        let (programs, packs) = (programs.map(|real| real.folder.clone()), lean(packs));
+        let metrics = Metrics::new(Timestamp::UNIX_EPOCH);
+        let stage = stage::Stage { pack: name.clone(), packs, builtin, context, programs, metrics };
         Self { pack: name.to_string(), shown, findings, cases, stage: Some(stage) }
     }
 
@@ -136,6 +156,10 @@ impl Suite {
 fn outcome(stage: &stage::Stage, case: &Case, matched: &mut cover::Matched) -> Vec<Misfit> {
     if let case::Start::Recorded(exported) = &case.start {
         return recorded::judge(stage, exported, &case.at);
+    }
+    if stage.programs.is_none() && case.runs_programs() {
+        let told = "it runs programs on this machine: that takes `--run-programs`";
+        return vec![Misfit::new(&case.at, told)];
     }
     match stage.play(case) {
         Ok(found) => {

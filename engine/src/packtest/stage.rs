@@ -6,6 +6,7 @@
 //! waits, the test is over.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -59,6 +60,10 @@ pub(super) struct Stage {
     pub(super) packs: Vec<Arc<Pack>>,
     pub(super) builtin: Vec<SharedAction>,
     pub(super) context: LoadContext,
+    /// Where programs may run, if they may.
+    pub(super) programs: Option<PathBuf>,
+    /// Nobody looks at them; making them asks the system how many processors there are.
+    pub(super) metrics: Metrics,
 }
 
 /// Why a test could not be run to its end.
@@ -87,11 +92,13 @@ impl Stage {
         let core = Arc::new(self.core(case, &clock, &scene));
         let quiet = Arc::new(Quiet::default());
         let runtime = {
-            let quiet = quiet.clone();
-            tokio::runtime::Builder::new_current_thread()
-                .enable_time()
-                .on_thread_park(move || quiet.park(&dial))
-                .build()?
+            let (quiet, scene) = (quiet.clone(), scene.clone());
+            let mut builder = tokio::runtime::Builder::new_current_thread();
+            if case.runs_programs() {
+                builder.enable_io();
+            }
+            let builder = builder.enable_time();
+            builder.on_thread_park(move || quiet.park(&dial, &scene)).build()?
         };
         let cancel = case.cancel.as_ref().map(|(cancel, _)| cancel.clone());
         let given = (case_start(case), case.keys.clone(), cancel);
@@ -130,8 +137,8 @@ impl Stage {
             generation: ArcSwap::from_pointee(generation),
             environment: ArcSwap::default(),
             connections: Connections::default(),
-            // Nothing is written: no action performs that would.
-            folders: Folders::new("pack-test"),
+            // Without programs nothing is written: no other action performs that would.
+            folders: Folders::new(self.programs.clone().unwrap_or_else(|| "pack-test".into())),
             installation: installation(),
             restored: None,
             steps: Permits::new(256),
@@ -143,7 +150,7 @@ impl Stage {
             tasks: TaskTracker::new(),
             store_failing: AtomicBool::new(false),
             stuck: Stuck::default(),
-            metrics: Metrics::new(case.now),
+            metrics: self.metrics.clone(),
             spans: Spans::default(),
         }
     }
@@ -184,8 +191,11 @@ struct Quiet {
 }
 
 impl Quiet {
-    /// Nothing is left to do at this time.
-    fn park(&self, clock: &Simulated) {
+    /// Nothing is left to do at this time, unless a program is at work.
+    fn park(&self, clock: &Simulated, scene: &SharedScene) {
+        if scene.is_running() {
+            return;
+        }
         let skips = self.skips.fetch_add(1, Ordering::Relaxed);
         if skips >= MAX_SKIPS || !clock.skip() {
             self.over.notify_one();

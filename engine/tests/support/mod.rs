@@ -130,7 +130,7 @@ impl House {
 }
 
 /// Built by `cargo test` beside the tests.
-fn launcher() -> Launcher {
+pub(crate) fn launcher() -> Launcher {
     let test = std::env::current_exe().unwrap();
     let built = test.parent().and_then(|deps| deps.parent()).unwrap();
     Launcher { program: built.join("examples/engine-exec-child"), args: Vec::new() }
