@@ -132,7 +132,7 @@ fn house(environment: &str) -> House {
     house
 }
 
-async fn pack(engine: &engine::Engine) -> engine::view::PackView {
+fn pack(engine: &engine::Engine) -> engine::view::PackView {
     engine.pack_views().remove(0)
 }
 
@@ -149,8 +149,8 @@ async fn a_pack_gets_its_configuration_and_a_change_of_the_file_is_loaded_like_a
     let id = run(&engine, "p.where_am_i", json!({})).await;
     assert_eq!(result(&ended(&engine, &id).await), &json!({ "region": "north", "size": 3 }));
     house.environment("packs: { p: { config: { region: south, size: 5 } } }\n");
-    let before = pack(&engine).await.hash;
-    eventually("the change", || async { pack(&engine).await.hash != before }).await;
+    let before = pack(&engine).hash;
+    eventually("the change", || async { pack(&engine).hash != before }).await;
     let id = run(&engine, "p.where_am_i", json!({})).await;
     assert_eq!(result(&ended(&engine, &id).await), &json!({ "region": "south", "size": 5 }));
 }
@@ -163,9 +163,9 @@ async fn an_execution_keeps_the_configuration_that_it_began_with() {
     let engine = house.start_in_environment().await;
     let id = run(&engine, "p.slow", json!({})).await;
     house.reached().await;
-    let before = pack(&engine).await.hash;
+    let before = pack(&engine).hash;
     house.environment("packs: { p: { config: { region: south } } }\n");
-    eventually("the change", || async { pack(&engine).await.hash != before }).await;
+    eventually("the change", || async { pack(&engine).hash != before }).await;
     house.open();
     assert_eq!(result(&ended(&engine, &id).await), &json!(["north", "north"]));
 }
@@ -201,7 +201,7 @@ async fn an_engine_does_not_start_on_an_environment_that_never_was_good() {
 async fn a_setting_without_a_value_refuses_the_pack_and_says_where_to_set_it() {
     let house = house("packs: {}\n");
     let engine = house.start_in_environment().await;
-    let view = pack(&engine).await;
+    let view = pack(&engine);
     assert_eq!(view.state, "rejected");
     expect![[r#"
         error: the pack's setting `region` has no value
@@ -217,7 +217,7 @@ async fn a_setting_that_does_not_fit_is_told_at_its_place_and_the_last_good_one_
     let house = house("packs: { p: { config: { region: north } } }\n");
     let engine = house.start_in_environment().await;
     house.environment("packs:\n  p:\n    config:\n      region: 7\n      sizes: 3\n");
-    eventually("the refusal", || async { pack(&engine).await.state == "stale" }).await;
+    eventually("the refusal", || async { pack(&engine).state == "stale" }).await;
     expect![[r#"
         error: unknown setting `sizes`
           at DIR/dev.yaml:5:7
@@ -225,7 +225,7 @@ async fn a_setting_that_does_not_fit_is_told_at_its_place_and_the_last_good_one_
         error: `region`: expected type "string", found 7
           at DIR/dev.yaml:4:7
           hint: quote it"#]]
-    .assert_eq(&told(&pack(&engine).await, &house));
+    .assert_eq(&told(&pack(&engine), &house));
     let id = run(&engine, "p.where_am_i", json!({})).await;
     let view = ended(&engine, &id).await;
     assert_eq!(
@@ -247,7 +247,7 @@ async fn a_pack_that_asks_for_more_than_its_environment_grants_is_refused() {
          hosts: [a.example.com, '*.b.example.com', example.org]\n  exec: true\n",
     );
     let engine = house.start_in_environment().await;
-    let view = pack(&engine).await;
+    let view = pack(&engine);
     assert_eq!(view.state, "rejected");
     expect![[r#"
         error: the pack asks for the connection `api`, which DIR/dev.yaml does not grant it

@@ -9,7 +9,7 @@ use model::{Actor, ExecutionState};
 use serde_json::json;
 use support::{House, ended, eventually, result, run, until};
 
-async fn pack(engine: &Engine) -> PackView {
+fn pack(engine: &Engine) -> PackView {
     engine.pack_views().remove(0)
 }
 
@@ -19,13 +19,13 @@ async fn a_broken_pack_keeps_its_last_good_content_and_says_so_until_repaired() 
     house.chain("greet", "", r#""hello""#);
     let engine = house.start().await;
     house.chain("greet", "", r#"let x = ;"#);
-    eventually("the breakage to be seen", || async { pack(&engine).await.state == "stale" }).await;
-    let finding = pack(&engine).await.findings.remove(0);
+    eventually("the breakage to be seen", || async { pack(&engine).state == "stale" }).await;
+    let finding = pack(&engine).findings.remove(0);
     assert!(finding.at.contains("greet.rhai:1:"), "{}", finding.text);
     let id = run(&engine, "p.greet", json!({})).await;
     assert_eq!(result(&ended(&engine, &id).await), &json!("hello"));
     house.chain("greet", "", r#""good morning""#);
-    eventually("the repair to be seen", || async { pack(&engine).await.state == "active" }).await;
+    eventually("the repair to be seen", || async { pack(&engine).state == "active" }).await;
     let id = run(&engine, "p.greet", json!({})).await;
     assert_eq!(result(&ended(&engine, &id).await), &json!("good morning"));
 }
@@ -39,7 +39,7 @@ async fn the_last_good_content_outlives_a_restart() {
     house.write("pack.yaml", "name: p\nversion: [broken\n");
     let settings = house.settings();
     let engine = Engine::start(settings, house.store.clone(), house.clock.clone()).await.unwrap();
-    assert_eq!(pack(&engine).await.state, "stale");
+    assert_eq!(pack(&engine).state, "stale");
     let id = run(&engine, "p.greet", json!({})).await;
     assert_eq!(result(&ended(&engine, &id).await), &json!("hello"));
 }
@@ -52,8 +52,8 @@ async fn a_running_chain_stays_on_the_content_it_began_with() {
     let id = run(&engine, "p.slow", json!({})).await;
     let before = until(&engine, &id, &[ExecutionState::Waiting]).await.row.pack;
     house.chain("slow", "", r#"run("core.noop"); "new""#);
-    let old = pack(&engine).await.hash;
-    eventually("the change to be seen", || async { pack(&engine).await.hash != old }).await;
+    let old = pack(&engine).hash;
+    eventually("the change to be seen", || async { pack(&engine).hash != old }).await;
     engine.cancel(Actor::token("test"), &id, None).await.unwrap();
     let view = ended(&engine, &id).await;
     assert_eq!(
@@ -93,8 +93,8 @@ async fn a_link_out_of_the_pack_is_refused() {
     let house = House::new();
     let engine = house.start().await;
     std::os::unix::fs::symlink("/etc/hostname", house.path("packs/p/lib")).unwrap();
-    eventually("the refusal", || async { pack(&engine).await.state == "stale" }).await;
-    assert!(pack(&engine).await.findings[0].message.contains("leads out of the pack"));
+    eventually("the refusal", || async { pack(&engine).state == "stale" }).await;
+    assert!(pack(&engine).findings[0].message.contains("leads out of the pack"));
 }
 
 #[tokio::test]
@@ -116,15 +116,15 @@ async fn packs_whose_folder_is_gone_or_emptied_keep_working_until_it_is_back() {
     house.chain("greet", "", r#""hello""#);
     let engine = house.start().await;
     let (there, away) = (house.path("packs"), house.path("away"));
-    let stale = || async { pack(&engine).await.state == "stale" };
-    let active = || async { pack(&engine).await.state == "active" };
+    let stale = || async { pack(&engine).state == "stale" };
+    let active = || async { pack(&engine).state == "active" };
     for empty in [false, true] {
         std::fs::rename(&there, &away).unwrap();
         if empty {
             std::fs::create_dir(&there).unwrap();
         }
         eventually("the loss to be seen", stale).await;
-        let view = pack(&engine).await;
+        let view = pack(&engine);
         assert!(view.findings[0].message.contains("the folder of packs"), "{:?}", view.findings[0]);
         assert_eq!(engine.pack_views().len(), 1);
         let id = run(&engine, "p.greet", json!({})).await;
@@ -136,8 +136,8 @@ async fn packs_whose_folder_is_gone_or_emptied_keep_working_until_it_is_back() {
         eventually("its return to be seen", active).await;
     }
     house.chain("greet", "", r#""good morning""#);
-    let old = pack(&engine).await.hash;
-    eventually("a change after that", || async { pack(&engine).await.hash != old }).await;
+    let old = pack(&engine).hash;
+    eventually("a change after that", || async { pack(&engine).hash != old }).await;
 }
 
 #[tokio::test]
@@ -161,13 +161,13 @@ async fn a_link_to_a_folder_of_packs_is_followed_when_it_leads_elsewhere() {
     let mut settings = house.settings();
     settings.packs = vec![link.clone()];
     let engine = Engine::start(settings, house.store.clone(), house.clock.clone()).await.unwrap();
-    let old = pack(&engine).await.hash;
+    let old = pack(&engine).hash;
     let folders = [house.path("packs"), house.path("next")];
     assert!(std::process::Command::new("cp").arg("-r").args(folders).status().unwrap().success());
     std::fs::write(house.path("next/p/actions/greet.rhai"), r#""good evening""#).unwrap();
     std::os::unix::fs::symlink("next", house.path("fresh")).unwrap();
     std::fs::rename(house.path("fresh"), &link).unwrap();
-    eventually("the change to be seen", || async { pack(&engine).await.hash != old }).await;
+    eventually("the change to be seen", || async { pack(&engine).hash != old }).await;
 }
 
 #[tokio::test]

@@ -42,7 +42,7 @@ fn holding(house: &House, text: &str) -> Vec<PathBuf> {
 }
 
 /// What is told of the pack, as people and rules get it.
-async fn told(engine: &Engine) -> String {
+fn told(engine: &Engine) -> String {
     let view = engine.pack_views().remove(0);
     format!("{} {:?}", view.state, view.findings)
 }
@@ -56,7 +56,7 @@ async fn a_plain_secret_is_copied_nowhere_below_the_state_folder() {
     ] {
         let house = house(&text);
         let engine = house.start_in_environment().await;
-        assert!(told(&engine).await.starts_with("rejected"), "{text}");
+        assert!(told(&engine).starts_with("rejected"), "{text}");
         assert_eq!(holding(&house, PLAIN), Vec::<PathBuf>::new(), "{text}");
         engine.shutdown(std::time::Duration::from_secs(5)).await;
     }
@@ -68,7 +68,7 @@ async fn what_is_given_to_a_pack_that_is_not_here_is_not_copied() {
         .replace("packs: {", &format!("packs: {{ other: {{ config: {{ key: {PLAIN} }} }},"));
     let house = house(&text);
     let engine = house.start_in_environment().await;
-    assert!(told(&engine).await.starts_with("active"));
+    assert!(told(&engine).starts_with("active"));
     assert_eq!(holding(&house, PLAIN), Vec::<PathBuf>::new());
     house.environment("packs: [\n");
     engine.shutdown(std::time::Duration::from_secs(5)).await;
@@ -86,7 +86,7 @@ async fn the_copy_is_the_last_good_content_and_its_owners_alone() {
     let copy = copy.unwrap().clone();
     assert_eq!(std::fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
     house.environment(&GOOD.replace("{ secret: app/key }", PLAIN));
-    eventually("the refusal", || async { told(&engine).await.starts_with("stale") }).await;
+    eventually("the refusal", || async { told(&engine).starts_with("stale") }).await;
     assert_eq!(holding(&house, PLAIN), Vec::<PathBuf>::new());
     assert_eq!(std::fs::read_to_string(&copy).unwrap(), GOOD);
     // An earlier version copied before it looked.
@@ -105,7 +105,7 @@ async fn no_finding_shows_a_secret_that_stands_beside_what_is_wrong() {
     ] {
         let house = house(&format!("packs: {{ p: {{ config: {config} }} }}\n"));
         let engine = house.start_in_environment().await;
-        let told = told(&engine).await;
+        let told = told(&engine);
         assert!(told.starts_with("rejected") && !told.contains(PLAIN), "{told}");
         let stream = Stream::Pack("p".parse().unwrap());
         let facts = house.store.read(&stream, Version::NONE).await.unwrap().0;
@@ -144,7 +144,7 @@ async fn a_sensors_file_with_a_plain_secret_shows_none_of_its_lines() {
         &format!("type: webhook\nparameters: {{ secrets: [5551234567], signature: {{ header: X-S }}, body_limt: '{PLAIN}' }}\n"),
     );
     let engine = house.start_in_environment().await;
-    let told = told(&engine).await;
+    let told = told(&engine);
     assert!(told.contains("body_limt") && !told.contains("5551234567"), "{told}");
     assert!(!told.contains(PLAIN), "{told}");
 }

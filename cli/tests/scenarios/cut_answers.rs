@@ -43,7 +43,7 @@ fn pass(mut client: &TcpStream, mut server: &TcpStream, cuts: &AtomicUsize) -> O
     let cut = cutting.clone();
     thread::spawn(move || {
         let (mut answers, mut back) = (answers, back);
-        let mut piece = [0; 65_536];
+        let mut piece = vec![0; 65_536];
         while let Some(read) = answers.read(&mut piece).ok().filter(|read| *read > 0) {
             if cut.load(Ordering::SeqCst) > 0 || back.write_all(&piece[..read]).is_err() {
                 break;
@@ -51,7 +51,7 @@ fn pass(mut client: &TcpStream, mut server: &TcpStream, cuts: &AtomicUsize) -> O
         }
         let _ = back.shutdown(Shutdown::Both);
     });
-    let mut piece = [0; 65_536];
+    let mut piece = vec![0; 65_536];
     while let Some(read) = client.read(&mut piece).ok().filter(|read| *read > 0) {
         let less = |left: usize| left.checked_sub(1);
         let order = (Ordering::SeqCst, Ordering::SeqCst);
