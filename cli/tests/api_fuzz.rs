@@ -13,7 +13,7 @@ const EXAMPLES: &str = "25";
 
 /// What fits the description may still name what is not there or not fit its schema, never be
 /// called malformed. Whom a wrong token lets in is the subject of
-/// `server/tests/access.rs`: here many of them are soon answered 429.
+/// `server/tests/tokens.rs`: here many of them are soon answered 429.
 const CHECKS: &str = r#"
 [checks]
 positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "404", "409", "422"]
