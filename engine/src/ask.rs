@@ -414,22 +414,27 @@ impl Engine {
     }
 
     /// What people call the sensor that `name` means, which waits for somebody to say that what it
-    /// found is right.
+    /// found is right, or, of a program after a restore, that it has caught up.
     pub fn sensor_to_confirm(&self, name: &str) -> Result<String, AskError> {
         let address = self.sensor_address(name)?;
         let all = self.sensing.list();
         let found = all.into_iter().find(|(sensor, _)| sensor.address() == address);
         match found.map(|(_, status)| status.state) {
             Some(SensorState::Guarded { .. }) => Ok(address),
+            _ if self.sensing.is_behind(name) => Ok(address),
             _ => Err(AskError::Conflict(format!(
-                "the sensor `{address}` asks for nothing to be confirmed: it does when very many objects are gone at once"
+                "the sensor `{address}` asks for nothing to be confirmed: it does when very many objects are gone at once, and a program's after a restore"
             ))),
         }
     }
 
-    /// Tells a sensor that waits for it that what it found is right.
-    pub fn confirm_sensor(&self, name: &str) -> Result<(), AskError> {
-        self.sensing.confirm(name).then_some(()).ok_or_else(|| self.no_sensor(name))
+    /// Tells a sensor that waits for it that what it found is right; of a program, that it has caught
+    /// up since the state was restored.
+    pub async fn confirm_sensor(&self, name: &str) -> Result<(), AskError> {
+        match self.sensing.confirm(name).await? {
+            true => Ok(()),
+            false => Err(self.no_sensor(name)),
+        }
     }
 
     fn no_sensor(&self, name: &str) -> AskError {

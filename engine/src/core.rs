@@ -52,6 +52,8 @@ pub struct Core {
     /// Whether the state was restored from a backup: what began before that was made may have gone
     /// on, and nobody wrote it down.
     pub restored: Option<Restored>,
+    /// Whether this is the first start since.
+    pub just_restored: bool,
     /// The right to perform a step.
     pub steps: Permits,
     /// The right to run a program.

@@ -13,7 +13,7 @@ use host::git::{Git, Mirrors};
 use host::process::Programs;
 use host::tls::{Authorities, BadAuthorities};
 use model::{Actor, BatchId, Fact, Name, Stream, Version};
-use store::{Batch, Store, StoreError, Write};
+use store::{Batch, Position, Store, StoreError, Write};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -93,6 +93,13 @@ fn told(findings: &Findings) -> String {
     findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
+/// Whether nothing has been written since the state was restored from a backup.
+async fn is_just_restored(store: &dyn Store) -> Result<bool, StoreError> {
+    let head = store.head().await?;
+    let last = store.log(Position(head.0.saturating_sub(1)), 1).await?;
+    Ok(last.iter().any(|last| matches!(last.fact, Fact::StateRestored { .. })))
+}
+
 impl Engine {
     /// Starts an engine on `store`: ends programs that outlived the last one, loads the packs,
     /// takes over what has not ended, and starts the sensors.
@@ -134,6 +141,7 @@ impl Engine {
         let desk = desk(advertise, &folders, &vault, begun).map_err(failed)?;
         let context =
             LoadContext { programs, git: git.clone(), connections: connections.clone(), desk };
+        let just_restored = is_just_restored(store.as_ref()).await?;
         let installation = installation(store.as_ref(), &clock).await?;
         let spans = settings.traces.as_ref();
         let spans = spans.map(|collector| Spans::start(collector, &installation, &metrics));
@@ -141,6 +149,7 @@ impl Engine {
         let core = Arc::new(Core {
             installation,
             restored: store.restored().await?,
+            just_restored,
             tokens: Tokens::load(store.as_ref()).await?,
             vault,
             store,

@@ -8,7 +8,7 @@ use std::iter::Peekable;
 
 use futures::{StreamExt, TryStreamExt};
 use model::value::{MAX_DEPTH, MAX_EVENT_BYTES, is_too_deep};
-use model::{Actor, BatchId, Event, EventKey, ExecutionId, Fact, Hash, Stream, Value};
+use model::{Actor, BatchId, Event, EventKey, ExecutionId, Fact, Hash, Stream, Timestamp, Value};
 use store::{
     Appended, Batch, MAX_BATCH_BYTES, MAX_BATCH_FACTS, MAX_SEALED_CHANGES, Sealing, StoreError,
     Write, of_execution,
@@ -75,13 +75,15 @@ pub struct Standing {
     pub cursor: Option<Value>,
     /// What it remembers of objects; none of those that are gone.
     pub seen: Vec<(String, Option<Value>)>,
-    /// Whether the server that was lost before a restore may have told of it too.
-    pub retold: bool,
+    /// Whether it has yet to catch up since a restore.
+    pub behind: bool,
+    /// What happened until then, the server that was lost before the restore may have told too.
+    pub told_until: Option<Timestamp>,
 }
 
 impl Standing {
     fn writes(self) -> Vec<Write> {
-        let Self { sensor, cursor, seen, .. } = self;
+        let Self { sensor, cursor, seen, behind, .. } = self;
         let remembered = seen.into_iter().map(|(object, entry)| {
             let fact = entry.map_or(Fact::ObjectGone, |entry| Fact::ObjectSeen { entry });
             let stream = Stream::Seen(format!("{sensor}/{object}"));
@@ -89,7 +91,7 @@ impl Standing {
         });
         let mut writes: Vec<Write> = remembered.collect();
         writes.extend(cursor.map(|cursor| {
-            let facts = vec![Fact::CursorMoved { cursor }];
+            let facts = vec![Fact::CursorMoved { cursor, behind }];
             Write { stream: Stream::Sensor(sensor), expected: None, facts }
         }));
         writes
@@ -105,13 +107,14 @@ pub async fn accept(
     standing: Option<Standing>,
 ) -> Result<Vec<Accepted>, IntakeError> {
     let mut accepted = Vec::new();
-    let retold = standing.as_ref().is_some_and(|standing| standing.retold);
+    let told_until = standing.as_ref().and_then(|standing| standing.told_until);
     events.iter().try_for_each(fits)?;
-    let decided = futures::stream::iter(events).map(|event| decide(core, event, None));
-    let mut decided: Vec<Decided> = decided.buffered(AT_ONCE).try_collect().await?;
-    if retold {
-        decided = decided.into_iter().map(Decided::retold).collect();
-    }
+    let decided = futures::stream::iter(events).map(|event| async move {
+        let retold = told_until.is_some_and(|until| event.envelope.time <= until);
+        let one = decide(core, event, None).await?;
+        Ok::<_, Trouble>(if retold { one.retold() } else { one })
+    });
+    let decided: Vec<Decided> = decided.buffered(AT_ONCE).try_collect().await?;
     let mut decided = decided.into_iter().peekable();
     let mut standing = standing.map(Standing::writes).unwrap_or_default();
     // Whichever part is the last one, it has room for what goes with it.

@@ -265,7 +265,7 @@ impl Engine {
                 _ => None,
             };
             views.push(SensorView {
-                cursor: self.core.store.cursor(&subscription.id).await?.map(|(cursor, _)| cursor),
+                cursor: self.core.store.cursor(&subscription.id).await?.map(|row| row.cursor),
                 rules: generation.listeners(&subscription.id, &switches),
                 webhook: (subscription.kind == "webhook")
                     .then(|| format!("/webhooks/{}", subscription.id)),

@@ -3,6 +3,7 @@
 //! A sensor that fails is started again from its stored cursor, after a delay that grows; it never
 //! takes another with it, and it always says how it stands.
 
+mod catching_up;
 mod forgetting;
 mod keeper;
 mod rights;
@@ -65,6 +66,9 @@ struct Running {
     /// Those of them that its pack may not use: others are another sensor.
     denied: BTreeSet<String>,
     status: Arc<Mutex<Status>>,
+    /// Whether it has yet to catch up since the state was restored: what it tells, the server that was
+    /// lost may have told too.
+    behind: Arc<AtomicBool>,
     cancel: CancellationToken,
     /// Fires when no rule needs it any more.
     unwanted: CancellationToken,
@@ -167,6 +171,7 @@ impl Sensing {
             built,
             secrets,
             status: Arc::new(Mutex::new(Status::after(before, state))),
+            behind: Arc::default(),
             cancel: self.core.stopping.child_token(),
             unwanted: CancellationToken::new(),
         };
@@ -177,7 +182,6 @@ impl Sensing {
                 source: self.source(&sensor.subscription.id),
                 sensor: sensor.clone(),
                 anew: AtomicBool::new(anew),
-                catching_up: AtomicBool::new(false),
                 turn: self.turn(&sensor.subscription.id),
             };
             self.core.tasks.spawn(keeper.keep(task.clone()));
@@ -298,14 +302,28 @@ impl Sensing {
         true
     }
 
-    /// Tells a sensor that what it found is right. False if none is called so.
-    pub(crate) fn confirm(&self, name: &str) -> bool {
-        let running = self.lock();
-        let sensor = running.values().find(|sensor| sensor.subscription.is_called(name));
-        if let Some(Ok(Built::Task(task))) = sensor.map(|sensor| &sensor.built) {
+    /// Tells a sensor that what it found is right, and that it has caught up. False if none is called
+    /// so.
+    pub(crate) async fn confirm(&self, name: &str) -> Result<bool, Trouble> {
+        let sensor = {
+            let running = self.lock();
+            running.values().find(|sensor| sensor.subscription.is_called(name)).cloned()
+        };
+        let Some(sensor) = sensor else { return Ok(false) };
+        if let Ok(Built::Task(task)) = &sensor.built {
             task.confirm();
         }
-        sensor.is_some()
+        if sensor.behind.swap(false, Ordering::Relaxed) {
+            catching_up::over(&self.core, &sensor.subscription.id).await?;
+        }
+        Ok(true)
+    }
+
+    /// Whether the sensor that `name` means has yet to catch up since the state was restored.
+    pub(crate) fn is_behind(&self, name: &str) -> bool {
+        let running = self.lock();
+        let mut called = running.values().filter(|sensor| sensor.subscription.is_called(name));
+        called.any(|sensor| sensor.behind.load(Ordering::Relaxed))
     }
 
     /// What people call the sensor that `name` means.

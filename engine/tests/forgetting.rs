@@ -23,7 +23,7 @@ async fn remember(house: &House, id: &str, cursor: Value, objects: usize) {
         let entry = json!({ "uid": n.to_string() });
         write(Stream::Seen(format!("{id}/default/{n}")), Fact::ObjectSeen { entry })
     };
-    let moved = write(Stream::Sensor(id.to_owned()), Fact::CursorMoved { cursor });
+    let moved = write(Stream::Sensor(id.to_owned()), Fact::CursorMoved { cursor, behind: false });
     let all: Vec<Write> = (0..objects).map(seen).chain([moved]).collect();
     for (n, writes) in all.chunks(400).enumerate() {
         let (id, at) = (BatchId::new(format!("{id}/{n}")), house.clock.now());
@@ -40,7 +40,7 @@ async fn start(house: &House) -> Engine {
 
 async fn remembered(house: &House, id: &str) -> (usize, Option<Value>) {
     let objects = house.store.all_seen(id, "", 2000).await.unwrap().len();
-    let cursor = house.store.cursor(id).await.unwrap().map(|(cursor, _)| cursor);
+    let cursor = house.store.cursor(id).await.unwrap().map(|row| row.cursor);
     (objects, cursor.filter(|cursor| !cursor.is_null()))
 }
 

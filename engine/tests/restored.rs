@@ -124,3 +124,93 @@ async fn a_time_that_came_before_the_restore_leads_to_nothing_unsafe_unasked() {
     assert_eq!(paid(&house), 1);
     engine.shutdown(support::PATIENCE).await;
 }
+
+/// A house whose rule listens to a program that prints the lines of a file, each once, from its cursor on.
+fn listening(cursors: bool) -> House {
+    let house = house("{ type: p.told }");
+    house.write("triggers/told.yaml", "payload: { n: { type: integer, required: true } }\n");
+    house.write("sensors/watch.yaml", "type: process\nparameters: { entry_point: watch.sh }\n");
+    let feed = house.path("feed").display().to_string();
+    fs::write(&feed, "").unwrap();
+    let cursor = if cursors { r#"echo "{\"cursor\":$n}""# } else { "" };
+    let script = format!(
+        r#"#!/bin/sh
+        read -r given
+        n=$(printf '%s' "$given" | sed -n 's/.*"cursor": *\([0-9][0-9]*\).*/\1/p')
+        n=${{n:-0}}
+        while :; do
+            line=$(sed -n "$((n + 1))p" {feed})
+            if [ -z "$line" ]; then sleep 0.05; continue; fi
+            n=$((n + 1))
+            printf '%s\n' "$line"
+            {cursor}
+        done
+        "#
+    );
+    house.write("sensors/watch.sh", &script);
+    let path = house.path("packs/p/sensors/watch.sh");
+    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    house
+}
+
+/// Has the program print an event; `more` of its fields. The execution that it leads to, of `all`.
+async fn told(house: &House, engine: &Engine, all: usize, more: &str) -> ExecutionId {
+    use std::io::Write;
+    let mut feed = fs::OpenOptions::new().append(true).open(house.path("feed")).unwrap();
+    let line = format!(r#"{{"type":"told","id":"{all}","data":{{"n":{all}}}{more}}}"#);
+    writeln!(feed, "{line}").unwrap();
+    executions(engine, all).await.remove(0)
+}
+
+#[tokio::test]
+async fn what_a_program_tells_after_a_restore_is_asked_about_until_somebody_says_that_it_caught_up() {
+    for cursors in [true, false] {
+        let house = listening(cursors);
+        let engine = house.start().await;
+        let first = told(&house, &engine, 1, "").await;
+        assert_eq!(ended(&engine, &first).await.row.state, ExecutionState::Succeeded);
+        engine.shutdown(support::PATIENCE).await;
+        drop(engine);
+
+        restore(&house).await;
+        let engine = house.start().await;
+        let doubted = told(&house, &engine, 2, "").await;
+        until(&engine, &doubted, &[ExecutionState::NeedsAttention]).await;
+        engine.shutdown(support::PATIENCE).await;
+        drop(engine);
+        let engine = house.start().await;
+        let doubted = told(&house, &engine, 3, "").await;
+        until(&engine, &doubted, &[ExecutionState::NeedsAttention]).await;
+        assert_eq!(paid(&house), 1, "nor does a second start make it known");
+
+        engine.confirm_sensor("p.watch").await.unwrap();
+        let new = told(&house, &engine, 4, "").await;
+        assert_eq!(ended(&engine, &new).await.row.state, ExecutionState::Succeeded);
+        engine.shutdown(support::PATIENCE).await;
+        drop(engine);
+        let engine = house.start().await;
+        let new = told(&house, &engine, 5, "").await;
+        assert_eq!(ended(&engine, &new).await.row.state, ExecutionState::Succeeded);
+        assert_eq!(paid(&house), 3);
+        engine.shutdown(support::PATIENCE).await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_program_says_to_have_happened_since_the_restore_needs_nobody() {
+    let house = listening(true);
+    let engine = house.start().await;
+    let first = told(&house, &engine, 1, "").await;
+    ended(&engine, &first).await;
+    engine.shutdown(support::PATIENCE).await;
+    drop(engine);
+    restore(&house).await;
+    let engine = house.start().await;
+    let before = told(&house, &engine, 2, r#","time":"2026-01-01T00:00:00Z""#).await;
+    until(&engine, &before, &[ExecutionState::NeedsAttention]).await;
+    let since = format!(r#","time":"{}""#, house.clock.now());
+    let new = told(&house, &engine, 3, &since).await;
+    assert_eq!(ended(&engine, &new).await.row.state, ExecutionState::Succeeded);
+    assert_eq!(paid(&house), 2);
+    engine.shutdown(support::PATIENCE).await;
+}

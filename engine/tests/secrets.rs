@@ -187,7 +187,7 @@ async fn a_record_that_was_moved_to_another_name_is_not_taken_for_it() {
     let write = Write {
         stream: Stream::Sensor("x".to_owned()),
         expected: None,
-        facts: vec![Fact::CursorMoved { cursor: 1.into() }],
+        facts: vec![Fact::CursorMoved { cursor: 1.into(), behind: false }],
     };
     let batch = Batch {
         id: BatchId::new("move"),

@@ -85,8 +85,13 @@ pub enum Fact {
     PageGivenUp { page: u32, of: u32, error: String, at: Timestamp },
     /// A rule's condition or template failed on the event.
     RuleFailed { rule: RuleRef, error: String },
-    /// A sensor's cursor moved.
-    CursorMoved { cursor: Value },
+    /// A sensor's cursor moved. `behind`: what it tells may have been told before, by a server that was
+    /// lost before a restore; the sensor has not caught up yet.
+    CursorMoved {
+        cursor: Value,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        behind: bool,
+    },
     /// A sensor saw an object, of which it remembers this.
     ObjectSeen { entry: Value },
     /// An object that a sensor saw is not there any more.

@@ -17,6 +17,8 @@ pub struct Emission {
     pub seen: Vec<(String, Option<Value>)>,
     /// What it saw and could not tell: each is told as an event of the engine's own.
     pub left_out: Vec<LeftOut>,
+    /// Whether each event has the time at which it happened, as its source tells it.
+    pub dated: bool,
 }
 
 /// Something that no rule can be given, or not whole.
@@ -120,6 +122,9 @@ pub struct Context<'a> {
     pub source: String,
     /// The cursor it stored last.
     pub cursor: Option<Value>,
+    /// Whether the state was restored from a backup since then: what happened in between, a server that
+    /// was lost may have told. Who can look at all there is does so first, and then says that it runs.
+    pub behind: bool,
     /// Where its events go.
     pub sink: &'a dyn Sink,
     /// What it remembers.

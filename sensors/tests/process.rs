@@ -78,6 +78,7 @@ impl Lab {
         let context = Context {
             source: "tripline:test/shop/watch".to_owned(),
             cursor: self.recorder.cursor(),
+            behind: false,
             sink: self.recorder.as_ref(),
             memory: self.recorder.as_ref(),
             clock: Clock::System,

@@ -45,7 +45,7 @@ fn batch(task: u64, n: u64) -> Batch {
         writes: vec![Write {
             stream: Stream::Sensor(format!("bench/{task}/{n}")),
             expected: Some(Version::NONE),
-            facts: vec![Fact::CursorMoved { cursor: "x".repeat(270).into() }],
+            facts: vec![Fact::CursorMoved { cursor: "x".repeat(270).into(), behind: false }],
         }],
     }
 }

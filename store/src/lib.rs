@@ -22,7 +22,7 @@
 //!     writes: vec![Write {
 //!         stream: stream.clone(),
 //!         expected: Some(Version::NONE),
-//!         facts: vec![Fact::CursorMoved { cursor: "abc".into() }],
+//!         facts: vec![Fact::CursorMoved { cursor: "abc".into(), behind: false }],
 //!     }],
 //! };
 //! let first = Appended::Committed { position: Position(1) };

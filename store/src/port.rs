@@ -224,7 +224,7 @@ pub trait Store: Send + Sync {
     /// Events with consequences that are still to be stored, page by page.
     fn deferred(&self) -> Answer<'_, Vec<EventKey>>;
     /// The latest cursor of the sensor with this id (see [`Stream::Sensor`]).
-    fn cursor<'a>(&'a self, sensor: &'a str) -> Answer<'a, Option<(Value, Timestamp)>>;
+    fn cursor<'a>(&'a self, sensor: &'a str) -> Answer<'a, Option<CursorRow>>;
     /// The sensors that have a cursor, by their ids: those whose latest one is not null.
     fn cursors(&self) -> Answer<'_, BTreeMap<String, CursorRow>>;
     /// What the sensor with this id remembers of each of `objects`, in their order.
@@ -397,6 +397,10 @@ pub struct EventFilter {
 pub struct CursorRow {
     /// Its cursor.
     pub cursor: Value,
+    /// Whether it had not caught up yet since a restore.
+    pub behind: bool,
+    /// The version of its stream.
+    pub version: Version,
     /// When it was stored.
     pub at: Timestamp,
 }

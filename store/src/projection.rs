@@ -175,22 +175,21 @@ pub(crate) fn deferred(latest: Recorded) -> Option<EventKey> {
     }
 }
 
-/// The cursor in the last fact of a sensor's stream, and when it was stored.
-pub(crate) fn cursor(latest: Recorded) -> Option<(Value, Timestamp)> {
+/// The cursor in the last fact of a sensor's stream.
+pub(crate) fn cursor(latest: Recorded) -> Option<CursorRow> {
     match latest.fact {
-        Fact::CursorMoved { cursor } => Some((cursor, latest.at)),
+        Fact::CursorMoved { cursor, behind } => {
+            let version = Version(latest.position.0);
+            Some(CursorRow { cursor, behind, version, at: latest.at })
+        }
         _ => None,
     }
 }
 
 /// The sensor of a stream whose last fact has a cursor, with that.
 pub(crate) fn sensor_cursor(latest: Recorded) -> Option<(String, CursorRow)> {
-    let at = latest.at;
-    match (latest.stream, latest.fact) {
-        (_, Fact::CursorMoved { cursor: Value::Null }) => None,
-        (Stream::Sensor(id), Fact::CursorMoved { cursor }) => Some((id, CursorRow { cursor, at })),
-        _ => None,
-    }
+    let Stream::Sensor(id) = latest.stream.clone() else { return None };
+    cursor(latest).filter(|row| !row.cursor.is_null()).map(|row| (id, row))
 }
 
 /// What is remembered in the last fact of an object's stream, with what comes after `prefix` in the

@@ -210,7 +210,7 @@ async fn pruning_beside_a_busy_writer_leaves_everything_in_order() {
         }
     };
     futures::future::join(appends, prunes).await;
-    assert_eq!(store.cursor("busy").await.unwrap().map(|(it, _)| it), Some("299".into()));
+    assert_eq!(store.cursor("busy").await.unwrap().map(|it| it.cursor), Some("299".into()));
     drop(store);
     assert_eq!(told(folder.path()), Vec::<String>::new());
 }

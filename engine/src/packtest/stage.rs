@@ -141,6 +141,7 @@ impl Stage {
             folders: Folders::new(self.programs.clone().unwrap_or_else(|| "pack-test".into())),
             installation: installation(),
             restored: None,
+            just_restored: false,
             steps: Permits::new(256),
             programs: Permits::new(256),
             suspects: Suspects::default(),

@@ -9,6 +9,7 @@ use futures::{FutureExt, TryFutureExt};
 use model::{Actor, Event, Timestamp, Value};
 use sensors::{Context, Emission, LeftOut, Memory, Sensor, SensorState, Sink, SinkError};
 
+use super::catching_up;
 use super::forgetting::{self, forget};
 use super::status::{Turn, status};
 use super::{Running, misses_nothing};
@@ -29,9 +30,6 @@ pub(super) struct Keeper {
     pub(super) source: String,
     pub(super) sensor: Running,
     pub(super) anew: AtomicBool,
-    /// Whether it looks for the first time since the state was restored, from where it stood then:
-    /// what it tells, the server that was lost may have told too.
-    pub(super) catching_up: AtomicBool,
     pub(super) turn: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -77,24 +75,27 @@ impl Keeper {
 
     async fn run_once(&self, task: &dyn Sensor) -> Result<(), String> {
         let id = &self.sensor.subscription.id;
-        let cursor = match self.anew.load(Ordering::Relaxed) {
+        let anew = self.anew.load(Ordering::Relaxed);
+        let mut stood = match anew {
             true => None,
             false => self.core.store.cursor(id).await.map_err(|error| error.to_string())?,
         };
-        let mut cursor = cursor.filter(|(cursor, _)| !cursor.is_null());
-        if cursor.as_ref().is_some_and(|(cursor, _)| forgetting::is_begun(cursor)) {
+        if stood.as_ref().is_some_and(|row| forgetting::is_begun(&row.cursor)) {
             forget(&self.core, id).await.map_err(|error| error.to_string())?;
-            cursor = None;
+            stood = None;
         }
-        let (restored, stood) = (self.core.restored, cursor.as_ref().map(|(_, at)| *at));
-        let behind = restored.zip(stood).is_some_and(|(restored, stood)| stood <= restored.at);
-        self.catching_up.store(behind, Ordering::Relaxed);
-        let cursor = cursor.map(|(cursor, _)| cursor);
+        let behind = !anew && catching_up::is_behind(&self.core, stood.as_ref());
+        if behind && stood.is_none() {
+            catching_up::begin(&self.core, id).await.map_err(|error| error.to_string())?;
+        }
+        self.sensor.behind.store(behind, Ordering::Relaxed);
+        let cursor = stood.map(|row| row.cursor).filter(|cursor| !cursor.is_null());
         status(&self.sensor.status).state = SensorState::Running;
         let run = self.sensor.cancel.child_token();
         let context = Context {
             source: self.source.clone(),
             cursor,
+            behind,
             sink: self,
             memory: self,
             clock: self.core.clock.clone(),
@@ -171,11 +172,12 @@ impl Sink for Keeper {
         async move {
             let count = emission.events.len() as u64;
             let happened = emission.events.last().map(|event| event.envelope.time);
-            let Emission { mut events, cursor, seen, left_out } = emission;
+            let Emission { mut events, cursor, seen, left_out, dated } = emission;
             events.extend(left_out.iter().map(|one| self.left_out(one)));
             let sensor = self.sensor.subscription.id.clone();
-            let retold = self.catching_up.load(Ordering::Relaxed);
-            let standing = Some(intake::Standing { sensor, cursor, seen, retold });
+            let behind = self.sensor.behind.load(Ordering::Relaxed);
+            let told_until = behind.then(|| catching_up::told_until(&self.core, dated)).flatten();
+            let standing = Some(intake::Standing { sensor, cursor, seen, behind, told_until });
             let (core, driver) = (self.core.clone(), self.driver.clone());
             // A sensor that is told to end drops this; what is stored is begun all the same.
             let stored = self.core.tasks.spawn(async move {
@@ -197,10 +199,9 @@ impl Sink for Keeper {
     }
 
     fn state(&self, state: SensorState) {
-        // A sensor runs once its first look is over; a program says so before it tells anything, and
-        // then nobody can tell what it catches up with.
-        if matches!(state, SensorState::Running) {
-            self.catching_up.store(false, Ordering::Relaxed);
+        // A sensor runs once its first look is over. Of a program nobody knows when that is.
+        if matches!(state, SensorState::Running) && self.sensor.subscription.kind != "process" {
+            self.sensor.behind.store(false, Ordering::Relaxed);
         }
         let turn = status(&self.sensor.status).stand(&state);
         self.tell(turn, &state);

@@ -134,7 +134,8 @@ impl ObjectSensor {
         };
         let mut outbox = Outbox::new(self, context, cursor);
         let mut failures = 0;
-        let mut stale = false;
+        // A watch that goes on never says when it has caught up; a list does.
+        let mut stale = context.behind;
         loop {
             let known = outbox.cursor.known_at;
             let stop = match self.session(&mut outbox, stale).await {

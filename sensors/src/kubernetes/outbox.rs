@@ -142,7 +142,8 @@ impl<'a> Outbox<'a> {
             (std::mem::take(&mut self.events), std::mem::take(&mut self.left_out));
         let (seen, cursor) = (seen.into_iter().collect(), Some(self.cursor.write()));
         self.bytes = 0;
-        self.context.sink.emit(Emission { events, cursor, seen, left_out }).await?;
+        let emission = Emission { events, cursor, seen, left_out, dated: false };
+        self.context.sink.emit(emission).await?;
         self.stored = self.cursor.clone();
         Ok(())
     }

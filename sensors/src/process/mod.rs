@@ -72,6 +72,8 @@ struct Pending<'a> {
     sensor: &'a Process,
     context: &'a Context<'a>,
     emission: Emission,
+    /// Whether every event in it says when it happened.
+    dated: bool,
     bytes: usize,
     lines: u64,
     pace: Pace,
@@ -202,6 +204,7 @@ impl<'a> Pending<'a> {
             sensor,
             context,
             emission: Emission::default(),
+            dated: true,
             bytes: 0,
             lines: 0,
             pace: Pace::per_second(sensor.rate),
@@ -221,12 +224,15 @@ impl<'a> Pending<'a> {
                 self.emission.cursor = Some(cursor);
                 return Ok(());
             }
-            Ok(Line::Event(told)) => self.sensor.event(told, self.context),
+            Ok(Line::Event(told)) => {
+                let dated = told.time.is_some();
+                self.sensor.event(told, self.context).map(|event| (event, dated))
+            }
             Err(error) => Err(error),
         };
         match event {
             Err(error) => self.refuse(&error).await,
-            Ok(event) => {
+            Ok((event, dated)) => {
                 let full = self.emission.events.len() >= EMISSION_EVENTS;
                 // A cursor stands for the events before it, not for this one.
                 if full
@@ -236,6 +242,7 @@ impl<'a> Pending<'a> {
                     self.store().await?;
                 }
                 self.bytes += text.len();
+                self.dated &= dated;
                 self.emission.events.push(event);
                 Ok(())
             }
@@ -255,7 +262,10 @@ impl<'a> Pending<'a> {
 
     async fn store(&mut self) -> Result<(), SensorError> {
         self.bytes = 0;
-        let emission = std::mem::take(&mut self.emission);
+        let emission = Emission {
+            dated: std::mem::replace(&mut self.dated, true),
+            ..std::mem::take(&mut self.emission)
+        };
         if emission.events.is_empty() && emission.cursor.is_none() {
             return Ok(());
         }

@@ -77,6 +77,27 @@ async fn a_cluster_that_was_restored_from_a_backup_is_compared_by_content() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the lab"]
+async fn where_the_state_was_restored_all_is_listed_before_it_runs_though_the_watch_could_go_on() {
+    let stage = Stage::new().await;
+    let watch = stage.maps(json!({}));
+    stage.is_watching().await;
+    stage.make("a", no_labels()).await;
+    stage.tells(&["added a 0"]).await;
+    watch.stop().await.unwrap();
+    stage.set("a", 1).await;
+    stage.set("a", 2).await;
+    stage.recorder.look(|it| (it.behind, it.states) = (true, Vec::new()));
+    let watch = stage.maps(json!({}));
+    // A watch would have told both.
+    stage.tells(&["added a 0", "modified a 2"]).await;
+    stage.is_watching().await;
+    stage.set("a", 3).await;
+    stage.tells(&["added a 0", "modified a 2", "modified a 3"]).await;
+    watch.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the lab"]
 async fn a_watch_that_stalls_without_closing_is_begun_again() {
     let mut stage = Stage::new().await;
     stage.timing.idle = Duration::from_secs(3);

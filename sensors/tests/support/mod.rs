@@ -28,6 +28,8 @@ pub struct Recorded {
     pub refuse: usize,
     /// From so many emissions on, each is stored and nobody is told, until this is none.
     pub held: Option<usize>,
+    /// Whether the state was restored from a backup since the cursor was stored.
+    pub behind: bool,
 }
 
 impl Recorder {
@@ -124,6 +126,7 @@ impl Running {
             let context = Context {
                 source: "tripline:test/app/sensor".to_owned(),
                 cursor: recorder.cursor(),
+                behind: recorder.look(|recorded| recorded.behind),
                 sink: recorder.as_ref(),
                 memory: recorder.as_ref(),
                 clock,

@@ -132,6 +132,6 @@ async fn confirm(
     let sensor = engine.sensor_to_confirm(&name)?;
     let at = engine.now();
     engine.note(who.actor(), Fact::SensorConfirmed { sensor, at }).await?;
-    engine.confirm_sensor(&name)?;
+    engine.confirm_sensor(&name).await?;
     Ok(Accepted)
 }

@@ -237,7 +237,7 @@ impl Store for Memory {
         })
     }
 
-    fn cursor<'a>(&'a self, sensor: &'a str) -> Answer<'a, Option<(Value, Timestamp)>> {
+    fn cursor<'a>(&'a self, sensor: &'a str) -> Answer<'a, Option<CursorRow>> {
         let stream = Stream::Sensor(sensor.to_owned());
         self.answer(move |state| cursor(state.latest(&stream)?.clone()))
     }

@@ -328,7 +328,7 @@ impl Store for Sqlite {
         self.query(move |connection| events::list(connection, &filter))
     }
 
-    fn cursor<'a>(&'a self, sensor: &'a str) -> Answer<'a, Option<(Value, Timestamp)>> {
+    fn cursor<'a>(&'a self, sensor: &'a str) -> Answer<'a, Option<CursorRow>> {
         let stream = Stream::Sensor(sensor.to_owned());
         self.query(move |connection| {
             Ok(log::latest(connection, &stream)?.and_then(projection::cursor))

@@ -32,7 +32,7 @@ pub fn key(name: &str) -> Stream {
 }
 
 pub fn moved(cursor: &str) -> Fact {
-    Fact::CursorMoved { cursor: cursor.into() }
+    Fact::CursorMoved { cursor: cursor.into(), behind: false }
 }
 
 pub fn set(value: &str, expires: Option<i64>) -> Fact {

@@ -40,7 +40,7 @@ async fn a_batch_is_appended_only_at_the_versions_it_expects(store: &dyn Store) 
     assert_eq!(store.append(step("d", 3)).await.unwrap(), committed(4));
     // A batch that met a conflict was not taken, and may come again.
     assert_eq!(store.append(step("b", 4)).await.unwrap(), committed(5));
-    assert_eq!(store.cursor("app/push").await.unwrap().map(|(it, _)| it), Some("b".into()));
+    assert_eq!(store.cursor("app/push").await.unwrap().map(|it| it.cursor), Some("b".into()));
 }
 
 async fn a_batch_that_is_in_is_answered_as_the_first_time(store: &dyn Store) {
@@ -74,7 +74,7 @@ async fn a_batch_over_several_streams_is_appended_whole_or_not_at_all(store: &dy
     assert_eq!(store.append(both(1)).await.unwrap(), committed(4));
     assert!(store.event(&event_key("e1")).await.unwrap().is_some());
     assert!(store.execution(&execution_id(1)).await.unwrap().is_some());
-    assert_eq!(store.cursor("taken").await.unwrap().map(|(it, _)| it), Some("2".into()));
+    assert_eq!(store.cursor("taken").await.unwrap().map(|it| it.cursor), Some("2".into()));
 }
 
 async fn one_batchs_conflict_leaves_its_neighbours_alone(store: &dyn Store) {
@@ -88,7 +88,7 @@ async fn one_batchs_conflict_leaves_its_neighbours_alone(store: &dyn Store) {
     for (n, answer) in join_all(appends).await.into_iter().enumerate() {
         let conflict = matches!(answer.unwrap(), Appended::Conflict { .. });
         assert_eq!(conflict, n % 3 == 0, "batch {n}");
-        let cursor = store.cursor(&format!("s{n}")).await.unwrap().map(|(it, _)| it);
+        let cursor = store.cursor(&format!("s{n}")).await.unwrap().map(|it| it.cursor);
         assert_eq!(cursor, (!conflict).then(|| "2".into()), "batch {n}");
     }
     assert_eq!(store.head().await.unwrap(), Position(80));

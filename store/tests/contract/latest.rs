@@ -100,7 +100,7 @@ async fn a_cursor_is_the_latest_one(store: &dyn Store) {
     assert_eq!(store.cursor("app/push").await.unwrap(), None);
     put(store, sensor("app/push"), vec![moved("1"), moved("2")]).await;
     put(store, sensor("app/push2"), vec![moved("9")]).await;
-    assert_eq!(store.cursor("app/push").await.unwrap().map(|(it, _)| it), Some("2".into()));
+    assert_eq!(store.cursor("app/push").await.unwrap().map(|it| it.cursor), Some("2".into()));
 }
 
 async fn sensors_that_have_a_cursor_are_listed_with_it(store: &dyn Store) {
@@ -108,11 +108,12 @@ async fn sensors_that_have_a_cursor_are_listed_with_it(store: &dyn Store) {
     put(store, sensor("app/push"), vec![moved("1"), moved("2")]).await;
     put(store, sensor("timer.cron/0a1b"), vec![moved("9")]).await;
     put(store, sensor("timer.cron/2c3d"), vec![moved("7")]).await;
-    let cleared = Fact::CursorMoved { cursor: Value::Null };
+    let cleared = Fact::CursorMoved { cursor: Value::Null, behind: false };
     put(store, sensor("timer.cron/2c3d"), vec![cleared]).await;
-    let expected = [("app/push", "2"), ("timer.cron/0a1b", "9")];
-    let row = |cursor: &str| CursorRow { cursor: cursor.into(), at: at(100) };
-    let expected = expected.map(|(id, cursor)| (id.to_owned(), row(cursor)));
+    let expected = [("app/push", "2", 2), ("timer.cron/0a1b", "9", 3)].map(|(id, cursor, n)| {
+        let (cursor, version) = (cursor.into(), Version(n));
+        (id.to_owned(), CursorRow { cursor, behind: false, version, at: at(100) })
+    });
     assert_eq!(store.cursors().await.unwrap(), expected.into());
 }
 

@@ -215,7 +215,7 @@ async fn the_latest_word_of_every_other_stream_outlives_all(store: &dyn Store) {
     assert_eq!(prune(store, &Retention::default(), days(3_000)).await, 4);
     assert_eq!(store.installation().await.unwrap().unwrap().as_str(), "demo");
     assert_eq!(store.generation().await.unwrap().unwrap().0, 2);
-    assert_eq!(store.cursor("a").await.unwrap().map(|(it, _)| it), Some("2".into()));
+    assert_eq!(store.cursor("a").await.unwrap().map(|it| it.cursor), Some("2".into()));
     let row = store.key("k/a", days(0)).await.unwrap().unwrap();
     assert_eq!((row.value, row.version), ("new".into(), Version(7)));
     assert_eq!(store.rule_switches().await.unwrap().into_values().collect::<Vec<_>>(), [false]);
