@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{ActionRef, Duration, PackName, Timestamp};
+use model::{ActionRef, Duration, PackName, RuleRef, Timestamp};
 
 const DAY: u64 = 24 * 60 * 60;
 
@@ -50,9 +50,16 @@ impl Retention {
         before(now, shortest.unwrap_or_default())
     }
 
-    /// Executions of `action` that ended before this go.
-    pub(crate) fn executions(&self, action: &ActionRef, now: Timestamp) -> Timestamp {
-        before(now, self.of(action.pack()).executions)
+    /// Executions that ended before this go: of what this rule asked for, else of this action. Whoever asks
+    /// owns what it asked for.
+    pub(crate) fn executions(
+        &self,
+        rule: Option<&RuleRef>,
+        action: &ActionRef,
+        now: Timestamp,
+    ) -> Timestamp {
+        let owner = rule.map_or(action.pack(), |rule| rule.pack.as_str());
+        before(now, self.of(owner).executions)
     }
 
     /// The data of events of this type and source that were accepted before this goes.

@@ -51,12 +51,20 @@ impl State {
             Origin::Step { parent, .. } => Some(parent),
             _ => None,
         };
-        let before = keep.executions(&execution.request.action, now);
-        depth > 0
-            && execution.standing.finished_at.is_some_and(|ended| ended < before)
-            && parent
-                .filter(|parent| self.executions.contains_key(parent))
-                .is_none_or(|parent| self.execution_goes(parent, at, (keep, now), depth - 1))
+        let Some(ended) = execution.standing.finished_at.filter(|_| depth > 0) else {
+            return false;
+        };
+        match parent {
+            // A child belongs to whom its parent belongs to, and goes with it.
+            Some(parent) if self.executions.contains_key(parent) => {
+                self.execution_goes(parent, at, (keep, now), depth - 1)
+            }
+            Some(_) => true,
+            None => {
+                let request = &execution.request;
+                ended < keep.executions(request.origin.rule(), &request.action, now)
+            }
+        }
     }
 
     /// Whether not everything is stored yet that rules made of the event.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{ActionRef, EventKey, Fact, Stream, Timestamp};
+use model::{ActionRef, EventKey, Fact, RuleRef, Stream, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::log;
@@ -84,19 +84,24 @@ impl Look<'_> {
     /// Whether the execution has ended for long enough, and nothing above it is kept. One without
     /// a row was pruned before, or nobody ever asked for it.
     fn execution_goes(&self, id: &str, at: Timestamp, depth: usize) -> Result<bool, StoreError> {
-        let mut query = self
-            .connection
-            .prepare_cached("SELECT action, finished_at, parent FROM executions WHERE id = ?1")?;
+        let mut query = self.connection.prepare_cached(
+            "SELECT action, rule, finished_at, parent FROM executions WHERE id = ?1",
+        )?;
         let mut rows = query.query([id])?;
         let Some(row) = rows.next()? else { return Ok(at < self.keep.words(self.now)) };
-        let action: ActionRef = values::text(row, "action")?;
         let Some(ended) = values::maybe_time(row, "finished_at")? else { return Ok(false) };
-        if ended >= self.keep.executions(&action, self.now) || depth == 0 {
+        if depth == 0 {
             return Ok(false);
         }
         match values::get::<Option<String>>(row, "parent")? {
+            // A child belongs to whom its parent belongs to, and goes with it.
             Some(parent) if self.exists(&parent)? => self.execution_goes(&parent, at, depth - 1),
-            _ => Ok(true),
+            Some(_) => Ok(true),
+            None => {
+                let action: ActionRef = values::text(row, "action")?;
+                let rule: Option<RuleRef> = values::maybe_text(row, "rule")?;
+                Ok(ended < self.keep.executions(rule.as_ref(), &action, self.now))
+            }
         }
     }
 

@@ -156,6 +156,17 @@ async fn a_pack_keeps_its_own_for_as_long_as_it_says(store: &dyn Store) {
     for (n, action) in [(1, "app.deploy"), (2, "audit.note"), (3, "other.work")] {
         put(store, execution(n), vec![of(action), ended(ExecutionState::Succeeded, 60)]).await;
     }
+    // Whoever asked for it owns it, whatever it runs; and what that runs as steps.
+    let child = execution_id(4).child(&path("1"));
+    let step = Origin::Step { parent: execution_id(4), path: path("1") };
+    for (stream, origin) in
+        [(execution(4), by_rule("audit.watch")), (Stream::Execution(child.clone()), step)]
+    {
+        let action = "app.deploy".parse().unwrap();
+        let request = model::fact::ExecutionRequested { action, ..requested(origin) };
+        let facts = vec![Fact::ExecutionRequested(request), ended(ExecutionState::Succeeded, 60)];
+        put(store, stream, facts).await;
+    }
     let ages = |days: u64| {
         let age = model::Duration::from_secs(days * DAY as u64);
         Ages { events: age, executions: age }
@@ -164,10 +175,17 @@ async fn a_pack_keeps_its_own_for_as_long_as_it_says(store: &dyn Store) {
         packs: [("app".parse().unwrap(), ages(1)), ("audit".parse().unwrap(), ages(365))].into(),
         ..Retention::default()
     };
-    for (after, left) in [(0, [2, 2, 2]), (2, [0, 2, 2]), (31, [0, 2, 0]), (366, [0, 0, 0])] {
+    for (after, left) in
+        [(0, [2, 2, 2, 2]), (2, [0, 2, 2, 2]), (31, [0, 2, 0, 2]), (366, [0, 0, 0, 0])]
+    {
         prune(store, &keep, days(after)).await;
-        let found = [journal(store, 1).await, journal(store, 2).await, journal(store, 3).await];
+        let mut found = Vec::new();
+        for n in 1..=4 {
+            found.push(journal(store, n).await);
+        }
         assert_eq!(found, left, "after {after} days");
+        let child = store.read(&Stream::Execution(child.clone()), Version::NONE).await.unwrap().0;
+        assert_eq!(child.len(), left[3], "a child goes with what runs it");
     }
 }
 
