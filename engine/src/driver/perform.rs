@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::result;
 use crate::core::Core;
 use crate::fair::Permit;
-use crate::packs::{OnUnknown, is_reserved};
+use crate::packs::{OnUnknown, Reader, is_reserved};
 use crate::retry::death;
 use crate::secrets::{Fresh, Opened};
 use crate::spans;
@@ -31,7 +31,7 @@ pub(super) struct Job {
     pub(super) effect: Effect,
     pub(super) on_unknown: OnUnknown,
     /// Asked whether an unsafe step whose outcome is unknown was done.
-    pub(super) verify: Option<Result<SharedAction, StepError>>,
+    pub(super) verify: Option<Result<Reader, StepError>>,
     /// Whether it runs a program on this machine: there are fewer places for these.
     pub(super) program: bool,
     /// Whether what it answers is held against what its file declares.
@@ -164,9 +164,10 @@ async fn attempt(clock: &Clock, job: Job) -> Performance {
             Performance::Unknown(unasked(error, &denied))
         }
         (Performance::Unknown(error), Some(Ok(verify))) if effect == Effect::Unsafe => {
-            let timeout = verify.metadata().timeout;
-            let asking = Performing { timeout, ..asking };
-            let answer = within(clock, timeout, verify.as_ref(), asking).await;
+            let Reader { action, pack, hosts } = verify;
+            let timeout = action.metadata().timeout;
+            let asking = Performing { timeout, pack: Some(pack), hosts, ..asking };
+            let answer = within(clock, timeout, action.as_ref(), asking).await;
             verified(error, answer)
         }
         (performance, _) => performance,
@@ -247,4 +248,110 @@ fn told_to_end(
         }
     };
     StepError::new(kind, message).with_details(details)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use actions::{Action, Metadata};
+    use futures::FutureExt;
+    use futures::future::BoxFuture;
+    use model::{IdempotencyKey, Plan, Schema};
+
+    use super::*;
+
+    /// Answers, and notes on whose behalf it was performed.
+    struct Noting {
+        metadata: Metadata,
+        answer: Performance,
+        pack: Mutex<Option<String>>,
+    }
+
+    impl Noting {
+        fn new(answer: Performance) -> Arc<Self> {
+            let metadata = Metadata {
+                reference: "q.any".parse().unwrap(),
+                description: String::new(),
+                parameters: Schema::empty(),
+                result: Schema::empty(),
+                effect: None,
+                timeout: None,
+            };
+            Arc::new(Self { metadata, answer, pack: Mutex::default() })
+        }
+
+        fn asked_by(&self) -> Option<String> {
+            self.pack.lock().unwrap().clone()
+        }
+    }
+
+    impl Action for Noting {
+        fn metadata(&self) -> &Metadata {
+            &self.metadata
+        }
+
+        fn effect(&self, _: &Value) -> Effect {
+            Effect::Unsafe
+        }
+
+        fn plan<'a>(&'a self, _: &'a Performing) -> BoxFuture<'a, Result<Plan, StepError>> {
+            async { Ok(Plan::new("nothing")) }.boxed()
+        }
+
+        fn perform(&self, performing: Performing) -> BoxFuture<'_, Performance> {
+            let hosts = performing.hosts.iter().map(ToString::to_string);
+            let hosts: Vec<String> = hosts.collect();
+            let pack = performing.pack.map(|pack| pack.to_string()).unwrap_or_default();
+            *self.pack.lock().unwrap() = Some(format!("{pack} {}", hosts.join(" ")));
+            let answer = self.answer.clone();
+            async move { answer }.boxed()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_step_is_performed_for_its_caller_and_verified_for_the_pack_that_says_how() {
+        let lost = StepError::new(ErrorKind::Timeout, "lost");
+        let action = Noting::new(Performance::Unknown(lost));
+        let verify = Noting::new(Performance::Done(json!({ "outcome": "done", "result": 7 })));
+        let hosts = |name: &str| vec![name.parse().unwrap()];
+        let performing = Performing {
+            parameters: json!({}),
+            key: IdempotencyKey::new(&crate::random::execution(), &StepPath::top(1)),
+            attempt: 1,
+            run: 1,
+            resumed: false,
+            timeout: None,
+            pack: Some("caller".parse().unwrap()),
+            hosts: hosts("callers.example"),
+            log: std::path::PathBuf::new(),
+            redactor: Arc::default(),
+            traceparent: None,
+            cancel: CancellationToken::new(),
+            stopping: CancellationToken::new(),
+        };
+        let reader = Reader {
+            action: verify.clone(),
+            pack: "q".parse().unwrap(),
+            hosts: hosts("own.example"),
+        };
+        let job = Job {
+            path: StepPath::top(1),
+            action: action.clone(),
+            performing,
+            timeout: None,
+            effect: Effect::Unsafe,
+            on_unknown: OnUnknown::Ask,
+            verify: Some(Ok(reader)),
+            program: true,
+            declared: true,
+            only_verify: None,
+            step_span: None,
+            opened: Arc::default(),
+            plain: false,
+        };
+        assert_eq!(attempt(&Clock::System, job).await, Performance::Done(json!(7)));
+        assert_eq!(action.asked_by().as_deref(), Some("caller callers.example"));
+        assert_eq!(verify.asked_by().as_deref(), Some("q own.example"));
+    }
 }

@@ -1,11 +1,12 @@
 //! One call of a dry run: performed if it only reads, planned if not.
 
-use actions::Performing;
+use actions::{Performing, SharedAction};
 use chains::{Ask, Step};
+use host::guard::HostPattern;
 use model::value::fits;
 use model::{
-    ActionRef, BlobRef, Call, Duration, Effect, ErrorKind, Fact, IdempotencyKey, Performance, Plan,
-    StepError, StepPath, Value,
+    ActionRef, BlobRef, Call, Duration, Effect, ErrorKind, Fact, IdempotencyKey, PackName,
+    Performance, Plan, StepError, StepPath, Value,
 };
 
 use super::report::{DryStep, End, How};
@@ -163,7 +164,8 @@ impl Walk {
         }
         if effect == Effect::Read {
             told.how = How::Performed;
-            let performed = self.perform(&told.path, performer, parameters(call), timeout, state);
+            let asked = (performer.action, performer.program);
+            let performed = self.perform(&told.path, asked, None, parameters(call), timeout, state);
             return performed.await.map(Some);
         }
         let plan = self.plan(&told.path, &performer, call, state).await?;
@@ -193,33 +195,39 @@ impl Walk {
             let (planned, _log) = self.performing(path, parameters, &state.opened, state)?;
             return performer.action.plan(&planned).await;
         };
-        let name = planner.metadata().reference.clone();
-        let asks = Performer { action: planner, plan: None, ..performer.clone() };
+        let name = planner.action.metadata().reference.clone();
         let question = serde_json::json!({ "parameters": parameters });
-        let answer = self.perform(path, asks, question, None, state).await?;
+        let behalf = Some((planner.pack, planner.hosts));
+        let asked = (planner.action, performer.program);
+        let answer = self.perform(path, asked, behalf, question, None, state).await?;
         Plan::read(answer).map_err(|why| {
             StepError::new(ErrorKind::Program, format!("what `{name}` answers is no plan: {why}"))
         })
     }
 
+    /// Performs an action that reads, maybe a program; on behalf of another pack than the chain's, if one
+    /// is named.
     async fn perform(
         &mut self,
         path: &StepPath,
-        performer: Performer,
+        (action, program): (SharedAction, bool),
+        behalf: Option<(PackName, Vec<HostPattern>)>,
         parameters: Value,
         timeout: Option<Duration>,
         state: &mut State,
     ) -> Result<Value, StepError> {
-        let plain = matches!(performer.action.metadata().reference.pack(), "core" | "template");
+        let plain = matches!(action.metadata().reference.pack(), "core" | "template");
         let opened = self.opened(state).deriving(&parameters);
         let parameters = if plain { parameters } else { opened.reveal(parameters)? };
-        let (performing, _log) = self.performing(path, parameters, &opened, state)?;
-        let permits = if performer.program { &self.core.programs } else { &self.core.steps };
+        let (mut performing, _log) = self.performing(path, parameters, &opened, state)?;
+        if let Some((pack, hosts)) = behalf {
+            (performing.pack, performing.hosts) = (Some(pack), hosts);
+        }
+        let permits = if program { &self.core.programs } else { &self.core.steps };
         let place = permits.ask(&None).await;
         let left = u64::try_from(state.left().as_millis()).unwrap_or(0).max(1);
         let timeout = timeout.into_iter().chain([Duration::from_millis(left)]).min();
-        let action = performer.action.as_ref();
-        let performed = within(&self.core.clock, timeout, action, performing);
+        let performed = within(&self.core.clock, timeout, action.as_ref(), performing);
         let performance = match place {
             Ok(place) => place.around(performed).await,
             Err(_) => performed.await,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
 use actions::{Metadata, SharedAction};
+use host::guard::HostPattern;
 use model::diagnostic::unknown;
 use model::{
     ActionRef, Duration, Effect, ErrorKind, Hash, Location, PackName, Schema, StepError, Value,
@@ -69,11 +70,22 @@ pub struct Performer {
     /// What becomes of an unknown outcome.
     pub on_unknown: OnUnknown,
     /// Asked after an unknown outcome; or why its pack may not ask it.
-    pub verify: Option<Result<SharedAction, StepError>>,
+    pub verify: Option<Result<Reader, StepError>>,
     /// Asked in a dry run what performing would do; without it, the action itself is.
-    pub plan: Option<Result<SharedAction, StepError>>,
+    pub plan: Option<Result<Reader, StepError>>,
     /// Whether it runs a program on this machine.
     pub program: bool,
+}
+
+/// An action that is asked about another one, by the pack whose file names it.
+#[derive(Clone)]
+pub struct Reader {
+    /// The action.
+    pub action: SharedAction,
+    /// The pack.
+    pub pack: PackName,
+    /// The hosts that the pack may reach.
+    pub hosts: Vec<HostPattern>,
 }
 
 impl Resolved {
@@ -278,7 +290,8 @@ impl Library {
             let permitted = rights.check(named, &resolved, &Value::Null);
             match resolved {
                 Resolved::Builtin(action) | Resolved::Program { action, .. } => {
-                    Some(permitted.map(|()| action))
+                    let (pack, hosts) = (pack.name.clone(), rights.hosts());
+                    Some(permitted.map(|()| Reader { action, pack, hosts }))
                 }
                 Resolved::Datastore(_) | Resolved::Secrets(_) | Resolved::Chain { .. } => None,
             }

@@ -40,7 +40,7 @@ pub(crate) use absent::absence;
 pub use assemble::{activate, is_enabled};
 pub use check::{check_packs, check_packs_in, packs_in};
 pub(crate) use library::secrets;
-pub use library::{Library, Performer, Resolved};
+pub use library::{Library, Performer, Reader, Resolved};
 pub(crate) use load::load_pinned;
 pub use load::{LoadContext, load};
 pub use manifest::is_reserved;
