@@ -9,6 +9,7 @@ use rhai::{ASTNode, Expr, FnCallExpr, Position, Stmt};
 use super::actions::call;
 use super::captures::changed;
 use super::shapes::closure;
+use super::variables::bound;
 use super::{Text, literal};
 use crate::compiled::location;
 
@@ -198,25 +199,15 @@ fn method(rest: &Expr) -> Option<&str> {
 /// Names that stand for something else besides: parameters, loops' variables, caught errors. What a
 /// closure captures is one of its parameters, and the same variable.
 fn names_of_others(text: &Text<'_>) -> BTreeSet<String> {
-    let (mut names, mut captured) = (BTreeSet::new(), BTreeSet::new());
-    text.walk(|path| match path.last() {
-        Some(ASTNode::Stmt(Stmt::For(parts, _))) => {
-            names.insert(parts.0.name.to_string());
-            names.extend(parts.1.as_ref().map(|counter| counter.name.to_string()));
-        }
-        Some(ASTNode::Stmt(Stmt::TryCatch(flow, _))) => {
-            if let Expr::Variable(caught, ..) = &flow.expr {
-                names.insert(caught.1.to_string());
-            }
-        }
-        Some(ASTNode::Expr(node @ Expr::Stmt(_))) => {
+    let (mut names, mut captured) = (bound(text), BTreeSet::new());
+    text.walk(|path| {
+        if let Some(ASTNode::Expr(node @ Expr::Stmt(_))) = path.last() {
             let own = closure(node).into_iter();
             captured.extend(own.flat_map(|closure| {
                 let function = closure.function.fn_name().to_owned();
                 closure.captured.into_iter().map(move |name| (function.clone(), name))
             }));
         }
-        _ => {}
     });
     for function in text.ast.iter_fn_def() {
         let own = function.params.iter().map(ToString::to_string);

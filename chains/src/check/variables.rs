@@ -43,6 +43,13 @@ fn other_names(text: &Text<'_>) -> BTreeSet<String> {
     for function in text.ast.iter_fn_def() {
         names.extend(function.params.iter().map(ToString::to_string));
     }
+    names.extend(bound(text));
+    names
+}
+
+/// The names of loops' variables and of caught errors.
+pub(super) fn bound(text: &Text<'_>) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
     text.walk(|path| match path.last() {
         Some(ASTNode::Stmt(Stmt::For(parts, _))) => {
             names.insert(parts.0.name.to_string());
