@@ -432,6 +432,8 @@ impl Run {
 /// Whether the call is performed by a program on this machine; none where nothing is performed.
 fn is_program(lookup: &Lookup<'_>, call: &Call) -> Option<bool> {
     match call {
+        // What is built in has no version.
+        Call::Run { version: None, .. } | Call::Poll { version: None, .. } => Some(false),
         Call::Run { action, .. } | Call::Poll { action, .. } => {
             let found = lookup.library.resolve(lookup.generation, lookup.pinned, action);
             Some(found.is_ok_and(|resolved| resolved.is_local_program()))

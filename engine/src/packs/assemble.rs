@@ -22,8 +22,9 @@ impl Generation {
         let mut active = Vec::new();
         for pack in packs.values() {
             for rule in pack.rules.values().filter(|rule| is_enabled(rule, switches)) {
-                active.push(activate(pack, rule));
-                if let Some(Subscribed { subscription, .. }) = subscribed(rule) {
+                let (subscription, emitter) = subscribed(rule).unzip();
+                active.push(listening(pack, rule, emitter));
+                if let Some(subscription) = subscription {
                     join(&mut subscriptions, subscription);
                 }
             }
@@ -46,7 +47,7 @@ impl Generation {
         for pack in self.packs.values() {
             for rule in pack.rules.values().filter(|rule| is_enabled(rule, switches)) {
                 let listens = match subscribed(rule) {
-                    Some(subscribed) => subscribed.subscription.id == id,
+                    Some((subscription, _)) => subscription.id == id,
                     None => named(pack, rule).iter().any(|sensor| sensor_id(sensor) == id),
                 };
                 if listens || tells == Some(rule.trigger.kind.pack()) {
@@ -65,8 +66,13 @@ pub fn is_enabled(rule: &Rule, switches: &BTreeMap<RuleRef, bool>) -> bool {
 
 /// `rule` with what it listens to.
 pub fn activate(pack: &Pack, rule: &Arc<Rule>) -> ActiveRule {
-    let listens = match subscribed(rule) {
-        Some(subscribed) => vec![subscribed.emitter],
+    listening(pack, rule, subscribed(rule).map(|(_, emitter)| emitter))
+}
+
+/// The same of what its subscription, if it has one, comes from.
+fn listening(pack: &Pack, rule: &Arc<Rule>, emitter: Option<Emitter>) -> ActiveRule {
+    let listens = match emitter {
+        Some(emitter) => vec![emitter],
         None => named(pack, rule).into_iter().map(Emitter::Sensor).collect(),
     };
     ActiveRule { rule: rule.clone(), listens, config: pack.config.clone() }
@@ -100,32 +106,26 @@ pub(super) fn sensor_type(trigger: &TriggerType) -> Option<&'static str> {
     kinds.iter().find(|kind| kind.name == trigger.as_str())?.sensor
 }
 
-/// What listens for a trigger that needs no named sensor.
-struct Subscribed {
-    /// For this trigger alone.
-    subscription: Subscription,
-    /// Where the trigger's events come from.
-    emitter: Emitter,
-}
-
-/// Equal parameters share a subscription, and so do those that only differ in what is told of it.
-fn subscribed(rule: &Rule) -> Option<Subscribed> {
+/// What listens for a trigger that needs no named sensor, for this one alone, and where its events come
+/// from. Equal parameters share a subscription, and so do those that only differ in what is told of it.
+fn subscribed(rule: &Rule) -> Option<(Subscription, Emitter)> {
     let kinds = sensors::trigger_types();
     let kind = kinds.iter().find(|kind| kind.name == rule.trigger.kind.as_str())?;
     if kind.sensor.is_some() {
         return None;
     }
     let all = rule.trigger.parameters.clone();
-    let emitter = Emitter::Subscription(rule.trigger.kind.clone(), hash(rule, &all));
+    let told_by = hash(rule, &all);
+    let emitter = Emitter::Subscription(rule.trigger.kind.clone(), told_by.clone());
     let apart = sensors::apart(kind.name);
     let (own, parameters): (Map, Map) =
-        all.clone().into_iter().partition(|(name, _)| apart.contains(&name.as_str()));
-    let shares = (!apart.is_empty()).then(|| (hash(rule, &all), own)).into_iter().collect();
+        all.into_iter().partition(|(name, _)| apart.contains(&name.as_str()));
+    let shares = (!apart.is_empty()).then_some((told_by, own)).into_iter().collect();
     let id = format!("{}/{}", kind.name, hash(rule, &parameters));
     let user = parameters.contains_key("connection").then(|| rule.reference.pack.clone());
     let kind = kind.name.to_owned();
     let subscription = Subscription { id, kind, parameters, shares, sensor: None, user };
-    Some(Subscribed { subscription, emitter })
+    Some((subscription, emitter))
 }
 
 /// Adds a subscription to those that are shared.
