@@ -108,9 +108,10 @@ impl Run {
         let Progress { attempt, cut_off, lost, .. } = entry.progress;
         let cut_off = if lost { cut_off } else { cut_off + 1 };
         let opened = self.opened().await?;
-        if self.resumes(entry).await {
-            return self.take_up(page, path, entry, (attempt, cut_off), error).await;
-        }
+        // What finds again what it began begins nothing twice, whatever its effect, and also where all is
+        // to end.
+        let resumed = self.resumes(entry).await;
+        let effect = if resumed { Effect::Idempotent } else { effect };
         let times = Times { attempt, cut_off, resumed: false };
         let job = match effect {
             Effect::Unsafe => self.job(&path, entry, times, opened).await,
@@ -128,14 +129,14 @@ impl Run {
         }
         let verdict = after_death(error, on_unknown.ruled(effect), attempt, cut_off, at);
         match on_unknown.answered(verdict) {
-            Verdict::Retry(..) if ending => {
+            Verdict::Retry(..) if ending && !resumed => {
                 let error = StepError::new(ErrorKind::Cancelled, "cut off, then cancelled");
                 let result = StepResult::Failed(error);
                 self.note(page, Fact::StepFinished { path, result, attempts: attempt, at });
                 Ok(true)
             }
             Verdict::Retry(..) => {
-                let times = Times { attempt: attempt + 1, cut_off, resumed: false };
+                let times = Times { attempt: attempt + 1, cut_off, resumed };
                 self.begin(page, path, entry, times).await
             }
             verdict => {
@@ -151,31 +152,6 @@ impl Run {
         let Call::Run { action, version, .. } = &entry.call else { return false };
         let performer = self.core.library.performer(&self.core, action, *version).await;
         performer.is_some_and(|performer| performer.action.resumes())
-    }
-
-    /// Performs the step again to find what was begun before the engine's end: nothing is begun
-    /// twice, whatever its effect. True if the step is over.
-    async fn take_up(
-        &mut self,
-        page: &mut Page,
-        path: StepPath,
-        entry: &Entry,
-        (attempt, cut_off): (u32, u32),
-        mut error: StepError,
-    ) -> Result<bool, Trouble> {
-        error.action = entry.call.action().cloned();
-        let at = self.core.now();
-        match after_death(error, Effect::Idempotent, attempt, cut_off, at) {
-            Verdict::Retry(..) => {
-                let times = Times { attempt: attempt + 1, cut_off, resumed: true };
-                self.begin(page, path, entry, times).await
-            }
-            verdict => {
-                self.note_cut_off(page, &path, entry, cut_off);
-                self.ruled(page, path, verdict, attempt, at).await?;
-                Ok(true)
-            }
-        }
     }
 
     /// Notes that the latest attempt was cut off, unless that is known.
