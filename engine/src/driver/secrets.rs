@@ -45,7 +45,7 @@ impl Run {
         }
         // One that was deleted meanwhile is used no more.
         let deleted = |grant: &Grant| match grant {
-            Grant::Named { path, .. } => self.core.vault.version(path).is_err(),
+            Grant::Named { path, version } => !self.core.vault.has(path, *version),
             Grant::Kept { .. } => false,
         };
         let lost = self.journal.tokens.iter().filter(|(_, grant)| deleted(grant));

@@ -125,8 +125,10 @@ impl Vault {
         for change in records {
             let Sealing::Replace(name, sealed) = change else { continue };
             let Some((path, version)) = named(&name) else { continue };
-            if self.version(path).is_ok_and(|latest| latest == version) {
-                self.set_latest(path, Some(Latest { version, sealed }));
+            if let Some(Latest { first, .. }) =
+                self.find(path).ok().filter(|latest| latest.version == version)
+            {
+                self.set_latest(path, Some(Latest { version, sealed, first }));
             }
         }
     }
@@ -149,14 +151,16 @@ impl Core {
         check_value(value.expose())?;
         let stream = Stream::Secret(path.to_owned());
         let (facts, expected) = self.store.read(&stream, Version::NONE).await?;
-        let before = self.vault.version(path).unwrap_or(0).max(highest(&facts));
+        let now = self.vault.find(path).ok();
+        let before = now.as_ref().map_or(0, |now| now.version).max(highest(&facts));
         let version = before + 1;
+        let first = now.map_or(version, |now| now.first);
         let name = record(path, version);
         let sealed = self.vault.seal(&name, value, self.now())?;
         let sealing = vec![Sealing::Put(name, sealed.clone())];
         let write =
             Write { stream, expected: Some(expected), facts: vec![Fact::SecretSet { version }] };
-        let latest = Latest { version, sealed };
+        let latest = Latest { version, sealed, first };
         Ok(Setting { write, sealing, path: path.to_owned(), latest })
     }
 

@@ -1,6 +1,6 @@
 //! The vault: opens and closes sealed records, and knows the latest version of each named secret.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -12,12 +12,16 @@ use tokio::sync::broadcast;
 use zeroize::Zeroizing;
 
 use super::keys::{KeyError, Keys};
+use super::versions::Holders;
 use super::{Plain, SecretError, SecretRow, SecretSettings};
 
 /// Named secrets' records begin so.
 pub(super) const NAMED: &str = "secret/";
 /// Changes that wait to be followed: more at once count as a change of everything.
 const CHANGES: usize = 256;
+/// Values of one secret that the log does not show: the one in use and those that were before it. More
+/// often than that nobody changes a secret while an old value of it is on its way.
+const REMEMBERED: usize = 8;
 /// Records read at a time.
 pub(super) const PAGE: usize = 200;
 
@@ -34,12 +38,15 @@ pub struct Vault {
     changes: broadcast::Sender<String>,
     /// Held by who changes named secrets or encrypts anew: one at a time.
     pub(crate) changing: tokio::sync::Mutex<()>,
+    /// Who was found to hold old versions, when they were last looked through.
+    pub(super) holders: tokio::sync::Mutex<Holders>,
 }
 
 /// Values that this process has in use, and what finds them.
 #[derive(Default)]
 struct Used {
-    values: BTreeMap<String, Plain>,
+    /// By path, the one in use last.
+    values: BTreeMap<String, VecDeque<Plain>>,
     redactor: Arc<Redactor>,
 }
 
@@ -48,6 +55,8 @@ struct Used {
 pub(super) struct Latest {
     pub(super) version: u64,
     pub(super) sealed: Sealed,
+    /// The first version that there is: those before are gone, deleted or too old.
+    pub(super) first: u64,
 }
 
 /// The record of one version of a named secret.
@@ -95,7 +104,8 @@ impl Vault {
             latest: RwLock::default(),
             used: Mutex::default(),
             changes: broadcast::Sender::new(CHANGES),
-            changing: tokio::sync::Mutex::new(()),
+            changing: tokio::sync::Mutex::default(),
+            holders: tokio::sync::Mutex::default(),
         }
     }
 
@@ -107,7 +117,8 @@ impl Vault {
             after.clone_from(last);
             for (record, sealed) in page {
                 if let Some((path, version)) = named(&record) {
-                    self.set_latest(path, Some(Latest { version, sealed }));
+                    let first = self.latest().get(path).map_or(version, |before| before.first);
+                    self.set_latest(path, Some(Latest { version, sealed, first }));
                 }
             }
         }
@@ -130,19 +141,32 @@ impl Vault {
         Ok(value)
     }
 
-    /// From here on the log of this process does not show the value.
+    /// From here on the log of this process does not show the value. Nor does it show those before:
+    /// whoever has one in hand goes on with it for a while.
     fn remember(&self, path: &str, value: &Plain) {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        if used.values.get(path) == Some(value) {
+        let values = used.values.entry(path.to_owned()).or_default();
+        if values.back() == Some(value) {
             return;
         }
-        used.values.insert(path.to_owned(), value.clone());
+        values.retain(|before| before != value);
+        values.push_back(value.clone());
+        if values.len() > REMEMBERED {
+            values.pop_front();
+        }
         let label = |path: &String| format!("[secret {path}]");
         let labels: Vec<String> = used.values.keys().map(label).collect();
-        let values = used.values.values().zip(&labels);
-        used.redactor =
-            Arc::new(Redactor::new(values.map(|(value, label)| (value.expose(), label.as_str()))));
+        let needles = used.values.values().zip(&labels).flat_map(|(values, label)| {
+            values.iter().map(move |value| (value.expose(), label.as_str()))
+        });
+        used.redactor = Arc::new(Redactor::new(needles));
         known().hold(&used.redactor);
+    }
+
+    /// Whether this version of a named secret may still be used: what was deleted may not, nor may it come
+    /// back by a value that was set anew.
+    pub(crate) fn has(&self, path: &str, version: u64) -> bool {
+        self.latest().get(path).is_some_and(|latest| version >= latest.first)
     }
 
     /// The latest version of the secret `path`.
@@ -198,9 +222,7 @@ impl Vault {
 
     /// Encrypts `value` for the record `name`.
     pub fn seal(&self, name: &str, value: &Plain, at: Timestamp) -> Result<Sealed, SecretError> {
-        if self.keys().first().is_none() {
-            self.make_key()?;
-        }
+        self.ready()?;
         let keys = self.keys();
         let failed = |why: String| SecretError::Sealed { name: name.to_owned(), why };
         let (key, identity) = keys.first().ok_or_else(|| failed("there is no key".to_owned()))?;
@@ -210,7 +232,12 @@ impl Vault {
         Ok(Sealed { key: key.clone(), ciphertext, at })
     }
 
-    fn make_key(&self) -> Result<(), KeyError> {
+    /// Makes sure that there is a key to encrypt with: to be asked before something is done whose
+    /// result will have to be encrypted.
+    pub(crate) fn ready(&self) -> Result<(), KeyError> {
+        if self.keys().first().is_some() {
+            return Ok(());
+        }
         let mut keys = self.keys_mut();
         match (keys.first(), &self.fallback) {
             (Some(_), _) => Ok(()),
@@ -250,5 +277,24 @@ impl Vault {
 
     fn keys_mut(&self) -> RwLockWriteGuard<'_, Keys> {
         self.keys.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_does_not_show_a_value_once_there_is_another_one() {
+        let vault = Vault::in_memory();
+        let shown =
+            |text: &str| String::from_utf8(known().bytes(text.as_bytes()).into_owned()).unwrap();
+        for n in 0..=REMEMBERED {
+            vault.remember("p/rotated", &Plain::new(format!("value-of-turn-{n}")));
+        }
+        let last = REMEMBERED - 1;
+        let said = format!("value-of-turn-{last} was before value-of-turn-{REMEMBERED}");
+        assert_eq!(shown(&said), "[secret p/rotated] was before [secret p/rotated]");
+        assert_eq!(shown("value-of-turn-0"), "value-of-turn-0", "a bounded number of them");
     }
 }

@@ -14,6 +14,8 @@ use crate::random;
 
 /// Versions of named secrets, by path.
 type Versions = BTreeMap<String, BTreeSet<u64>>;
+/// For each version of a named secret an execution that holds a token for it.
+pub(super) type Holders = BTreeMap<(String, u64), ExecutionId>;
 
 impl Core {
     /// Drops the versions that nobody can need any more.
@@ -23,15 +25,35 @@ impl Core {
         if old.is_empty() {
             return Ok(());
         }
-        let held = self.held().await?;
-        for (path, versions) in &mut old {
-            versions.retain(|version| held.get(path).is_none_or(|held| !held.contains(version)));
-        }
+        self.leave_held(&mut old).await?;
         for (path, versions) in old {
             let versions: Vec<u64> = versions.into_iter().collect();
             for some in versions.chunks(MAX_SEALED_CHANGES) {
                 self.drop_these(&path, some).await?;
             }
+        }
+        Ok(())
+    }
+
+    /// Takes out what an execution that has not ended holds a token for. Whoever held one the last time
+    /// is asked first: the facts of all that have not ended are read only where that one has.
+    async fn leave_held(&self, old: &mut Versions) -> Result<(), Trouble> {
+        let mut holders = self.vault.holders.lock().await;
+        holders.retain(|(path, version), _| old.get(path).is_some_and(|it| it.contains(version)));
+        for holder in BTreeSet::from_iter(holders.values().cloned()) {
+            let row = self.store.execution(&holder).await?;
+            if row.is_none_or(|row| row.state.is_end()) {
+                holders.retain(|_, other| *other != holder);
+            }
+        }
+        let is_held = |path: &String, version: u64| holders.contains_key(&(path.clone(), version));
+        if old.iter().any(|(path, it)| it.iter().any(|version| !is_held(path, *version))) {
+            let mut held = self.held().await?;
+            held.retain(|(path, version), _| old.get(path).is_some_and(|it| it.contains(version)));
+            *holders = held;
+        }
+        for (path, versions) in old {
+            versions.retain(|version| !holders.contains_key(&(path.clone(), *version)));
         }
         Ok(())
     }
@@ -73,21 +95,21 @@ impl Core {
         }
     }
 
-    /// What executions that have not ended hold tokens for.
-    async fn held(&self) -> Result<Versions, StoreError> {
-        let mut held = Versions::new();
+    /// What executions that have not ended hold tokens for, each with one of these.
+    async fn held(&self) -> Result<Holders, StoreError> {
+        let mut held = Holders::new();
         let mut after: Option<ExecutionId> = None;
         loop {
             let page = self.store.unfinished(after.as_ref(), PAGE).await?;
             let Some(last) = page.last() else { return Ok(held) };
             after = Some(last.id.clone());
             for row in page {
-                let stream = Stream::Execution(row.id);
+                let stream = Stream::Execution(row.id.clone());
                 for recorded in self.store.read(&stream, Version::NONE).await?.0 {
                     let Fact::TokensGranted { tokens, .. } = recorded.fact else { continue };
                     for grant in tokens.into_values() {
                         let Grant::Named { path, version } = grant else { continue };
-                        held.entry(path).or_default().insert(version);
+                        held.entry((path, version)).or_insert_with(|| row.id.clone());
                     }
                 }
             }
