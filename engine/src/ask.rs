@@ -9,7 +9,7 @@ use model::{
     token,
 };
 use sensors::SensorState;
-use store::{Appended, Batch, EventRow, StoreError, Write};
+use store::{Appended, Batch, EventRow, MAX_SEALED_CHANGES, StoreError, Write};
 
 use crate::core::Trouble;
 use crate::decide::decide;
@@ -18,7 +18,7 @@ use crate::engine::Engine;
 use crate::intake::{self, Accepted, IntakeError};
 use crate::packs::Resolved;
 use crate::random;
-use crate::secrets::{Fresh, Opened, SecretError, too_short};
+use crate::secrets::{Fresh, Granted, Opened, SecretError, misfit};
 use crate::sensing::api_source;
 
 /// Why something asked for is not done.
@@ -258,7 +258,9 @@ impl Engine {
             return Err(AskError::Invalid(violations));
         }
         let fresh = Opened::default().tokenise(&mut parameters, schema);
-        if let Some(message) = too_short(&fresh) {
+        let many = (fresh.len() > MAX_SEALED_CHANGES)
+            .then(|| format!("{} values are secret, more than {MAX_SEALED_CHANGES}", fresh.len()));
+        if let Some(message) = misfit(&fresh).or(many) {
             let path = "parameters".to_owned();
             return Err(AskError::Invalid(vec![Violation { path, message, hint: None }]));
         }
@@ -289,10 +291,9 @@ impl Engine {
             passed: Vec::new(),
         };
         let asked = (request.action.clone(), request.parameters.clone());
-        let (tokens, sealing) = self.core.keep(&id, &fresh, request.at)?;
-        let granted = Fact::TokensGranted { tokens, at: request.at };
-        let mut facts = vec![Fact::ExecutionRequested(request)];
-        facts.extend((!fresh.is_empty()).then_some(granted));
+        let Granted { tokens, sealing } = self.core.keep(&id, &fresh, request.at)?;
+        let granted = Granted::fact(tokens, request.at);
+        let facts = std::iter::once(Fact::ExecutionRequested(request)).chain(granted).collect();
         let batch = Batch {
             id: BatchId::new(format!("run/{}", random::name())),
             actor,

@@ -20,7 +20,7 @@ use crate::core::{Core, Trouble};
 use crate::notices;
 use crate::packs::Generation;
 use crate::pages::{Consequence, Room, Sides, defer, next_part};
-use crate::secrets::{Opened, Read, SecretError, too_short};
+use crate::secrets::{Granted, Opened, Read, SecretError, misfit};
 
 /// Parameters of all executions that one event asks for: beyond it, large ones become blobs.
 const INLINE_REQUESTS_BYTES: usize = 1024 * 1024;
@@ -260,7 +260,7 @@ fn sealed(
     if fresh.is_empty() && settings.named.is_empty() {
         return Ok((None, Vec::new()));
     }
-    if let Some(why) = too_short(&fresh) {
+    if let Some(why) = misfit(&fresh) {
         return Err(why);
     }
     if fresh.len() > bounds.secrets {
@@ -270,7 +270,7 @@ fn sealed(
             bounds.secrets
         ));
     }
-    let (mut tokens, sealing) =
+    let Granted { mut tokens, sealing } =
         core.keep(id, &fresh, at).map_err(|error: SecretError| error.to_string())?;
     tokens.extend(settings.named);
     Ok((Some(Fact::TokensGranted { tokens, at }), sealing))

@@ -65,13 +65,11 @@ impl Engine {
         };
         let named = how.name.as_deref().map(|name| ExecutionId::for_request(&actor, name));
         let id = named.unwrap_or_else(random::execution);
-        let mut beginning = Beginning { request: vec![request], taken_over, sealing: Vec::new() };
+        let mut beginning = Beginning::new(request, taken_over);
         if !journal.tokens.is_empty() {
             // They may stand in the parameters and in what is taken over.
             let (tokens, at) = (journal.tokens.clone(), self.core.now());
-            let (tokens, sealing) = self.core.take_over(tokens, &id, at).await?;
-            beginning.request.push(Fact::TokensGranted { tokens, at });
-            beginning.sealing = sealing;
+            beginning.grant(self.core.take_over(tokens, &id, at).await?, at);
             if how.from.is_some() && !journal.settings.is_empty() {
                 // What is taken over was asked for with these.
                 let tokens = journal.settings.clone();

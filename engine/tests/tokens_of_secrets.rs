@@ -325,6 +325,29 @@ async fn secret_results_are_tokens_that_can_be_used() {
 }
 
 #[tokio::test]
+async fn a_result_that_is_secret_and_holds_a_token_is_secret_as_a_whole() {
+    let (house, engine) = house().await;
+    // What it was given stands in its answer, beside what nobody knew before.
+    let text = r#"read -r given; echo "{\"url\":\"https://x:$(echo "$given" | sed 's/.*"a":"\([^"]*\)".*/\1/'):never-seen-before@y\"}""#;
+    house.program("login", "read", text);
+    let declared = "entry_point: login.sh\neffect: read\nparameters: { a: {} }\nresult: { url: { secret: true } }\n";
+    house.write("actions/login.yaml", declared);
+    let text = r#"
+        let got = run("p.login", #{ a: run("secrets.generate") });
+        run("p.keep", #{ a: got.url });
+        got"#;
+    chain(&house, &engine, "go", "", text).await;
+    let id = run(&engine, "p.go", json!({})).await;
+    let view = ended(&engine, &id).await;
+    token(&result(&view)["url"]);
+    let kept = kept(&house);
+    assert!(kept.contains("https://x:") && kept.contains(":never-seen-before@y"), "{kept}");
+    assert!(!kept.contains("tlsec_"), "{kept}");
+    let stored = stored(&house, &id).await;
+    assert!(!stored.contains("never-seen-before"), "{stored}");
+}
+
+#[tokio::test]
 async fn a_chain_stores_what_it_generated_once() {
     let (house, engine) = house().await;
     let text = r#"
@@ -379,6 +402,34 @@ async fn a_secret_that_was_deleted_fails_the_step_that_needs_it() {
     let view = ended(&engine, &id).await;
     assert_eq!(error_kind(&view), "not_found");
     assert_eq!(kept(&house), "");
+}
+
+#[tokio::test]
+async fn a_secret_that_was_deleted_and_set_anew_is_not_used_in_its_old_value() {
+    let (house, engine) = house().await;
+    let text = r#"
+        let s = secret("p/admin");
+        run("p.keep", #{ a: s });
+        run("p.wait");
+        run("p.keep", #{ a: s });
+    "#;
+    house.gate();
+    chain(&house, &engine, "go", "", text).await;
+    let id = run(&engine, "p.go", json!({})).await;
+    house.reached().await;
+    let before = kept(&house);
+    engine.delete_secret(Actor::token("test"), "p/admin").await.unwrap();
+    set(&engine, "p/admin", "another value now").await;
+    house.open();
+    let view = ended(&engine, &id).await;
+    assert_eq!(error_kind(&view), "not_found");
+    assert_eq!(kept(&house), before);
+    assert_eq!(engine.secrets()[0].version, 2, "versions go on counting");
+    let text = r#"run("p.keep", #{ a: secret("p/admin") });"#;
+    chain(&house, &engine, "anew", "", text).await;
+    let id = run(&engine, "p.anew", json!({})).await;
+    ended(&engine, &id).await;
+    assert!(kept(&house).contains("another value now"));
 }
 
 /// Everything that is said of a dry run of `action`.

@@ -98,6 +98,11 @@ pub fn is_in(text: &str) -> bool {
     find(text, 0).is_some()
 }
 
+/// Whether `text` is a token, or something derived from one, and nothing besides.
+pub fn is_one(text: &str) -> bool {
+    find(text, 0).is_some_and(|(range, _)| range == (0..text.len()))
+}
+
 /// Whether a text anywhere in `value`, names of its maps included, holds a token.
 pub fn is_within(value: &Value) -> bool {
     match value {

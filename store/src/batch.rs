@@ -100,15 +100,11 @@ fn check_sealing(sealing: &[Sealing]) -> Result<usize, String> {
     if sealing.len() > MAX_SEALED_CHANGES {
         return Err(format!("changes {} records, more than {MAX_SEALED_CHANGES}", sealing.len()));
     }
-    let bytes = |change: &Sealing| match change {
-        Sealing::Put(_, sealed) | Sealing::Replace(_, sealed) => sealed.ciphertext.len(),
-        Sealing::Delete(_) | Sealing::DeleteAll(_) => 0,
-    };
-    match sealing.iter().map(bytes).find(|bytes| *bytes > MAX_SEALED_BYTES) {
+    match sealing.iter().map(Sealing::bytes).find(|bytes| *bytes > MAX_SEALED_BYTES) {
         Some(bytes) => {
             Err(format!("holds a record of {bytes} bytes, more than {MAX_SEALED_BYTES}"))
         }
-        None => Ok(sealing.iter().map(bytes).sum()),
+        None => Ok(sealing.iter().map(Sealing::bytes).sum()),
     }
 }
 

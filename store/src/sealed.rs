@@ -41,3 +41,13 @@ pub enum Sealing {
     /// There is none whose name begins so.
     DeleteAll(String),
 }
+
+impl Sealing {
+    /// The bytes of the record that it puts there.
+    pub const fn bytes(&self) -> usize {
+        match self {
+            Self::Put(_, sealed) | Self::Replace(_, sealed) => sealed.ciphertext.len(),
+            Self::Delete(_) | Self::DeleteAll(_) => 0,
+        }
+    }
+}

@@ -4,13 +4,16 @@ use std::collections::BTreeSet;
 
 use model::fact::{Grant, StepResult};
 use model::{Fact, StepPath, Timestamp, Token, Value, token};
-use store::Sealing;
+use store::{MAX_SEALED_CHANGES, Sealing};
 
 use super::page::Page;
 use super::run::Run;
 use crate::core::Trouble;
 use crate::pages::Sides;
 use crate::secrets::{Fresh, kept, root};
+
+/// Records that one answer takes away: a commit has room for them.
+const FORGOTTEN_AT_ONCE: usize = MAX_SEALED_CHANGES / 2;
 
 impl Run {
     /// Notes a poll's next answer, with which `fresh` values came.
@@ -30,7 +33,9 @@ impl Run {
         // What another step has in hand now may hold any of them.
         let alone = self.is_alone(&path);
         let is_gone = |it: &&Token| alone && !stays.contains(it) && !self.is_told(&path, it);
-        let gone: BTreeSet<Token> = before.iter().filter(is_gone).cloned().collect();
+        // What is left of them goes with the next answer.
+        let gone = before.iter().filter(is_gone).take(FORGOTTEN_AT_ONCE);
+        let gone: BTreeSet<Token> = gone.cloned().collect();
         own.extend(before.difference(&gone).cloned());
         let sealing = self.unsealed(&gone);
         let value = self.core.bounded(value).await?;

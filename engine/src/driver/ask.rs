@@ -13,7 +13,7 @@ use model::{
 use crate::packs::{Generation, Library, Pack, Resolved};
 use crate::permissions::Rights;
 use crate::retry::default_attempts;
-use crate::secrets::{Fresh, Opened, too_short};
+use crate::secrets::{Fresh, Opened, misfit};
 
 /// A call that can be stored.
 pub(crate) enum Intention {
@@ -162,10 +162,10 @@ impl Lookup<'_> {
         let fits = fit(action, parameters, schema);
         // Also in the parameters of a call that is refused: it is stored as it was asked.
         let new = self.opened.tokenise(parameters, schema);
-        let short = too_short(&new);
-        fresh.borrow_mut().extend(new);
+        let misfit = misfit(&new);
+        fresh.borrow_mut().extend(new.into_iter().filter(Fresh::can_be_kept));
         fits?;
-        match short {
+        match misfit {
             Some(why) => {
                 let message = format!("the parameters of `{action}` don't fit: {why}");
                 Err(StepError::new(ErrorKind::InvalidParameters, message))
@@ -212,7 +212,6 @@ fn in_the_open() -> StepError {
 }
 
 /// A call that is journaled as it was asked, with the reason why it cannot be performed.
-/// A call that is never performed.
 pub(crate) fn refused(action: ActionRef, parameters: Value, mut error: StepError) -> Intention {
     error.action = Some(action.clone());
     let policy = Policy {

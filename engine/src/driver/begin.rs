@@ -5,10 +5,13 @@ use std::sync::Arc;
 use actions::Performing;
 use model::fact::StepResult;
 use model::journal::Progress;
-use model::{Call, Effect, Entry, ErrorKind, Fact, IdempotencyKey, StepError, StepPath, Timestamp};
+use model::{
+    Call, Effect, Entry, ErrorKind, Fact, IdempotencyKey, Performance, StepError, StepPath,
+    Timestamp,
+};
 
 use super::page::Page;
-use super::perform::Job;
+use super::perform::{Job, Report};
 use super::run::Run;
 use super::schedule::{Due, due, relevant};
 use crate::core::Trouble;
@@ -186,8 +189,21 @@ impl Run {
         if attempt > entry.progress.attempt {
             self.note(page, Fact::AttemptStarted { path, attempt, cut_off, at });
         }
+        if let Some(error) = self.unstorable(&job) {
+            let failed = Performance::Failed(error);
+            let report = Report::Performed(job.path, failed, OnUnknown::Ask, Vec::new());
+            self.learn(report, page).await?;
+            return Ok(true);
+        }
         page.jobs.push((job, place));
         Ok(false)
+    }
+
+    /// Why what it would change is not done: its answer may hold secrets, and could not be stored.
+    fn unstorable(&self, job: &Job) -> Option<StepError> {
+        let changes = job.effect != Effect::Read && !job.performing.resumed;
+        let keeps = changes && job.action.metadata().result.some_secret().is_some();
+        keeps.then(|| self.keyless()).flatten()
     }
 
     /// The place of an attempt, once it has one.

@@ -2,8 +2,11 @@
 
 use chains::{Ask, StepOptions};
 use model::fact::ExecutionRequested;
-use model::{Call, ErrorKind, Fact, Outcome, StepError, Stream, Timestamp, Value, Version};
-use store::Write;
+use model::{
+    Actor, BatchId, Call, ErrorKind, ExecutionId, Fact, Outcome, StepError, Stream, Timestamp,
+    Value, Version,
+};
+use store::{Appended, Batch, Write};
 
 use super::ask::{Intention, Lookup};
 use super::page::Page;
@@ -13,7 +16,7 @@ use crate::core::Trouble;
 use crate::packs::PackAction;
 use crate::pages::Sides;
 use crate::permissions::Rights;
-use crate::secrets::Fresh;
+use crate::secrets::{Fresh, Granted};
 
 impl Run {
     /// Ends the execution and requests the one that goes on with `parameters`, in one commit.
@@ -31,30 +34,55 @@ impl Run {
         });
         let (request, fresh, handed) = match handed {
             Ok(handed) => handed,
-            Err(error) => {
-                let handler_errors = outcome.handler_errors;
-                return self
-                    .finish(page, Outcome { handler_errors, ..Outcome::failed(error) })
-                    .await;
-            }
+            Err(error) => return self.finish(page, failed(outcome, error)).await,
         };
         let next = self.id.continuation();
         // Its own copies: this run's go with it.
-        let (mut tokens, mut sealing) = self.core.take_over(handed, &next, at).await?;
-        let (more, sealed) = self.core.keep(&next, &fresh, at).map_err(trouble)?;
-        tokens.extend(more);
-        sealing.extend(sealed);
+        let mut granted = self.core.take_over(handed, &next, at).await?;
+        granted.extend(self.core.keep_all(&next, &fresh, at).map_err(trouble)?);
+        let Granted { tokens, sealing } = granted.pop().unwrap_or_default();
+        let expected = Some(self.grant_ahead(&next, granted, at).await?);
         let continues = Fact::ExecutionContinues { of: self.id.clone(), at };
-        let mut facts = vec![Fact::ExecutionRequested(request), continues];
-        facts.extend((!tokens.is_empty()).then_some(Fact::TokensGranted { tokens, at }));
-        let stream = Stream::Execution(next.clone());
-        let side = Write { stream, expected: Some(Version::NONE), facts };
+        let facts = [Fact::ExecutionRequested(request), continues];
+        let facts = facts.into_iter().chain(Granted::fact(tokens, at)).collect();
+        let side = Write { stream: Stream::Execution(next.clone()), expected, facts };
         if self.driver.continues {
             page.begun.executions.push((next.clone(), self.lane.clone()));
         }
         let outcome = Outcome { continued_as: Some(next), ..outcome };
         let sides = Sides { writes: vec![side], sealing };
         self.note_telling_with(page, Fact::ExecutionFinished { outcome, at }, sides).await
+    }
+
+    /// Grants `next`, which nobody has asked for yet, what the commit of its request has no room for;
+    /// answers the version of its stream. What an engine that died here has stored is granted again.
+    async fn grant_ahead(
+        &self,
+        next: &ExecutionId,
+        granted: Vec<Granted>,
+        at: Timestamp,
+    ) -> Result<Version, Trouble> {
+        let stream = Stream::Execution(next.clone());
+        let (_, mut version) = self.core.store.read(&stream, Version::NONE).await?;
+        for Granted { tokens, sealing } in granted {
+            let batch = Batch {
+                id: BatchId::new(format!("{stream}@{}", version.0)),
+                actor: Actor::engine(),
+                at,
+                writes: vec![Write {
+                    stream: stream.clone(),
+                    expected: Some(version),
+                    facts: vec![Fact::TokensGranted { tokens, at }],
+                }],
+            };
+            version = match self.core.append_sealing(batch, sealing).await? {
+                Appended::Committed { position } => Version(position.0),
+                Appended::Conflict { stream, actual } => {
+                    return Err(Trouble::Overtaken { stream, actual });
+                }
+            };
+        }
+        Ok(version)
     }
 
     /// The request of the run that goes on: for the same reason as this one, with the chain that is
@@ -94,4 +122,9 @@ impl Run {
         let pack = Some(pack.hash);
         Ok(Ok((ExecutionRequested { parameters, pack, deadline, at, ..own }, fresh)))
     }
+}
+
+/// The same end, failed with `error`.
+fn failed(outcome: Outcome, error: StepError) -> Outcome {
+    Outcome { handler_errors: outcome.handler_errors, ..Outcome::failed(error) }
 }

@@ -18,8 +18,14 @@ impl Run {
         let now = self.core.now();
         let (path, performance, on_unknown, fresh) = match report {
             Report::Performed(path, performance, on_unknown, fresh) => {
-                self.grant_fresh(page, &fresh, now)?;
-                (path, performance, on_unknown, fresh)
+                let keyless = (!fresh.is_empty()).then(|| self.keyless()).flatten();
+                match keyless {
+                    Some(error) => (path, Performance::Unknown(error), on_unknown, Vec::new()),
+                    None => {
+                        self.grant_fresh(page, &fresh, now)?;
+                        (path, performance, on_unknown, fresh)
+                    }
+                }
             }
             Report::NotBegun(path) => {
                 self.not_begun(path, page, now);

@@ -40,7 +40,8 @@ impl Noted {
 
     fn bytes(&self) -> usize {
         let sides = self.sides.writes.iter().flat_map(|side| &side.facts);
-        std::iter::once(&self.fact).chain(sides).map(|fact| fact.encode().len()).sum()
+        let facts = std::iter::once(&self.fact).chain(sides).map(|fact| fact.encode().len());
+        facts.chain(self.sides.sealing.iter().map(Sealing::bytes)).sum()
     }
 }
 

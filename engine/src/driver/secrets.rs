@@ -19,7 +19,7 @@ use super::run::Run;
 use crate::core::Trouble;
 use crate::pages::Sides;
 use crate::random;
-use crate::secrets::{Fresh, Opened, Plain, SecretError, Setting, handed_to};
+use crate::secrets::{Fresh, Granted, Opened, Plain, SecretError, Setting, handed_to};
 
 /// What a secrets' step comes to.
 struct Served {
@@ -55,21 +55,49 @@ impl Run {
         Ok(self.opened.clone())
     }
 
-    /// Notes that new values are the execution's; stored in one commit with the page.
+    /// Notes that new values are the execution's, and answers what it is granted: stored with the page,
+    /// before what is noted after this.
     pub(super) fn grant_fresh(
         &mut self,
         page: &mut Page,
         fresh: &[Fresh],
         at: Timestamp,
-    ) -> Result<(), Trouble> {
+    ) -> Result<BTreeMap<Token, Grant>, Trouble> {
+        let mut all = BTreeMap::new();
         if fresh.is_empty() {
-            return Ok(());
+            return Ok(all);
         }
-        let (tokens, sealing) = self.core.keep(&self.id, fresh, at).map_err(trouble)?;
+        let granted = self.core.keep_all(&self.id, fresh, at).map_err(trouble)?;
         self.opened = Arc::new(self.opened.with(fresh));
-        let sides = Sides { writes: Vec::new(), sealing };
-        self.note_with(page, Fact::TokensGranted { tokens, at }, sides);
-        Ok(())
+        for Granted { tokens, sealing } in granted {
+            all.extend(tokens.clone());
+            let sides = Sides { writes: Vec::new(), sealing };
+            self.note_with(page, Fact::TokensGranted { tokens, at }, sides);
+        }
+        Ok(all)
+    }
+
+    /// The same call, refused where there is no key for the secrets among its parameters.
+    pub(super) fn keepable(&self, intention: Intention, fresh: &mut Vec<Fresh>) -> Intention {
+        let error = (!fresh.is_empty()).then(|| self.keyless()).flatten();
+        let Some(error) = error else { return intention };
+        fresh.clear();
+        match intention {
+            Intention::Call(call) | Intention::Datastore(call) | Intention::Secrets(call) => {
+                let (action, parameters) = (call.action().cloned(), call.parameters().cloned());
+                match action {
+                    Some(action) => refused(action, parameters.unwrap_or_default(), error),
+                    None => Intention::Call(call),
+                }
+            }
+            refused @ Intention::Refused(..) => refused,
+        }
+    }
+
+    /// Why nothing can be encrypted; asked before something is done whose result may have to be.
+    pub(super) fn keyless(&self) -> Option<StepError> {
+        let error = self.core.vault.ready().err()?;
+        Some(StepError::new(ErrorKind::Unavailable, error.to_string()))
     }
 
     /// Notes what another execution hands over: a child, by its result.
@@ -92,14 +120,14 @@ impl Run {
         handed_to(child, parameters, &self.journal.tokens, &generation, rights)
     }
 
-    /// The same call, refused where it would hand over what may not be.
-    pub(super) fn handing(&self, intention: Intention) -> Intention {
+    /// The same call, and what it hands over to a child; refused where that may not be.
+    pub(super) fn handing(&self, intention: Intention) -> (Intention, BTreeMap<Token, Grant>) {
         let Intention::Call(Call::Child { action, parameters, .. }) = &intention else {
-            return intention;
+            return (intention, BTreeMap::new());
         };
         match self.granted_to(action, parameters) {
-            Ok(_) => intention,
-            Err(error) => refused(action.clone(), parameters.clone(), error),
+            Ok(tokens) => (intention, tokens),
+            Err(error) => (refused(action.clone(), parameters.clone(), error), BTreeMap::new()),
         }
     }
 
@@ -174,7 +202,7 @@ impl Run {
         let value = value.ok_or_else(|| StepError::new(ErrorKind::Internal, "no randomness"))?;
         let fresh = Fresh { token: random::token(), value: Plain::new(value) };
         let kept = self.core.keep(&self.id, std::slice::from_ref(&fresh), at);
-        let (mut tokens, sealing) = kept.map_err(failed)?;
+        let Granted { mut tokens, sealing } = kept.map_err(failed)?;
         match tokens.pop_first() {
             Some((token, grant)) => Ok(Served::token(token, grant, sealing)),
             None => Err(StepError::new(ErrorKind::Internal, "nothing was kept")),

@@ -1,12 +1,13 @@
 //! A turn: the chain is advanced as far as it goes, and what it asks is stored, then begun.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chains::{Advance, Next, Program, Step};
-use model::fact::{ExecutionRequested, StepResult};
+use model::fact::{ExecutionRequested, Grant, StepResult};
 use model::{
     Actor, Call, ErrorKind, Fact, Origin, Outcome, Record, StepError, StepPath, Stream, Timestamp,
-    UndoReason, Version,
+    Token, UndoReason, Version,
 };
 use store::{Appended, Write};
 
@@ -24,6 +25,7 @@ use crate::evaluators::{Kept, Workbench};
 use crate::notices;
 use crate::pages::Sides;
 use crate::passed;
+use crate::secrets::Granted;
 use crate::suspects::{Mark, REFUSED_AT};
 
 /// How long steps under way may go on once the execution is to end.
@@ -329,13 +331,14 @@ impl Run {
                 now,
                 bound: self.handler_limit(&path, now),
             };
-            let (intention, fresh) = lookup.intention(ask.clone());
-            match self.handing(intention) {
+            let (intention, mut fresh) = lookup.intention(ask.clone());
+            let (intention, mut handed) = self.handing(self.keepable(intention, &mut fresh));
+            match intention {
                 Intention::Call(call) => {
                     let program = is_program(&lookup, &call);
                     if program.is_none_or(|program| self.has_place(&path, program)) {
-                        self.grant_fresh(page, &fresh, now)?;
-                        self.intend_one(page, path, call, now);
+                        handed.extend(self.grant_fresh(page, &fresh, now)?);
+                        self.intend_one(page, path, call, now, handed);
                     }
                 }
                 Intention::Refused(call, error) => {
@@ -361,7 +364,15 @@ impl Run {
         Ok(over)
     }
 
-    fn intend_one(&mut self, page: &mut Page, path: StepPath, call: Call, at: Timestamp) {
+    /// `handed`: what a child is granted.
+    fn intend_one(
+        &mut self,
+        page: &mut Page,
+        path: StepPath,
+        call: Call,
+        at: Timestamp,
+        handed: BTreeMap<Token, Grant>,
+    ) {
         let mut sides = Vec::new();
         if let Call::Child { action, parameters, version, .. } = &call {
             let child = self.id.child(&path);
@@ -379,10 +390,8 @@ impl Run {
                 traceparent: self.span_of_step(&path),
                 passed: passed.unwrap_or_default(),
             };
-            // A call that would hand over more is refused before.
-            let tokens = self.granted_to(action, parameters).unwrap_or_default();
-            let mut facts = vec![Fact::ExecutionRequested(request)];
-            facts.extend((!tokens.is_empty()).then_some(Fact::TokensGranted { tokens, at }));
+            let granted = Granted::fact(handed, at);
+            let facts = std::iter::once(Fact::ExecutionRequested(request)).chain(granted).collect();
             sides.push(Write {
                 stream: Stream::Execution(child.clone()),
                 expected: Some(Version::NONE),

@@ -4,26 +4,71 @@
 //! that nobody asked to run are no execution yet, and go with time if the engine dies in between. Asked
 //! for again under the same name, what is missing is added to them.
 
-use model::{Actor, BatchId, ExecutionId, Fact, Stream, Value, Version};
-use store::{Appended, Batch, MAX_BATCH_BYTES, MAX_BATCH_FACTS, Recorded, Sealing, Write};
+use model::{Actor, BatchId, ExecutionId, Fact, Stream, Timestamp, Value, Version};
+use store::{
+    Appended, Batch, MAX_BATCH_BYTES, MAX_BATCH_FACTS, MAX_SEALED_CHANGES, Recorded, Sealing, Write,
+};
 
 use crate::ask::AskError;
 use crate::engine::Engine;
 use crate::random;
+use crate::secrets::Granted;
 
 /// The facts of a new execution's stream.
 pub(super) struct Beginning {
     /// The request, and what it is granted.
     pub(super) request: Vec<Fact>,
-    /// The steps that it takes over.
-    pub(super) taken_over: Vec<Fact>,
-    pub(super) sealing: Vec<Sealing>,
+    /// The records that belong to these.
+    sealing: Vec<Sealing>,
+    /// What it takes over, in order: tokens that the request's commit has no room for, then steps.
+    taken_over: Vec<(Fact, Vec<Sealing>)>,
+}
+
+/// What is stored in one commit.
+#[derive(Default)]
+struct Page {
+    facts: Vec<Fact>,
+    sealing: Vec<Sealing>,
+    bytes: usize,
+}
+
+impl Page {
+    fn put(&mut self, fact: Fact, sealing: Vec<Sealing>) {
+        self.bytes += weight(&fact, &sealing);
+        self.facts.push(fact);
+        self.sealing.extend(sealing);
+    }
+
+    /// Whether a commit has room for as many more facts, records and bytes.
+    const fn has_room(&self, facts: usize, records: usize, bytes: usize) -> bool {
+        self.facts.len() + facts <= MAX_BATCH_FACTS
+            && self.sealing.len() + records <= MAX_SEALED_CHANGES
+            && self.bytes + bytes <= MAX_BATCH_BYTES
+    }
 }
 
 impl Beginning {
+    pub(super) fn new(request: Fact, steps: Vec<Fact>) -> Self {
+        let taken_over = steps.into_iter().map(|fact| (fact, Vec::new())).collect();
+        Self { request: vec![request], sealing: Vec::new(), taken_over }
+    }
+
+    /// Grants it tokens: the last part in the commit of its request, the others before.
+    pub(super) fn grant(&mut self, mut parts: Vec<Granted>, at: Timestamp) {
+        if let Some(Granted { tokens, sealing }) = parts.pop() {
+            self.request.extend(Granted::fact(tokens, at));
+            self.sealing = sealing;
+        }
+        let ahead = parts.into_iter().filter_map(|Granted { tokens, sealing }| {
+            Granted::fact(tokens, at).map(|fact| (fact, sealing))
+        });
+        self.taken_over.splice(0..0, ahead);
+    }
+
     /// Leaves out what is `stored` already; false if that is the beginning of something else.
     fn goes_on_after(&mut self, stored: &[Recorded]) -> bool {
-        let same = |(stored, fact): (&Recorded, &Fact)| timeless(&stored.fact) == timeless(fact);
+        let same =
+            |(stored, (fact, _)): (&Recorded, &(Fact, _))| timeless(&stored.fact) == timeless(fact);
         let fits = stored.len() <= self.taken_over.len();
         let fits = fits && stored.iter().zip(&self.taken_over).all(same);
         if fits {
@@ -32,21 +77,20 @@ impl Beginning {
         fits
     }
 
-    /// The batches in which it is stored; only the last one makes an execution of it.
-    fn batches(self, goes_on: bool) -> (Vec<Vec<Fact>>, Vec<Sealing>) {
-        let Self { mut request, taken_over, sealing } = self;
+    /// The commits in which it is stored; only the last one makes an execution of it.
+    fn pages(self, goes_on: bool) -> Vec<Page> {
+        let Self { request, sealing, taken_over } = self;
         let mut pages = pages(taken_over);
+        let mut last = Page { bytes: size(&request), facts: request, sealing };
         // In the order in which they were made, where that fits.
-        let together = !goes_on && pages.len() <= 1 && {
-            let page = pages.first().map_or(&[][..], Vec::as_slice);
-            let (first, more) = (size(&request), size(page));
-            first.0 + more.0 <= MAX_BATCH_FACTS && first.1 + more.1 <= MAX_BATCH_BYTES
-        };
-        if together {
-            request.extend(pages.pop().unwrap_or_default());
+        let fits = |page: &Page| last.has_room(page.facts.len(), page.sealing.len(), page.bytes);
+        if !goes_on && pages.len() <= 1 && pages.iter().all(fits) {
+            let first = pages.pop().unwrap_or_default();
+            last.facts.extend(first.facts);
+            last.sealing.extend(first.sealing);
         }
-        pages.push(request);
-        (pages, sealing)
+        pages.push(last);
+        pages
     }
 }
 
@@ -74,12 +118,11 @@ impl Engine {
             }
             version = at;
         }
-        let (batches, mut sealing) = beginning.batches(version != Version::NONE);
-        let (name, last) = (random::name(), batches.len() - 1);
-        for (n, facts) in batches.into_iter().enumerate() {
+        let pages = beginning.pages(version != Version::NONE);
+        let (name, last) = (random::name(), pages.len() - 1);
+        for (n, Page { facts, sealing, .. }) in pages.into_iter().enumerate() {
             // The request is the deed of whoever asked.
             let actor = if n == last { actor.clone() } else { Actor::engine() };
-            let sealing = if n == last { std::mem::take(&mut sealing) } else { Vec::new() };
             let stream = Stream::Execution(id.clone());
             let batch = Batch {
                 id: BatchId::new(format!("rerun/{name}/{n}")),
@@ -104,24 +147,27 @@ fn timeless(fact: &Fact) -> Value {
     fact
 }
 
-fn size(facts: &[Fact]) -> (usize, usize) {
-    (facts.len(), facts.iter().map(|fact| fact.encode().len()).sum())
+fn size(facts: &[Fact]) -> usize {
+    facts.iter().map(|fact| fact.encode().len()).sum()
 }
 
-/// As many facts a page as fit a batch.
-fn pages(facts: Vec<Fact>) -> Vec<Vec<Fact>> {
-    let mut pages: Vec<Vec<Fact>> = Vec::new();
-    let mut room = (0, 0);
-    for fact in facts {
-        let bytes = fact.encode().len();
+fn weight(fact: &Fact, sealing: &[Sealing]) -> usize {
+    fact.encode().len() + sealing.iter().map(Sealing::bytes).sum::<usize>()
+}
+
+/// As much a page as fits a commit, at least one fact with its records.
+fn pages(facts: Vec<(Fact, Vec<Sealing>)>) -> Vec<Page> {
+    let mut pages: Vec<Page> = Vec::new();
+    for (fact, sealing) in facts {
+        let bytes = weight(&fact, &sealing);
         match pages.last_mut() {
-            Some(page) if room.0 > 0 && room.1 >= bytes => page.push(fact),
+            Some(page) if page.has_room(1, sealing.len(), bytes) => page.put(fact, sealing),
             _ => {
-                pages.push(vec![fact]);
-                room = (MAX_BATCH_FACTS, MAX_BATCH_BYTES);
+                let mut page = Page::default();
+                page.put(fact, sealing);
+                pages.push(page);
             }
         }
-        room = (room.0 - 1, room.1.saturating_sub(bytes));
     }
     pages
 }

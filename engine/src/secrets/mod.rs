@@ -36,12 +36,12 @@ use std::path::PathBuf;
 
 use model::Timestamp;
 use serde::Serialize;
-use store::StoreError;
+use store::{MAX_SEALED_BYTES, StoreError};
 use zeroize::Zeroizing;
 
 pub use keys::{KeyError, KeySource};
 pub(crate) use named::Setting;
-pub(crate) use opened::{Fresh, Opened, kept, passed_on, root, too_short};
+pub(crate) use opened::{Fresh, Granted, Opened, kept, misfit, passed_on, root, too_long};
 pub(crate) use settings::{Read, handed_to};
 pub use settings::{SecretSetting, SecretSettingsOf};
 pub use vault::Vault;
@@ -50,6 +50,9 @@ pub use vault::Vault;
 pub const MIN_BYTES: usize = 8;
 /// Longest value: certificates and their keys fit, files do not.
 pub const MAX_BYTES: usize = 64 * 1024;
+/// Longest value that a step's parameters or result may have at a secret place. Encrypted it is longer by
+/// the name of its record and some hundred bytes.
+const MAX_KEPT_BYTES: usize = MAX_SEALED_BYTES - 4 * 1024;
 /// How long a version stays after a newer one.
 const KEEP_VERSIONS: model::Duration = model::Duration::from_secs(30 * 24 * 60 * 60);
 

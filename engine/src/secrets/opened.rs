@@ -6,11 +6,11 @@ use std::sync::Arc;
 use host::redact::{Redactor, known};
 use model::fact::Grant;
 use model::token::{self, Token};
-use model::{ErrorKind, ExecutionId, Map, Performance, Schema, StepError, Timestamp, Value};
+use model::{ErrorKind, ExecutionId, Fact, Map, Performance, Schema, StepError, Timestamp, Value};
 use store::{Sealing, StoreError, of_execution};
 
 use super::vault::record;
-use super::{MIN_BYTES, Plain, SecretError};
+use super::{MAX_KEPT_BYTES, MIN_BYTES, Plain, SecretError};
 use crate::core::{Core, Trouble};
 use crate::random;
 
@@ -19,6 +19,31 @@ use crate::random;
 pub(crate) struct Fresh {
     pub(crate) token: Token,
     pub(crate) value: Plain,
+}
+
+impl Fresh {
+    /// Whether a record has room for it.
+    pub(crate) fn can_be_kept(&self) -> bool {
+        self.value.expose().len() <= MAX_KEPT_BYTES
+    }
+}
+
+/// Tokens that are granted in one fact, with the records that their values lie in: as many as go into a
+/// commit beside what else belongs there.
+const GRANTED_AT_ONCE: usize = 100;
+
+/// Tokens that an execution may use from a commit on, and the encrypted records that this takes.
+#[derive(Debug, Default)]
+pub(crate) struct Granted {
+    pub(crate) tokens: BTreeMap<Token, Grant>,
+    pub(crate) sealing: Vec<Sealing>,
+}
+
+impl Granted {
+    /// The fact that says so; none if there is no token.
+    pub(crate) fn fact(tokens: BTreeMap<Token, Grant>, at: Timestamp) -> Option<Fact> {
+        (!tokens.is_empty()).then_some(Fact::TokensGranted { tokens, at })
+    }
 }
 
 /// The values of an execution's tokens.
@@ -72,42 +97,57 @@ impl Core {
         id: &ExecutionId,
         fresh: &[Fresh],
         at: Timestamp,
-    ) -> Result<(BTreeMap<Token, Grant>, Vec<Sealing>), SecretError> {
+    ) -> Result<Granted, SecretError> {
         let by = root(id);
-        let (mut grants, mut sealing) = (BTreeMap::new(), Vec::new());
+        let mut granted = Granted::default();
         for Fresh { token, value } in fresh {
             let name = kept(&by, token);
             let sealed = self.vault.seal(&name, value, at)?;
-            sealing.push(Sealing::Put(name, sealed));
-            grants.insert(token.clone(), Grant::Kept { by: by.clone() });
+            granted.sealing.push(Sealing::Put(name, sealed));
+            granted.tokens.insert(token.clone(), Grant::Kept { by: by.clone() });
         }
-        Ok((grants, sealing))
+        Ok(granted)
+    }
+
+    /// The same, however many there are: each part of it for a commit.
+    pub(crate) fn keep_all(
+        &self,
+        id: &ExecutionId,
+        fresh: &[Fresh],
+        at: Timestamp,
+    ) -> Result<Vec<Granted>, SecretError> {
+        fresh.chunks(GRANTED_AT_ONCE).map(|some| self.keep(id, some, at)).collect()
     }
 }
 
 impl Core {
     /// What the execution `id`, which repeats another one, needs to use that one's `tokens`: values
-    /// that are kept for that one go with it, so that this one keeps them too.
+    /// that are kept for that one go with it, so that this one keeps them too. Each part of it is for a
+    /// commit, and the same however often this is asked.
     pub(crate) async fn take_over(
         &self,
-        mut tokens: BTreeMap<Token, Grant>,
+        tokens: BTreeMap<Token, Grant>,
         id: &ExecutionId,
         at: Timestamp,
-    ) -> Result<(BTreeMap<Token, Grant>, Vec<Sealing>), Trouble> {
-        let own = |grant: &Grant| matches!(grant, Grant::Kept { .. });
-        let kept = tokens.iter().filter(|(_, grant)| own(grant));
-        let kept = kept.map(|(token, grant)| (token.clone(), grant.clone())).collect();
-        // What is gone by now is an error where it is used, as it was before.
-        let values = self.open(&kept).await?.values.clone();
-        let fresh = values.into_iter().filter_map(|(token, value)| {
-            let value = value.ok()?;
-            Some(Fresh { token, value })
-        });
-        let fresh: Vec<Fresh> = fresh.collect();
-        let kept = self.keep(id, &fresh, at);
-        let (again, sealing) = kept.map_err(|error| StoreError::Refused(error.to_string()))?;
-        tokens.extend(again);
-        Ok((tokens, sealing))
+    ) -> Result<Vec<Granted>, Trouble> {
+        let tokens: Vec<(Token, Grant)> = tokens.into_iter().collect();
+        let mut parts = Vec::new();
+        for some in tokens.chunks(GRANTED_AT_ONCE) {
+            let own = some.iter().filter(|(_, grant)| matches!(grant, Grant::Kept { .. }));
+            // What is gone by now is an error where it is used, as it was before.
+            let values = self.open(&own.cloned().collect()).await?.values.clone();
+            let fresh = values.into_iter().filter_map(|(token, value)| {
+                let value = value.ok()?;
+                Some(Fresh { token, value })
+            });
+            let fresh: Vec<Fresh> = fresh.collect();
+            let kept = self.keep(id, &fresh, at);
+            let kept = kept.map_err(|error| StoreError::Refused(error.to_string()))?;
+            let mut tokens: BTreeMap<_, _> = some.iter().cloned().collect();
+            tokens.extend(kept.tokens);
+            parts.push(Granted { tokens, sealing: kept.sealing });
+        }
+        Ok(parts)
     }
 }
 
@@ -247,7 +287,10 @@ impl Opened {
         match performance {
             Performance::Done(result) => {
                 let (clean, fresh) = self.told(result, schema);
-                (Performance::Done(clean), fresh)
+                match too_long(&fresh) {
+                    Some(why) => (Performance::Unknown(not_kept(&why)), Vec::new()),
+                    None => (Performance::Done(clean), fresh),
+                }
             }
             Performance::Failed(error) => (Performance::Failed(self.clean(error)), Vec::new()),
             Performance::Unknown(error) => (Performance::Unknown(self.clean(error)), Vec::new()),
@@ -256,7 +299,7 @@ impl Opened {
 
     /// A result without values, and those that got tokens just now.
     pub(crate) fn told(&self, mut result: Value, schema: &Schema) -> (Value, Vec<Fresh>) {
-        let fresh = self.tokenise(&mut result, schema);
+        let fresh = self.tokenise_all(&mut result, schema);
         let clean = match fresh.is_empty() {
             true => self.redactor.value(result),
             false => self.with(&fresh).redactor.value(result),
@@ -275,15 +318,33 @@ impl Opened {
     /// Puts tokens where `schema` says `secret: true`. What is shorter than a secret may be is
     /// hidden as well, but cannot be looked for elsewhere.
     pub(crate) fn tokenise(&self, value: &mut Value, schema: &Schema) -> Vec<Fresh> {
+        self.tokenised(value, schema, &|text| (!token::is_in(&text)).then_some(text))
+    }
+
+    /// The same of what an action answered: beside a token it may tell more that is secret, while what
+    /// stands beside one in parameters is a chain's own text.
+    pub(crate) fn tokenise_all(&self, value: &mut Value, schema: &Schema) -> Vec<Fresh> {
+        let plain = |token: &Token| self.plain(token);
+        self.tokenised(value, schema, &|text| match token::is_one(&text) {
+            true => None,
+            false => Some(token::substitute(&text, &plain).unwrap_or(text)),
+        })
+    }
+
+    /// `secret`: what of a text at a secret place is to get a token.
+    fn tokenised(
+        &self,
+        value: &mut Value,
+        schema: &Schema,
+        secret: &dyn Fn(String) -> Option<String>,
+    ) -> Vec<Fresh> {
         let mut fresh: Vec<Fresh> = Vec::new();
         schema.secrets(value, &mut |place| {
             let text = match &*place {
                 Value::String(text) => text.clone(),
                 other => other.to_string(),
             };
-            if text.is_empty() || token::is_in(&text) {
-                return;
-            }
+            let Some(text) = secret(text).filter(|text| !text.is_empty()) else { return };
             let again = fresh.iter().find(|one| one.value.expose() == text).map(|one| &one.token);
             let known = again.or_else(|| self.token_of(&text)).cloned();
             let token = known.unwrap_or_else(|| {
@@ -297,10 +358,28 @@ impl Opened {
     }
 }
 
-/// Why parameters cannot be taken: a value that stands where a secret belongs and is too short.
-pub(crate) fn too_short(fresh: &[Fresh]) -> Option<String> {
-    let short = fresh.iter().map(|one| one.value.expose().len()).find(|n| *n < MIN_BYTES)?;
-    Some(SecretError::Short(short).to_string())
+/// Why parameters cannot be taken: a value that stands where a secret belongs and is none, or cannot be
+/// kept.
+pub(crate) fn misfit(fresh: &[Fresh]) -> Option<String> {
+    let short = fresh.iter().map(|one| one.value.expose().len()).find(|n| *n < MIN_BYTES);
+    short.map(|short| SecretError::Short(short).to_string()).or_else(|| too_long(fresh))
+}
+
+/// Why these cannot be kept: one is too long.
+pub(crate) fn too_long(fresh: &[Fresh]) -> Option<String> {
+    let long = fresh.iter().find(|one| !one.can_be_kept())?.value.expose().len();
+    Some(format!(
+        "a value that is secret has {long} bytes, more than the {MAX_KEPT_BYTES} that can be kept encrypted"
+    ))
+}
+
+/// What becomes of a step that is done and whose result cannot be stored: nobody may take it for one
+/// without effect.
+fn not_kept(why: &str) -> StepError {
+    let message = format!(
+        "the step was performed, and its result cannot be stored: {why}; put large secrets where the step's own system keeps them, and return a reference"
+    );
+    StepError::new(ErrorKind::TooLarge, message)
 }
 
 /// Those of `granted` that stand in `value`.
