@@ -319,11 +319,14 @@ impl Sensing {
         Ok(true)
     }
 
-    /// Whether the sensor that `name` means has yet to catch up since the state was restored.
+    /// Whether the sensor that `name` means is a program that has yet to catch up since the state was
+    /// restored: it does not say itself when it has.
     pub(crate) fn is_behind(&self, name: &str) -> bool {
         let running = self.lock();
         let mut called = running.values().filter(|sensor| sensor.subscription.is_called(name));
-        called.any(|sensor| sensor.behind.load(Ordering::Relaxed))
+        called.any(|sensor| {
+            sensor.subscription.kind == "process" && sensor.behind.load(Ordering::Relaxed)
+        })
     }
 
     /// What people call the sensor that `name` means.

@@ -82,7 +82,7 @@ fn however_often_the_engine_dies_each_run_goes_on_once() {
         "n: { type: integer, default: 1 }",
         r#"
         run("datastore.increment", #{ key: "ticks" });
-        if params.n == 60 { return "over"; }
+        if params.n == 15 { return "over"; }
         continue_as(#{ n: params.n + 1 });
     "#,
     );
@@ -95,7 +95,7 @@ fn however_often_the_engine_dies_each_run_goes_on_once() {
         let first = run(&engine, "p.ticks", json!({})).await;
         (engine, first)
     });
-    for goal in [5, 20, 45] {
+    for goal in [3, 7, 11] {
         die_after(async {
             let engine = house.start().await;
             eventually("some progress", || async { ticks(&engine).await >= goal }).await;
@@ -105,9 +105,9 @@ fn however_often_the_engine_dies_each_run_goes_on_once() {
     live(async {
         let engine = house.start().await;
         assert_eq!(result(&last(&engine, &first).await), &json!("over"));
-        assert_eq!(ticks(&engine).await, 60);
+        assert_eq!(ticks(&engine).await, 15);
         let all = store::ExecutionFilter { limit: 1_000, ..Default::default() };
-        assert_eq!(engine.executions(&all).await.unwrap().len(), 60);
+        assert_eq!(engine.executions(&all).await.unwrap().len(), 15);
     });
 }
 
@@ -177,4 +177,41 @@ async fn what_is_cancelled_does_not_go_on() {
     std::fs::write(house.path("gate"), "").unwrap();
     let view = ended(&engine, &id).await;
     assert_eq!(view.outcome.unwrap().continued_as, None, "{:?}", view.row.state);
+}
+
+#[tokio::test]
+async fn a_chain_that_goes_on_in_a_circle_is_cut_unless_time_passes_between() {
+    let start = Timestamp::from_second(1_800_000_000).unwrap();
+    let house = House { clock: host::Clock::simulated(start), ..House::new() };
+    house.chain("circle", "", r#"continue_as(#{ n: params.n + 1 })"#);
+    house.chain(
+        "clock",
+        "",
+        r#"sleep("1m"); if params.n == 20 { return "over"; } continue_as(#{ n: params.n + 1 })"#,
+    );
+    for name in ["circle", "clock"] {
+        let declared = format!("entry_point: {name}.rhai\nparameters: {{ n: {{ default: 1 }} }}\n");
+        house.write(&format!("actions/{name}.yaml"), &declared);
+    }
+    house.chain("tell", "type: {}", r#"run("datastore.set", #{ key: "cut", value: params.type })"#);
+    let rule = "trigger: { type: tripline.loop_detected }\naction: { ref: p.tell, parameters: { type: '${trigger.type}' } }\n";
+    house.write("rules/tell.yaml", rule);
+    let engine = house.start().await;
+    let first = run(&engine, "p.circle", json!({})).await;
+    let cut = last(&engine, &first).await;
+    assert_eq!((error_kind(&cut), &cut.parameters["n"]), ("rejected", &json!(17)));
+    eventually("the notice", || async {
+        let row = engine.store().key("p/cut", engine.now()).await.unwrap();
+        row.is_some_and(|row| row.value == json!("continue_as"))
+    })
+    .await;
+    let mut id = run(&engine, "p.clock", json!({})).await;
+    for _ in 1..20 {
+        until(&engine, &id, &[Waiting]).await;
+        house.advance(Duration::from_secs(60));
+        id = next(&engine, &id).await;
+    }
+    until(&engine, &id, &[Waiting]).await;
+    house.advance(Duration::from_secs(60));
+    assert_eq!(result(&ended(&engine, &id).await), &json!("over"));
 }

@@ -163,7 +163,8 @@ async fn told(house: &House, engine: &Engine, all: usize, more: &str) -> Executi
 }
 
 #[tokio::test]
-async fn what_a_program_tells_after_a_restore_is_asked_about_until_somebody_says_that_it_caught_up() {
+async fn what_a_program_tells_after_a_restore_is_asked_about_until_somebody_says_that_it_caught_up()
+{
     for cursors in [true, false] {
         let house = listening(cursors);
         let engine = house.start().await;

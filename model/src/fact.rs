@@ -158,8 +158,14 @@ pub enum Fact {
         forced: bool,
         at: Timestamp,
     },
-    /// It goes on where `of`, a run of the same chain, ended.
-    ExecutionContinues { of: ExecutionId, at: Timestamp },
+    /// It goes on where `of`, a run of the same chain, ended; `in_a_row`: so many runs before it went on
+    /// one after the other without time between.
+    ExecutionContinues {
+        of: ExecutionId,
+        #[serde(default, skip_serializing_if = "is_zero")]
+        in_a_row: u32,
+        at: Timestamp,
+    },
     /// From here on the chain replays against entries up to `position`, then its handlers run.
     UndoBegan { position: Sequence, reason: UndoReason, at: Timestamp },
     /// Nothing is being performed; the execution goes on at `until`, or when what it waits for ends.
@@ -188,6 +194,11 @@ pub enum Fact {
     KeySet { value: Value, expires_at: Option<Timestamp> },
     /// A datastore entry is gone.
     KeyDeleted,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// What a token stands for.

@@ -32,6 +32,8 @@ pub struct Journal {
     pub inherited: Vec<Inherited>,
     /// The run of the same chain that it goes on from.
     pub continues: Option<ExecutionId>,
+    /// How many runs before it went on one after the other without time between.
+    pub in_a_row: u32,
     /// Set once undo has begun.
     pub undo: Option<UndoBegan>,
     /// Set once somebody asked for the end.
@@ -231,7 +233,10 @@ impl Journal {
                 let (of, before, context) = (of.clone(), before.clone(), context.clone());
                 self.inherited.push(Inherited { of, before, context, forced: *forced });
             }
-            Fact::ExecutionContinues { of, .. } => self.continues = Some(of.clone()),
+            Fact::ExecutionContinues { of, in_a_row, .. } => {
+                self.continues = Some(of.clone());
+                self.in_a_row = *in_a_row;
+            }
             Fact::UndoBegan { position, reason, at } => {
                 self.undo =
                     Some(UndoBegan { position: *position, reason: reason.clone(), at: *at });

@@ -1,10 +1,11 @@
 //! The end of a run that a new one of the same chain goes on from.
 
 use chains::{Ask, StepOptions};
+use model::event::MAX_DEPTH;
 use model::fact::ExecutionRequested;
 use model::{
-    Actor, BatchId, Call, ErrorKind, ExecutionId, Fact, Outcome, StepError, Stream, Timestamp,
-    Value, Version,
+    Actor, BatchId, Call, Duration, ErrorKind, ExecutionId, Fact, Outcome, StepError, Stream,
+    Timestamp, Value, Version,
 };
 use store::{Appended, Batch, Write};
 
@@ -13,10 +14,14 @@ use super::page::Page;
 use super::run::Run;
 use super::secrets::trouble;
 use crate::core::Trouble;
+use crate::notices;
 use crate::packs::PackAction;
 use crate::pages::Sides;
 use crate::permissions::Rights;
 use crate::secrets::{Fresh, Granted};
+
+/// A run that took less went on without time between: as a hop it counts towards a loop.
+const SHORT: Duration = Duration::from_secs(1);
 
 impl Run {
     /// Ends the execution and requests the one that goes on with `parameters`, in one commit.
@@ -27,6 +32,10 @@ impl Run {
         parameters: Value,
     ) -> Result<(), Trouble> {
         let at = self.core.now();
+        let in_a_row = self.in_a_row(at);
+        if in_a_row > MAX_DEPTH {
+            return self.cut_circle(page, outcome, at).await;
+        }
         let continuation = self.continuation(parameters, at).await?;
         let handed = continuation.and_then(|(request, fresh)| {
             let tokens = self.granted_to(&request.action, &request.parameters)?;
@@ -42,7 +51,7 @@ impl Run {
         granted.extend(self.core.keep_all(&next, &fresh, at).map_err(trouble)?);
         let Granted { tokens, sealing } = granted.pop().unwrap_or_default();
         let expected = Some(self.grant_ahead(&next, granted, at).await?);
-        let continues = Fact::ExecutionContinues { of: self.id.clone(), at };
+        let continues = Fact::ExecutionContinues { of: self.id.clone(), in_a_row, at };
         let facts = [Fact::ExecutionRequested(request), continues];
         let facts = facts.into_iter().chain(Granted::fact(tokens, at)).collect();
         let side = Write { stream: Stream::Execution(next.clone()), expected, facts };
@@ -51,6 +60,40 @@ impl Run {
         }
         let outcome = Outcome { continued_as: Some(next), ..outcome };
         let sides = Sides { writes: vec![side], sealing };
+        self.note_telling_with(page, Fact::ExecutionFinished { outcome, at }, sides).await
+    }
+
+    /// How many runs up to this one, which ends now, went on without time between.
+    fn in_a_row(&self, at: Timestamp) -> u32 {
+        let begun = self.journal.request.as_ref().map_or(at, |request| request.at);
+        match SHORT.after(begun) > at {
+            true => self.journal.in_a_row + 1,
+            false => 0,
+        }
+    }
+
+    /// Ends a chain that goes on in a circle, and tells that it did.
+    async fn cut_circle(
+        &mut self,
+        page: &mut Page,
+        outcome: Outcome,
+        at: Timestamp,
+    ) -> Result<(), Trouble> {
+        let message = format!(
+            "`continue_as`: {MAX_DEPTH} runs in a row took less than {SHORT} each: a loop; let time pass between them (`sleep`), or do more in one run"
+        );
+        let outcome = failed(outcome, StepError::new(ErrorKind::Rejected, message));
+        let request = self.journal.request.clone();
+        let notice = request.and_then(|request| {
+            notices::loop_detected(&self.core, &self.id, &request, "continue_as")
+        });
+        let sides = match notice {
+            Some(notice) => {
+                let generation = self.core.generation.load_full();
+                self.told(page, &generation, notice).await?
+            }
+            None => Sides::default(),
+        };
         self.note_telling_with(page, Fact::ExecutionFinished { outcome, at }, sides).await
     }
 

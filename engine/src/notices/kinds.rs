@@ -46,12 +46,12 @@ pub(crate) fn trigger_types() -> Vec<TriggerKind> {
         ),
         kind(
             LOOP_DETECTED,
-            "Executions caused one another too many times: an event was refused.",
+            "Executions caused one another, or a chain went on as new runs, too many times: an event or a run was refused.",
             properties(json!({
                 "execution": text("the execution that would have caused it"),
                 "action": text("its action"),
                 "rule": optional("the rule that asked for it"),
-                "type": text("the type of the refused event"),
+                "type": text("the type of the refused event; `continue_as` where a run was refused"),
                 "depth": number("how many executions caused one another"),
             })),
         ),
