@@ -16,11 +16,12 @@ use model::{
 use rules::{Decision, Selected};
 use store::{Sealing, Write};
 
+use crate::arrival::Arrival;
 use crate::core::{Core, Trouble};
 use crate::notices;
 use crate::packs::Generation;
 use crate::pages::{Consequence, Room, Sides, defer, next_part};
-use crate::secrets::{Granted, Opened, Read, SecretError, misfit};
+use crate::secrets::{Fresh, Granted, Opened, Read, SecretError, misfit, too_long};
 
 /// Parameters of all executions that one event asks for: beyond it, large ones become blobs.
 const INLINE_REQUESTS_BYTES: usize = 1024 * 1024;
@@ -72,7 +73,7 @@ impl Decided {
 /// Lets the active rules see `event`.
 pub(crate) async fn decide(
     core: &Core,
-    event: Event,
+    event: impl Into<Arrival>,
     reemit_of: Option<EventKey>,
 ) -> Result<Decided, Trouble> {
     let generation = core.generation.load_full();
@@ -83,17 +84,19 @@ pub(crate) async fn decide(
 pub(crate) fn decide_under<'a>(
     core: &'a Core,
     generation: &'a Arc<Generation>,
-    event: Event,
+    event: impl Into<Arrival>,
     reemit_of: Option<EventKey>,
     room: Room,
 ) -> BoxFuture<'a, Result<Decided, Trouble>> {
+    let Arrival { event, payload, fresh } = event.into();
     async move {
         let accepted_at = core.now();
         let event = Arc::new(event);
-        let (key, payload) = (event.key(), Hash::of_value(&event.data));
+        let key = event.key();
         let mut bounds = Bounds { inline: 0, secrets: room.secrets() };
+        let told = (&event, fresh.as_slice());
         let (made, sealing) =
-            consequences(core, generation, &event, accepted_at, &mut bounds).await?;
+            consequences(core, generation, told, accepted_at, &mut bounds).await?;
         let executions = made.iter().filter_map(|one| match one {
             Consequence::Request(_, id, _) => Some(id.clone()),
             Consequence::Failure(_) | Consequence::Told(_) => None,
@@ -134,7 +137,7 @@ struct Bounds {
 async fn consequences(
     core: &Core,
     generation: &Arc<Generation>,
-    event: &Arc<Event>,
+    (event, fresh): (&Arc<Event>, &[Fresh]),
     at: Timestamp,
     bounds: &mut Bounds,
 ) -> Result<(Vec<Consequence>, Vec<Sealing>), Trouble> {
@@ -145,7 +148,7 @@ async fn consequences(
     for selected in decision.selected {
         let rule = selected.rule.clone();
         let id = ExecutionId::for_rule(&event.key(), &rule, None);
-        match request(core, generation, event, (&id, selected), at, bounds).await? {
+        match request(core, generation, (&**event, fresh), (&id, selected), at, bounds).await? {
             Ok((facts, sealed)) => {
                 made.push(Consequence::Request(rule, id, facts));
                 sealing.extend(sealed);
@@ -199,7 +202,7 @@ fn shortened(error: String) -> String {
 async fn request(
     core: &Core,
     generation: &Arc<Generation>,
-    event: &Event,
+    (event, fresh): (&Event, &[Fresh]),
     (id, selected): (&ExecutionId, Selected),
     at: Timestamp,
     bounds: &mut Bounds,
@@ -222,7 +225,8 @@ async fn request(
         return Ok(Err(misfit(violation.message)));
     }
     let schema = resolved.parameters();
-    let (granted, sealing) = match sealed(core, id, &mut given, (schema, passed), at, bounds) {
+    let secret = (schema, passed, fresh);
+    let (granted, sealing) = match sealed(core, id, &mut given, secret, at, bounds) {
         Ok(sealed) => sealed,
         Err(why) => return Ok(Err(misfit(why))),
     };
@@ -246,22 +250,27 @@ async fn request(
 }
 
 /// Puts tokens where `schema` says `secret: true`: the fact that grants them to the execution `id`,
-/// and the encrypted records of what they stand for; with settings that are passed on.
+/// and the encrypted records of what they stand for; with settings and with what the event `told` that
+/// are passed on.
 fn sealed(
     core: &Core,
     id: &ExecutionId,
     parameters: &mut Value,
-    (schema, settings): (&Schema, Read),
+    (schema, settings, told): (&Schema, Read, &[Fresh]),
     at: Timestamp,
     bounds: &Bounds,
 ) -> Result<(Option<Fact>, Vec<Sealing>), String> {
     let mut fresh = Opened::default().tokenise(parameters, schema);
     fresh.extend(settings.fresh);
-    if fresh.is_empty() && settings.named.is_empty() {
-        return Ok((None, Vec::new()));
-    }
     if let Some(why) = misfit(&fresh) {
         return Err(why);
+    }
+    fresh.extend(passed_fresh(parameters, told));
+    if let Some(why) = too_long(&fresh) {
+        return Err(why);
+    }
+    if fresh.is_empty() && settings.named.is_empty() {
+        return Ok((None, Vec::new()));
     }
     if fresh.len() > bounds.secrets {
         return Err(format!(
@@ -274,6 +283,15 @@ fn sealed(
         core.keep(id, &fresh, at).map_err(|error: SecretError| error.to_string())?;
     tokens.extend(settings.named);
     Ok((Some(Fact::TokensGranted { tokens, at }), sealing))
+}
+
+/// Those that the event told and whose tokens stand in `parameters`.
+fn passed_fresh(parameters: &Value, told: &[Fresh]) -> Vec<Fresh> {
+    if told.is_empty() {
+        return Vec::new();
+    }
+    let used = token::within(parameters);
+    told.iter().filter(|one| used.contains(&one.token)).cloned().collect()
 }
 
 /// Parameters as they are stored: large ones lie in blobs.

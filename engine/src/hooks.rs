@@ -4,6 +4,7 @@ use model::Actor;
 use sensors::webhook::Request;
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::arrival::Arrival;
 use crate::engine::Engine;
 use crate::intake::{self, Accepted, IntakeError};
 
@@ -95,15 +96,18 @@ impl Engine {
         })?;
         let actor = Actor::engine();
         let happened = event.envelope.time;
-        let accepted = intake::accept(&self.core, &self.driver, &actor, vec![event], None);
+        let arrival = Arrival::hiding(event, webhook.secret_fields());
+        self.can_keep(&arrival).map_err(|why| {
+            WebhookRefused::unable(pack, sensor, "secrets cannot be stored now", &why)
+        })?;
+        let accepted = intake::accept_one(&self.core, &self.driver, &actor, arrival);
         match self.core.impatient(accepted).await {
             Ok(accepted) => {
                 self.sensing.count(&id, happened);
                 if let Some(sensor) = webhook.pokes() {
                     self.sensing.poke(&format!("{pack}/{sensor}"));
                 }
-                let accepted = accepted.into_iter().next();
-                accepted.ok_or_else(|| WebhookRefused::busy("the event was not stored"))
+                Ok(accepted)
             }
             Err(error @ IntakeError::TooLarge(_)) => Err(WebhookRefused {
                 status: 413,
@@ -122,5 +126,13 @@ impl Engine {
                 Err(WebhookRefused::unable(pack, sensor, message, &trouble.to_string()))
             }
         }
+    }
+
+    /// Whether what the event holds of secrets can be encrypted; asked before it is stored without them.
+    fn can_keep(&self, arrival: &Arrival) -> Result<(), String> {
+        if arrival.fresh.is_empty() {
+            return Ok(());
+        }
+        self.core.vault.ready().map_err(|error| error.to_string())
     }
 }

@@ -14,6 +14,7 @@ use store::{
     Write, of_execution,
 };
 
+use crate::arrival::Arrival;
 use crate::core::{Core, Trouble};
 use crate::decide::{Decided, decide};
 use crate::driver::Driver;
@@ -138,6 +139,18 @@ fn fits(event: &Event) -> Result<(), IntakeError> {
         return Err(IntakeError::TooLarge(bytes));
     }
     if is_too_deep(&event.data) { Err(IntakeError::TooDeep) } else { Ok(()) }
+}
+
+/// Stores one event, which may have secrets in its data.
+pub(crate) async fn accept_one(
+    core: &Core,
+    driver: &Driver,
+    actor: &Actor,
+    arrival: Arrival,
+) -> Result<Accepted, IntakeError> {
+    fits(&arrival.event)?;
+    let decided = decide(core, arrival, None).await?;
+    accept_decided(core, driver, actor, decided).await
 }
 
 /// Stores one event that has been decided.

@@ -8,6 +8,7 @@
 //! It owns the order in which things happen: what is stored before what is done. It knows no HTTP
 //! and no command line; [`Engine`] is what these stand on.
 
+mod arrival;
 pub mod ask;
 pub mod backup;
 pub mod core;

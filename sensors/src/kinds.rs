@@ -187,6 +187,8 @@ fn webhook() -> Map {
             "description": "the largest body, in bytes or as 256KiB or 4MiB; at most 4MiB" },
         "pokes": { "type": "string",
             "description": "a git sensor of this pack that looks at once when a request came" },
+        "secret_fields": { "type": "array", "items": { "type": "string" }, "maxItems": 50, "default": [],
+            "description": "what of a request is secret, such as `[body.password, headers.x-api-key]`: rules and chains see tokens there" },
     }))
 }
 

@@ -4,7 +4,9 @@
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::files::{chain, events_of, executions_of, lines, note, open_gates, pack, world};
+use crate::files::{
+    chain, events_of, executions_of, lines, note, open_gates, pack, program, world,
+};
 use crate::support::{Answer, Server, World, client, send};
 
 const SECRETS: [(&str, &str); 2] = [("hooks", "0123456789abcdef"), ("others", "fedcba9876543210")];
@@ -129,4 +131,43 @@ fn what_was_answered_with_202_is_there_after_a_kill_and_runs_once() {
     let mut ledger = lines(&world, "ledger");
     ledger.sort();
     assert_eq!(ledger, keys);
+}
+
+/// The files below `folder` that hold `value`.
+fn holding(folder: &std::path::Path, value: &str) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let found = entries.flat_map(|path| match path.is_dir() {
+        true => holding(&path, value),
+        false => vec![path],
+    });
+    let holds = |bytes: Vec<u8>| bytes.windows(value.len()).any(|part| part == value.as_bytes());
+    found.filter(|path| std::fs::read(path).is_ok_and(holds)).collect()
+}
+
+#[test]
+fn what_a_sensor_calls_secret_is_a_token_for_all_but_the_action_that_uses_it() {
+    let world = receiver();
+    let sensor = world.read("packs/p/sensors/hooks.yaml");
+    pack(
+        &world,
+        "sensors/hooks.yaml",
+        &format!("{sensor}  secret_fields: [body.users.password]\n"),
+    );
+    program(&world, "keep", "idempotent", r#"cat >>"$W/kept""#);
+    chain(&world, "take", r#"run("p.keep", #{ a: params.a.users[0].password })"#);
+    let server = world.serve();
+    let value = "hunter2-of-ada";
+    let body = format!(r#"{{"users": [{{"name": "ada", "password": "{value}"}}]}}"#);
+    let delivery = || Delivery::of("d-1", body.as_bytes());
+    assert_eq!((delivery().status(&server), delivery().status(&server)), (202, 200));
+    for id in executions_of(&world, "p.take") {
+        world.reaches(&id, &["succeeded"]);
+    }
+    assert_eq!(world.read("kept"), format!(r#"{{"a":"{value}"}}"#));
+    let user = &events_of(&world, "webhook.received")[0]["body"]["users"][0];
+    assert_eq!(user["name"], "ada");
+    assert!(user["password"].as_str().unwrap().starts_with("tlsec_"), "{user}");
+    let listed = world.json(&["event", "list", "--type", "webhook.received"]);
+    assert_eq!((&listed[0]["duplicates"], &listed[0]["differing"]), (&1.into(), &0.into()));
+    assert_eq!(holding(&world.path("state"), value), Vec::<std::path::PathBuf>::new());
 }

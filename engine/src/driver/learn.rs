@@ -19,12 +19,11 @@ impl Run {
         let (path, performance, on_unknown, fresh) = match report {
             Report::Performed(path, performance, on_unknown, fresh) => {
                 let keyless = (!fresh.is_empty()).then(|| self.keyless()).flatten();
-                match keyless {
-                    Some(error) => (path, Performance::Unknown(error), on_unknown, Vec::new()),
-                    None => {
-                        self.grant_fresh(page, &fresh, now)?;
-                        (path, performance, on_unknown, fresh)
-                    }
+                if let Some(error) = keyless {
+                    (path, Performance::Unknown(error), on_unknown, Vec::new())
+                } else {
+                    self.grant_fresh(page, &fresh, now)?;
+                    (path, performance, on_unknown, fresh)
                 }
             }
             Report::NotBegun(path) => {

@@ -40,7 +40,7 @@ impl Core {
     async fn leave_held(&self, old: &mut Versions) -> Result<(), Trouble> {
         let mut holders = self.vault.holders.lock().await;
         holders.retain(|(path, version), _| old.get(path).is_some_and(|it| it.contains(version)));
-        for holder in BTreeSet::from_iter(holders.values().cloned()) {
+        for holder in holders.values().cloned().collect::<BTreeSet<_>>() {
             let row = self.store.execution(&holder).await?;
             if row.is_none_or(|row| row.state.is_end()) {
                 holders.retain(|_, other| *other != holder);

@@ -1,6 +1,6 @@
 //! What a webhook's YAML says, checked as far as that goes without its secrets.
 
-use model::{Duration, Map, Size, Value};
+use model::{Duration, Map, Schema, Size, Value};
 
 use super::template::Template;
 use crate::BuildError;
@@ -9,6 +9,8 @@ use crate::secret::{self, SecretRef};
 
 /// An event's data has no more.
 const MAX_BODY: u64 = 4 << 20;
+/// Parts of a request that may hold what is secret.
+const WITH_FIELDS: [&str; 3] = ["body", "headers", "query"];
 const DEFAULT_TOLERANCE: Duration = Duration::from_secs(300);
 
 /// A webhook's parameters.
@@ -24,6 +26,8 @@ pub struct WebhookConfig {
     pub(super) id: Id,
     pub(super) body_limit: usize,
     pub(super) pokes: Option<String>,
+    /// Says `secret: true` of what is secret in the payload.
+    pub(super) secret_fields: Schema,
 }
 
 /// What tells deliveries apart.
@@ -82,6 +86,7 @@ impl WebhookConfig {
             id,
             body_limit: body_limit(parameters)?,
             pokes: string("pokes").map(ToOwned::to_owned),
+            secret_fields: secret_fields(parameters)?,
         })
     }
 }
@@ -107,6 +112,36 @@ fn header(parameters: &Map, path: &str) -> Result<String, BuildError> {
         return Err(error.with_hint("write it as X-Hub-Signature-256"));
     }
     Ok(name.to_ascii_lowercase())
+}
+
+/// A schema of the places that `secret_fields` names, such as `body.password`: through lists too.
+fn secret_fields(parameters: &Map) -> Result<Schema, BuildError> {
+    let listed = parameters.get("secret_fields").and_then(Value::as_array);
+    let mut payload = Value::Object(Map::new());
+    for (i, field) in listed.into_iter().flatten().enumerate() {
+        let field = field.as_str().unwrap_or_default();
+        let parts: Vec<&str> = field.split('.').collect();
+        if !WITH_FIELDS.contains(&parts[0]) || parts.iter().any(|part| part.is_empty()) {
+            let message = format!("`{field}` is no place in a request");
+            let error = BuildError::at(&format!("secret_fields.{i}"), message);
+            return Err(
+                error.with_hint("write it as body.password, headers.x-api-key or query.code")
+            );
+        }
+        mark(&mut payload, &parts);
+    }
+    let properties = payload["properties"].as_object().cloned().unwrap_or_default();
+    Schema::compile(&properties).map_err(|error| BuildError::at("secret_fields", error.message))
+}
+
+fn mark(schema: &mut Value, parts: &[&str]) {
+    match parts {
+        [] => schema["secret"] = true.into(),
+        [first, rest @ ..] => {
+            mark(&mut schema["properties"][*first], rest);
+            schema["items"]["properties"] = schema["properties"].clone();
+        }
+    }
 }
 
 fn body_limit(parameters: &Map) -> Result<usize, BuildError> {

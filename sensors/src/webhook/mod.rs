@@ -16,7 +16,7 @@ use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use model::event::MAX_ID;
 use model::json::{LargeNumber, Unread};
-use model::{Envelope, Event, Hash, Map, Timestamp, TriggerType, Value};
+use model::{Envelope, Event, Hash, Map, Schema, Timestamp, TriggerType, Value};
 use sha2::Sha256;
 
 pub use config::WebhookConfig;
@@ -164,6 +164,11 @@ impl Webhook {
     /// The sensor of its pack that is to look at once when a request came.
     pub fn pokes(&self) -> Option<&str> {
         self.config.pokes.as_deref()
+    }
+
+    /// What of its events' data is secret.
+    pub const fn secret_fields(&self) -> &Schema {
+        &self.config.secret_fields
     }
 
     /// The event that `request` is, or why it is none.

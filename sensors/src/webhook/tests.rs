@@ -445,3 +445,27 @@ fn a_configuration_that_would_not_protect_is_an_error_at_load() {
         ],
     );
 }
+
+#[test]
+fn secret_fields_are_places_in_a_request() {
+    let with = |fields: Value| {
+        let mut parameters = github();
+        parameters["secret_fields"] = fields;
+        make(&parameters)
+    };
+    let webhook = with(json!(["body.users.password", "headers.x-api-key", "body.all"])).unwrap();
+    let mut payload = json!({
+        "headers": { "x-api-key": "k", "accept": "a" },
+        "body": { "users": [{ "password": "p", "name": "n" }, { "password": { "deep": "d" } }],
+            "all": ["x", { "y": 1 }], "password": "not this" },
+    });
+    let mut found = Vec::new();
+    webhook.secret_fields().secrets(&mut payload, &mut |place| found.push(place.to_string()));
+    found.sort();
+    assert_eq!(found, [r#""d""#, r#""k""#, r#""p""#, r#""x""#, "1"]);
+    for bad in ["method", "body..x", "", "password"] {
+        let errors = with(json!([bad])).unwrap_err();
+        assert_eq!(errors[0].path, "secret_fields.0", "{bad}");
+    }
+    assert!(make(&github()).unwrap().secret_fields().properties().is_empty());
+}

@@ -1,0 +1,36 @@
+//! An event on its way in. What its sensor calls secret gets tokens before anybody sees it: the value is
+//! kept for each execution to which a rule passes its token, and nowhere else.
+
+use model::{Event, Hash, Schema, Value};
+
+use crate::secrets::{Fresh, Opened};
+
+/// An event, and what was taken out of it.
+pub(crate) struct Arrival {
+    pub(crate) event: Event,
+    /// The hash of its data, by which a repetition with other data is known.
+    pub(crate) payload: Hash,
+    /// What the tokens in its data stand for.
+    pub(crate) fresh: Vec<Fresh>,
+}
+
+impl From<Event> for Arrival {
+    fn from(event: Event) -> Self {
+        Self { payload: Hash::of_value(&event.data), event, fresh: Vec::new() }
+    }
+}
+
+impl Arrival {
+    /// The same with tokens where `schema` says `secret: true`.
+    pub(crate) fn hiding(mut event: Event, schema: &Schema) -> Self {
+        if schema.properties().is_empty() {
+            return event.into();
+        }
+        // The hash is stored: one of secret values would let its readers try values.
+        let mut shown = event.data.clone();
+        schema.secrets(&mut shown, &mut |place| *place = Value::Null);
+        let payload = Hash::of_value(&shown);
+        let fresh = Opened::default().tokenise_all(&mut event.data, schema);
+        Self { event, payload, fresh }
+    }
+}
