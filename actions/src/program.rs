@@ -146,7 +146,7 @@ fn performance(output: Output) -> Performance {
         |kind, message: String, details: Value| StepError::new(kind, message).with_details(details);
     match end {
         End::Exited(0) if flooded => Performance::Unknown(too_large(&stderr)),
-        End::Exited(0) => Performance::Done(result(&stdout)),
+        End::Exited(0) => Performance::Done(model::json::printed(&stdout)),
         End::Exited(code) => {
             let kind = if code == TRY_AGAIN { ErrorKind::Unavailable } else { ErrorKind::Program };
             let message = format!("the program exited with {code}{}", last_line(&stderr));
@@ -192,17 +192,6 @@ fn misread(stdout: &[u8]) -> Option<String> {
             "[tripline: what the program printed on stdout is kept as text: {number}]\n"
         )),
         _ => None,
-    }
-}
-
-/// The result that a program printed.
-fn result(stdout: &[u8]) -> Value {
-    match model::json::read(stdout) {
-        Ok(value) => value,
-        Err(_) => match String::from_utf8_lossy(stdout).trim_end() {
-            "" => json!({}),
-            text => json!({ "text": text }),
-        },
     }
 }
 

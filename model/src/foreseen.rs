@@ -16,6 +16,7 @@ pub const HOLE: char = '\u{FFFC}';
 /// assert_eq!(map.at("kind").text(), Some("Pod"));
 /// assert!(map.at("name").text().is_none() && map.at("name").is_given());
 /// assert!(!map.at("namespace").is_given());
+/// assert!(map.at("kind").is_whole() && !map.is_whole());
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub enum Foreseen {
@@ -74,6 +75,16 @@ impl Foreseen {
                 Some(parts.iter().map(|part| part.clone().unwrap_or_else(hole)).collect())
             }
             whole => whole.text().map(ToOwned::to_owned),
+        }
+    }
+
+    /// Whether nothing of it is computed.
+    pub fn is_whole(&self) -> bool {
+        match self {
+            Self::Value(_) => true,
+            Self::Text(_) | Self::Computed => false,
+            Self::List(items) => items.iter().all(Self::is_whole),
+            Self::Map(entries) => entries.values().all(Self::is_whole),
         }
     }
 

@@ -5,6 +5,9 @@
 //! refused where it comes in, with its place.
 
 use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use crate::Value;
 
 /// Why a text is not read.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +46,20 @@ pub fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, Unread> {
         Some(at) => Err(place(text, at).into()),
         None => Ok(value),
     }
+}
+
+/// What a program printed, as its result: JSON where it is JSON, `{}` where it is nothing, else
+/// `{ text }`. So is JSON with a number that nobody could work with.
+///
+/// ```
+/// use model::json;
+/// assert_eq!(json::printed(b"done\n").to_string(), r#"{"text":"done"}"#);
+/// ```
+pub fn printed(output: &[u8]) -> Value {
+    read(output).unwrap_or_else(|_| match String::from_utf8_lossy(output).trim_end() {
+        "" => json!({}),
+        text => json!({ "text": text }),
+    })
 }
 
 /// Where the first number begins, in a text that is JSON, that does not fit.
@@ -94,7 +111,6 @@ fn place(text: &[u8], at: usize) -> LargeNumber {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Value;
 
     fn check(text: &str, expected: Option<(usize, usize)>) {
         let found = match read::<Value>(text.as_bytes()) {
@@ -125,6 +141,22 @@ mod tests {
             (r#"["\\", 9223372036854775808]"#, 1, 8),
         ] {
             check(text, Some((line, column)));
+        }
+    }
+
+    #[test]
+    fn what_a_program_printed_is_json_or_text() {
+        for (output, expected) in [
+            (&b"{\"rows\": 3}\n"[..], json!({ "rows": 3 })),
+            (br#"{ "text": "", "rows": 3 }"#, json!({ "text": "", "rows": 3 })),
+            (br#"{ "text": " a " }"#, json!({ "text": " a " })),
+            (b"", json!({})),
+            (b" \n", json!({})),
+            (b"done\n", json!({ "text": "done" })),
+            (b"\xff", json!({ "text": "\u{fffd}" })),
+            (b"[9223372036854775808]", json!({ "text": "[9223372036854775808]" })),
+        ] {
+            assert_eq!(printed(output), expected);
         }
     }
 

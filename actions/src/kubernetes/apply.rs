@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::acted::{Acted, Moved};
-use super::asked::{Asked, Target, Trouble, duration, refused, told};
+use super::asked::{Asked, MANAGER, Target, Trouble, duration, refused, told};
 use super::difference::{difference, paths};
 use super::goal::Goal;
 use super::going::{is_going, standing};
@@ -136,10 +136,11 @@ fn settling(asked: &Asked<'_>) -> Result<Duration, StepError> {
 
 async fn patch(asked: &Asked<'_>, target: &Target, object: Value) -> Result<Value, Failure> {
     let force = asked.parameters()["force"] == true;
+    let manager = asked.option("field_manager").unwrap_or(MANAGER);
     let request = target.patch(Patch::Apply, object, None).with("force", force);
     let until = Instant::now() + SETTLING;
     loop {
-        let answer = asked.send(request.clone()).await;
+        let answer = asked.send_as(manager, request.clone()).await;
         match answer {
             Err(failure) if is_terminating(&failure) && !asked.dry && Instant::now() < until => {
                 asked.pause(PAUSE).await?;

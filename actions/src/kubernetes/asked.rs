@@ -14,8 +14,8 @@ use crate::Performing;
 /// Longest value of a step's own idea of what it waits for.
 pub(super) const DEFAULT_PATIENCE: &str = "10m";
 
-/// Whose the fields are that we write, where a step names nobody else.
-const MANAGER: &str = "tripline";
+/// Whose the fields are that we write, where an apply names nobody else.
+pub(super) const MANAGER: &str = "tripline";
 
 /// A step, and the cluster it is for.
 pub(super) struct Asked<'a> {
@@ -124,8 +124,12 @@ impl<'a> Asked<'a> {
 
     /// Sends what changes something, or asks what it would change.
     pub(super) async fn send(&self, request: Request) -> Result<Value, Failure> {
+        self.send_as(MANAGER, request).await
+    }
+
+    /// The same, where the fields that it sets are `manager`'s.
+    pub(super) async fn send_as(&self, manager: &str, request: Request) -> Result<Value, Failure> {
         let dry = self.dry.then_some("All");
-        let manager = self.option("field_manager").unwrap_or(MANAGER);
         let request = request.with("fieldManager", manager).with_some("dryRun", dry);
         self.cluster.request(&request).await
     }

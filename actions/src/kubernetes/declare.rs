@@ -11,7 +11,7 @@ use crate::declare::metadata;
 pub(super) fn declaration(verb: Verb) -> Metadata {
     let Said { description, parameters, result } = said(verb);
     let effect = match verb {
-        Verb::Patch => None,
+        Verb::Patch | Verb::RunJob => None,
         Verb::Get | Verb::List | Verb::Diff | Verb::Wait | Verb::Logs => Some(Effect::Read),
         _ => Some(Effect::Idempotent),
     };
@@ -132,7 +132,7 @@ fn logs() -> Said {
         parameters: json!({
             "namespace": namespace(),
             "pod": { "type": "string", "required": true },
-            "container": { "type": "string", "description": "needed where the pod has several" },
+            "container": { "type": "string", "description": "needed where the pod has several and no annotation `kubectl.kubernetes.io/default-container`" },
             "tail": { "type": "integer", "minimum": 1, "maximum": 10_000, "default": 100,
                 "description": "how many lines" },
             "since": { "type": "string", "description": "how far back, such as `10m`" },
@@ -212,7 +212,10 @@ fn run_job() -> Said {
             "image": { "type": "string", "required": true, "minLength": 1 },
             "command": text_list,
             "args": text_list,
-            "env": { "type": "object", "additionalProperties": { "type": ["string", "number", "boolean"] } },
+            "env": { "type": "object", "additionalProperties": { "type": ["string", "number", "boolean"] },
+                "description": "variables; those that hold a secret lie in a Secret that belongs to the Job" },
+            "effect": { "enum": ["unsafe", "idempotent"], "default": "unsafe",
+                "description": "what running the program twice does: where nobody knows how it ended, a person is asked about an `unsafe` one" },
             "service_account": { "type": "string" },
             "resources": { "type": "object", "description": "requests and limits, as in a pod" },
             "labels": { "type": "object", "additionalProperties": { "type": "string" } },
@@ -223,7 +226,8 @@ fn run_job() -> Said {
             "job": { "type": "string", "description": "its name" },
             "pod": { "type": "string" },
             "exit_code": { "type": "integer" },
-            "output": { "description": "what it wrote: JSON where it is JSON, else `{ text }`" },
+            "output": { "description": "what it wrote: JSON where it is JSON, else `{ text }`; of more than 4 MiB the beginning, with `truncated: true`" },
+            "warning": { "type": "string", "description": "why what it wrote could not be read" },
         }),
     }
 }

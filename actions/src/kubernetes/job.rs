@@ -1,23 +1,35 @@
-//! `kubernetes.run_job`: a program in the cluster, once for each step.
+//! `kubernetes.run_job`: a program in the cluster, once for each run of its step.
 //!
-//! The Job's name follows from the step's key: whoever performs the step again, in this process or
-//! after a kill in the next, finds the Job that runs already and waits for that one. The Jobs of
-//! packs' programs ([`super::program`]) are made and followed by the same code.
+//! The Job's name follows from the step's key and the run: whoever performs the run again, in this
+//! process or after a kill in the next, finds the Job that runs already and waits for that one. The
+//! Jobs of packs' programs ([`super::program`]) are made, followed and judged by the same code.
 
+mod begin;
 mod end;
 mod follow;
 mod manifest;
+mod outcome;
 
-use host::kubernetes::Request;
-use model::{ErrorKind, Performance, StepError};
+use host::kubernetes::{Failure, Request};
+use model::{Effect, Performance, Value};
 use serde_json::json;
 
-use self::end::remove;
-pub(super) use self::end::{End, Ended, finished, given_up, withdraw};
+pub(super) use self::begin::{begun, former};
+pub(super) use self::end::{Ended, finished, given_up};
 pub(super) use self::follow::Followed;
-pub(super) use self::manifest::{KEY, Wanted};
+pub(super) use self::manifest::{Hidden, Wanted};
+pub(super) use self::outcome::over;
 use super::acted::{Acted, Moved};
-use super::asked::{Asked, Target, Trouble, refused};
+use super::asked::{Asked, Target, Trouble};
+use super::patience::at_first;
+
+/// What running the program twice does, as the step says.
+pub(super) fn effect(parameters: &Value) -> Effect {
+    match parameters["effect"].as_str() {
+        Some("idempotent") => Effect::Idempotent,
+        _ => Effect::Unsafe,
+    }
+}
 
 /// What would be made.
 pub(super) async fn plan(asked: &Asked<'_>) -> Result<Acted, Trouble> {
@@ -32,83 +44,57 @@ pub(super) async fn planned(
     wanted: &Wanted<'_>,
 ) -> Result<Acted, Trouble> {
     let body = wanted.manifest(job, asked.performing);
-    let after = asked.send(Request::post(&collection(job), body)).await?;
+    let after = asked.send(Request::post(&begin::collection(job), body)).await?;
     let moved = Moved::new(job.identity(), None, Some(after));
     Ok(Acted { moved: vec![moved], result: None })
 }
 
 /// Makes the Job, or finds it, and waits for its end.
 pub(super) async fn run(asked: &Asked<'_>) -> Performance {
-    let job = match begun(asked).await {
+    let job = match at_first(asked, || target(asked)).await.map_err(Trouble::from) {
         Ok(job) => job,
-        Err(trouble) => return trouble.performance(),
+        Err(trouble) if asked.performing.resumed => return Performance::Unknown(trouble.error),
+        Err(trouble) => return Performance::Failed(trouble.error),
     };
-    let cancel = &asked.performing.cancel;
-    let mut log = Followed::new(asked);
     tokio::select! {
         biased;
-        ended = finished(&job, &mut log) => match ended {
-            Ok(ended) => outcome(&job, &ended).await,
-            Err(trouble) => trouble.performance(),
-        },
-        () = cancel.cancelled() => given_up(asked, &job).await,
+        performance = carried(asked, &job) => performance,
+        () = asked.performing.cancel.cancelled() => given_up(asked, &job).await,
     }
 }
 
-async fn target(asked: &Asked<'_>) -> Result<Target, Trouble> {
-    let jobs = asked.cluster.resource("batch/v1", "Job").await?;
-    Ok(asked.target_of(jobs, None, manifest::name(asked)).await?)
-}
-
-fn collection(job: &Target) -> String {
-    job.resource.collection(job.namespace.as_deref())
-}
-
-async fn begun(asked: &Asked<'_>) -> Result<Target, Trouble> {
-    let job = target(asked).await?;
-    made(asked, &job, &manifest::wanted(asked)?).await?;
-    Ok(job)
-}
-
-/// The Job: made now, or found where a performance of the same step made it.
-pub(super) async fn made(
-    asked: &Asked<'_>,
-    job: &Target,
-    wanted: &Wanted<'_>,
-) -> Result<model::Value, Trouble> {
-    let body = wanted.manifest(job, asked.performing);
-    match asked.send(Request::post(&collection(job), body)).await {
-        Err(failure) if failure.reason == "AlreadyExists" => {
-            let found = job.get(None).await?;
-            if found["metadata"]["annotations"][KEY] == asked.performing.key.as_str() {
-                return Ok(found);
-            }
-            let message = format!("{} is there, and no step of this key made it", job.identity());
-            Err(refused(ErrorKind::Conflict, message))
-        }
-        made => made.map_err(Trouble::from),
-    }
-}
-
-async fn outcome(job: &Target, ended: &Ended) -> Performance {
-    let mut result = ended.told();
-    let (kind, message) = match (&ended.end, ended.exit_code()) {
-        (End::Complete, code) => {
-            result["exit_code"] = json!(code.unwrap_or(0));
-            return Performance::Done(result);
-        }
-        (End::Never(why), _) => {
-            remove(job).await.ok();
-            (ErrorKind::Failed, format!("the Job's pod will not run: {why}"))
-        }
-        (End::TooLate, _) => {
-            (ErrorKind::Deadline, "the Job ran longer than its `timeout`".to_owned())
-        }
-        (End::Failed(_), Some(code)) => {
-            let kind = if code == 75 { ErrorKind::Unavailable } else { ErrorKind::Program };
-            (kind, format!("the program ended with exit code {code}"))
-        }
-        (End::Failed(why), None) => (ErrorKind::Program, format!("the Job failed: {why}")),
+async fn carried(asked: &Asked<'_>, job: &Target) -> Performance {
+    let performing = asked.performing;
+    let wanted = match manifest::wanted(asked) {
+        Ok(wanted) => wanted,
+        Err(error) => return Performance::Failed(error),
     };
-    Performance::Failed(StepError::new(kind, message).with_details(result))
+    let former: Vec<String> = former(performing.run).map(|run| name(asked, run)).collect();
+    let may_repeat = effect(asked.parameters()) != Effect::Unsafe;
+    if let Err(performance) = begun(asked, job, &wanted, &former, may_repeat).await {
+        return performance;
+    }
+    let mut log = Followed::new(asked);
+    match finished(job, &mut log).await {
+        Ok(ended) => {
+            over(asked, job, &ended, wanted.keep, || Performance::Done(done(&ended))).await
+        }
+        Err(error) => Performance::Unknown(error),
+    }
+}
+
+async fn target(asked: &Asked<'_>) -> Result<Target, Failure> {
+    let jobs = asked.cluster.resource("batch/v1", "Job").await?;
+    asked.target_of(jobs, None, name(asked, asked.performing.run)).await
+}
+
+fn name(asked: &Asked<'_>, run: u32) -> String {
+    manifest::name(asked.option("name").unwrap_or("tripline"), asked.performing, run)
+}
+
+fn done(ended: &Ended) -> Value {
+    let mut result = ended.told();
+    // It completed, so that it did end well where its pod is gone.
+    result["exit_code"] = json!(ended.exit_code().unwrap_or(0));
+    result
 }

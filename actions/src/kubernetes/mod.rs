@@ -178,6 +178,7 @@ impl Action for Kubernetes {
     fn effect(&self, parameters: &Value) -> Effect {
         match self.metadata.effect {
             Some(effect) => effect,
+            None if self.verb == Verb::RunJob => job::effect(parameters),
             // Operations on a list may add the same thing twice.
             None if parameters["type"] == "json" => Effect::Unsafe,
             None => Effect::Idempotent,

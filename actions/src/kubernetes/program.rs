@@ -15,17 +15,18 @@ use std::path::PathBuf;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use host::connection::Connections;
-use host::kubernetes::{Failure, Patch, Request};
+use host::kubernetes::Failure;
 use model::{Change, Effect, ErrorKind, Map, PackName, Performance, Plan, StepError, Value};
 use serde_json::json;
 
 use super::asked::{Asked, Target, Trouble};
-use super::job::{End, Ended, Followed, KEY, Wanted, finished, given_up, made, planned, withdraw};
-use super::patience::{at_first, patiently};
+use super::job::{
+    Ended, Followed, Hidden, Wanted, begun, finished, former, given_up, over, planned,
+};
+use super::patience::at_first;
 use super::short;
 use crate::connection::no_connection;
 use crate::desk::{Desk, Seat};
-use crate::program::{TRY_AGAIN, last_line};
 use crate::{Action, Metadata, Performing};
 
 /// What runs a program of the pack's own: it asks the API for it.
@@ -98,21 +99,20 @@ impl ClusterProgram {
             Some(namespace) => namespace.clone(),
             None => asked.cluster.default_namespace().await?,
         };
-        let reference = self.spec.metadata.reference.as_str().replace(['.', '_'], "-");
-        let owner: String = reference.chars().take(LONGEST_NAME).collect();
-        let performing = asked.performing;
-        let name = format!(
-            "{}-{}-{}",
-            owner.trim_end_matches('-'),
-            short(&performing.key),
-            performing.run
-        );
+        let name = self.name(asked.performing, asked.performing.run);
         let cluster = asked.cluster.clone();
         Ok(Target { cluster, resource, namespace: Some(namespace), name })
     }
 
-    /// The Job, whose container finds the API at `api`.
-    fn wanted(&self, job: &Target, api: &str, performing: &Performing) -> Wanted<'_> {
+    /// The Job's name; each run has its own.
+    fn name(&self, performing: &Performing, run: u32) -> String {
+        let reference = self.spec.metadata.reference.as_str().replace(['.', '_'], "-");
+        let owner: String = reference.chars().take(LONGEST_NAME).collect();
+        format!("{}-{}-{run}", owner.trim_end_matches('-'), short(&performing.key))
+    }
+
+    /// The Job, whose container finds the API at `api` and asks it with `token`.
+    fn wanted(&self, api: &str, token: String, performing: &Performing) -> Wanted<'_> {
         let ClusterJob { image, command, service_account, resources, .. } = &self.spec.job;
         let command = match command.as_slice() {
             [] => json!(HELPER),
@@ -125,32 +125,28 @@ impl ClusterProgram {
         let reference = &self.spec.metadata.reference;
         let trace = performing.traceparent.map(|place| place.to_string());
         let trace = trace.map(|place| json!({ "name": "TRACEPARENT", "value": place }));
-        let secret = json!({ "secretKeyRef": { "name": job.name, "key": TOKEN } });
+        let variable = "TRIPLINE_STEP_TOKEN".to_owned();
+        let own = json!({ "name": "TRIPLINE_API", "value": api });
         Wanted {
             image: json!(image),
             container,
-            env: [
-                json!({ "name": "TRIPLINE_API", "value": api }),
-                json!({ "name": "TRIPLINE_STEP_TOKEN", "valueFrom": secret }),
-            ]
-            .into_iter()
-            .chain(trace)
-            .collect(),
+            env: [own].into_iter().chain(trace).collect(),
+            hidden: vec![Hidden { variable, key: TOKEN.to_owned(), value: token }],
             service_account: service_account.as_deref(),
             labels: Map::from_iter([
                 ("tripline.dev/pack".to_owned(), json!(self.spec.pack)),
                 ("tripline.dev/action".to_owned(), json!(reference.name())),
             ]),
             timeout: performing.timeout.or(self.spec.metadata.timeout).unwrap_or(LONGEST),
-            keep: None,
-            suspend: true,
+            keep: self.spec.job.keep,
         }
     }
 
     async fn planned(&self, asked: &Asked<'_>) -> Result<Plan, Trouble> {
         let api = self.desk.address()?;
         let job = self.target(asked).await?;
-        let acted = planned(asked, &job, &self.wanted(&job, api, asked.performing)).await?;
+        let acted =
+            planned(asked, &job, &self.wanted(api, String::new(), asked.performing)).await?;
         let what = match &self.spec.program {
             Some(file) => format!("the program {}", shown(file)),
             None => format!("`{}`", self.spec.job.command.join(" ")),
@@ -164,161 +160,35 @@ impl ClusterProgram {
 
     /// Lets the Job begin, unless it did, and follows it to its end.
     async fn carried(&self, asked: &Asked<'_>, job: &Target, seat: &Seat) -> Performance {
-        let made = match asked.performing.resumed {
-            true => self.found(asked, job, seat).await,
-            false => self.made(asked, job, seat).await.map_err(|trouble| {
-                // Without the Secret there was no pod.
-                Performance::Failed(trouble.error)
-            }),
-        };
-        let begun = match made {
-            Ok(made) => begun(asked, job, seat, &made).await,
-            Err(performance) => return performance,
-        };
-        if let Err(failure) = begun {
-            return not_begun(job, failure.into()).await;
+        let wanted = self.wanted(seat.api(), seat.token(), asked.performing);
+        let former = former(asked.performing.run).map(|run| self.name(asked.performing, run));
+        let may_repeat = self.effect(asked.parameters()) != Effect::Unsafe;
+        let former: Vec<String> = former.collect();
+        if let Err(performance) = begun(asked, job, &wanted, &former, may_repeat).await {
+            return performance;
         }
         let title = format!("[tripline: {}]", job.identity());
         let mut log = Followed::of_run(asked, &title, &seat.token()).await;
         match finished(job, &mut log).await {
-            Ok(ended) => self.over(asked, job, ended, seat.answer()).await,
-            Err(trouble) => Performance::Unknown(trouble.error),
-        }
-    }
-
-    async fn made(&self, asked: &Asked<'_>, job: &Target, seat: &Seat) -> Result<Value, Trouble> {
-        made(asked, job, &self.wanted(job, seat.api(), asked.performing)).await
-    }
-
-    /// The Job that an earlier process may have made. Nothing is begun as long as that is not known.
-    async fn found(
-        &self,
-        asked: &Asked<'_>,
-        job: &Target,
-        seat: &Seat,
-    ) -> Result<Value, Performance> {
-        let unknown = |trouble: Trouble| Performance::Unknown(trouble.error);
-        match patiently(|| job.find()).await.map_err(|failure| unknown(failure.into()))? {
-            Some(found)
-                if found["metadata"]["annotations"][KEY] == asked.performing.key.as_str() =>
-            {
-                Ok(found)
+            Ok(ended) => {
+                over(asked, job, &ended, wanted.keep, || done(&ended, seat.answer())).await
             }
-            None if self.spec.metadata.effect == Some(Effect::Unsafe) => {
-                let message = format!(
-                    "{} is gone, or was never made: nobody knows whether its program ran",
-                    job.identity()
-                );
-                Err(Performance::Unknown(StepError::new(ErrorKind::Unavailable, message)))
-            }
-            // Its effect is the same however often it is run.
-            _ => self.made(asked, job, seat).await.map_err(unknown),
-        }
-    }
-
-    /// What the end of the Job says of the step.
-    async fn over(
-        &self,
-        asked: &Asked<'_>,
-        job: &Target,
-        ended: Ended,
-        answer: Option<Value>,
-    ) -> Performance {
-        if let End::Never(why) = &ended.end {
-            let message = format!("the program did not begin: {why}");
-            let error = StepError::new(ErrorKind::Unavailable, message).with_details(ended.told());
-            return match withdraw(job).await {
-                true => Performance::Failed(error),
-                false => Performance::Unknown(error),
-            };
-        }
-        let keep = json!({ "spec": {
-            "ttlSecondsAfterFinished": self.spec.job.keep.to_std().as_secs(),
-        } });
-        let request = job.patch(Patch::Merge, keep, None);
-        if let Err(failure) = asked.cluster.request(&request).await {
-            let line = format!("[tripline: the finished Job stays in the cluster: {failure}]\n");
-            host::process::note(&asked.performing.log.join("stderr.log"), &line).await;
-        }
-        performance(&ended, answer)
-    }
-}
-
-/// What was made for a Job that could not be let go is taken away again.
-async fn not_begun(job: &Target, trouble: Trouble) -> Performance {
-    match withdraw(job).await {
-        true => Performance::Failed(trouble.error),
-        false => Performance::Unknown(trouble.error),
-    }
-}
-
-/// Lets the Job go, however long the cluster cannot be asked: nothing of it does harm twice.
-async fn begun(asked: &Asked<'_>, job: &Target, seat: &Seat, made: &Value) -> Result<(), Failure> {
-    patiently(|| let_go(asked, job, seat, made)).await
-}
-
-/// Gives the Job its Secret and its pod, unless it has them.
-async fn let_go(asked: &Asked<'_>, job: &Target, seat: &Seat, made: &Value) -> Result<(), Failure> {
-    if made["spec"]["suspend"] != true {
-        return Ok(());
-    }
-    let resource = asked.cluster.resource("v1", "Secret").await?;
-    let secret = json!({
-        "apiVersion": "v1", "kind": "Secret", "type": "Opaque",
-        "metadata": {
-            "name": job.name, "namespace": job.namespace,
-            "labels": { "app.kubernetes.io/managed-by": "tripline" },
-            "ownerReferences": [{
-                "apiVersion": "batch/v1", "kind": "Job",
-                "name": job.name, "uid": made["metadata"]["uid"],
-            }],
-        },
-        "stringData": { TOKEN: seat.token() },
-    });
-    let path = resource.object(job.namespace.as_deref(), &job.name, None);
-    let apply = Request::patch(&path, Patch::Apply, secret);
-    asked.cluster.request(&apply.with("fieldManager", "tripline").with("force", true)).await?;
-    let go = job.patch(Patch::Merge, json!({ "spec": { "suspend": false } }), None);
-    asked.cluster.request(&go).await?;
-    Ok(())
-}
-
-/// What the end of a program's Job says of its step.
-fn performance(ended: &Ended, answer: Option<Value>) -> Performance {
-    let error = |kind, message: String| StepError::new(kind, message).with_details(ended.told());
-    match (&ended.end, ended.exit_code()) {
-        (End::Complete, _) => Performance::Done(answer.unwrap_or_else(|| printed(&ended.output))),
-        (End::TooLate, _) => {
-            let message = "the Job ran longer than the attempt may: the cluster ended it";
-            Performance::Unknown(error(ErrorKind::Timeout, message.to_owned()))
-        }
-        (_, Some(code @ 1..=128)) => {
-            let again = code == i64::from(TRY_AGAIN);
-            let kind = if again { ErrorKind::Unavailable } else { ErrorKind::Program };
-            let words = ended.output["text"].as_str().unwrap_or_default();
-            let message = format!("the program exited with {code}{}", last_line(words));
-            Performance::Failed(error(kind, message))
-        }
-        // So says a container's exit code.
-        (_, Some(code @ 129..)) => {
-            let message = format!("the program was ended by signal {}", code - 128);
-            Performance::Unknown(error(ErrorKind::Program, message))
-        }
-        (End::Failed(why) | End::Never(why), _) => {
-            let message = format!("nobody saw how the program ended: {why}");
-            Performance::Unknown(error(ErrorKind::Program, message))
+            Err(error) => Performance::Unknown(error),
         }
     }
 }
 
-/// What a program printed that handed nothing in, as its result.
-fn printed(output: &Value) -> Value {
-    match output["text"].as_str().map(str::trim_end) {
-        Some("") => json!({}),
-        Some(text) if output.as_object().is_some_and(|all| all.len() == 1) => {
-            json!({ "text": text })
+/// What a program that ended well answers: what it handed in, else what it printed.
+fn done(ended: &Ended, answer: Option<Value>) -> Performance {
+    match (answer, &ended.unread) {
+        (Some(answer), _) => Performance::Done(answer),
+        (None, None) => Performance::Done(ended.output()),
+        (None, Some(why)) => {
+            let message =
+                format!("the program ended well, and what it printed cannot be read: {why}");
+            let error = StepError::new(ErrorKind::Unavailable, message);
+            Performance::Unknown(error.with_details(ended.told()))
         }
-        _ => output.clone(),
     }
 }
 

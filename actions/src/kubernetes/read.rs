@@ -13,6 +13,8 @@ use super::goal::pointer;
 const PAGE: usize = 500;
 /// Most bytes of a log that are answered.
 const MAX_LOG: usize = 256 << 10;
+/// The annotation that names a pod's main container.
+pub(super) const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 
 pub(super) async fn get(asked: &Asked<'_>) -> Result<Value, Trouble> {
     let target = asked.target().await?;
@@ -116,9 +118,22 @@ pub(super) async fn logs(asked: &Asked<'_>) -> Result<Value, Trouble> {
             "sinceSeconds",
             since.map(|since| since.to_std().as_secs().max(1).to_string()).as_deref(),
         );
-    let text = asked.cluster.text(&request).await?;
+    let text = match asked.cluster.text(&request).await {
+        // The pod has several containers, and may say which one is meant.
+        Err(failure) if failure.status == Some(400) && asked.option("container").is_none() => {
+            let default = default_container(&pod).await.ok_or(failure)?;
+            asked.cluster.text(&request.with("container", default)).await?
+        }
+        text => text?,
+    };
     let (text, truncated) = newest(&text);
     Ok(json!({ "text": text, "truncated": truncated }))
+}
+
+/// The container that a pod's author means where nobody names one, as `kubectl` reads it.
+async fn default_container(pod: &Target) -> Option<String> {
+    let pod = pod.find().await.ok()??;
+    pod["metadata"]["annotations"][DEFAULT_CONTAINER].as_str().map(ToOwned::to_owned)
 }
 
 /// A request for what a pod has written.

@@ -24,11 +24,17 @@ pub fn rights(action: &str, parameters: &Foreseen, kinds: &[Kind]) -> Option<Vec
 /// What a pack's own program needs that runs as a Job in this namespace.
 pub fn program_rights(namespace: Option<&str>) -> Vec<Right> {
     let place = namespace.map_or(Place::Default, |name| Place::Namespace(name.to_owned()));
+    // The Secret holds the step's token.
+    job(&place, true)
+}
+
+/// What a Job needs, with a Secret of its own or without: that one is written, and never read.
+fn job(place: &Place, has_secret: bool) -> Vec<Right> {
     let jobs = ["get", "create", "patch", "delete"];
     let jobs = Right::new("batch/v1", "Job", &jobs, place.clone());
-    // The Secret with the step's token is written, and never read.
-    let secrets = Right::new("v1", "Secret", &["create", "patch"], place.clone());
-    [jobs, secrets].into_iter().chain(pods(&place)).collect()
+    let secret = Right::new("v1", "Secret", &["create", "patch"], place.clone());
+    let secret = has_secret.then_some(secret);
+    std::iter::once(jobs).chain(secret).chain(pods(place)).collect()
 }
 
 /// A step that may come to be.
@@ -48,8 +54,12 @@ impl Step<'_> {
                 self.target_kinds().into_iter().map(right).collect()
             }
             Verb::Logs => {
-                let logs = Right::new("v1", "Pod", &["get"], place).on("log");
-                vec![logs.named(self.parameters.at("pod"))]
+                let pod = Right::new("v1", "Pod", &["get"], place);
+                let pod = pod.named(self.parameters.at("pod"));
+                // It may say which of its containers is meant.
+                let named = self.parameters.at("container").is_given();
+                let whole = (!named).then(|| pod.clone());
+                whole.into_iter().chain([pod.on("log")]).collect()
             }
             Verb::Wait => self.target(&["get"]).iter().flat_map(waited).collect(),
             Verb::Apply | Verb::Diff => self.applied(verb),
@@ -62,12 +72,8 @@ impl Step<'_> {
             | Verb::Annotate
             | Verb::AddFinalizer
             | Verb::RemoveFinalizer => self.target(&["get", "patch"]),
-            Verb::RunJob => {
-                let jobs = ["get", "create", "delete"];
-                let mut all = vec![Right::new("batch/v1", "Job", &jobs, place.clone())];
-                all.extend(pods(&place));
-                all
-            }
+            // What is computed may hold a secret.
+            Verb::RunJob => job(&place, !self.parameters.at("env").is_whole()),
             Verb::CreateEvent => {
                 let mut all = self.target(&["get"]);
                 all.push(Right::new("v1", "Event", &["create"], place));
@@ -288,11 +294,21 @@ mod tests {
             json!({ "api_version": "v1", "kind": "Pod" }),
             &["everywhere: list Pod"],
         );
-        check("kubernetes.logs", json!({ "pod": "p" }), &["default: get Pod/log p"]);
+        let logs = json!({ "pod": "p", "container": "c" });
+        check("kubernetes.logs", logs, &["default: get Pod/log p"]);
+        let either = ["default: get Pod p", "default: get Pod/log p"];
+        check("kubernetes.logs", json!({ "pod": "p" }), &either);
         check(
             "kubernetes.run_job",
             json!({ "image": "x" }),
-            &["default: get,create,delete Job", "default: list Pod", "default: get Pod/log"],
+            &["default: get,create,patch,delete Job", "default: list Pod", "default: get Pod/log"],
+        );
+        let env = [("A".to_owned(), Foreseen::Computed)].into();
+        let env = Foreseen::Map([("env".to_owned(), Foreseen::Map(env))].into());
+        let jobs = "default: get,create,patch,delete Job";
+        assert_eq!(
+            told("kubernetes.run_job", env),
+            [jobs, "default: create,patch Secret", "default: list Pod", "default: get Pod/log"]
         );
         assert!(rights("core.noop", &Foreseen::Computed, &[]).is_none());
     }

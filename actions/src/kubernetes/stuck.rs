@@ -83,13 +83,20 @@ fn is_ready(pod: &Value) -> bool {
     Object(pod).condition_is("Ready", "True").is_some()
 }
 
-/// What the first container wrote last, before it was started again where it was.
+/// The first container that is not ready, whatever runs beside it.
+fn unready(pod: &Value) -> Object<'_> {
+    let mut all = Object(pod).list("/status/containerStatuses");
+    let unready = all.find(|status| !status.is("/ready"));
+    unready.unwrap_or(Object(pod).at("/status/containerStatuses/0"))
+}
+
+/// What the container in trouble wrote last, before it was started again where it was.
 async fn last_lines(cluster: &Cluster, pod: &Value) -> Result<String, Failure> {
-    let status = &pod["status"]["containerStatuses"][0];
-    let previous = status["restartCount"].as_u64().unwrap_or(0) > 0;
+    let status = unready(pod);
+    let previous = status.number("/restartCount") > 0;
     let request = log(cluster, pod)
         .await?
-        .with_some("container", status["name"].as_str())
+        .with_some("container", status.at("/name").0.as_str())
         .with("tailLines", TOLD.1)
         .with("previous", previous);
     cluster.text(&request).await

@@ -11,7 +11,7 @@ mod support;
 use actions::{BuiltinContext, Performing, SharedAction};
 use host::connection::{ConnectionSpec, Connections, Target};
 use host::secret::SecretRef;
-use lab::{ADMIN, Cluster, Parts};
+use lab::{ADMIN, Cluster, NARROW, Parts};
 use model::{ErrorKind, Performance, Plan, StepError, Value};
 use serde_json::json;
 
@@ -25,14 +25,15 @@ impl Lab {
     async fn start(parts: Parts) -> Self {
         let cluster = Cluster::start(parts).await.unwrap();
         let connections = Connections::default();
-        connections.set([ConnectionSpec {
-            name: "lab".to_owned(),
+        let connection = |name: &str, token: &str| ConnectionSpec {
+            name: name.to_owned(),
             target: Target::Kubernetes { server: None, ca: None, context: None, burst: None },
-            credentials: Some(SecretRef::File(cluster.kubeconfig(ADMIN).unwrap())),
+            credentials: Some(SecretRef::File(cluster.kubeconfig(token).unwrap())),
             requests_per_second: Some(1_000.0),
             packs: vec!["*".to_owned()],
             at: "test".to_owned(),
-        }]);
+        };
+        connections.set([connection("lab", ADMIN), connection("narrow", NARROW)]);
         let context = BuiltinContext { connections, ..BuiltinContext::default() };
         Self { cluster, actions: actions::builtin(&context) }
     }

@@ -1,10 +1,13 @@
 //! Jobs whose containers really run: what they print, and that they run once.
 
+use std::sync::Arc;
+
+use host::redact::Redactor;
 use lab::Parts;
 use model::{ErrorKind, Performance};
 use serde_json::{Value, json};
 
-use super::{Lab, says};
+use super::{Lab, of, says};
 
 fn job(script: &str) -> Value {
     json!({ "image": "any", "command": ["sh", "-c", script], "timeout": "2m" })
@@ -29,8 +32,8 @@ async fn what_a_job_prints_is_its_result_and_stands_in_the_steps_log() {
 async fn a_program_that_fails_is_told_with_its_exit_code_and_words() {
     let lab = Lab::start(Parts::Programs).await;
     let error = lab.failed("run_job", job("echo no such table >&2; exit 3")).await;
-    says(&error, ErrorKind::Program, "the program ended with exit code 3");
-    assert_eq!(error.details["output"], json!({ "text": "no such table\n" }));
+    says(&error, ErrorKind::Program, "the program exited with 3: no such table");
+    assert_eq!(error.details["output"], json!({ "text": "no such table" }));
 }
 
 #[tokio::test]
@@ -56,6 +59,147 @@ async fn a_server_that_ends_leaves_the_job_and_its_successor_finds_it() {
     assert!(error.message.contains("it goes on, and is found again"), "{error}");
     std::fs::write(folder.path().join("gate"), "").unwrap();
     let result = lab.done("run_job", job(&script)).await;
-    assert_eq!(result["output"], json!({ "text": "done\n" }));
+    assert_eq!(result["output"], json!({ "text": "done" }));
     assert_eq!(std::fs::read_to_string(folder.path().join("begun")).unwrap(), "begun\n");
+}
+
+/// The one Job there is.
+async fn only_job(lab: &Lab) -> Value {
+    let jobs = json!({ "api_version": "batch/v1", "kind": "Job", "namespace": "default" });
+    let mut found = lab.done("list", jobs).await;
+    let jobs = found["items"].as_array_mut().unwrap();
+    assert_eq!(jobs.len(), 1, "{jobs:#?}");
+    jobs.remove(0)
+}
+
+fn name(object: &Value) -> String {
+    object["metadata"]["name"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+#[ignore = "needs the lab"]
+async fn a_secret_among_the_variables_is_in_no_job_and_goes_with_it() {
+    let lab = Lab::start(Parts::Programs).await;
+    let mut parameters =
+        job(r#"echo "{ \"text\": \"\", \"length\": ${#PASSWORD}, \"user\": \"$USER\" }""#);
+    parameters["env"] = json!({ "PASSWORD": "correct horse battery", "USER": "admin" });
+    let mut step = lab.step("run_job", parameters);
+    step.redactor = Arc::new(Redactor::new([("correct horse battery", "[hidden]")]));
+    let Performance::Done(result) = lab.action("run_job").perform(step).await else { panic!() };
+    assert_eq!(result["output"], json!({ "text": "", "length": 21, "user": "admin" }));
+    let job = only_job(&lab).await;
+    assert!(job.to_string().contains("admin") && !job.to_string().contains("correct"), "{job:#}");
+    assert_eq!(job["spec"]["ttlSecondsAfterFinished"], 3_600, "its end was seen");
+    let secret = lab.done("get", of("v1", "Secret", &name(&job), json!({}))).await;
+    assert_eq!(secret["values"], json!({ "PASSWORD": "correct horse battery" }));
+    let owner = &secret["object"]["metadata"]["ownerReferences"][0];
+    assert_eq!(owner["uid"], job["metadata"]["uid"]);
+}
+
+#[tokio::test]
+#[ignore = "needs the lab"]
+async fn a_job_that_is_gone_is_not_made_again_unless_its_program_may_run_twice() {
+    let lab = Lab::start(Parts::Programs).await;
+    let folder = tempfile::tempdir().unwrap();
+    let begun = folder.path().join("begun");
+    let step = |script: &str, more: Value| {
+        let mut parameters = job(&format!("echo x >>{}; {script}", begun.display()));
+        parameters.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        lab.step("run_job", parameters)
+    };
+    let action = lab.action("run_job");
+    let running = action.perform(step("sleep 60", json!({})));
+    let deleted = async {
+        lab::until("it runs", async || begun.exists().then_some(())).await.unwrap();
+        let job = name(&only_job(&lab).await);
+        lab.done("delete", of("batch/v1", "Job", &job, json!({ "wait": true }))).await;
+    };
+    let (performance, ()) = tokio::join!(running, deleted);
+    let Performance::Unknown(error) = performance else { panic!("{performance:?}") };
+    says(&error, ErrorKind::Unavailable, "is gone, and nobody knows how its program ended");
+
+    let mut again = step("true", json!({}));
+    again.resumed = true;
+    let performance = action.perform(again).await;
+    let Performance::Unknown(error) = performance else { panic!("{performance:?}") };
+    says(&error, ErrorKind::Unavailable, "nobody knows whether its program ran");
+    assert_eq!(std::fs::read_to_string(&begun).unwrap(), "x\n");
+
+    let mut again = step("true", json!({ "effect": "idempotent" }));
+    again.resumed = true;
+    assert!(matches!(action.perform(again).await, Performance::Done(_)));
+    assert_eq!(std::fs::read_to_string(&begun).unwrap(), "x\nx\n");
+}
+
+#[tokio::test]
+#[ignore = "needs the lab"]
+async fn each_attempt_has_a_job_of_its_own_and_begins_when_the_one_before_has_ended() {
+    let lab = Lab::start(Parts::Programs).await;
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = folder.path().join("ledger");
+    let shown = ledger.display();
+    let action = lab.action("run_job");
+    let slow = format!(
+        "trap 'sleep 2; echo ended >>{shown}; exit 1' TERM; echo begun >>{shown}; while :; do sleep 0.05; done"
+    );
+    let first = lab.step("run_job", job(&slow));
+    let cancel = first.cancel.clone();
+    let timed_out = async {
+        lab::until("it runs", async || ledger.exists().then_some(())).await.unwrap();
+        cancel.cancel();
+    };
+    let (performance, ()) = tokio::join!(action.perform(first), timed_out);
+    assert!(matches!(performance, Performance::Unknown(_)), "{performance:?}");
+    let mut names = Vec::new();
+    for run in [2, 3] {
+        let mut next = lab.step("run_job", job(&format!("echo run {run} >>{shown}; exit 75")));
+        next.run = run;
+        let Performance::Failed(error) = action.perform(next).await else { panic!() };
+        assert_eq!(error.kind, ErrorKind::Unavailable, "{error}");
+        names.push(error.details["job"].clone());
+    }
+    assert_ne!(names[0], names[1]);
+    let told = std::fs::read_to_string(&ledger).unwrap();
+    assert_eq!(told, "begun\nended\nrun 2\nrun 3\n");
+}
+
+#[tokio::test]
+#[ignore = "needs the lab"]
+async fn a_right_that_is_missing_to_see_the_program_is_named() {
+    let lab = Lab::start(Parts::Programs).await;
+    let rules = json!([
+        { "apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["get", "create", "patch", "delete"] },
+    ]);
+    let role = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
+        "metadata": { "name": "jobs" }, "rules": rules,
+    });
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+        "metadata": { "name": "jobs" },
+        "subjects": [{ "kind": "ServiceAccount", "name": "narrow", "namespace": "default" }],
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "jobs" },
+    });
+    lab.done("apply", json!({ "manifest": [role, binding] })).await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut step = lab.step("run_job", job("echo unseen"));
+    step.parameters["connection"] = json!("narrow");
+    step.log = folder.path().to_owned();
+    let Performance::Done(result) = lab.action("run_job").perform(step).await else { panic!() };
+    assert_eq!((&result["output"], &result["exit_code"]), (&Value::Null, &json!(0)));
+    let rule = r#"resources: [pods], verbs: [list, watch]"#;
+    assert!(result["warning"].as_str().unwrap().contains(rule), "{result:#}");
+    let log = std::fs::read_to_string(folder.path().join("stderr.log")).unwrap();
+    assert_eq!(log.matches(rule).count(), 1, "{log}");
+}
+
+#[tokio::test]
+#[ignore = "needs the lab"]
+async fn an_output_that_is_too_long_is_marked() {
+    let lab = Lab::start(Parts::Programs).await;
+    let result =
+        lab.done("run_job", job("head -c 5000000 /dev/zero | tr '\\0' x | fold -w 100000")).await;
+    assert_eq!(result["output"]["truncated"], true);
+    let text = result["output"]["text"].as_str().unwrap();
+    assert!(text.len() <= 4 << 20 && text.len() > (4 << 20) - 100_002, "{}", text.len());
 }

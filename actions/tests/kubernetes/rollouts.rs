@@ -87,7 +87,7 @@ async fn a_job_that_fails_says_how_and_one_that_is_cancelled_is_deleted() {
     let lab = Lab::start(Parts::Rollouts).await;
     let job = |behaviour: &str| json!({ "image": "job:1", "labels": { "lab.tripline.dev/pod": behaviour }, "timeout": "2m" });
     let error = lab.failed("run_job", job("fail")).await;
-    says(&error, ErrorKind::Program, "the program ended with exit code 1");
+    says(&error, ErrorKind::Program, "the program exited with 1");
     let name = error.details["job"].as_str().unwrap().to_owned();
     lab.done("delete", of("batch/v1", "Job", &name, json!({ "wait": true }))).await;
 

@@ -14,7 +14,6 @@ use model::{Map, Value};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use reqwest::{Method, StatusCode};
-use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command as Program};
 use tokio::signal::unix::{SignalKind, signal};
@@ -93,7 +92,7 @@ impl Run {
             eprintln!("tripline: the program printed more than 4 MiB on stdout");
             return Ok(Exit::Program(UNTOLD));
         };
-        match hand_in(&desk, result(&printed), &artifacts).await {
+        match hand_in(&desk, model::json::printed(&printed), &artifacts).await {
             Ok(()) => Ok(Exit::Done),
             Err(failure) => {
                 failure.tell();
@@ -204,16 +203,6 @@ async fn ended(child: &mut Child) -> Result<(ExitStatus, Option<Vec<u8>>), Failu
     Ok((status.map_err(failed)?, printed))
 }
 
-/// What a program printed, as its result.
-fn result(printed: &[u8]) -> Value {
-    serde_json::from_slice(printed).unwrap_or_else(|_| {
-        match String::from_utf8_lossy(printed).trim_end() {
-            "" => json!({}),
-            text => json!({ "text": text }),
-        }
-    })
-}
-
 /// What goes with a request.
 #[derive(Clone, Copy)]
 enum Sent<'a> {
@@ -288,21 +277,4 @@ fn refused(status: StatusCode, body: &[u8]) -> Failure {
     let detail = problem["detail"].as_str().map(ToOwned::to_owned);
     let message = detail.unwrap_or_else(|| format!("the server answered with {status}"));
     Failure::new(Exit::Refused, problem["kind"].as_str().unwrap_or("refused"), message)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_program_prints_is_json_or_text() {
-        for (printed, expected) in [
-            (&b"{\"rows\": 3}\n"[..], json!({ "rows": 3 })),
-            (b"", json!({})),
-            (b"done\n", json!({ "text": "done" })),
-            (b"\xff", json!({ "text": "\u{fffd}" })),
-        ] {
-            assert_eq!(result(printed), expected);
-        }
-    }
 }

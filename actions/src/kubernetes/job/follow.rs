@@ -4,18 +4,22 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use host::kubernetes::Lines;
+use host::kubernetes::{Failure, Lines, Request};
 use model::Value;
-use serde_json::json;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
+use super::end::{End, Ended};
+use super::manifest::PROGRAM;
 use crate::kubernetes::asked::Asked;
-use crate::kubernetes::read::log;
+use crate::kubernetes::patience::passes;
+use crate::kubernetes::read;
 
 /// Most bytes that are kept for the result, as of a program of a pack.
 const MAX_OUTPUT: usize = 4 << 20;
 /// A program may be silent for as long as its Job may run.
 const SILENCE: Duration = Duration::from_secs(24 * 3_600);
+/// How long the log of a program that has ended is asked for, and how long between two tries.
+const ASKED_FOR: (Duration, Duration) = (Duration::from_secs(60), Duration::from_millis(500));
 
 /// A log that is followed, over as many connections as it takes.
 pub(in crate::kubernetes) struct Followed<'a> {
@@ -30,6 +34,10 @@ pub(in crate::kubernetes) struct Followed<'a> {
     /// Stands in no log: the program's token.
     hidden: Option<String>,
     output: String,
+    /// Whether the output goes on behind what is kept.
+    cut: bool,
+    /// Why the pod or its log cannot be read.
+    unread: Option<String>,
     ended: bool,
 }
 
@@ -44,6 +52,8 @@ impl<'a> Followed<'a> {
             logged: 0,
             hidden: None,
             output: String::new(),
+            cut: false,
+            unread: None,
             ended: false,
         }
     }
@@ -69,7 +79,10 @@ impl<'a> Followed<'a> {
     pub(super) async fn advance(&mut self, pod: &Value, time: Duration) {
         let until = Instant::now() + time;
         if self.open.is_none() && !self.ended {
-            self.open = connect(self.asked, pod).await.map(|lines| (lines, 0));
+            match connect(self.asked, pod).await {
+                Ok(lines) => self.open = Some((lines, 0)),
+                Err(failure) => self.missing(&failure).await,
+            }
         }
         while let Some((lines, seen)) = &mut self.open {
             let Ok(next) = timeout_at(until, lines.next()).await else { return };
@@ -89,11 +102,52 @@ impl<'a> Followed<'a> {
     /// Tells the lines of a program that has ended which were not told yet. What followed them may
     /// not have noticed the end.
     pub(super) async fn finish(&mut self, pod: &Value) {
-        let Ok(request) = log(&self.asked.cluster, pod).await else { return };
-        let Ok(log) = self.asked.cluster.text(&request).await else { return };
-        for line in log.lines().skip(self.told) {
-            self.tell(line).await;
+        let until = Instant::now() + ASKED_FOR.0;
+        let log = loop {
+            match whole(self.asked, pod).await {
+                Err(failure) if passes(&failure) && Instant::now() < until => {
+                    sleep(ASKED_FOR.1).await;
+                }
+                log => break log,
+            }
+        };
+        match log {
+            Err(failure) => {
+                self.missing(&failure).await;
+                self.unread.get_or_insert(failure.message);
+            }
+            Ok(log) => {
+                self.unread = None;
+                for line in log.lines().skip(self.told) {
+                    self.tell(line).await;
+                }
+            }
         }
+    }
+
+    /// Says once, in the step's log, which right is missing to see how its program does.
+    pub(super) async fn missing(&mut self, failure: &Failure) {
+        if passes(failure) || self.unread.as_ref() == Some(&failure.message) {
+            return;
+        }
+        let line = format!("[tripline: how the program does cannot be seen: {failure}]\n");
+        host::process::note(&self.file, &line).await;
+        self.unread = Some(failure.message.clone());
+    }
+
+    /// The end of the Job, with what was told.
+    pub(super) fn ended(
+        &mut self,
+        job: Value,
+        pod: Option<Value>,
+        end: End,
+        is_outlived: bool,
+    ) -> Ended {
+        let gone = || "its pod is gone".to_owned();
+        let unread = self.unread.take();
+        let unread = unread.or_else(|| (pod.is_none() && self.told == 0).then(gone));
+        let printed = std::mem::take(&mut self.output);
+        Ended { job, pod, end, is_outlived, printed, is_cut: self.cut, unread }
     }
 
     async fn tell(&mut self, line: &str) {
@@ -101,7 +155,8 @@ impl<'a> Followed<'a> {
         let hidden = self.hidden.as_ref().filter(|hidden| line.contains(hidden.as_str()));
         let hidden = hidden.map(|hidden| line.replace(hidden.as_str(), "[the step's token]"));
         let line = hidden.as_deref().unwrap_or(line);
-        if self.output.len() + line.len() < MAX_OUTPUT {
+        self.cut |= self.output.len() + line.len() >= MAX_OUTPUT;
+        if !self.cut {
             self.output.push_str(line);
             self.output.push('\n');
         }
@@ -111,15 +166,19 @@ impl<'a> Followed<'a> {
         let shown = self.asked.performing.redactor.text(line);
         host::process::note(&self.file, &format!("{shown}\n")).await;
     }
-
-    /// What was printed: JSON where it is JSON.
-    pub(super) fn output(&self) -> Value {
-        model::json::read(self.output.as_bytes()).unwrap_or_else(|_| json!({ "text": self.output }))
-    }
 }
 
-async fn connect(asked: &Asked<'_>, pod: &Value) -> Option<Lines> {
-    let mut request = log(&asked.cluster, pod).await.ok()?.with("follow", true);
+async fn connect(asked: &Asked<'_>, pod: &Value) -> Result<Lines, Failure> {
+    let mut request = log(asked, pod).await?.with("follow", true);
     request.patience = SILENCE;
-    asked.cluster.lines(&request).await.ok()
+    asked.cluster.lines(&request).await
+}
+
+async fn whole(asked: &Asked<'_>, pod: &Value) -> Result<String, Failure> {
+    asked.cluster.text(&log(asked, pod).await?).await
+}
+
+/// A request for what the program in a pod has written.
+async fn log(asked: &Asked<'_>, pod: &Value) -> Result<Request, Failure> {
+    Ok(read::log(&asked.cluster, pod).await?.with("container", PROGRAM))
 }
