@@ -9,6 +9,10 @@ use super::values::{self, nanos};
 use crate::port::StoreError;
 use crate::sealed::{MAX_SEALED_CHANGES, Sealed, Sealing};
 
+const DELETE_ALL: &str = "DELETE FROM sealed WHERE name >= ?1 AND name < ?2";
+const LIST: &str = "SELECT name, key, at, ciphertext FROM sealed
+     WHERE name >= ?1 AND name < ?2 ORDER BY name LIMIT ?3";
+
 /// Makes one change within the transaction.
 pub(super) fn change(connection: &Connection, change: &Sealing) -> Result<(), StoreError> {
     match change {
@@ -26,13 +30,24 @@ pub(super) fn change(connection: &Connection, change: &Sealing) -> Result<(), St
             connection.prepare_cached("DELETE FROM sealed WHERE name = ?1")?.execute([name])?;
         }
         Sealing::DeleteAll(prefix) => {
-            let mut delete = connection.prepare_cached(
-                "DELETE FROM sealed WHERE name >= ?1 AND substr(name, 1, length(?1)) = ?1",
-            )?;
-            delete.execute([prefix])?;
+            let mut delete = connection.prepare_cached(DELETE_ALL)?;
+            delete.execute([prefix, &behind(prefix)])?;
         }
     }
     Ok(())
+}
+
+/// The first text behind all those that begin with `prefix`. Behind all there are, where it is empty:
+/// no name begins with the last of all characters.
+fn behind(prefix: &str) -> String {
+    let mut text = prefix.to_owned();
+    while let Some(last) = text.pop() {
+        if let Some(next) = (last..=char::MAX).nth(1) {
+            text.push(next);
+            return text;
+        }
+    }
+    char::MAX.to_string()
 }
 
 /// Drops records of executions that nobody knows: earlier versions forgot these alone. True if there
@@ -64,12 +79,11 @@ pub(super) fn list(
     after: &str,
     limit: usize,
 ) -> Result<Vec<(String, Sealed)>, StoreError> {
-    let mut query = connection.prepare_cached(
-        "SELECT name, key, at, ciphertext FROM sealed WHERE name >= ?1 AND name > ?2
-         AND substr(name, 1, length(?1)) = ?1 ORDER BY name LIMIT ?3",
-    )?;
+    let mut query = connection.prepare_cached(LIST)?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let mut rows = query.query(params![prefix, after, limit])?;
+    // One lower bound: of two, the index would be used for either.
+    let from = if after < prefix { prefix.to_owned() } else { format!("{after}\0") };
+    let mut rows = query.query(params![from, behind(prefix), limit])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         found.push((values::get(row, "name")?, sealed(row)?));
@@ -109,4 +123,63 @@ fn sealed(row: &Row<'_>) -> Result<Sealed, StoreError> {
         ciphertext: values::get(row, "ciphertext")?,
         at: values::time(row, "at")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use rusqlite::StatementStatus;
+
+    use super::*;
+
+    fn filled(others: usize) -> Connection {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(include_str!("migrations/0003_sealed.sql")).unwrap();
+        let sealed =
+            Sealed { key: "k".to_owned(), ciphertext: b"c".to_vec(), at: Timestamp::UNIX_EPOCH };
+        let before = (0..others).map(|n| format!("secret/{n}"));
+        let after = (0..others).map(|n| format!("token/z/{n}"));
+        let own = ["token/a/1", "token/a/2"].map(str::to_owned);
+        for name in before.chain(own).chain(after) {
+            change(&connection, &Sealing::Put(name, sealed.clone())).unwrap();
+        }
+        connection
+    }
+
+    /// What SQLite did for `query` since the last time it was asked.
+    fn steps(connection: &Connection, query: &str) -> i32 {
+        connection.prepare_cached(query).unwrap().reset_status(StatementStatus::VmStep)
+    }
+
+    #[test]
+    fn what_is_read_of_one_execution_does_not_grow_with_what_others_have() {
+        let work = |others: usize| {
+            let connection = filled(others);
+            let found = list(&connection, "token/a/", "", 9).unwrap();
+            assert_eq!(found.len(), 2);
+            let rest = list(&connection, "token/a/", "token/a/1", 9).unwrap();
+            assert_eq!(rest.len(), 1);
+            change(&connection, &Sealing::DeleteAll("token/a/".to_owned())).unwrap();
+            let left = list(&connection, "token/", "", 10_000).unwrap().len();
+            let listed = steps(&connection, LIST);
+            assert_eq!(left, others);
+            let _ = list(&connection, "token/a/", "", 9).unwrap();
+            (steps(&connection, DELETE_ALL), steps(&connection, LIST), listed > 0)
+        };
+        assert_eq!(work(10), work(1_000));
+    }
+
+    #[test]
+    fn the_bound_behind_a_prefix_is_the_next_text_of_its_length() {
+        for (prefix, expected) in [
+            ("token/a/", "token/a0"),
+            ("secret/p@", "secret/pA"),
+            ("a\u{d7ff}", "a\u{e000}"),
+            ("a\u{10ffff}", "b"),
+            ("", "\u{10ffff}"),
+        ] {
+            assert_eq!(behind(prefix), expected, "{prefix}");
+        }
+    }
 }
