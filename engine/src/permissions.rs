@@ -16,7 +16,7 @@ use model::fact::Passed;
 use model::{ActionRef, ErrorKind, PackName, StepError, TriggerType, Value, token};
 use serde_json::json;
 
-use crate::environment::{Environment, PackEnvironment, covers};
+use crate::environment::{Environment, PackEnvironment, covers_host};
 use crate::packs::{Generation, Pack, Place, Resolved, fits_pattern, fits_secret, is_built_in};
 use crate::passed;
 
@@ -245,20 +245,17 @@ impl Rights {
     pub(crate) fn hosts(&self) -> Vec<HostPattern> {
         match &self.caller {
             Caller::Person => patterns(&["*".to_owned()]),
-            Caller::Pack(pack) => patterns(&self.granted_hosts(pack)),
+            Caller::Pack(pack) => self.granted_hosts(pack),
             Caller::Gone(_) => Vec::new(),
         }
     }
 
-    fn granted_hosts(&self, pack: &Pack) -> Vec<String> {
-        let asked = &pack.permissions.hosts;
-        match self.granted(&pack.name).and_then(|env| env.grants.hosts.as_ref()) {
-            None => asked.clone(),
-            Some(granted) => {
-                let covered = |host: &&String| granted.iter().any(|g| covers("hosts", g, host));
-                asked.iter().filter(covered).cloned().collect()
-            }
+    fn granted_hosts(&self, pack: &Pack) -> Vec<HostPattern> {
+        let mut asked = patterns(&pack.permissions.hosts);
+        if let Some(granted) = self.granted(&pack.name).and_then(|env| env.grants.hosts.as_ref()) {
+            asked.retain(|host| covers_host(granted, host));
         }
+        asked
     }
 
     fn granted(&self, pack: &PackName) -> Option<&PackEnvironment> {

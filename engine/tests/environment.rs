@@ -278,6 +278,41 @@ async fn a_pack_that_asks_for_more_than_its_environment_grants_is_refused() {
 }
 
 #[test]
+fn every_public_host_is_none_of_this_machine_or_of_a_private_network() {
+    let granted = |hosts: &str, asked: &str| {
+        let house = house(&format!("packs: {{ p: {{ permissions: {{ hosts: [{hosts}] }} }} }}\n"));
+        let permissions = format!("{{ actions: [http.request], hosts: [{asked}] }}");
+        let text = format!("name: p\nversion: 1.0.0\npermissions: {permissions}\n");
+        house.write("pack.yaml", &text);
+        let (environment, _) = Environment::read(Path::new(&house.path("dev.yaml"))).unwrap();
+        let found = engine::check_packs_in(&[house.path("packs")], Some(&environment));
+        !found.iter().any(|finding| finding.message.contains("does not grant"))
+    };
+    for (hosts, asked, expected) in [
+        ("'*'", "'*'", true),
+        ("'*'", "'127.0.0.1:*'", false),
+        ("'*'", "169.254.169.254", false),
+        ("'*'", "localhost", false),
+        ("'*'", "db.internal.example.com", false),
+        ("api.example.com", "'api.example.com:443'", true),
+        ("'api.example.com:443'", "api.example.com", false),
+        ("'*.example.com'", "'*.eu.example.com'", true),
+        ("'127.0.0.1:*'", "'127.0.0.1:8080'", true),
+    ] {
+        assert_eq!(granted(hosts, asked), expected, "{asked} of {hosts}");
+    }
+}
+
+#[test]
+fn a_host_that_is_none_is_an_error_with_its_place_in_the_environment() {
+    let house = house("packs: { p: { permissions: { hosts: [a.b, 'https://c.d/'] } } }\n");
+    let errors = Environment::read(Path::new(&house.path("dev.yaml"))).unwrap_err();
+    let at = &errors[0].at;
+    assert_eq!((errors.len(), at.line, at.column), (1, 1, 43), "{errors:?}");
+    assert!(errors[0].message.contains("`https://c.d/` is no host"), "{errors:?}");
+}
+
+#[test]
 fn packs_are_checked_against_an_environment_without_a_server() {
     let house = house("packs: { p: { config: { region: [] } }, q: {} }\n");
     let packs = [house.path("packs")];

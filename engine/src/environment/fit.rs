@@ -1,6 +1,7 @@
 //! Whether a pack fits the environment it is to run in: its configuration, and what it asks for.
 
 use host::connection::ConnectionSpec;
+use host::guard::HostPattern;
 use host::secret::FORMS;
 use model::diagnostic::instead;
 use model::{Diagnostic, Location, Schema, Token, Value, Violation};
@@ -135,17 +136,23 @@ fn beyond_grants(pack: &Pack, environment: &Environment) -> Findings {
         ("actions", &asked.actions, &grants.actions),
         ("events", &asked.events, &grants.events),
         ("secrets", &asked.secrets, &grants.secrets),
-        ("hosts", &asked.hosts, &grants.hosts),
     ];
-    let mut findings = Findings::new();
+    let mut beyond = Vec::new();
     for (kind, asked, granted) in lists {
         let Some(granted) = granted else { continue };
         let covered = |asked: &str| granted.iter().any(|pattern| covers(kind, pattern, asked));
-        for (n, one) in asked.iter().enumerate().filter(|(_, one)| !covered(one)) {
-            let path = format!("permissions.{kind}.{n}");
-            findings.push(refused(pack, &path, one, kind, &of_pack.at));
-        }
+        let found = asked.iter().enumerate().filter(|(_, one)| !covered(one));
+        beyond.extend(found.map(|one| (kind, one)));
     }
+    if let Some(granted) = &grants.hosts {
+        let covered = |asked: &str| asked.parse().is_ok_and(|asked| covers_host(granted, &asked));
+        let found = asked.hosts.iter().enumerate().filter(|(_, one)| !covered(one));
+        beyond.extend(found.map(|one| ("hosts", one)));
+    }
+    let told = beyond.into_iter().map(|(kind, (n, one))| {
+        refused(pack, &format!("permissions.{kind}.{n}"), one, kind, &of_pack.at)
+    });
+    let mut findings: Findings = told.collect();
     if asked.exec && grants.exec == Some(false) {
         findings.push(refused(pack, "permissions.exec", "exec: true", "exec", &of_pack.at));
     }
@@ -153,14 +160,16 @@ fn beyond_grants(pack: &Pack, environment: &Environment) -> Findings {
 }
 
 /// Whether all that fits `asked` fits `granted`.
-pub(crate) fn covers(kind: &str, granted: &str, asked: &str) -> bool {
-    match granted.strip_prefix("*.") {
-        Some(domain) if kind == "hosts" => {
-            granted == asked || asked.ends_with(&format!(".{domain}"))
-        }
-        _ if kind == "secrets" => fits_secret(granted, asked),
-        _ => granted == "*" || fits_pattern(granted, asked),
+fn covers(kind: &str, granted: &str, asked: &str) -> bool {
+    match kind {
+        "secrets" => fits_secret(granted, asked),
+        _ => fits_pattern(granted, asked),
     }
+}
+
+/// Whether one of `granted` reaches all that `asked` does, and as far.
+pub(crate) fn covers_host(granted: &[HostPattern], asked: &HostPattern) -> bool {
+    granted.iter().any(|one| one.covers(asked))
 }
 
 fn refused(pack: &Pack, path: &str, asked: &str, kind: &str, by: &Location) -> Diagnostic {

@@ -13,11 +13,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use host::connection::ConnectionSpec;
+use host::guard::{BadHost, HostPattern};
 use model::diagnostic::instead;
 use model::{Diagnostic, Location, Map, PackName};
 use syntax::{Entry, Fields, Node};
 
-pub(crate) use fit::{check as check_pack, covers};
+pub(crate) use fit::{check as check_pack, covers_host};
 pub use keeper::EnvironmentStatus;
 pub(crate) use keeper::Keeper;
 
@@ -53,7 +54,7 @@ pub struct Grants {
     /// Patterns of secrets' paths.
     pub secrets: Option<Vec<String>>,
     /// Hosts.
-    pub hosts: Option<Vec<String>>,
+    pub hosts: Option<Vec<HostPattern>>,
     /// Programs on the server.
     pub exec: Option<bool>,
 }
@@ -153,8 +154,22 @@ fn grants(node: &Node) -> Result<Grants, Vec<Diagnostic>> {
         actions: fields.optional("actions").strings(),
         events: fields.optional("events").strings(),
         secrets: fields.optional("secrets").strings(),
-        hosts: fields.optional("hosts").strings(),
+        hosts: fields.optional("hosts").strings().map(|texts| hosts(node, &fields, &texts)),
         exec: fields.optional("exec").bool(),
     };
     fields.finish(Some(grants))
+}
+
+fn hosts(node: &Node, fields: &Fields<'_>, texts: &[String]) -> Vec<HostPattern> {
+    let mut hosts = Vec::new();
+    for (n, text) in texts.iter().enumerate() {
+        match text.parse() {
+            Ok(host) => hosts.push(host),
+            Err(error) => {
+                let error: BadHost = error;
+                fields.report(node.error_at(&format!("hosts.{n}"), format!("`hosts`: {error}")));
+            }
+        }
+    }
+    hosts
 }

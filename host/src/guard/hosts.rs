@@ -14,7 +14,7 @@ use std::str::FromStr;
 
 use reqwest::Url;
 
-use super::Reach;
+use super::{Reach, reach_of};
 
 /// An entry of `hosts`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +41,23 @@ enum Host {
 pub struct BadHost(String);
 
 impl HostPattern {
+    /// Whether it lets a request reach all that `other` does, and as far.
+    pub fn covers(&self, other: &Self) -> bool {
+        if self.port.is_some() && self.port != other.port {
+            return false;
+        }
+        match (&self.host, &other.host) {
+            (Host::Any, Host::Address(address)) => reach_of(*address) == Reach::Public,
+            (Host::Below(domain), Host::Name(name) | Host::Below(name))
+                if self.host != other.host =>
+            {
+                name.strip_suffix(domain.as_str()).is_some_and(|rest| rest.ends_with('.'))
+            }
+            // A name may lead into a private network, which `*` is not about.
+            (own, other) => own == other,
+        }
+    }
+
     /// How far it lets a request to `url` reach; none: it is about other hosts.
     pub fn reach(&self, url: &Url) -> Option<Reach> {
         if self.port.is_some_and(|port| url.port_or_known_default() != Some(port)) {
@@ -167,6 +184,48 @@ mod tests {
             ("localhost", "http://localhost@evil.test/", None),
         ] {
             assert_eq!(reach(pattern, url), expected, "{pattern} {url}");
+        }
+    }
+
+    #[test]
+    fn an_entry_covers_another_that_reaches_no_more_and_no_farther() {
+        for (own, other, expected) in [
+            ("*", "*", true),
+            ("*", "*:443", true),
+            ("*:443", "*", false),
+            ("*", "127.0.0.1:*", false),
+            ("*", "169.254.169.254", false),
+            ("*", "10.0.0.7", false),
+            ("*", "[::1]:80", false),
+            ("*", "localhost", false),
+            ("*", "api.example.com", false),
+            ("*", "*.example.com", false),
+            ("*", "203.0.113.7", false),
+            ("*", "8.8.8.8", true),
+            ("api.example.com", "api.example.com:443", true),
+            ("api.example.com:443", "api.example.com:443", true),
+            ("api.example.com:443", "api.example.com", false),
+            ("api.example.com:443", "api.example.com:8443", false),
+            ("api.example.com:*", "API.example.com.", true),
+            ("api.example.com", "xapi.example.com", false),
+            ("api.example.com", "*.example.com", false),
+            ("api.example.com", "*", false),
+            ("*.example.com", "api.example.com:443", true),
+            ("*.example.com", "*.eu.example.com", true),
+            ("*.example.com", "*.example.com", true),
+            ("*.example.com", "example.com", false),
+            ("*.example.com", "evilexample.com", false),
+            ("*.eu.example.com", "*.example.com", false),
+            ("*.example.com:443", "a.example.com:443", true),
+            ("*.example.com:443", "a.example.com", false),
+            ("127.0.0.1", "127.0.0.1:8080", true),
+            ("127.0.0.1:*", "127.0.0.1", true),
+            ("127.0.0.1:8080", "127.0.0.1:8081", false),
+            ("127.0.0.1", "localhost", false),
+            ("[::1]:*", "[0:0:0:0:0:0:0:1]:80", true),
+        ] {
+            let parsed = |text: &str| text.parse::<HostPattern>().unwrap();
+            assert_eq!(parsed(own).covers(&parsed(other)), expected, "{own} covers {other}");
         }
     }
 
