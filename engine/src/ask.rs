@@ -69,14 +69,17 @@ impl Engine {
             traceparent,
         };
         let event = Event { envelope, data: new.data };
-        self.accept_one(&Actor::token(token), event).await
+        self.accept_one(Actor::token(token), event).await
     }
 
-    async fn accept_one(&self, actor: &Actor, event: Event) -> Result<Accepted, AskError> {
+    async fn accept_one(&self, actor: Actor, event: Event) -> Result<Accepted, AskError> {
         let key = event.key();
-        let accepted = intake::accept(&self.core, &self.driver, actor, vec![event], None);
-        let accepted = self.core.impatient(accepted).await?;
-        Ok(accepted.into_iter().next().unwrap_or(Accepted::Duplicate { key, differs: false }))
+        let Self { core, driver, .. } = self.clone();
+        let accepted = self.core.impatient(async move {
+            intake::accept(&core, &driver, &actor, vec![event], None).await
+        });
+        let accepted = accepted.await?.into_iter().next();
+        Ok(accepted.unwrap_or(Accepted::Duplicate { key, differs: false }))
     }
 
     /// Makes a new event of a stored one, which names it as its origin and has its source: the rules
@@ -100,9 +103,11 @@ impl Engine {
         };
         let event = Event { envelope, data };
         let decided = decide(&self.core, event, Some(key.clone())).await?;
-        let actor = Actor::token(token);
-        let accepted = intake::accept_decided(&self.core, &self.driver, &actor, decided);
-        Ok(self.core.impatient(accepted).await?)
+        let (actor, Self { core, driver, .. }) = (Actor::token(token), self.clone());
+        let accepted = self.core.impatient(async move {
+            intake::accept_decided(&core, &driver, &actor, decided).await
+        });
+        Ok(accepted.await?)
     }
 
     /// A stored event and its data.
@@ -199,12 +204,16 @@ impl Engine {
                 facts,
             }],
         };
-        match self.core.impatient(self.core.append_sealing(batch, sealing)).await? {
-            Appended::Committed { .. } => {}
-            Appended::Conflict { .. } => self.same_request(&id, &asked).await?,
-        }
-        self.driver.submit(id.clone(), None);
-        Ok(id)
+        let engine = self.clone();
+        let begun = self.core.impatient(async move {
+            match engine.core.append_sealing(batch, sealing).await? {
+                Appended::Committed { .. } => {}
+                Appended::Conflict { .. } => engine.same_request(&id, &asked).await?,
+            }
+            engine.driver.submit(id.clone(), None);
+            Ok(id)
+        });
+        begun.await
     }
 
     /// Whether the execution that has this name already was asked for with the same words.
@@ -289,10 +298,14 @@ impl Engine {
                 facts: vec![Fact::RuleSwitched { enabled }],
             }],
         };
-        self.core.impatient(self.core.append(batch)).await?;
-        self.packs.switched(&self.core).await?;
-        self.sensing.follow(&self.core.generation.load());
-        Ok(())
+        let engine = self.clone();
+        let switched = self.core.impatient(async move {
+            engine.core.append(batch).await?;
+            engine.packs.switched(&engine.core).await?;
+            engine.sensing.follow(&engine.core.generation.load());
+            Ok(())
+        });
+        switched.await
     }
 
     /// Starts a sensor again at once.
@@ -381,7 +394,8 @@ impl Engine {
                 facts: vec![fact],
             }],
         };
-        self.core.impatient(self.core.append(batch)).await?;
+        let core = self.core.clone();
+        self.core.impatient(async move { core.append(batch).await }).await?;
         Ok(())
     }
 }

@@ -13,6 +13,7 @@ use store::{Answer, Appended, Batch, Restored, Sealing, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::asked::is_too_late;
 use crate::environment::Environment;
 use crate::evaluators::Evaluators;
 use crate::fair::Permits;
@@ -87,6 +88,9 @@ pub enum Trouble {
     /// The store takes nothing at the moment, and somebody waits for an answer.
     #[error("the store takes nothing at the moment: is the disk of the state folder full?")]
     Busy,
+    /// What was asked for ended before its end: a defect, which the log tells of.
+    #[error("the work ended early: {0}; the server's log says where")]
+    Broken(String),
     /// An execution's stream was written by another than its own task.
     #[error("{stream} was written by somebody else (version {})", .actual.0)]
     Overtaken {
@@ -100,13 +104,8 @@ pub enum Trouble {
     Store(#[from] StoreError),
 }
 
-/// How long who waits for an answer is kept waiting while the store takes nothing.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-tokio::task_local! {
-    /// When who waits for an answer is told that the store takes nothing.
-    static UNTIL: tokio::time::Instant;
-}
+/// The longest pause between two attempts to append.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 impl Core {
     /// Appends `batch`, waiting out a store in trouble: its id makes the repetition safe.
@@ -187,23 +186,17 @@ impl Core {
                         tracing::error!(%error, "the store takes nothing; waiting");
                     }
                     let next = tokio::time::Instant::now() + delay;
-                    if UNTIL.try_with(|until| next > *until) == Ok(true) {
+                    if is_too_late(next) {
                         return Err(Trouble::Busy);
                     }
                     tokio::select! {
-                        () = tokio::time::sleep_until(next) => delay = (delay * 2).min(PATIENCE),
+                        () = tokio::time::sleep_until(next) => delay = (delay * 2).min(LONGEST_PAUSE),
                         () = self.stopping.cancelled() => return Err(Trouble::Stopped(error)),
                     }
                 }
                 Err(error) => return Err(error.into()),
             }
         }
-    }
-
-    /// `work` for somebody who waits for its answer: a store in trouble is not waited out. What the
-    /// store is at is waited for, however slow it is: what it has taken is to be begun.
-    pub async fn impatient<T>(&self, work: impl Future<Output = T>) -> T {
-        UNTIL.scope(tokio::time::Instant::now() + PATIENCE, work).await
     }
 
     /// The time.

@@ -18,7 +18,8 @@ impl Engine {
             at: self.core.now(),
             writes: vec![Write { stream: Stream::Installation, expected: None, facts: vec![fact] }],
         };
-        self.core.impatient(self.core.append_sealing(batch, Vec::new())).await?;
+        let core = self.core.clone();
+        self.core.impatient(async move { core.append(batch).await }).await?;
         Ok(())
     }
 }

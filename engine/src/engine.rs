@@ -1,6 +1,6 @@
 //! The engine as its users see it: started, asked, told, stopped.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -14,10 +14,11 @@ use host::process::Programs;
 use host::tls::{Authorities, BadAuthorities};
 use model::{Actor, BatchId, Fact, Name, Stream, Version};
 use store::{Batch, Position, Store, StoreError, Write};
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::backup::remove_leftover;
 use crate::core::{Core, Trouble};
 use crate::desk::desk;
 use crate::driver::Driver;
@@ -55,6 +56,8 @@ pub struct Engine {
     pub(crate) packs: Arc<Packs>,
     pub(crate) sensing: Arc<Sensing>,
     pub(crate) webhooks: Arc<Semaphore>,
+    /// Held while there is a copy of the state for a backup.
+    pub(crate) copying: Arc<Mutex<()>>,
     pub(crate) refusals: Refusals,
 }
 
@@ -163,7 +166,7 @@ impl Engine {
             steps: Permits::new(settings.steps),
             programs: Permits::new(settings.programs),
             suspects,
-            alone: tokio::sync::Mutex::new(()),
+            alone: Mutex::new(()),
             stopping: CancellationToken::new(),
             killing: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -180,6 +183,7 @@ impl Engine {
             sensing: Arc::new(Sensing::new(core.clone(), driver.clone(), git, mirrors)),
             packs: Arc::new(packs),
             webhooks: Arc::new(Semaphore::new(MAX_WEBHOOKS)),
+            copying: Arc::default(),
             refusals: Refusals::default(),
             driver,
             core,
@@ -214,6 +218,11 @@ impl Engine {
 
     /// Loads packs whose files have changed, and lets the sensors follow.
     pub async fn reload(&self) -> Result<bool, Trouble> {
+        let engine = self.clone();
+        self.core.whole(async move { engine.reload_now().await }).await
+    }
+
+    async fn reload_now(&self) -> Result<bool, Trouble> {
         let (changed, begun) = self.packs.reload(&self.core).await?;
         self.driver.take_up(begun);
         if changed {
@@ -269,14 +278,6 @@ impl Engine {
     /// The installation's name.
     pub fn installation(&self) -> &Name {
         &self.core.installation
-    }
-}
-
-/// Removes what a process that died while it made a backup left.
-fn remove_leftover(folder: &Path) -> std::io::Result<()> {
-    match std::fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
     }
 }
 

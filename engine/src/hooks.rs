@@ -62,7 +62,7 @@ impl Engine {
     /// Checks a request and stores its event.
     pub async fn webhook(
         &self,
-        _place: WebhookPlace,
+        place: WebhookPlace,
         pack: &str,
         sensor: &str,
         request: Request,
@@ -94,21 +94,28 @@ impl Engine {
             message: refusal.to_string(),
             retry_after: None,
         })?;
-        let actor = Actor::engine();
         let happened = event.envelope.time;
         let arrival = Arrival::hiding(event, webhook.secret_fields());
         self.can_keep(&arrival).map_err(|why| {
             WebhookRefused::unable(pack, sensor, "secrets cannot be stored now", &why)
         })?;
-        let accepted = intake::accept_one(&self.core, &self.driver, &actor, arrival);
-        match self.core.impatient(accepted).await {
-            Ok(accepted) => {
-                self.sensing.count(&id, happened);
-                if let Some(sensor) = webhook.pokes() {
-                    self.sensing.poke(&format!("{pack}/{sensor}"));
+        let pokes = webhook.pokes().map(|sensor| format!("{pack}/{sensor}"));
+        let engine = self.clone();
+        let accepted = self.core.impatient(async move {
+            // Taken until this is over, whether or not the sender still waits.
+            let _place = place;
+            let Self { core, driver, sensing, .. } = &engine;
+            let accepted = intake::accept_one(core, driver, &Actor::engine(), arrival).await;
+            if accepted.is_ok() {
+                sensing.count(&id, happened);
+                if let Some(sensor) = pokes {
+                    sensing.poke(&sensor);
                 }
-                Ok(accepted)
             }
+            accepted
+        });
+        match accepted.await {
+            Ok(accepted) => Ok(accepted),
             Err(error @ IntakeError::TooLarge(_)) => Err(WebhookRefused {
                 status: 413,
                 kind: "too_large",

@@ -10,6 +10,7 @@
 
 mod arrival;
 pub mod ask;
+mod asked;
 pub mod backup;
 pub mod core;
 mod decide;

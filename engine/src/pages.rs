@@ -233,6 +233,12 @@ impl Begun {
         begun
     }
 
+    /// And what another commit did.
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.executions.extend(other.executions);
+        self.deferred.extend(other.deferred);
+    }
+
     /// And what these do.
     pub(crate) fn add(&mut self, writes: &[Write]) {
         for write in writes {

@@ -76,11 +76,15 @@ impl Engine {
                 beginning.request.push(Fact::SettingsRead { tokens, at });
             }
         }
-        if !self.store_beginning(actor, &id, beginning, how.name.is_some()).await? {
-            self.same_rerun(&id, of, &how).await?;
-        }
-        self.driver.submit(id.clone(), None);
-        Ok(Repeated { id, assumed })
+        let (engine, of) = (self.clone(), of.clone());
+        let begun = self.core.impatient(async move {
+            if !engine.store_beginning(actor, &id, beginning, how.name.is_some()).await? {
+                engine.same_rerun(&id, &of, &how).await?;
+            }
+            engine.driver.submit(id.clone(), None);
+            Ok(Repeated { id, assumed })
+        });
+        begun.await
     }
 
     async fn journal(&self, id: &ExecutionId) -> Result<Journal, AskError> {

@@ -180,8 +180,9 @@ impl Sensing {
                 core: self.core.clone(),
                 driver: self.driver.clone(),
                 source: self.source(&sensor.subscription.id),
-                sensor: sensor.clone(),
-                anew: AtomicBool::new(anew),
+                sensor: Arc::new(sensor.clone()),
+                anew: Arc::new(AtomicBool::new(anew)),
+                storing: Arc::default(),
                 turn: self.turn(&sensor.subscription.id),
             };
             self.core.tasks.spawn(keeper.keep(task.clone()));

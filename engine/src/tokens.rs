@@ -132,6 +132,8 @@ impl Engine {
         let Some(Fact::TokenCreated(TokenCreated { hash, .. })) =
             facts.into_iter().last().map(|last| last.fact)
         else {
+            // Whatever kept it from being known here: from now on it opens nothing.
+            self.core.tokens.reload(&*self.core.store).await?;
             return Err(self.no_token(name));
         };
         let fact = Fact::TokenRevoked { hash, at: self.now() };
@@ -162,11 +164,14 @@ impl Engine {
             at: self.now(),
             writes: vec![Write { stream, expected: Some(expected), facts: vec![fact] }],
         };
-        let appended = self.core.impatient(self.core.append(batch)).await?;
-        if let Appended::Conflict { stream, .. } = appended {
-            return Err(AskError::Conflict(format!("somebody else changed {stream} just now")));
-        }
-        Ok(self.core.tokens.reload(&*self.core.store).await?)
+        let core = self.core.clone();
+        let put = self.core.impatient(async move {
+            if let Appended::Conflict { stream, .. } = core.append(batch).await? {
+                return Err(AskError::Conflict(format!("somebody else changed {stream} just now")));
+            }
+            Ok(core.tokens.reload(&*core.store).await?)
+        });
+        put.await
     }
 
     /// What people and programs did, newest first.

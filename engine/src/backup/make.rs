@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use model::Hash;
 use sha2::{Digest, Sha256};
 use store::sqlite::{About, about};
+use tokio::sync::OwnedMutexGuard;
 
 use super::archive::{Entry, Writer};
 use super::{FORMAT, MANIFEST, Manifest, PARTS, SUMS, is_environment};
@@ -26,10 +27,19 @@ pub struct Snapshot {
 impl Engine {
     /// Copies the state while work goes on; one at a time.
     pub async fn snapshot(&self) -> Result<Snapshot, AskError> {
+        let engine = self.clone();
+        self.core.whole(async move { engine.copy().await }).await
+    }
+
+    async fn copy(&self) -> Result<Snapshot, AskError> {
         let folders = &self.core.folders;
-        let folder = Copy::make(&folders.backup())?;
-        self.core.store.copy_to(&folder.0).await?;
-        let (state, to) = (folders.root().to_owned(), folder.0.clone());
+        let one = self.copying.clone().try_lock_owned().map_err(|_| {
+            let why = "a backup is being made already; wait until it is done";
+            AskError::Conflict(why.to_owned())
+        })?;
+        let folder = Copy::make(folders.backup(), one)?;
+        self.core.store.copy_to(&folder.path).await?;
+        let (state, to) = (folders.root().to_owned(), folder.path.clone());
         let work = move || link_parts(&state, &to).map(|()| about(&to));
         let linked = tokio::task::spawn_blocking(work).await.map_err(io::Error::other);
         let about = linked.and_then(|linked| linked).map_err(|error| unavailable(&error))?;
@@ -51,26 +61,35 @@ fn unavailable(error: &dyn std::error::Error) -> AskError {
     AskError::Unavailable(format!("the backup cannot be made: {error}"))
 }
 
-/// A folder that is removed in the end.
+/// A folder that is removed in the end; then the next can be made.
 #[derive(Debug)]
-struct Copy(PathBuf);
+struct Copy {
+    path: PathBuf,
+    _one: OwnedMutexGuard<()>,
+}
 
 impl Copy {
-    fn make(folder: &Path) -> Result<Self, AskError> {
-        match DirBuilder::new().mode(0o700).create(folder) {
-            Ok(()) => Ok(Self(folder.to_owned())),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(AskError::Conflict(
-                "a backup is being made already; wait until it is done".to_owned(),
-            )),
-            Err(error) => Err(unavailable(&error)),
-        }
+    /// In the place of whatever an earlier one has left there.
+    fn make(path: PathBuf, one: OwnedMutexGuard<()>) -> Result<Self, AskError> {
+        let made =
+            remove_leftover(&path).and_then(|()| DirBuilder::new().mode(0o700).create(&path));
+        made.map_err(|error| unavailable(&error))?;
+        Ok(Self { path, _one: one })
+    }
+}
+
+/// Removes the folder, if there is one.
+pub(crate) fn remove_leftover(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 
 impl Drop for Copy {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.0) {
-            tracing::warn!(folder = %self.0.display(), %error, "the copy for a backup stays");
+        if let Err(error) = fs::remove_dir_all(&self.path) {
+            tracing::warn!(folder = %self.path.display(), %error, "the copy for a backup stays");
         }
     }
 }
@@ -118,10 +137,10 @@ impl Snapshot {
         let manifest = serde_json::to_vec_pretty(&self.manifest)?;
         put(&mut archive, &mut sums, (MANIFEST, false), manifest.len() as u64, &*manifest)?;
         let mut files = Vec::new();
-        list(&self.folder.0, "", &mut files)?;
+        list(&self.folder.path, "", &mut files)?;
         files.sort();
         for name in files {
-            let file = File::open(self.folder.0.join(&name))?;
+            let file = File::open(self.folder.path.join(&name))?;
             let found = file.metadata()?;
             let executable = found.permissions().mode() & 0o100 != 0;
             // A log may be growing still: what it was when it was opened.

@@ -21,6 +21,7 @@ use store::Position;
 use store::sqlite::OpenError;
 
 pub use self::make::Snapshot;
+pub(crate) use self::make::remove_leftover;
 pub(crate) use self::restore::UNFINISHED;
 pub use self::restore::{check, restore};
 

@@ -132,9 +132,15 @@ impl Packs {
             core.library.hold(pack);
         }
         let active = Arc::new(Generation::assemble(number, packs, &switches));
-        let begun = record(core, &active, &generation, &rejected, changed).await?;
+        let (recorded, told) = record(core, &active, &generation, &rejected, changed).await?;
+        let mut begun = Begun::of(&recorded.writes);
+        append(core, recorded).await?;
+        // Recorded, it is active, whatever becomes of what is told of it.
         self.slots.store(Arc::new(next));
         core.generation.store(active);
+        for sides in told {
+            begun.extend(tell(core, sides).await);
+        }
         Ok((changed || moved, begun))
     }
 
@@ -337,13 +343,14 @@ fn newly_rejected(
     rejected
 }
 
+/// What records the generation, and events that tell of it, for commits of their own.
 async fn record(
     core: &Core,
     now: &Arc<Generation>,
     before: &Generation,
     rejected: &[(PackName, String)],
     changed: bool,
-) -> Result<Begun, Trouble> {
+) -> Result<(Sides, Vec<Sides>), Trouble> {
     let recorded = core.store.generation().await?.map(|(_, packs)| packs).unwrap_or_default();
     let mut told = Vec::new();
     let mut writes: BTreeMap<Stream, Vec<Fact>> = BTreeMap::new();
@@ -368,7 +375,6 @@ async fn record(
     }
     let writes = writes.into_iter().map(|(stream, facts)| Write { stream, expected: None, facts });
     let mut writes: Vec<Write> = writes.collect();
-    let mut begun = Begun::default();
     let mut late = Vec::new();
     for event in told {
         let told = decide_under(core, now, event, None, Room::SHARE).await?.into_sides();
@@ -379,14 +385,20 @@ async fn record(
             true => writes.extend(told.writes),
             false => late.push(told),
         }
-        begun.executions.extend(wanted.executions);
-        begun.deferred.extend(wanted.deferred);
     }
-    append(core, writes.into()).await?;
-    for sides in late {
-        append(core, sides).await?;
+    Ok((writes.into(), late))
+}
+
+/// Stores an event that tells of a generation; what it brings into being.
+async fn tell(core: &Core, sides: Sides) -> Begun {
+    let begun = Begun::of(&sides.writes);
+    match append(core, sides).await {
+        Ok(()) => begun,
+        Err(error) => {
+            tracing::error!(%error, "what became of a pack could not be told as an event");
+            Begun::default()
+        }
     }
-    Ok(begun)
 }
 
 async fn append(core: &Core, sides: Sides) -> Result<(), Trouble> {

@@ -130,7 +130,7 @@ impl Engine {
                 at: self.core.now(),
                 writes: vec![Write { stream, expected: Some(version), facts }],
             };
-            match self.core.impatient(self.core.append_sealing(batch, sealing)).await? {
+            match self.core.append_sealing(batch, sealing).await? {
                 Appended::Committed { position } => version = Version(position.0),
                 Appended::Conflict { .. } => return Ok(false),
             }

@@ -48,43 +48,56 @@ impl Engine {
         path: &str,
         value: Plain,
     ) -> Result<u64, SecretError> {
-        let core = &self.core;
-        let _one = core.vault.changing.lock().await;
-        let setting = core.setting(path, &value).await?;
-        let batch = Batch {
-            id: BatchId::new(format!("secret/{}", random::name())),
-            actor,
-            at: core.now(),
-            writes: vec![setting.write.clone()],
-        };
-        core.impatient(core.change_secret(batch, setting.sealing.clone())).await?;
-        Ok(core.was_set(setting))
+        let (core, path) = (self.core.clone(), path.to_owned());
+        let set = self.core.impatient(async move {
+            let _one = core.vault.changing.lock().await;
+            let setting = core.setting(&path, &value).await?;
+            let batch = Batch {
+                id: BatchId::new(format!("secret/{}", random::name())),
+                actor,
+                at: core.now(),
+                writes: vec![setting.write.clone()],
+            };
+            core.change_secret(batch, setting.sealing.clone()).await?;
+            Ok(core.was_set(setting))
+        });
+        set.await
     }
 
     /// Deletes every version of the secret `path`, for good.
     pub async fn delete_secret(&self, actor: Actor, path: &str) -> Result<(), SecretError> {
-        let core = &self.core;
-        let _one = core.vault.changing.lock().await;
-        core.vault.find(path)?;
-        let batch = Batch {
-            id: BatchId::new(format!("secret/{}", random::name())),
-            actor,
-            at: core.now(),
-            writes: vec![Write {
-                stream: Stream::Secret(path.to_owned()),
-                expected: None,
-                facts: vec![Fact::SecretDeleted],
-            }],
-        };
-        let all = Sealing::DeleteAll(format!("{NAMED}{path}@"));
-        core.impatient(core.change_secret(batch, vec![all])).await?;
-        core.vault.change(path, None);
-        Ok(())
+        let (core, path) = (self.core.clone(), path.to_owned());
+        let deleted = self.core.impatient(async move {
+            let _one = core.vault.changing.lock().await;
+            core.vault.find(&path)?;
+            let batch = Batch {
+                id: BatchId::new(format!("secret/{}", random::name())),
+                actor,
+                at: core.now(),
+                writes: vec![Write {
+                    stream: Stream::Secret(path.clone()),
+                    expected: None,
+                    facts: vec![Fact::SecretDeleted],
+                }],
+            };
+            let all = Sealing::DeleteAll(format!("{NAMED}{path}@"));
+            core.change_secret(batch, vec![all]).await?;
+            core.vault.change(&path, None);
+            Ok(())
+        });
+        deleted.await
     }
 
     /// Encrypts every record with the first configured key that is not yet; answers how many.
     pub async fn rekey(&self, actor: &Actor) -> Result<u64, SecretError> {
-        let core = &self.core;
+        let (core, actor) = (self.core.clone(), actor.clone());
+        self.core.whole(async move { core.rekey(&actor).await }).await
+    }
+}
+
+impl Core {
+    async fn rekey(&self, actor: &Actor) -> Result<u64, SecretError> {
+        let core = self;
         let _one = core.vault.changing.lock().await;
         let Some(key) = core.vault.first_key() else { return Ok(0) };
         let (mut after, mut records) = (String::new(), 0);

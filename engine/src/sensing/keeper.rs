@@ -8,6 +8,7 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, TryFutureExt};
 use model::{Actor, Event, Timestamp, Value};
 use sensors::{Context, Emission, LeftOut, Memory, Sensor, SensorState, Sink, SinkError};
+use tokio::sync::Mutex;
 
 use super::catching_up;
 use super::forgetting::{self, forget};
@@ -15,7 +16,8 @@ use super::status::{Turn, status};
 use super::{Running, misses_nothing};
 use crate::core::Core;
 use crate::driver::Driver;
-use crate::{intake, notices};
+use crate::intake::{self, IntakeError};
+use crate::notices;
 
 /// The first and the longest delay before a failed sensor is started again.
 const RESTART_DELAYS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
@@ -24,13 +26,16 @@ const RESTART_DELAYS: (Duration, Duration) = (Duration::from_secs(1), Duration::
 const HEALTHY: Duration = Duration::from_secs(60);
 
 /// Keeps one sensor's task running.
+#[derive(Clone)]
 pub(super) struct Keeper {
     pub(super) core: Arc<Core>,
     pub(super) driver: Driver,
     pub(super) source: String,
-    pub(super) sensor: Running,
-    pub(super) anew: AtomicBool,
-    pub(super) turn: Arc<tokio::sync::Mutex<()>>,
+    pub(super) sensor: Arc<Running>,
+    pub(super) anew: Arc<AtomicBool>,
+    /// Held while an emission is being stored.
+    pub(super) storing: Arc<Mutex<()>>,
+    pub(super) turn: Arc<Mutex<()>>,
 }
 
 impl Keeper {
@@ -101,7 +106,33 @@ impl Keeper {
             clock: self.core.clock.clone(),
             cancel: run.clone(),
         };
-        task.run(context).await.map_err(|error| error.to_string())
+        let ended = task.run(context).await;
+        // One that ends may leave what it emitted last behind: the next begins where that leads.
+        drop(self.storing.lock().await);
+        ended.map_err(|error| error.to_string())
+    }
+
+    /// Stores what the sensor has emitted.
+    async fn store(&self, emission: Emission) -> Result<(), IntakeError> {
+        let count = emission.events.len() as u64;
+        let happened = emission.events.last().map(|event| event.envelope.time);
+        let Emission { mut events, cursor, seen, left_out, dated } = emission;
+        events.extend(left_out.iter().map(|one| self.left_out(one)));
+        let sensor = self.sensor.subscription.id.clone();
+        let behind = self.sensor.behind.load(Ordering::Relaxed);
+        let told_until = behind.then(|| catching_up::told_until(&self.core, dated)).flatten();
+        let standing = Some(intake::Standing { sensor, cursor, seen, behind, told_until });
+        let actor = Actor::engine();
+        intake::accept(&self.core, &self.driver, &actor, events, standing).await?;
+        self.anew.store(false, Ordering::Relaxed);
+        let turn = {
+            let mut status = status(&self.sensor.status);
+            status.count(count, happened, self.core.now());
+            status.left_out += left_out.len() as u64;
+            status.told()
+        };
+        self.tell(turn, &SensorState::Running);
+        Ok(())
     }
 
     /// Tells of a sensor that begins to fail or to wait for a person, and of one that works again.
@@ -170,30 +201,12 @@ impl Memory for Keeper {
 impl Sink for Keeper {
     fn emit(&self, emission: Emission) -> BoxFuture<'_, Result<(), SinkError>> {
         async move {
-            let count = emission.events.len() as u64;
-            let happened = emission.events.last().map(|event| event.envelope.time);
-            let Emission { mut events, cursor, seen, left_out, dated } = emission;
-            events.extend(left_out.iter().map(|one| self.left_out(one)));
-            let sensor = self.sensor.subscription.id.clone();
-            let behind = self.sensor.behind.load(Ordering::Relaxed);
-            let told_until = behind.then(|| catching_up::told_until(&self.core, dated)).flatten();
-            let standing = Some(intake::Standing { sensor, cursor, seen, behind, told_until });
-            let (core, driver) = (self.core.clone(), self.driver.clone());
-            // A sensor that is told to end drops this; what is stored is begun all the same.
-            let stored = self.core.tasks.spawn(async move {
-                intake::accept(&core, &driver, &Actor::engine(), events, standing).await
+            let (keeper, one) = (self.clone(), self.storing.clone().lock_owned().await);
+            let stored = self.core.whole(async move {
+                let _one = one;
+                keeper.store(emission).await
             });
-            let stored = stored.await.map_err(|error| SinkError(error.to_string()))?;
-            stored.map_err(|error| SinkError(error.to_string()))?;
-            self.anew.store(false, Ordering::Relaxed);
-            let turn = {
-                let mut status = status(&self.sensor.status);
-                status.count(count, happened, self.core.now());
-                status.left_out += left_out.len() as u64;
-                status.told()
-            };
-            self.tell(turn, &SensorState::Running);
-            Ok(())
+            stored.await.map_err(|error| SinkError(error.to_string()))
         }
         .boxed()
     }
