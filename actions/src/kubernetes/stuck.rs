@@ -66,7 +66,7 @@ impl Told {
     pub(super) fn explain(self, mut error: StepError) -> StepError {
         let mut details = Map::new();
         if let Some(denied) = self.denied {
-            error.message += &format!("; its pods could not be looked at: {denied}");
+            error.message = format!("{}; its pods could not be looked at: {denied}", error.message);
             details.insert("missing".to_owned(), denied.details);
         }
         if !self.pods.is_empty() {

@@ -41,13 +41,13 @@ pub(in crate::kubernetes) async fn begun(
     former: &[String],
     may_repeat: bool,
 ) -> Result<(), Performance> {
-    let made = match found_before(asked, job, may_repeat).await? {
-        Some(found) => found,
-        None => {
-            let over = over(asked, job, former).await;
-            over.map_err(|trouble| Performance::Failed(trouble.error))?;
-            made(asked, job, wanted).await?
-        }
+    let before = found_before(asked, job, may_repeat).await?;
+    let made = if let Some(found) = before {
+        found
+    } else {
+        let over = over(asked, job, former).await;
+        over.map_err(|trouble| Performance::Failed(trouble.error))?;
+        made(asked, job, wanted).await?
     };
     let go = patiently(|| let_go(asked, job, wanted, &made)).await;
     let Err(failure) = go else { return Ok(()) };

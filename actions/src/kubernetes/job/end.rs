@@ -90,14 +90,12 @@ pub(in crate::kubernetes) async fn finished(
 ) -> Result<Ended, StepError> {
     let mut alone: Option<Instant> = None;
     loop {
-        let (found, pod) = match look(job, log).await {
-            Some(looked) => looked?,
+        let Some(looked) = look(job, log).await else {
             // It goes on, whether the API server can be asked or not.
-            None => {
-                sleep(PAUSE).await;
-                continue;
-            }
+            sleep(PAUSE).await;
+            continue;
         };
+        let (found, pod) = looked?;
         let running = pod.as_ref().filter(|pod| has_started(pod));
         let never = pod.as_ref().filter(|_| running.is_none()).and_then(doomed);
         let outlived = running

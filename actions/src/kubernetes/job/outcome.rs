@@ -26,13 +26,12 @@ pub(in crate::kubernetes) async fn over(
             false => Performance::Unknown(error),
         };
     }
-    let kept = match ended.is_outlived {
+    let kept = if ended.is_outlived {
         // What runs beside the program would not let the Job end.
-        true => remove(job).await,
-        false => {
-            let keep = json!({ "spec": { "ttlSecondsAfterFinished": keep.to_std().as_secs() } });
-            asked.send(job.patch(Patch::Merge, keep, None)).await.map(drop)
-        }
+        remove(job).await
+    } else {
+        let keep = json!({ "spec": { "ttlSecondsAfterFinished": keep.to_std().as_secs() } });
+        asked.send(job.patch(Patch::Merge, keep, None)).await.map(drop)
     };
     if let Err(failure) = kept {
         let line = format!("[tripline: the finished Job stays in the cluster: {failure}]\n");
