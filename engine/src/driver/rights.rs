@@ -16,7 +16,7 @@ impl Run {
 
     /// The pack that a step is made for: the chain's own, or that of the rule that asks for the
     /// action. None: a person does.
-    fn caller(&self) -> Option<PackName> {
+    pub(super) fn caller(&self) -> Option<PackName> {
         match &self.runs {
             Runs::Chain(_) | Runs::Nothing(_) => self.pinned.as_ref().map(|pack| pack.name.clone()),
             Runs::Single => self.rule_pack(),

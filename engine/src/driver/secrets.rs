@@ -17,9 +17,10 @@ use super::ask::{Intention, refused};
 use super::page::Page;
 use super::run::Run;
 use crate::core::Trouble;
+use crate::packs::Pack;
 use crate::pages::Sides;
 use crate::random;
-use crate::secrets::{Fresh, Granted, Opened, Plain, SecretError, Setting, handed_to};
+use crate::secrets::{Fresh, Granted, Opened, Plain, SecretError, Setting, handed_to, usable};
 
 /// What a secrets' step comes to.
 struct Served {
@@ -120,15 +121,38 @@ impl Run {
         handed_to(child, parameters, &self.journal.tokens, &generation, rights)
     }
 
-    /// The same call, and what it hands over to a child; refused where that may not be.
+    /// The same call, and what it hands over to a child; refused where it would use or hand over what
+    /// may not be.
     pub(super) fn handing(&self, intention: Intention) -> (Intention, BTreeMap<Token, Grant>) {
-        let Intention::Call(Call::Child { action, parameters, .. }) = &intention else {
+        let (Intention::Call(call) | Intention::Datastore(call) | Intention::Secrets(call)) =
+            &intention
+        else {
             return (intention, BTreeMap::new());
         };
-        match self.granted_to(action, parameters) {
+        let (Some(action), Some(parameters)) = (call.action(), call.parameters()) else {
+            return (intention, BTreeMap::new());
+        };
+        let handed = self.may_use_those_in(parameters).and_then(|()| match call {
+            Call::Child { .. } => self.granted_to(action, parameters),
+            _ => Ok(BTreeMap::new()),
+        });
+        match handed {
             Ok(tokens) => (intention, tokens),
             Err(error) => (refused(action.clone(), parameters.clone(), error), BTreeMap::new()),
         }
+    }
+
+    /// Whether the secrets whose tokens stand in `parameters` may be used by now: what was allowed
+    /// when they were read may have been taken away.
+    fn may_use_those_in(&self, parameters: &Value) -> Result<(), StepError> {
+        if self.journal.tokens.is_empty() {
+            return Ok(());
+        }
+        let (generation, caller) = (self.core.generation.load(), self.caller());
+        let current = caller.as_ref().and_then(|name| generation.packs.get(name));
+        let pinned = self.pinned.as_ref().filter(|pack| Some(&pack.name) == caller.as_ref());
+        let packs: Vec<&Pack> = current.into_iter().chain(pinned).map(Arc::as_ref).collect();
+        usable(parameters, &self.journal.tokens, &self.rights(), &packs)
     }
 
     /// Performs a step of `secrets.*`: step, records and facts in one commit.

@@ -42,7 +42,7 @@ use zeroize::Zeroizing;
 pub use keys::{KeyError, KeySource};
 pub(crate) use named::Setting;
 pub(crate) use opened::{Fresh, Granted, Opened, kept, misfit, passed_on, root, too_long};
-pub(crate) use settings::{Read, handed_to};
+pub(crate) use settings::{Read, handed_to, usable};
 pub use settings::{SecretSetting, SecretSettingsOf};
 pub use vault::Vault;
 

@@ -260,6 +260,32 @@ fn not_handed(path: &str, action: &ActionRef) -> StepError {
     StepError::new(ErrorKind::Denied, message).with_details(details)
 }
 
+/// Whether a step that is made with these `rights` may use what the `granted` tokens in its `parameters`
+/// stand for: not, where it is a named secret that they allow no more, and that is no setting of one of
+/// the `packs`.
+pub(crate) fn usable(
+    parameters: &Value,
+    granted: &BTreeMap<Token, Grant>,
+    rights: &Rights,
+    packs: &[&Pack],
+) -> Result<(), StepError> {
+    let is_setting = |path: &str| packs.iter().any(|pack| has_setting(pack, path));
+    for grant in passed_on(parameters, granted).values() {
+        if let Grant::Named { path, .. } = grant
+            && !is_setting(path)
+        {
+            rights.secret(path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a setting of the pack lies at this path of the secret store.
+fn has_setting(pack: &Pack, path: &str) -> bool {
+    let is_that = |setting: &SecretSetting| matches!(&setting.reference, SecretRef::Stored(own) if own == path);
+    pack.settings.values().any(is_that)
+}
+
 /// Whether a chain of `pack` may be handed what `grant` says: what its pack may use by itself, or
 /// has among its settings.
 fn may_hold(
@@ -270,8 +296,7 @@ fn may_hold(
 ) -> bool {
     let Grant::Named { path, .. } = grant else { return true };
     let pack = pack.and_then(|name| generation.packs.get(name));
-    let is_that = |setting: &SecretSetting| matches!(&setting.reference, SecretRef::Stored(own) if own == path);
-    rights.secret(path).is_ok() || pack.is_some_and(|pack| pack.settings.values().any(is_that))
+    rights.secret(path).is_ok() || pack.is_some_and(|pack| has_setting(pack, path))
 }
 
 /// `value` with other tokens in the place of those in `by`.
