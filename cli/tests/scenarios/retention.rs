@@ -17,7 +17,7 @@ fn what_is_forgotten_is_still_known_as_told_and_the_latest_of_each_key_stays() {
     pack(&world, "triggers/told.yaml", "payload: { n: { type: integer } }\n");
     pack(&world, "rules/told.yaml", "trigger: { type: p.told }\naction: { ref: core.noop }\n");
     pack(&world, "rules/off.yaml", "trigger: { type: p.told }\naction: { ref: core.noop }\n");
-    let keep = "retention: { events: 1s, packs: { core: { executions: 1s } } }\n";
+    let keep = "retention: { events: 1s, packs: { p: { executions: 1s } } }\n";
     world.write("tripline.yaml", keep);
     let server = world.serve();
     world.run(&["rule", "disable", "p.off"]).succeeded();
