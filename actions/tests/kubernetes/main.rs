@@ -24,6 +24,12 @@ struct Lab {
 impl Lab {
     async fn start(parts: Parts) -> Self {
         let cluster = Cluster::start(parts).await.unwrap();
+        let actions = Self::actions(&cluster);
+        Self { cluster, actions }
+    }
+
+    /// The actions of a process that has asked the cluster nothing yet.
+    fn actions(cluster: &Cluster) -> Vec<SharedAction> {
         let connections = Connections::default();
         let connection = |name: &str, token: &str| ConnectionSpec {
             name: name.to_owned(),
@@ -35,7 +41,7 @@ impl Lab {
         };
         connections.set([connection("lab", ADMIN), connection("narrow", NARROW)]);
         let context = BuiltinContext { connections, ..BuiltinContext::default() };
-        Self { cluster, actions: actions::builtin(&context) }
+        actions::builtin(&context)
     }
 
     fn action(&self, name: &str) -> &SharedAction {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use host::redact::Redactor;
-use lab::Parts;
+use lab::{Part, Parts};
 use model::{ErrorKind, Performance};
 use serde_json::{Value, json};
 
@@ -59,6 +59,42 @@ async fn a_server_that_ends_leaves_the_job_and_its_successor_finds_it() {
     assert!(error.message.contains("it goes on, and is found again"), "{error}");
     std::fs::write(folder.path().join("gate"), "").unwrap();
     let result = lab.done("run_job", job(&script)).await;
+    assert_eq!(result["output"], json!({ "text": "done" }));
+    assert_eq!(std::fs::read_to_string(folder.path().join("begun")).unwrap(), "begun\n");
+}
+
+#[tokio::test]
+#[ignore = "needs the lab"]
+async fn a_job_is_found_again_though_the_api_server_is_away_when_its_step_is_taken_up() {
+    let mut lab = Lab::start(Parts::Programs).await;
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().display();
+    let script = format!(
+        "echo begun >>{place}/begun; until [ -e {place}/gate ]; do sleep 0.05; done; echo done"
+    );
+    let step = lab.step("run_job", job(&script));
+    let (cancel, stopping) = (step.cancel.clone(), step.stopping.clone());
+    let first = lab.action("run_job").perform(step);
+    let ends = async {
+        let begun = async || folder.path().join("begun").exists().then_some(());
+        lab::until("the program has begun", begun).await.unwrap();
+        stopping.cancel();
+        cancel.cancel();
+    };
+    let (_, ()) = tokio::join!(first, ends);
+
+    lab.cluster.part(Part::Api).unwrap().kill();
+    lab.actions = Lab::actions(&lab.cluster);
+    let mut step = lab.step("run_job", job(&script));
+    step.resumed = true;
+    let action = lab.action("run_job").clone();
+    let api = lab.cluster.part(Part::Api).unwrap();
+    let back = async {
+        api.start().await.unwrap();
+        std::fs::write(folder.path().join("gate"), "").unwrap();
+    };
+    let (second, ()) = tokio::join!(action.perform(step), back);
+    let Performance::Done(result) = second else { panic!("{second:?}") };
     assert_eq!(result["output"], json!({ "text": "done" }));
     assert_eq!(std::fs::read_to_string(folder.path().join("begun")).unwrap(), "begun\n");
 }

@@ -218,9 +218,15 @@ fn what_runs_is_found_again_though_the_server_begins_before_the_api_server_is_ba
         echo '{ "rows": 1 }'"#;
     here.program("pay", "unsafe", pay, "");
     here.program("bill", "idempotent", pay, "");
+    let job = json!({ "image": "any", "command": ["sh", "-c", format!("W='{}'; {pay}", here.world.folder().display())] });
+    chain(
+        &here.world,
+        "job",
+        &format!(r#"run("kubernetes.run_job", parse_json({:?})).output"#, job.to_string()),
+    );
     let server = here.serve();
-    let ids = ["p.pay", "p.bill"].map(|action| start(&here.world, action));
-    has_lines(&here.world, "ledger", 2);
+    let ids = ["p.pay", "p.bill", "p.job"].map(|action| start(&here.world, action));
+    has_lines(&here.world, "ledger", 3);
     server.kill();
     here.cluster.part(Part::Api).unwrap().kill();
 
@@ -229,7 +235,7 @@ fn what_runs_is_found_again_though_the_server_begins_before_the_api_server_is_ba
         for id in &ids {
             assert_eq!(here.world.execution(id)["state"], "running", "nobody knows anything of it");
         }
-        (asked_in_vain(&server) >= 16).then_some(())
+        (asked_in_vain(&server) >= 24).then_some(())
     });
     here.runtime.block_on(here.cluster.part(Part::Api).unwrap().start()).unwrap();
     here.world.write("paid", "");
@@ -237,8 +243,8 @@ fn what_runs_is_found_again_though_the_server_begins_before_the_api_server_is_ba
         let ended = here.world.reaches(id, &["succeeded", "failed", "needs_attention"]);
         assert_eq!(ended["outcome"]["result"], json!({ "rows": 1 }), "{ended:#}");
     }
-    assert_eq!(lines(&here.world, "ledger").len(), 2, "each ran once");
-    assert_eq!(here.jobs().len(), 2);
+    assert_eq!(lines(&here.world, "ledger").len(), 3, "each ran once");
+    assert_eq!(here.jobs().len(), 3);
 }
 
 #[test]
