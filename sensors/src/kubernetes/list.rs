@@ -6,7 +6,7 @@ use host::kubernetes::{Resource, Selected};
 use model::ErrorKind;
 
 use super::compare::{Heard, absent, present};
-use super::object::Object;
+use super::object::{Entry, Object};
 use super::outbox::Outbox;
 use super::{ObjectSensor, Stop};
 
@@ -22,6 +22,20 @@ pub(super) struct Guarded {
     pub(super) of: usize,
 }
 
+/// What a list found, beside what was told of it.
+struct Found {
+    /// All that is there.
+    there: BTreeSet<String>,
+    /// Objects in the place of others of their name, whose deletions are counted first.
+    replaced: Vec<(Object, Heard)>,
+    /// How many of these are held back: with one more, there are too many.
+    held: usize,
+    /// Further ones.
+    more: usize,
+    /// How much was remembered.
+    of: usize,
+}
+
 impl ObjectSensor {
     /// Compares all objects with what is remembered, tells what differs and remembers it.
     /// Where the sensor stands then is not stored yet.
@@ -33,7 +47,7 @@ impl ObjectSensor {
     ) -> Result<(), Stop> {
         outbox.cursor.listing = true;
         let begun_at = outbox.now();
-        let (mut there, mut versions) = (BTreeSet::new(), Vec::new());
+        let (mut found, mut versions) = (self.begin_list(outbox).await?, Vec::new());
         for scope in self.scopes() {
             let heard = |known_at, doubted| match known_at {
                 None => Heard::First,
@@ -56,8 +70,7 @@ impl ObjectSensor {
                 let objects: Vec<Object> = objects.collect();
                 outbox.fetch(objects.iter().map(|object| object.key.clone()).collect()).await?;
                 for object in objects {
-                    there.insert(object.key.clone());
-                    self.look(outbox, object, heard).await?;
+                    self.look(outbox, &mut found, object, heard).await?;
                 }
                 next = page.next;
                 if next.is_none() {
@@ -67,7 +80,7 @@ impl ObjectSensor {
             }
         }
         // A list that was broken off is an error, and does not come here.
-        self.miss(outbox, resource, &there).await?;
+        self.miss(outbox, resource, found).await?;
         outbox.cursor.versions = versions.into_iter().collect();
         outbox.cursor.known_at = Some(begun_at);
         outbox.cursor.listing = false;
@@ -76,13 +89,47 @@ impl ObjectSensor {
         Ok(())
     }
 
+    async fn begin_list(&self, outbox: &Outbox<'_>) -> Result<Found, Stop> {
+        let (_, of) = self.missing(outbox, &BTreeSet::new()).await?;
+        let guards = self.config.guards_deletions() && !outbox.cursor.unserved;
+        let held = if guards { self.allowed(of) } else { 0 };
+        Ok(Found { there: BTreeSet::new(), replaced: Vec::new(), held, more: 0, of })
+    }
+
+    /// How many deletions of so many objects are no mistake.
+    fn allowed(&self, of: usize) -> usize {
+        // A few more may have gone since a person was asked.
+        self.question.confirmed() + GUARD.max(of / 10)
+    }
+
     async fn look(
         &self,
         outbox: &mut Outbox<'_>,
+        found: &mut Found,
         object: Object,
         heard: Heard,
     ) -> Result<(), Stop> {
+        found.there.insert(object.key.clone());
         let before = outbox.recall(&object.key).await?;
+        let is_another = before.as_ref().is_some_and(|entry| entry.uid != object.uid);
+        if is_another && found.held > 0 {
+            match found.replaced.len() < found.held {
+                true => found.replaced.push((object, heard)),
+                false => found.more += 1,
+            }
+            return Ok(());
+        }
+        self.tell(outbox, before, object, heard).await
+    }
+
+    /// Tells what is new about an object.
+    async fn tell(
+        &self,
+        outbox: &mut Outbox<'_>,
+        before: Option<Entry>,
+        object: Object,
+        heard: Heard,
+    ) -> Result<(), Stop> {
         let created = object.created;
         for change in present(before.as_ref(), object, heard, self.config.selective()) {
             let change = change.since(outbox.cursor.begun, created);
@@ -94,18 +141,18 @@ impl ObjectSensor {
         Ok(())
     }
 
-    /// Tells what is remembered and not `there`.
+    /// Tells what is remembered and not there any more.
     async fn miss(
         &self,
         outbox: &mut Outbox<'_>,
         resource: &Resource,
-        there: &BTreeSet<String>,
+        found: Found,
     ) -> Result<(), Stop> {
         // So that nothing gathered is missing in what is remembered.
         if !outbox.is_empty() {
             outbox.store().await?;
         }
-        let (missing, of) = self.missing(outbox, there).await?;
+        let (missing, _) = self.missing(outbox, &found.there).await?;
         // Left is not gone.
         let mut unchosen = match self.config.selective() {
             true => self.remaining(outbox, resource, missing.iter().cloned().collect()).await?,
@@ -119,11 +166,13 @@ impl ObjectSensor {
             gone.push((key, now));
         }
         let deleted = gone.iter().filter(|(_, now)| now.is_none()).count();
-        let one_cause = outbox.cursor.unserved;
-        // A few more may have gone since a person was asked.
-        let many = deleted > self.question.confirmed() + GUARD.max(of / 10);
-        if many && self.config.guards_deletions() && !one_cause {
-            return Err(Stop::Guarded(Guarded { missing: deleted, of }));
+        let (missing, of) = (deleted + found.replaced.len() + found.more, found.of);
+        if found.held > 0 && missing > found.held {
+            return Err(Stop::Guarded(Guarded { missing, of }));
+        }
+        for (object, heard) in found.replaced {
+            let before = outbox.recall(&object.key).await?;
+            self.tell(outbox, before, object, heard).await?;
         }
         for (key, now) in gone {
             if let Some(entry) = outbox.recall(&key).await? {

@@ -93,6 +93,8 @@ enum Stop {
     Failed(Failure),
     /// Too much is missing.
     Guarded(Guarded),
+    /// What is asked for is nothing that the cluster could have.
+    Misfit(String),
     /// What was gathered was not stored, or what is stored cannot be read.
     Store(String),
 }
@@ -133,6 +135,10 @@ impl ObjectSensor {
             None => Cursor::new(context.clock.now()),
         };
         let mut outbox = Outbox::new(self, context, cursor);
+        if context.cursor.is_none() {
+            // What is made from now on is new, however long it takes until it can be looked at.
+            outbox.store().await.map_err(|error| SensorError(error.to_string()))?;
+        }
         let mut failures = 0;
         // A watch that goes on never says when it has caught up; a list does.
         let mut stale = context.behind;
@@ -164,6 +170,12 @@ impl ObjectSensor {
     async fn session(&self, outbox: &mut Outbox<'_>, stale: bool) -> Result<(), Stop> {
         let config = &self.config;
         let resource = self.cluster.resource(&config.api_version, &config.kind).await?;
+        if !resource.namespaced && !config.namespaces.is_empty() {
+            return Err(Stop::Misfit(format!(
+                "objects of the kind {} lie in no namespace: leave out `namespaces`",
+                resource.kind
+            )));
+        }
         let history = self.history().await?;
         let known = outbox.cursor.history.clone();
         let replaced = known.is_some() && history.is_some() && known != history;
@@ -224,6 +236,7 @@ impl ObjectSensor {
                 self.question.ask(missing);
                 (Duration::from_secs(300), SensorState::Guarded { missing, of })
             }
+            Stop::Misfit(why) => (Duration::from_secs(300), SensorState::Waiting(why)),
             Stop::Failed(failure) => {
                 let pause = self.backoff(failures, failure.retry_after);
                 if failure.status == Some(404) {

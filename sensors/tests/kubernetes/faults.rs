@@ -30,7 +30,7 @@ async fn a_watch_goes_on_over_a_kill_of_the_api_server_and_over_forgotten_histor
     stage.lab.forget_history().await.unwrap();
     let watch = stage.maps(json!({}));
     // What nobody knows any more was between became one.
-    let all = ["added a 0", "modified a 1", "deleted a 1", "added a 0", "added b 1"];
+    let all = ["added a 0", "modified a 1", "added b 1", "deleted a 1", "added a 0"];
     stage.tells(&all).await;
     assert_eq!(stage.recorder.events()[4].data["catch_up"], true);
     stage.set("b", 2).await;

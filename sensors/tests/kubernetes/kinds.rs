@@ -79,6 +79,32 @@ async fn a_kind_that_is_not_there_yet_is_waited_for_also_when_it_goes_and_return
     watch.stop().await.unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the lab"]
+async fn what_is_made_of_a_kind_that_came_while_nobody_watched_is_new_to_who_waited_for_it() {
+    let stage = Stage::new().await;
+    let watch = stage.watch("kubernetes.object", things());
+    stage.waits("no kind `Thing` in `example.com/v1`").await;
+    watch.stop().await.unwrap();
+    stage.next_second().await;
+    let kind = stage.define().await;
+    stage.make_thing(&kind, "a").await;
+    stage.next_second().await;
+    let watch = stage.watch("kubernetes.object", things());
+    stage.tells(&["added a -"]).await;
+    watch.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the lab"]
+async fn namespaces_of_a_kind_that_lies_in_none_are_named_as_a_mistake() {
+    let stage = Stage::new().await;
+    let nodes = json!({ "api_version": "v1", "kind": "Node", "namespaces": ["default"] });
+    let watch = stage.watch("kubernetes.object", nodes);
+    stage.waits("objects of the kind Node lie in no namespace").await;
+    watch.stop().await.unwrap();
+}
+
 /// How objects become those of another version: by asking where nobody answers, or by their name alone.
 fn conversion(broken: bool) -> Json {
     let none = json!({ "spec": { "conversion": { "strategy": "None", "webhook": null } } });
