@@ -37,6 +37,7 @@ mod dry_runs;
 mod earlier_schemas;
 mod full_disk;
 mod git_pushes;
+mod hanging_up;
 mod idle_connections;
 mod kubernetes;
 mod not_text;

@@ -70,6 +70,20 @@ impl<'a> Delivery<'a> {
         let request = request.header("x-signature", signature(secret, self.signed));
         send(request.body(self.body.to_owned()))
     }
+
+    /// As it goes over the wire.
+    pub(crate) fn text(&self) -> Vec<u8> {
+        let secret = SECRETS.iter().find(|(name, _)| *name == self.sensor).map_or("", |s| s.1);
+        let head = format!(
+            "POST /webhooks/p/{} HTTP/1.1\r\nHost: tripline\r\nContent-Type: {}\r\nX-Delivery: {}\r\nX-Signature: {}\r\nContent-Length: {}\r\n\r\n",
+            self.sensor,
+            self.content_type,
+            self.id,
+            signature(secret, self.signed),
+            self.body.len()
+        );
+        [head.as_bytes(), self.body].concat()
+    }
 }
 
 #[test]
