@@ -14,6 +14,9 @@ use crate::stage::{Stage, no_labels};
 const WATCH: &str = "watch=true";
 const MAPS: &str = "/namespaces/default/configmaps";
 
+/// Where a sensor takes its chances from.
+type Chance = fn() -> Option<[u8; 16]>;
+
 impl Stage {
     /// A watch that goes through a proxy.
     async fn behind_a_proxy() -> (Self, Proxy) {
@@ -125,7 +128,6 @@ async fn a_server_in_trouble_is_asked_ever_more_seldom_and_nothing_is_missed_or_
 async fn watches_that_lose_one_server_together_do_not_come_back_together() {
     let (mut stage, proxy) = Stage::behind_a_proxy().await;
     stage.timing.retry = (model::Duration::from_secs(10), model::Duration::from_secs(10));
-    type Chance = fn() -> Option<[u8; 16]>;
     let (least, middle, most): (Chance, Chance, Chance) =
         (|| Some([0; 16]), || Some([128; 16]), || Some([255; 16]));
     for (chance, more) in [(least, 0), (middle, 2500), (most, 4980)] {
