@@ -19,14 +19,7 @@ pub(crate) const PACK_REJECTED: &str = "tripline.pack.rejected";
 
 /// Every trigger type whose events the engine makes of itself.
 pub(crate) fn trigger_types() -> Vec<TriggerKind> {
-    let kind = |name, description, payload| TriggerKind {
-        name,
-        description,
-        parameters: Map::new(),
-        payload,
-        sensor: None,
-    };
-    vec![
+    let mut all = vec![
         kind(FINISHED, "An execution ended, however it did.", ended()),
         kind(FAILED, "An execution failed or ran out of time.", ended()),
         kind(
@@ -65,6 +58,35 @@ pub(crate) fn trigger_types() -> Vec<TriggerKind> {
             })),
         ),
         kind(
+            PACK_ACTIVATED,
+            "A pack's content became active.",
+            properties(json!({
+                "pack": text("the pack"),
+                "version": text("the version it claims"),
+                "hash": text("the hash of its content"),
+            })),
+        ),
+        kind(
+            PACK_REJECTED,
+            "A pack's files were refused; its last good content stays.",
+            properties(json!({
+                "pack": text("the pack"),
+                "error": text("the first error"),
+            })),
+        ),
+    ];
+    all.extend(of_sensors());
+    all
+}
+
+fn kind(name: &'static str, description: &'static str, payload: Map) -> TriggerKind {
+    TriggerKind { name, description, parameters: Map::new(), payload, sensor: None }
+}
+
+/// How sensors stand, and what they cannot tell.
+fn of_sensors() -> Vec<TriggerKind> {
+    vec![
+        kind(
             SENSOR_FAILING,
             "A sensor failed and is tried again.",
             properties(json!({
@@ -102,23 +124,6 @@ pub(crate) fn trigger_types() -> Vec<TriggerKind> {
                 "subject": text("the object: `namespace/name`"),
                 "operation": text("what happened to it, in one word"),
                 "reason": text("why it was not told"),
-            })),
-        ),
-        kind(
-            PACK_ACTIVATED,
-            "A pack's content became active.",
-            properties(json!({
-                "pack": text("the pack"),
-                "version": text("the version it claims"),
-                "hash": text("the hash of its content"),
-            })),
-        ),
-        kind(
-            PACK_REJECTED,
-            "A pack's files were refused; its last good content stays.",
-            properties(json!({
-                "pack": text("the pack"),
-                "error": text("the first error"),
             })),
         ),
     ]
