@@ -195,23 +195,20 @@ impl Run {
             0 => None,
             _ => Some(core.alone.lock().await),
         };
-        let advanced = match self.take_kept(&program) {
-            Some(kept) => match kept.advance(self.journal.clone(), now, mark).await {
-                Ok((advance, kept)) => {
-                    self.kept = kept;
-                    Ok(advance)
-                }
-                Err(panicked) => Err(panicked),
-            },
-            None => {
-                let (input, journal) = (self.input.clone(), self.journal.clone());
-                let evaluate = move |bench: &mut Workbench| {
-                    let chains = &mut bench.chains;
-                    let advance = || chains.advance_shared(&program, &input, &journal, now);
-                    bench.slot.marked(&mark, advance)
-                };
-                core.evaluators.call(evaluate).await
-            }
+        let advanced = if let Some(kept) = self.take_kept(&program) {
+            let advanced = kept.advance(self.journal.clone(), now, mark).await;
+            advanced.map(|(advance, kept)| {
+                self.kept = kept;
+                advance
+            })
+        } else {
+            let (input, journal) = (self.input.clone(), self.journal.clone());
+            let evaluate = move |bench: &mut Workbench| {
+                let chains = &mut bench.chains;
+                let advance = || chains.advance_shared(&program, &input, &journal, now);
+                bench.slot.marked(&mark, advance)
+            };
+            core.evaluators.call(evaluate).await
         };
         advanced.unwrap_or_else(|panicked| {
             broken(StepError::new(ErrorKind::Internal, panicked.to_string()))
