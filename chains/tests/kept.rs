@@ -59,11 +59,11 @@ fn compare(trial: &mut Trial, said: Advance) {
 }
 
 /// Runs a chain to its end by evaluations that are kept; how many there were.
-fn run(text: &str, picks: &[usize], end_after: usize) -> (Trial, usize) {
+fn run(text: &str, picks: Vec<usize>, end_after: usize) -> (Trial, usize) {
     let trial = Rc::new(RefCell::new(Trial::of(text)));
     let mut evaluator = Evaluator::new();
     let mut evaluations = 0;
-    let mut picks = picks.to_vec().into_iter().cycle();
+    let mut picks = picks.into_iter().cycle();
     while trial.borrow().outcome().is_none() {
         evaluations += 1;
         if trial.borrow().latest.is_some() {
@@ -95,11 +95,11 @@ fn run(text: &str, picks: &[usize], end_after: usize) -> (Trial, usize) {
 #[test]
 fn what_it_asks_does_not_depend_on_where_it_was_begun() {
     for picks in [vec![0], vec![1], vec![4, 1, 0, 2], vec![2, 3]] {
-        let (whole, evaluations) = run(CHAIN, &picks, usize::MAX);
+        let (whole, evaluations) = run(CHAIN, picks.clone(), usize::MAX);
         assert_eq!(evaluations, 1, "{}", whole.shown());
         assert_eq!(whole.outcome().unwrap().state, model::ExecutionState::Succeeded);
         for end_after in 0..4 {
-            let (cut, _) = run(CHAIN, &picks, end_after);
+            let (cut, _) = run(CHAIN, picks.clone(), end_after);
             assert_eq!(cut.outcome().unwrap().state, model::ExecutionState::Succeeded);
         }
     }
@@ -108,7 +108,7 @@ fn what_it_asks_does_not_depend_on_where_it_was_begun() {
 #[test]
 fn the_handlers_at_its_end_are_evaluated_from_the_start() {
     let text = format!("on_exit(|o| run(\"core.exit\", #{{ state: o.state }}));\n{CHAIN}");
-    let (whole, evaluations) = run(&text, &[0], usize::MAX);
+    let (whole, evaluations) = run(&text, vec![0], usize::MAX);
     assert_eq!(evaluations, 2, "{}", whole.shown());
     assert!(whole.outcome().unwrap().handler_errors.is_empty());
 }
