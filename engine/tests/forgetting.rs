@@ -80,8 +80,12 @@ async fn forgetting_that_was_cut_short_goes_on_also_when_a_rule_is_back() {
     remember(&house, &wanted, begun.clone(), 5).await;
     remember(&house, UNWANTED, begun, 5).await;
     let engine = start(&house).await;
-    for id in [wanted.as_str(), UNWANTED] {
-        eventually("it is forgotten", || async { remembered(&house, id).await == (0, None) }).await;
-    }
+    eventually("it is forgotten", || async { remembered(&house, UNWANTED).await == (0, None) })
+        .await;
+    eventually("the watch begins anew", || async {
+        let (objects, cursor) = remembered(&house, &wanted).await;
+        objects == 0 && cursor.is_some_and(|cursor| !cursor["begun"].is_null())
+    })
+    .await;
     engine.shutdown(support::PATIENCE).await;
 }
