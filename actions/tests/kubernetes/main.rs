@@ -1,6 +1,7 @@
 //! Actions on objects of a cluster, against a real API server.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod beside;
 mod going;
 mod objects;
 mod programs;

@@ -295,3 +295,50 @@ async fn what_is_written_while_the_api_server_is_away_is_not_called_done() {
     lab.cluster.part(lab::Part::Api).unwrap().start().await.unwrap();
     assert_eq!(lab.done("apply", apply).await["changed"], true);
 }
+
+#[tokio::test]
+#[ignore = "needs the lab"]
+async fn a_plan_of_a_change_shows_it_and_changes_nothing() {
+    let lab = Lab::start(Parts::Bare).await;
+    let deployment = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": "web" },
+        "spec": {
+            "replicas": 1, "selector": { "matchLabels": { "app": "web" } },
+            "template": {
+                "metadata": { "labels": { "app": "web" } },
+                "spec": { "containers": [{ "name": "main", "image": "web:1" }] },
+            },
+        },
+    });
+    lab.done("apply", json!({ "manifest": deployment })).await;
+    let web = |more: Value| of("apps/v1", "Deployment", "web", more);
+    let version = async || {
+        let found = lab.done("get", web(json!({}))).await;
+        found["object"]["metadata"]["resourceVersion"].clone()
+    };
+    let finalizer = json!({ "finalizer": "tripline.dev/cleanup" });
+    lab.done("add_finalizer", web(json!({ "finalizer": "tripline.dev/held" }))).await;
+    let before = version().await;
+    for (verb, parameters, expected) in [
+        ("scale", json!({ "replicas": 3 }), "+  replicas: 3"),
+        ("restart", json!({}), "tripline.dev/restarted-by:"),
+        ("annotate", json!({ "annotations": { "a.b/c": "d" } }), "a.b/c: d"),
+        ("label", json!({ "labels": { "tier": "web" } }), "tier: web"),
+        ("add_finalizer", finalizer.clone(), "- tripline.dev/cleanup"),
+        ("remove_finalizer", json!({ "finalizer": "tripline.dev/held" }), "- tripline.dev/held"),
+    ] {
+        let plan = lab.plan(verb, web(parameters)).await.unwrap();
+        let diff = plan.changes[0].diff.as_ref().unwrap();
+        assert!(diff.contains(expected), "{verb}: {diff}");
+        assert!(plan.summary.ends_with("Deployment default/web"), "{verb}: {plan:?}");
+        assert_eq!(version().await, before, "{verb} was only planned");
+    }
+    for (verb, parameters) in [
+        ("scale", json!({ "replicas": 1 })),
+        ("label", json!({ "labels": { "none": null } })),
+        ("remove_finalizer", finalizer),
+    ] {
+        let plan = lab.plan(verb, web(parameters)).await.unwrap();
+        assert_eq!(plan.summary, "nothing: the cluster says so already", "{verb}");
+    }
+}

@@ -239,3 +239,47 @@ async fn an_output_that_is_too_long_is_marked() {
     let text = result["output"]["text"].as_str().unwrap();
     assert!(text.len() <= 4 << 20 && text.len() > (4 << 20) - 100_002, "{}", text.len());
 }
+
+/// A pod whose containers `a` and `b` print their names, one line more each time.
+fn pod(name: &str, annotations: Value) -> Value {
+    let container = |name: &str| {
+        let script = format!("for n in 1 2 3; do echo {name}$n; done");
+        json!({ "name": name, "image": "any", "command": ["sh", "-c", script] })
+    };
+    json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name, "annotations": annotations },
+        "spec": { "restartPolicy": "Never", "containers": [container("a"), container("b")] },
+    })
+}
+
+#[tokio::test]
+#[ignore = "needs the lab"]
+async fn logs_are_of_the_container_that_is_named_or_that_the_pod_names() {
+    let lab = Lab::start(Parts::Programs).await;
+    let default = json!({ "kubectl.kubernetes.io/default-container": "b" });
+    lab.done("apply", json!({ "manifest": [pod("says", default), pod("silent", json!({}))] }))
+        .await;
+    for name in ["says", "silent"] {
+        let ended =
+            json!({ "for": { "field": "status.phase", "equals": "Succeeded" }, "timeout": "1m" });
+        lab.done("wait", of("v1", "Pod", name, ended)).await;
+    }
+    let logs = |more: Value| {
+        let mut all = json!({ "pod": "says" });
+        all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        all
+    };
+    for (parameters, expected) in [
+        (json!({}), "b1\nb2\nb3\n"),
+        (json!({ "container": "a" }), "a1\na2\na3\n"),
+        (json!({ "container": "a", "tail": 1 }), "a3\n"),
+        (json!({ "pod": "silent", "container": "b", "since": "1h" }), "b1\nb2\nb3\n"),
+    ] {
+        let told = lab.done("logs", logs(parameters.clone())).await;
+        assert_eq!(told, json!({ "text": expected, "truncated": false }), "{parameters}");
+    }
+    let error = lab.failed("logs", logs(json!({ "pod": "silent" }))).await;
+    says(&error, ErrorKind::Rejected, "a container name must be specified for pod silent");
+    let error = lab.failed("logs", logs(json!({ "pod": "none" }))).await;
+    assert_eq!(error.kind, ErrorKind::NotFound, "{error}");
+}
