@@ -98,9 +98,9 @@ pub(in crate::kubernetes) async fn finished(
         let (found, pod) = looked?;
         let running = pod.as_ref().filter(|pod| has_started(pod));
         let never = pod.as_ref().filter(|_| running.is_none()).and_then(doomed);
-        let outlived = running
-            .and_then(exit_code)
-            .filter(|_| alone.get_or_insert_with(Instant::now).elapsed() > BESIDE);
+        let outlived = running.filter(|pod| is_accompanied(pod)).and_then(exit_code);
+        let outlived =
+            outlived.filter(|_| alone.get_or_insert_with(Instant::now).elapsed() > BESIDE);
         let end = ended(&found).or(never.map(End::Never));
         let is_outlived = end.is_none() && outlived.is_some();
         match (end.or(outlived.map(End::of_code)), running) {
@@ -205,6 +205,12 @@ fn has_started(pod: &Value) -> bool {
     ["/running", "/terminated"].into_iter().any(|state_of| state(pod).at(state_of).0.is_object())
 }
 
+/// Whether something else runs in the pod, so that its Job goes on.
+fn is_accompanied(pod: &Value) -> bool {
+    let mut all = Object(pod).list("/status/containerStatuses");
+    all.any(|status| status.text("/name") != PROGRAM && status.at("/state/running").0.is_object())
+}
+
 /// How a Job ended, if it did.
 pub(super) fn ended(job: &Value) -> Option<End> {
     let is = |kind| Object(job).condition_is(kind, "True");
@@ -240,5 +246,8 @@ mod tests {
         let pod = pod(json!([proxy, failed]));
         assert!(has_started(&pod));
         assert_eq!(exit_code(&pod), Some(3));
+        assert!(is_accompanied(&pod), "the proxy goes on");
+        let alone = json!({ "status": { "containerStatuses": [failed] } });
+        assert!(!is_accompanied(&alone), "its Job ends when its controller has seen it");
     }
 }
