@@ -7,7 +7,7 @@ use model::{ErrorKind, StepError};
 pub(crate) fn no_connection(error: &NoConnection) -> StepError {
     let kind = match error {
         NoConnection::Unknown { .. } => ErrorKind::NotFound,
-        NoConnection::NotGranted { .. } => ErrorKind::Denied,
+        NoConnection::NotGranted { .. } | NoConnection::NotLent { .. } => ErrorKind::Denied,
         NoConnection::Misfit { .. } | NoConnection::Outside { .. } => ErrorKind::InvalidParameters,
         NoConnection::Credentials { .. } => ErrorKind::Unauthenticated,
     };

@@ -49,7 +49,8 @@ async fn engine(folder: &Path) {
     let state = folder.join("state");
     let store = Arc::new(Sqlite::open(&state, &store::sqlite::Options::default()).unwrap());
     let launcher = Launcher { program: "unused".into(), args: Vec::new() };
-    let settings = Settings::new(&state, vec![folder.join("packs")], launcher);
+    let mut settings = Settings::new(&state, vec![folder.join("packs")], launcher);
+    settings.environment = Some(folder.join("environment.yaml"));
     let engine = Engine::start(settings, store, Clock::System).await.unwrap();
     let ended = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
     while !ended.is_finished() {
@@ -175,13 +176,18 @@ async fn measure() {
     let Some(stage) = Stage::new().await else { return };
     let folder = tempfile::tempdir_in(".").unwrap();
     for (file, text) in [
-        ("pack.yaml", "name: p\nversion: 1.0.0\npermissions: { actions: ['*'] }\n"),
+        (
+            "pack.yaml",
+            "name: p\nversion: 1.0.0\npermissions: { actions: ['*'], connections: [default] }\n",
+        ),
         ("rules/map.yaml", RULE),
     ] {
         let path = folder.path().join("packs/p").join(file);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     }
+    let lent = "connections: { default: { type: kubernetes, packs: [p] } }\n";
+    std::fs::write(folder.path().join("environment.yaml"), lent).unwrap();
     stage.make().await;
 
     let mut watching = Watching::start(folder.path(), &stage.kubeconfig);

@@ -10,6 +10,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use host::connection::{OWN_CLUSTER, used};
 use host::guard::{self, HostPattern};
 use host::http::Url;
 use model::fact::Passed;
@@ -73,13 +74,15 @@ impl Rights {
         self.action(action)?;
         // A parameter of a pack's own action may be called `connection` too.
         let connection = parameters.get("connection").filter(|_| resolved.version().is_none());
-        let connection = connection.and_then(Value::as_str);
+        let named = connection.and_then(Value::as_str);
+        let built_in = resolved.version().is_none();
+        let connection = built_in.then(|| used(action.as_str(), named)).flatten();
         match (&self.caller, connection) {
             (Caller::Pack(pack), Some(name)) => connected(pack, name)?,
             (_, None) if action.as_str() == "http.request" => self.host(parameters)?,
             _ => {}
         }
-        self.passed_on(action, connection)
+        self.passed_on(action, named)
     }
 
     /// Whether who passed these on may use them.
@@ -237,7 +240,7 @@ impl Rights {
             behalf: Vec::new(),
         };
         rights.action(&run_job())?;
-        connection.map_or(Ok(()), |name| connected(pack, name))
+        connected(pack, connection.unwrap_or(OWN_CLUSTER))
     }
 
     /// The hosts that may be reached over HTTP: public ones for a person, for a pack those that it
@@ -295,6 +298,9 @@ fn denied(pack: &PackName, permission: &str, asked: &str) -> StepError {
     let (what, line) = match permission {
         "exec" => ("run programs on the server".to_owned(), "exec: true".to_owned()),
         "events" => (format!("emit `{asked}`"), format!("events: [{asked}]")),
+        "connections" if asked == OWN_CLUSTER => {
+            ("use the server's own cluster".to_owned(), format!("connections: [{OWN_CLUSTER}]"))
+        }
         "connections" => {
             (format!("use the connection `{asked}`"), format!("connections: [{asked}]"))
         }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use host::connection::ConnectionSpec;
+use host::connection::{ConnectionSpec, used};
 use model::{
-    ActionRef, Event, EventKey, ExecutionId, Fact, Journal, PackName, RuleRef, Stream, TriggerType,
-    Value, Version,
+    ActionRef, Event, EventKey, ExecutionId, Fact, Journal, Map, PackName, RuleRef, Stream,
+    TriggerType, Value, Version,
 };
 use sensors::SensorState;
 use store::{EventFilter, EventRow, ExecutionFilter, ExecutionRow, RuleCount};
@@ -188,7 +188,7 @@ impl Engine {
                 Err(_) => gone.push(name.to_string()),
             }
         }
-        let generation = Generation::assemble(number, packs, &BTreeMap::new());
+        let generation = Generation::assemble(number, packs, &BTreeMap::new(), None);
         Ok((std::sync::Arc::new(generation), gone))
     }
 
@@ -324,6 +324,13 @@ impl Engine {
     pub fn is_built_in(&self, prefix: &str) -> bool {
         let reserved = prefix.parse::<PackName>().is_ok_and(|name| is_reserved(&name));
         reserved && !self.has_pack(prefix)
+    }
+
+    /// The connection that a built-in action with these parameters goes by. A parameter of a pack's own
+    /// action may be called `connection` too.
+    pub fn connection_of<'a>(&self, action: &ActionRef, parameters: &'a Map) -> Option<&'a str> {
+        let named = parameters.get("connection").and_then(Value::as_str);
+        self.is_built_in(action.pack()).then(|| used(action.as_str(), named)).flatten()
     }
 
     /// Whether a pack that is active may use the connection `name`; also where there is none.

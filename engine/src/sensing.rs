@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use host::connection::Connection;
+use host::connection::{Connection, used};
 use host::git::{Git, Mirrors};
 use host::guard::HostPattern;
 use host::secret::SecretRef;
@@ -224,7 +224,7 @@ impl Sensing {
         });
         context.shares = shares.collect();
         context.sensor = sensor;
-        context.user.clone_from(&subscription.user);
+        context.users = subscription.users.iter().cloned().collect();
         context.pack = pack.map(|pack| PackContext {
             name: pack.name.clone(),
             types: own_types(pack),
@@ -249,8 +249,8 @@ impl Sensing {
     }
 
     fn connection(&self, subscription: &Subscription) -> Option<Arc<Connection>> {
-        let name = subscription.parameters.get("connection")?.as_str()?;
-        self.core.connections.get(name)
+        let named = subscription.parameters.get("connection").and_then(Value::as_str);
+        self.core.connections.get(used(&subscription.kind, named)?)
     }
 
     fn same_connection(&self, sensor: &Running) -> bool {

@@ -13,7 +13,8 @@ const DAY: u64 = 24 * 60 * 60;
 const UNWANTED: &str = "kubernetes.object/0123456789ab";
 
 fn house() -> House {
-    House { clock: host::Clock::simulated("2026-01-01T00:00:00Z".parse().unwrap()), ..House::new() }
+    let clock = host::Clock::simulated("2026-01-01T00:00:00Z".parse().unwrap());
+    House { clock, ..House::new() }.in_cluster()
 }
 
 /// Stores what the watch with this id remembers of so many objects, and where it stands.
@@ -34,6 +35,7 @@ async fn remember(house: &House, id: &str, cursor: Value, objects: usize) {
 
 async fn start(house: &House) -> Engine {
     let mut settings = house.settings();
+    settings.environment = Some(house.path("dev.yaml"));
     settings.forget_every = Duration::from_millis(20);
     Engine::start(settings, house.store.clone(), house.clock.clone()).await.unwrap()
 }
@@ -48,7 +50,7 @@ async fn remembered(house: &House, id: &str) -> (usize, Option<Value>) {
 async fn watch(house: &House) -> String {
     let trigger = "{ type: kubernetes.object, parameters: { api_version: v1, kind: ConfigMap } }";
     house.write("rules/map.yaml", &format!("trigger: {trigger}\naction: {{ ref: core.noop }}\n"));
-    let engine = house.start().await;
+    let engine = house.start_in_environment().await;
     let id = engine.sensors().await.unwrap()[0].id.clone();
     engine.shutdown(support::PATIENCE).await;
     id

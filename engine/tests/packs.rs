@@ -172,7 +172,7 @@ async fn a_link_to_a_folder_of_packs_is_followed_when_it_leads_elsewhere() {
 
 #[tokio::test]
 async fn triggers_that_differ_in_what_is_told_share_a_subscription() {
-    let house = House::new();
+    let house = House::new().in_cluster();
     for (rule, more) in [
         ("plain", ""),
         ("added", ", operations: [added]"),
@@ -185,7 +185,7 @@ async fn triggers_that_differ_in_what_is_told_share_a_subscription() {
         let rule = format!("rules/{rule}.yaml");
         house.write(&rule, &format!("trigger: {trigger}\naction: {{ ref: core.noop }}\n"));
     }
-    let engine = house.start().await;
+    let engine = house.start_in_environment().await;
     let mut shared: Vec<Vec<String>> = Vec::new();
     for sensor in engine.sensors().await.unwrap() {
         assert!(sensor.parameters.get("operations").is_none(), "{sensor:?}");
@@ -193,4 +193,39 @@ async fn triggers_that_differ_in_what_is_told_share_a_subscription() {
     }
     shared.sort();
     assert_eq!(shared, [vec!["p.added", "p.labels", "p.plain"], vec!["p.apart"], vec!["p.wants"]]);
+}
+
+#[tokio::test]
+async fn the_servers_own_cluster_is_watched_for_packs_that_ask_for_it_and_are_lent_it() {
+    let house = House::new().in_cluster();
+    let rule = "trigger: { type: kubernetes.object, parameters: { api_version: v1, kind: ConfigMap } }\n\
+                action: { ref: core.noop }\n";
+    let other = |asked: &str| {
+        let permissions = format!("permissions: {{ actions: ['*'], connections: [{asked}] }}");
+        house.write_in("q", "pack.yaml", &format!("name: q\nversion: 1.0.0\n{permissions}\n"));
+    };
+    other("");
+    for pack in ["p", "q"] {
+        house.write_in(pack, "rules/seen.yaml", rule);
+    }
+    let engine = house.start_in_environment().await;
+    let watched = async || {
+        let sensors = engine.sensors().await.unwrap();
+        let rules = sensors.iter().map(|sensor| sensor.rules.len());
+        rules.collect::<Vec<_>>()
+    };
+    let refused = async || engine.pack("q").unwrap().findings.remove(0).text;
+    assert_eq!(watched().await, [1]);
+    let told = refused().await;
+    assert!(told.contains("add `default` to `permissions.connections`"), "{told}");
+    other("default");
+    eventually("one watch for both", || async { watched().await == [2] }).await;
+
+    house.environment("connections: { default: { type: kubernetes, packs: [p] } }\n");
+    eventually("what is not lent to be told", || async {
+        engine.pack("q").unwrap().state == "stale"
+    })
+    .await;
+    let told = refused().await;
+    assert!(told.contains("add `q` to its `packs`"), "{told}");
 }

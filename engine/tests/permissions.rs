@@ -429,3 +429,25 @@ fn what_would_always_be_denied_is_an_error_of_check() {
               ^
           hint: add `host` to `permissions.connections` in its pack.yaml"#]].assert_eq(&told.join("\n"));
 }
+
+#[tokio::test]
+async fn the_servers_own_cluster_takes_a_permission() {
+    let call = r#"run(params.action, #{ api_version: "v1", kind: "Pod", name: "x" })"#;
+    for (connections, expected) in [
+        (
+            "[]",
+            "the pack `p` may not use the server's own cluster: add `connections: [default]` to `permissions` in its pack.yaml",
+        ),
+        (
+            "['*']",
+            "the server's own cluster is lent to no pack: add `default: { type: kubernetes, packs: [p] }` to `connections` in the server's environment",
+        ),
+    ] {
+        let house = house(&format!("{{ actions: [kubernetes.*], connections: {connections} }}"));
+        house.chain("call", "action: { type: string }", call);
+        let engine = start(&house).await;
+        let id = run(&engine, "p.call", json!({ "action": "kubernetes.get" })).await;
+        let view = ended(&engine, &id).await;
+        assert_eq!((error_kind(&view), message(&view).as_str()), ("denied", expected));
+    }
+}

@@ -15,8 +15,16 @@ use crate::kubernetes::{Access, Cluster, Observer, REQUESTS_PER_SECOND};
 use crate::rate::Limiter;
 use crate::secret::{Lookup, Secret, SecretRef};
 
-/// What the server's own cluster is called.
+/// What the server's own cluster is called: the connection that is meant where a trigger or an action
+/// on clusters names none. An environment lends it to packs like any other, and may say that it is
+/// another cluster.
 pub const OWN_CLUSTER: &str = "default";
+
+/// The connection that something built in, a trigger type or an action called `what`, goes by, where
+/// its parameters name `named`.
+pub fn used<'a>(what: &str, named: Option<&'a str>) -> Option<&'a str> {
+    named.or_else(|| what.starts_with("kubernetes.").then_some(OWN_CLUSTER))
+}
 
 /// What an environment says of a connection.
 #[derive(Debug, Clone, PartialEq)]
@@ -104,6 +112,14 @@ pub enum NoConnection {
         /// Where it is declared.
         at: String,
     },
+    /// The environment says nothing of the server's own cluster.
+    #[error(
+        "the server's own cluster is lent to no pack: add `{OWN_CLUSTER}: {{ type: kubernetes, packs: [{pack}] }}` to `connections` in the server's environment"
+    )]
+    NotLent {
+        /// The pack.
+        pack: PackName,
+    },
     /// It leads to another kind of system.
     #[error("the connection `{name}` is of type `{found}`, not `{expected}`")]
     Misfit {
@@ -146,6 +162,18 @@ impl Target {
 }
 
 impl ConnectionSpec {
+    /// The server's own cluster, lent to nobody.
+    fn own_cluster() -> Self {
+        Self {
+            name: OWN_CLUSTER.to_owned(),
+            target: Target::Kubernetes { server: None, ca: None, context: None, burst: None },
+            credentials: None,
+            requests_per_second: None,
+            packs: Vec::new(),
+            at: String::new(),
+        }
+    }
+
     /// Whether `pack` may use it.
     pub fn admits(&self, pack: &PackName) -> bool {
         let fits = |pattern: &String| match pattern.strip_suffix('*') {
@@ -249,8 +277,8 @@ fn per_cluster(rate: Option<f64>, burst: Option<u32>) -> Limiter {
 #[derive(Clone)]
 pub struct Connections {
     all: Arc<RwLock<BTreeMap<String, Arc<Connection>>>>,
-    /// The cluster that the server itself gets into.
-    own: Arc<Cluster>,
+    /// The cluster that the server itself gets into, where the environment says nothing of it.
+    own: Arc<Connection>,
     lookup: Lookup,
     observer: Observer,
 }
@@ -278,23 +306,17 @@ impl Connections {
 
     /// The same; `observer` is told of the requests to clusters.
     pub fn observed(lookup: Lookup, observer: Observer) -> Self {
-        let access = Access::Own { context: None };
-        let own = Cluster::new(OWN_CLUSTER, access, per_cluster(None, None), lookup.clone());
-        let own = Arc::new(own.observed(observer.clone()));
+        let own = Arc::new(Connection::new(ConnectionSpec::own_cluster(), &lookup, &observer));
         Self { all: Arc::default(), own, lookup, observer }
     }
 
-    /// The cluster of the connection `name` for `pack`; without a name, the one that the server itself
-    /// gets into.
+    /// The cluster of the connection `name` for `pack`; without a name, the server's own.
     pub fn cluster(
         &self,
         name: Option<&str>,
         pack: Option<&PackName>,
     ) -> Result<Arc<Cluster>, NoConnection> {
-        match name {
-            Some(name) => self.of(name, pack)?.cluster(),
-            None => Ok(self.own.clone()),
-        }
+        self.of(name.unwrap_or(OWN_CLUSTER), pack)?.cluster()
     }
 
     /// These are the connections from now on.
@@ -312,9 +334,10 @@ impl Connections {
         *all = next.collect();
     }
 
-    /// The connection `name`, if there is one.
+    /// The connection `name`, if there is one. The server's own cluster always is.
     pub fn get(&self, name: &str) -> Option<Arc<Connection>> {
-        self.all.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+        let found = self.all.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
+        found.or_else(|| (name == OWN_CLUSTER).then(|| self.own.clone()))
     }
 
     /// The connection `name` for `pack`; without one, for a person who runs an action.
@@ -322,6 +345,9 @@ impl Connections {
         let connection = self.get(name).ok_or_else(|| self.unknown(name))?;
         match pack.filter(|pack| !connection.spec.admits(pack)) {
             None => Ok(connection),
+            Some(pack) if Arc::ptr_eq(&connection, &self.own) => {
+                Err(NoConnection::NotLent { pack: pack.clone() })
+            }
             Some(pack) => Err(NoConnection::NotGranted {
                 name: name.to_owned(),
                 pack: pack.clone(),
@@ -452,7 +478,19 @@ mod tests {
         let prod = |pack: &str| connections.cluster(Some("prod"), Some(&pack.parse().unwrap()));
         assert!(Arc::ptr_eq(&prod("web").unwrap(), &prod("team_a").unwrap()));
         assert!(matches!(prod("other"), Err(NoConnection::NotGranted { .. })));
-        assert_eq!(connections.cluster(None, None).unwrap().name(), "default");
+        let own = |pack: Option<&str>| {
+            connections.cluster(None, pack.map(|pack| pack.parse().unwrap()).as_ref())
+        };
+        assert_eq!(own(None).unwrap().name(), "default");
+        let unlent = own(Some("web")).unwrap_err().to_string();
+        assert!(unlent.contains("default: { type: kubernetes, packs: [web] }"), "{unlent}");
+        let target = Target::Kubernetes { server: None, ca: None, context: None, burst: Some(3) };
+        let declared = spec("default", target);
+        let host = spec("host", Target::Git { url: "https://h/".to_owned() });
+        let before = own(None).unwrap();
+        connections.set([declared, host]);
+        assert!(own(Some("web")).is_ok() && !Arc::ptr_eq(&own(None).unwrap(), &before));
+        assert!(matches!(own(Some("other")), Err(NoConnection::NotGranted { .. })));
         let misfit = connections.cluster(Some("host"), None).unwrap_err().to_string();
         assert_eq!(misfit, "the connection `host` is of type `git`, not `kubernetes`");
     }

@@ -53,8 +53,8 @@ pub struct BuildContext {
     pub sensor: Option<SensorRef>,
     /// The pack whose sensor it is, where it is one's: what its programs are run with.
     pub pack: Option<PackContext>,
-    /// The pack in whose name it is done, where connections ask for that.
-    pub user: Option<PackName>,
+    /// The packs in whose names it is done, where connections ask for that: one that may is enough.
+    pub users: Vec<PackName>,
     /// What relative paths (of secrets, of local repositories) start from.
     pub folder: PathBuf,
     /// Where mirrors of repositories are kept.
@@ -102,7 +102,7 @@ impl BuildContext {
             shares: BTreeMap::new(),
             sensor: None,
             pack: None,
-            user: None,
+            users: Vec::new(),
             mirrors_folder: folder.join("mirrors"),
             folder,
             mirrors: Mirrors::default(),

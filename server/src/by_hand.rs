@@ -1,7 +1,7 @@
 //! What somebody may run by hand.
 
 use engine::Engine;
-use model::{ActionRef, ErrorKind, Map, Role, Value};
+use model::{ActionRef, ErrorKind, Map, Role};
 
 use crate::auth::Authenticated;
 use crate::owners;
@@ -16,9 +16,7 @@ pub(crate) fn check(
     parameters: &Map,
 ) -> Result<(), Problem> {
     who.must_cover(action.as_str(), owners::of_prefix(engine, action.pack()))?;
-    // A parameter of a pack's own action may be called `connection` too.
-    let named = parameters.get("connection").filter(|_| engine.is_built_in(action.pack()));
-    match named.and_then(Value::as_str) {
+    match engine.connection_of(action, parameters) {
         Some(name) if who.grant.role < Role::Admin && !engine.is_lent(name) => {
             let detail = format!(
                 "no pack here may use the connection `{name}`: by hand it takes the role {}",

@@ -39,7 +39,7 @@ fn with_connection(mut parameters: Value) -> Value {
     if let Some(map) = parameters.as_object_mut() {
         map.insert(
             "connection".to_owned(),
-            json!({ "type": "string", "description": "a connection of type kubernetes; without one, the cluster that the server runs in, or its current kubeconfig" }),
+            json!({ "type": "string", "description": "a connection of type kubernetes; without one `default`, the server's own cluster" }),
         );
     }
     parameters

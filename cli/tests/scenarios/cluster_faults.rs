@@ -9,7 +9,8 @@ use crate::clusters::{MAPS, Stage, in_cluster, map};
 use crate::files::{PATIENCE, chain, pack, world};
 use crate::support::{World, eventually};
 
-const PACK: &str = "name: p\nversion: 1.0.0\npermissions: { actions: [kubernetes.*] }\n";
+const PACK: &str = "name: p\nversion: 1.0.0\n\
+                    permissions: { actions: [kubernetes.*], connections: [default] }\n";
 
 /// Applies a ConfigMap and waits until somebody says that it is ready.
 const WAITING: &str = r#"

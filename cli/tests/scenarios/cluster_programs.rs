@@ -38,7 +38,7 @@ impl Here {
         // The same after a restart: programs know no other.
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         world.write("tripline.yaml", &format!("advertise: http://{free}\n"));
-        let permissions = "{ actions: [kubernetes.run_job, kubernetes.list], secrets: ['p/*'] }";
+        let permissions = "{ actions: [kubernetes.run_job, kubernetes.list], connections: [default], secrets: ['p/*'] }";
         pack(
             &world,
             "pack.yaml",

@@ -12,7 +12,7 @@ use crate::support::{World, eventually};
 const PACK: &str = "
 name: p
 version: 1.0.0
-permissions: { actions: [deploy.*, kubernetes.create_event, git.commit_and_push] }
+permissions: { actions: [deploy.*, kubernetes.create_event, git.commit_and_push], connections: [default] }
 ";
 
 const RULE: &str = "

@@ -9,7 +9,8 @@ use crate::clusters::{MAPS, Stage, in_cluster, map};
 use crate::files::{PATIENCE, chain, events_of, pack, world};
 use crate::support::{World, eventually};
 
-const PACK: &str = "name: p\nversion: 1.0.0\npermissions: { actions: [kubernetes.*] }\n";
+const PACK: &str = "name: p\nversion: 1.0.0\n\
+                    permissions: { actions: [kubernetes.*], connections: [default] }\n";
 const RULE: &str = "trigger: { type: kubernetes.object, parameters: { api_version: v1, kind: ConfigMap, \
                     namespaces: [shop], operations: [added], labels: record } }\n\
                     action: { ref: p.record, parameters: { name: '${trigger.object.metadata.name}' } }\n";
@@ -170,7 +171,8 @@ fn a_pack_that_waits_for_workloads_may_look_at_their_pods_and_says_which_right_i
 fn a_cluster_says_how_kinds_of_its_own_are_called_in_rights() {
     let stage = Stage::set();
     let world = world();
-    let asks = "name: p\nversion: 1.0.0\npermissions: { actions: [core.noop] }\n";
+    let asks =
+        "name: p\nversion: 1.0.0\npermissions: { actions: [core.noop], connections: [default] }\n";
     pack(&world, "pack.yaml", asks);
     let rule = "trigger: { type: kubernetes.object, parameters: { api_version: lab.tripline.dev/v1, kind: Datum } }\n\
                 action: { ref: core.noop }\n";

@@ -39,7 +39,8 @@ fn holds(folder: &Path, text: &str) -> bool {
 fn a_password_goes_from_one_secret_to_another_and_stays_in_the_cluster() {
     let (_runtime, cluster) = started(Parts::Bare);
     let world = in_cluster(world(), &cluster, ADMIN);
-    let permissions = "permissions: { actions: [kubernetes.*], secrets: ['p/*'] }";
+    let permissions =
+        "permissions: { actions: [kubernetes.*], connections: [default], secrets: ['p/*'] }";
     pack(&world, "pack.yaml", &format!("name: p\nversion: 1.0.0\n{permissions}\n"));
     chain(&world, "make", MAKE);
     chain(&world, "copy", COPY);

@@ -19,9 +19,14 @@ pub(crate) fn started(parts: Parts) -> (Runtime, lab::Cluster) {
     (runtime, lab)
 }
 
-/// The world, in which the cluster is the server's own, and the server is the owner of `token`.
+/// The world, in which the cluster is the server's own and lent to all packs, and the server is the owner
+/// of `token`.
 pub(crate) fn in_cluster(world: World, lab: &lab::Cluster, token: &str) -> World {
     let kubeconfig = lab.kubeconfig(token).unwrap();
+    let lent = "connections: { default: { type: kubernetes, packs: ['*'] } }\n";
+    world.write("lent.yaml", lent);
+    let environment = world.path("lent.yaml").display().to_string();
+    let world = world.with_variable("TRIPLINE_ENVIRONMENT", &environment);
     world.with_variable("KUBECONFIG", kubeconfig.to_str().unwrap())
 }
 

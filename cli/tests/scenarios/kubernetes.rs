@@ -39,7 +39,8 @@ impl Stage {
     /// A world whose server looks at this cluster, with a pack `p`.
     fn world(&self) -> World {
         let world = in_cluster(world(), &self.lab, ADMIN);
-        let permissions = "permissions: { actions: [core.*, kubernetes.*] }";
+        let permissions =
+            "permissions: { actions: [core.*, kubernetes.*], connections: [default] }";
         pack(&world, "pack.yaml", &format!("name: p\nversion: 1.0.0\n{permissions}\n"));
         world
     }
@@ -248,4 +249,33 @@ fn an_object_that_no_rule_can_be_given_is_told_of_and_harms_no_other() {
     assert_eq!(what, (&json!("default/large"), &json!("modified")));
     let sensor = world.json(&["sensor", "get", left_out["sensor"].as_str().unwrap()]);
     assert_eq!((&sensor["left_out"], &sensor["state"]), (&json!(1), &json!("running")));
+}
+
+#[test]
+#[ignore = "needs the lab"]
+fn a_pack_that_the_cluster_is_not_lent_to_any_more_is_told_nothing_by_a_watch_it_shared() {
+    let stage = Stage::new();
+    let world = stage.world();
+    let other = "name: q\nversion: 1.0.0\n\
+                 permissions: { actions: [core.*], connections: [default] }\n";
+    world.write("packs/q/pack.yaml", other);
+    for pack in ["p", "q"] {
+        world.write(&format!("packs/{pack}/rules/map.yaml"), RULE);
+    }
+    let _server = world.serve();
+    stands(&world, "running");
+    let ran = |rule: &str| {
+        let list = ["execution", "list", "--rule", rule, "--limit", "200"];
+        world.json(&list).as_array().unwrap().len()
+    };
+    stage.make("one");
+    eventually(PATIENCE, || ((ran("p.map"), ran("q.map")) == (1, 1)).then_some(()));
+    world.write("lent.yaml", "connections: { default: { type: kubernetes, packs: [p] } }\n");
+    eventually(PATIENCE, || {
+        let packs = world.json(&["pack", "list"]);
+        packs.as_array().unwrap().iter().any(|pack| pack["state"] == "stale").then_some(())
+    });
+    stage.make("two");
+    eventually(PATIENCE, || (ran("p.map") == 2).then_some(()));
+    assert_eq!(ran("q.map"), 1);
 }

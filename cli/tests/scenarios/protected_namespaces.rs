@@ -3,11 +3,12 @@
 use host::kubernetes::Request;
 use lab::ADMIN;
 
-use crate::clusters::{MAPS, Stage};
+use crate::clusters::{MAPS, Stage, in_cluster};
 use crate::files::{chain, pack, world};
 use crate::support::World;
 
-const PACK: &str = "name: p\nversion: 1.0.0\npermissions: { actions: [kubernetes.*] }\n";
+const PACK: &str =
+    "name: p\nversion: 1.0.0\npermissions: { actions: [kubernetes.*], connections: [default] }\n";
 const DELETE: &str = r#"run("kubernetes.delete", #{ api_version: "v1", kind: KIND, name: NAME, namespace: NAMESPACE })"#;
 
 fn deleting(world: &World, name: &str, kind: &str, of: (&str, &str)) {
@@ -20,8 +21,7 @@ fn deleting(world: &World, name: &str, kind: &str, of: (&str, &str)) {
 #[ignore = "needs the lab"]
 fn a_namespace_that_the_configuration_protects_keeps_all_that_is_in_it() {
     let stage = Stage::set();
-    let kubeconfig = stage.lab.kubeconfig(ADMIN).unwrap();
-    let world = world().with_variable("KUBECONFIG", kubeconfig.to_str().unwrap());
+    let world = in_cluster(world(), &stage.lab, ADMIN);
     world.write("tripline.yaml", "kubernetes: { protected_namespaces: [shop] }\n");
     pack(&world, "pack.yaml", PACK);
     deleting(&world, "inside", "ConfigMap", ("shop", "settings"));

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use actions::{Performing, SharedAction};
 use host::Clock;
-use host::connection::OWN_CLUSTER;
+use host::connection::used;
 use model::{Effect, ErrorKind, Performance, StepError, StepPath, TraceParent, Value};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -115,7 +115,7 @@ fn connection_of(core: &Core, action: &SharedAction, parameters: &Value) -> Opti
     let pack = action.metadata().reference.pack();
     let named = parameters.get("connection").and_then(Value::as_str);
     match named {
-        None => (pack == "kubernetes").then(|| OWN_CLUSTER.to_owned()),
+        None => used(action.metadata().reference.as_str(), None).map(ToOwned::to_owned),
         Some(name) if pack.parse().is_ok_and(|pack| is_reserved(&pack)) => {
             core.connections.get(name).map(|_| name.to_owned())
         }

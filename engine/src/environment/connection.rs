@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use host::connection::{Auth, ConnectionSpec, Target};
+use host::connection::{Auth, ConnectionSpec, OWN_CLUSTER, Target};
 use host::git::{Credentials, Git, Options};
 use host::http::Url;
 use host::secret::{FORMS, SecretRef};
@@ -44,6 +44,15 @@ pub(super) fn parse(entry: &Entry, folder: &Path) -> Result<ConnectionSpec, Vec<
         }
         _ => None,
     };
+    if let (OWN_CLUSTER, Some(at), Some(kind)) = (
+        name.as_str(),
+        entry.value.get("type"),
+        kind.as_deref().filter(|kind| *kind != "kubernetes"),
+    ) {
+        let message =
+            format!("`{OWN_CLUSTER}` is the cluster of those who name none, not of type `{kind}`");
+        fields.report(at.error(message).with_hint("write `type: kubernetes`, or rename it"));
+    }
     let packs = fields.required("packs").strings();
     let rate = fields.optional("requests_per_second").node();
     let rate = rate.and_then(|node| fields.part(self::rate(node)));

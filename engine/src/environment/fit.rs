@@ -1,6 +1,6 @@
 //! Whether a pack fits the environment it is to run in: its configuration, and what it asks for.
 
-use host::connection::ConnectionSpec;
+use host::connection::{ConnectionSpec, OWN_CLUSTER};
 use host::guard::HostPattern;
 use host::secret::FORMS;
 use model::diagnostic::instead;
@@ -108,6 +108,13 @@ fn connections(pack: &Pack, environment: &Environment) -> Findings {
         let known = environment.connections.keys().map(String::as_str);
         let shown = environment.shown();
         let (message, hint) = match environment.connections.get(name) {
+            None if name == OWN_CLUSTER => (
+                format!("the pack asks for the server's own cluster, which {shown} does not lend"),
+                format!(
+                    "add it to `connections` there: `{OWN_CLUSTER}: {{ type: kubernetes, packs: [{}] }}`",
+                    pack.name
+                ),
+            ),
             None => (
                 format!("the pack asks for the connection `{name}`, and there is none in {shown}"),
                 instead(name, known),

@@ -1,21 +1,25 @@
 //! From packs to a generation: which rules are active, and what must listen for them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use host::connection::used;
 use model::source::Emitter;
 use model::{Hash, Map, Name, PackName, RuleRef, SensorRef, TriggerType, Value};
-use rules::{ActiveRule, Rule, RuleSet};
+use rules::{ActiveRule, Rule, RuleSet, Trigger};
 
 use super::triggers::triggers;
 use super::{Generation, Pack, Subscription};
+use crate::environment::Environment;
 
 impl Generation {
-    /// The generation `number` of these packs, with what commands said of their rules.
+    /// The generation `number` of these packs, with what commands said of their rules. Where there is
+    /// an `environment`, rules on a cluster that it does not lend to their pack are told nothing.
     pub fn assemble(
         number: u64,
         packs: BTreeMap<PackName, Arc<Pack>>,
         switches: &BTreeMap<RuleRef, bool>,
+        environment: Option<&Environment>,
     ) -> Self {
         let named = packs.values().flat_map(|pack| named_sensors(pack));
         let mut subscriptions = named.map(|sensor| (sensor.id.clone(), sensor)).collect();
@@ -23,7 +27,9 @@ impl Generation {
         for pack in packs.values() {
             for rule in pack.rules.values().filter(|rule| is_enabled(rule, switches)) {
                 let (subscription, emitter) = subscribed(rule).unzip();
-                active.push(listening(pack, rule, emitter));
+                if environment.is_none_or(|environment| is_lent(pack, rule, environment)) {
+                    active.push(listening(pack, rule, emitter));
+                }
                 if let Some(subscription) = subscription {
                     join(&mut subscriptions, subscription);
                 }
@@ -57,6 +63,16 @@ impl Generation {
         }
         listeners
     }
+}
+
+/// Whether the cluster that the rule's trigger means by naming none, on which a watch is shared, is
+/// lent to its pack.
+fn is_lent(pack: &Pack, rule: &Rule, environment: &Environment) -> bool {
+    let Trigger { kind, parameters, .. } = &rule.trigger;
+    let shared = !parameters.contains_key("connection");
+    let spec = |name| environment.connections.get(name);
+    let used = used(kind.as_str(), None).filter(|_| shared);
+    used.is_none_or(|name| spec(name).is_some_and(|spec| spec.admits(&pack.name)))
 }
 
 /// Whether `rule` is enabled: a command wins over its file.
@@ -122,16 +138,21 @@ fn subscribed(rule: &Rule) -> Option<(Subscription, Emitter)> {
         all.into_iter().partition(|(name, _)| apart.contains(&name.as_str()));
     let shares = (!apart.is_empty()).then_some((told_by, own)).into_iter().collect();
     let id = format!("{}/{}", kind.name, hash(rule, &parameters));
-    let user = parameters.contains_key("connection").then(|| rule.reference.pack.clone());
+    let named = parameters.get("connection").and_then(Value::as_str);
+    let user = used(kind.name, named).map(|_| rule.reference.pack.clone());
     let kind = kind.name.to_owned();
-    let subscription = Subscription { id, kind, parameters, shares, sensor: None, user };
+    let users = user.into_iter().collect();
+    let subscription = Subscription { id, kind, parameters, shares, sensor: None, users };
     Some((subscription, emitter))
 }
 
 /// Adds a subscription to those that are shared.
 fn join(all: &mut BTreeMap<String, Subscription>, one: Subscription) {
     match all.get_mut(&one.id) {
-        Some(shared) => shared.shares.extend(one.shares),
+        Some(shared) => {
+            shared.shares.extend(one.shares);
+            shared.users.extend(one.users);
+        }
         None => drop(all.insert(one.id.clone(), one)),
     }
 }
@@ -163,7 +184,7 @@ fn named_sensors(pack: &Pack) -> Vec<Subscription> {
         parameters: spec.parameters.clone(),
         shares: BTreeMap::new(),
         sensor: Some(SensorRef::new(pack.name.clone(), name.clone())),
-        user: None,
+        users: BTreeSet::new(),
     });
     named.collect()
 }

@@ -22,7 +22,7 @@ pub mod shipped;
 mod together;
 mod triggers;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -212,8 +212,8 @@ pub struct Subscription {
     pub shares: BTreeMap<String, Map>,
     /// The sensor, where it is a named one.
     pub sensor: Option<SensorRef>,
-    /// The pack in whose name it uses a connection, where no sensor's pack does.
-    pub user: Option<PackName>,
+    /// The packs in whose names it uses a connection, where no sensor's pack does.
+    pub users: BTreeSet<PackName>,
 }
 
 impl Subscription {

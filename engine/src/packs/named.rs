@@ -2,7 +2,8 @@
 //! whenever it came to it is told when the pack is loaded.
 
 use chains::{NamedCall, Written};
-use model::{ActionRef, Location, Value};
+use host::connection::{OWN_CLUSTER, used};
+use model::{ActionRef, Foreseen, Location, Value};
 use rules::Action;
 
 use super::{Permissions, fits_pattern, fits_secret};
@@ -30,6 +31,13 @@ impl Kind {
 }
 
 impl Named {
+    /// The server's own cluster, where something on clusters names no connection.
+    pub(super) fn own_cluster(what: &str, parameters: &Foreseen, at: &Location) -> Option<Self> {
+        let named = parameters.at("connection").is_given();
+        let name = if named { None } else { used(what, None) };
+        name.map(|name| Self::connection(name, at.clone()))
+    }
+
     /// The connection `name`.
     pub(super) fn connection(name: &str, at: Location) -> Self {
         Self { kind: Kind::Connection, name: name.to_owned(), at }
@@ -66,7 +74,12 @@ impl Named {
             return None;
         }
         let name = &self.name;
-        let message = format!("the pack uses the {what} `{name}` but does not ask for it");
+        let message = match name.as_str() {
+            OWN_CLUSTER if what == "connection" => format!(
+                "the pack uses the server's own cluster, the connection `{name}`, but does not ask for it"
+            ),
+            _ => format!("the pack uses the {what} `{name}` but does not ask for it"),
+        };
         let hint = format!("add `{name}` to `permissions.{what}s` in its pack.yaml");
         Some((&self.at, message, hint))
     }

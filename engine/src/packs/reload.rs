@@ -121,17 +121,24 @@ impl Packs {
         let changed = first || !same_packs(&packs, &generation.packs);
         let rejected = newly_rejected(&slots, &next);
         core.connections.set(environment.connections.values().cloned());
-        core.environment.store(environment);
-        if !changed && rejected.is_empty() {
+        core.environment.store(environment.clone());
+        if !changed && !moved && rejected.is_empty() {
             self.slots.store(Arc::new(next));
-            return Ok((moved, Begun::default()));
+            return Ok((false, Begun::default()));
         }
         let number = generation.number + u64::from(changed);
         let switches = core.store.rule_switches().await?;
         for pack in packs.values() {
             core.library.hold(pack);
         }
-        let active = Arc::new(Generation::assemble(number, packs, &switches));
+        let active = Generation::assemble(number, packs, &switches, Some(&environment));
+        let active = Arc::new(active);
+        if !changed && rejected.is_empty() {
+            // Only what the environment lends has changed.
+            self.slots.store(Arc::new(next));
+            core.generation.store(active);
+            return Ok((moved, Begun::default()));
+        }
         let (recorded, told) = record(core, &active, &generation, &rejected, changed).await?;
         let mut begun = Begun::of(&recorded.writes);
         append(core, recorded).await?;
@@ -149,7 +156,8 @@ impl Packs {
         let _turn = self.turn.lock().await;
         let generation = core.generation.load_full();
         let switches = core.store.rule_switches().await?;
-        let next = Generation::assemble(generation.number, generation.packs.clone(), &switches);
+        let (packs, environment) = (generation.packs.clone(), core.environment.load());
+        let next = Generation::assemble(generation.number, packs, &switches, Some(&environment));
         core.generation.store(Arc::new(next));
         Ok(())
     }

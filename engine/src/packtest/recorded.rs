@@ -126,7 +126,7 @@ fn rule_differs(
         }
         (pack.name.clone(), pack.into())
     });
-    let generation = Generation::assemble(1, packs.collect(), &BTreeMap::default());
+    let generation = Generation::assemble(1, packs.collect(), &BTreeMap::default(), None);
     let accepted = exported.requested_at;
     let decision =
         Evaluators::with_own(|bench| generation.rules.decide(&mut bench.rules, event, accepted));

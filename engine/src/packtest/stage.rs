@@ -126,7 +126,7 @@ impl Stage {
             library.hold(&pack);
             (pack.name.clone(), pack)
         });
-        let generation = Generation::assemble(1, packs.collect(), &BTreeMap::new());
+        let generation = Generation::assemble(1, packs.collect(), &BTreeMap::new(), None);
         Core {
             store: Arc::new(Memory::new()),
             clock: clock.clone(),

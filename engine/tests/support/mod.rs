@@ -60,6 +60,16 @@ impl House {
         std::fs::rename(fresh, self.path("dev.yaml")).unwrap();
     }
 
+    /// Has the pack ask for the server's own cluster, and lends it to it. It is to be started in this
+    /// environment.
+    pub(crate) fn in_cluster(self) -> Self {
+        let permissions = "{ actions: ['*'], connections: [default], exec: true }";
+        let text = format!("name: p\nversion: 1.0.0\npermissions: {permissions}\n");
+        self.write("pack.yaml", &text);
+        self.environment("connections: { default: { type: kubernetes, packs: [p, q] } }\n");
+        self
+    }
+
     /// An engine in the environment that the file tells, with whatever packs it makes of it.
     pub(crate) async fn start_in_environment(&self) -> Engine {
         let settings = Settings { environment: Some(self.path("dev.yaml")), ..self.settings() };

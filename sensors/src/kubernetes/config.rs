@@ -113,7 +113,10 @@ impl ObjectConfig {
     }
 
     pub(crate) fn build(self, context: &BuildContext) -> Result<ObjectSensor, BuildError> {
-        let found = context.connections.cluster(self.connection.as_deref(), context.user.as_ref());
+        let of = |pack| context.connections.cluster(self.connection.as_deref(), pack);
+        // Who shares it and may not is not told.
+        let lent = context.users.iter().map(|pack| of(Some(pack))).reduce(Result::or);
+        let found = lent.unwrap_or_else(|| of(None));
         let cluster = found.map_err(|error| BuildError::at("connection", error.to_string()))?;
         let kind = self.trigger.parse();
         let kind = kind.map_err(|error| BuildError::at("", format!("{error}")))?;

@@ -1,6 +1,7 @@
 //! Actions, and what chains call.
 
 use chains::Signature;
+use host::connection::OWN_CLUSTER;
 use model::{ActionRef, Diagnostic, Effect, Location, Schema, TriggerType, Value};
 
 use super::Check;
@@ -21,6 +22,10 @@ impl Check<'_> {
                 findings.extend(self.uses(&call.action, &call.at, Named::by_call(&call)));
                 findings.extend(self.unlisted(reached::by_call(self.pack, &call)));
             }
+            findings.extend(chains::calls_foreseen(program).iter().filter_map(|call| {
+                let what = call.action.text()?;
+                self.unasked(&Named::own_cluster(what, &call.parameters, &call.at)?)
+            }));
         } else if let Place::Cluster { connection, .. } = &action.place {
             findings.extend(self.job(action, connection.as_deref()));
         } else if !self.pack.permissions.exec {
@@ -36,8 +41,9 @@ impl Check<'_> {
 
     /// A program that runs as a Job: what that needs, and whether it could tell of itself.
     fn job(&self, action: &PackAction, connection: Option<&str>) -> Findings {
-        let named = connection.map(|name| Named::connection(name, action.at.clone()));
-        let mut findings = self.uses(&run_job(), &action.at, named);
+        let name = connection.unwrap_or(OWN_CLUSTER);
+        let named = Named::connection(name, action.at.clone());
+        let mut findings = self.uses(&run_job(), &action.at, Some(named));
         if self.library.context().desk.is_out_of_reach() {
             let message = "programs in a cluster cannot reach this server: the action fails whenever it is run";
             let finding = Diagnostic::warning(action.at.clone(), message);

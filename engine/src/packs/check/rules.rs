@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use host::connection::used;
 use model::diagnostic::instead;
 use model::{Diagnostic, TriggerType, Value};
 use rules::reach::Known;
@@ -24,7 +25,9 @@ impl Check<'_> {
                 findings.extend(none.map(|(m, hint)| rule.action.error(m).with_hint(hint)));
             }
             Ok(resolved) => {
-                let named = Named::by_rule(&rule.action);
+                let (at, parameters) = (&rule.action.location, rule.action.parameters.foreseen());
+                let own = Named::own_cluster(reference.as_str(), &parameters, at);
+                let named = Named::by_rule(&rule.action).or(own);
                 findings.extend(self.uses(reference, &rule.action.location, named));
                 findings.extend(self.unlisted(reached::by_rule(self.pack, &rule.action)));
                 findings.extend(rule.action.check(resolved.parameters()));
@@ -70,7 +73,8 @@ impl Check<'_> {
 
     /// A connection of the trigger's parameters that the pack does not ask for.
     fn trigger_connection(&self, trigger: &Trigger) -> Option<Diagnostic> {
-        let name = trigger.parameters.get("connection")?.as_str()?;
+        let named = trigger.parameters.get("connection").and_then(Value::as_str);
+        let name = used(trigger.kind.as_str(), named)?;
         self.unasked(&Named::connection(name, trigger.location.clone()))
     }
 

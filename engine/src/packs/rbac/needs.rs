@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use host::connection::OWN_CLUSTER;
 use host::kubernetes::Right;
 use model::{ActionRef, Diagnostic, Foreseen, Location, PackName};
 use rules::Rule;
@@ -137,14 +138,16 @@ impl<'a> Walk<'a> {
     /// Notes rights on the cluster that is asked for.
     fn uses(&mut self, what: &str, at: &str, parameters: &Foreseen, rights: Vec<Right>) {
         let connection = parameters.at("connection");
-        let asked = self.wanted.connection.as_deref();
-        match connection.text() {
-            Some(name) if Some(name) != asked => {
-                self.needs.notes.add(Unknown::Elsewhere, format!("`--connection {name}`"));
+        let asked = self.wanted.connection.as_deref().unwrap_or(OWN_CLUSTER);
+        let own = (!connection.is_given()).then_some(OWN_CLUSTER);
+        match connection.text().or(own) {
+            Some(name) if name != asked => {
+                if name != OWN_CLUSTER {
+                    self.needs.notes.add(Unknown::Elsewhere, format!("`--connection {name}`"));
+                }
                 return;
             }
-            None if !connection.is_given() && asked.is_some() => return,
-            None if connection.is_given() && rights.iter().any(|right| right.kind.is_some()) => {
+            None if rights.iter().any(|right| right.kind.is_some()) => {
                 self.needs.notes.add(Unknown::Connection, format!("{at} ({what})"));
             }
             _ => {}
