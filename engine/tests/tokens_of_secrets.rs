@@ -400,7 +400,9 @@ async fn a_secret_that_was_deleted_fails_the_step_that_needs_it() {
     engine.delete_secret(Actor::token("test"), "p/admin").await.unwrap();
     house.open();
     let view = ended(&engine, &id).await;
-    assert_eq!(error_kind(&view), "not_found");
+    assert_eq!(error_kind(&view), "denied");
+    let asked = view.steps.last().unwrap().attempts;
+    assert_eq!(asked, 1, "what was taken away does not come back by asking again");
     assert_eq!(kept(&house), "");
 }
 
@@ -422,7 +424,7 @@ async fn a_secret_that_was_deleted_and_set_anew_is_not_used_in_its_old_value() {
     set(&engine, "p/admin", "another value now").await;
     house.open();
     let view = ended(&engine, &id).await;
-    assert_eq!(error_kind(&view), "not_found");
+    assert_eq!(error_kind(&view), "denied");
     assert_eq!(kept(&house), before);
     assert_eq!(engine.secrets()[0].version, 2, "versions go on counting");
     let text = r#"run("p.keep", #{ a: secret("p/admin") });"#;

@@ -1,16 +1,16 @@
 //! The redactor: finds secrets' values in what others print, and puts what stands for them there.
 //!
-//! A value is found as it is and in lower case, escaped for JSON (once and twice), for URLs (likewise)
-//! and for HTML, as several languages do it, in base64 at any offset of either alphabet (also over line
-//! breaks, as `base64` and MIME wrap it, and escaped for URLs), and in hexadecimal; of a value of several
-//! lines, each long line too. Nothing finds a value that a program took apart or encrypted: what must not
+//! A value is found as it is and in letters of one case, escaped for JSON (also within JSON, twice), for URLs
+//! and for HTML, as several languages do it, quoted for shells, YAML and Python, in base64 at any offset of
+//! either alphabet (also over line breaks, as `base64` and MIME wrap it, escaped for URLs, and of UTF-16), and
+//! in hexadecimal; of a value of several lines, each long line too. Nothing finds a value that a program took apart or encrypted: what must not
 //! be printed must not be given to a program that would.
 
 mod spelling;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
-use std::fmt::{self, Write};
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use base64::Engine;
@@ -21,6 +21,8 @@ use zeroize::Zeroizing;
 
 /// Values shorter than this are not looked for: they would be found in ordinary words.
 pub const MIN_BYTES: usize = 8;
+/// Longer values are looked for as their standards spell them alone: each spelling takes memory.
+const MAX_SPELLED: usize = 64 * 1024;
 /// A line of a longer value is looked for by itself if it has so many bytes.
 const MIN_LINE: usize = 16;
 /// Most bytes with which a line is indented that goes on with what the line before began.
@@ -300,12 +302,16 @@ fn collect(value: &str, label: &str, forms: &mut Forms) {
     let mut put = |form: String, label: String| add(form, label, false);
     put(value.to_owned(), same());
     let escaped = escape(value);
-    put(escape(&escaped), same());
-    put(ascii(value), same());
     let encoded = percent_encode(value);
     put(encoded.replace("%20", "+"), same());
     put(lower_escapes(&encoded), same());
-    for spelling in spelling::spellings(value, &escaped, &encoded) {
+    let spelled = (value.len() <= MAX_SPELLED)
+        .then(|| spelling::spellings(value, &escaped, &encoded))
+        .unwrap_or_default();
+    for spelling in spelled {
+        let within = escape(&spelling);
+        put(escape(&within), same());
+        put(within, same());
         put(lower_escapes(&spelling), same());
         put(spelling, same());
     }
@@ -319,7 +325,8 @@ fn collect(value: &str, label: &str, forms: &mut Forms) {
             put(line.to_owned(), same());
         }
     }
-    for plain in [value, &escaped] {
+    let utf_16: Vec<u8> = value.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for plain in [value.as_bytes(), escaped.as_bytes(), &utf_16] {
         for offset in 0..3 {
             let standard = within_base64(&STANDARD_NO_PAD, plain, offset);
             add(percent_encode(&standard), same(), false);
@@ -332,8 +339,8 @@ fn collect(value: &str, label: &str, forms: &mut Forms) {
 
 /// The characters of base64 text that depend on nothing but `value`, if `offset` bytes stand before
 /// it within a group of three.
-fn within_base64(engine: &impl Engine, value: &str, offset: usize) -> String {
-    let padded = Zeroizing::new([&[0_u8; 2][..offset], value.as_bytes()].concat());
+fn within_base64(engine: &impl Engine, value: &[u8], offset: usize) -> String {
+    let padded = Zeroizing::new([&[0_u8; 2][..offset], value].concat());
     let text = engine.encode(padded.as_slice());
     let (from, to) = ((8 * offset).div_ceil(6), 8 * padded.len() / 6);
     text[from..to].to_owned()
@@ -342,24 +349,6 @@ fn within_base64(engine: &impl Engine, value: &str, offset: usize) -> String {
 fn escape(text: &str) -> String {
     let quoted = Value::from(text).to_string();
     quoted[1..quoted.len() - 1].to_owned()
-}
-
-/// Escaped for JSON as by those who write ASCII only.
-fn ascii(text: &str) -> String {
-    let mut units = [0; 2];
-    let mut out = String::new();
-    for character in escape(text).chars() {
-        match character.is_ascii() {
-            true => out.push(character),
-            false => {
-                character.encode_utf16(&mut units).iter().for_each(|unit| {
-                    // Writing to a string does not fail.
-                    let _ = write!(out, "\\u{unit:04x}");
-                });
-            }
-        }
-    }
-    out
 }
 
 /// `%C3` as `%c3`.

@@ -79,15 +79,30 @@ impl Command {
                 output::say(&format!("{path}: version {}", set["version"]))?;
             }
             Self::Delete(Delete { path, connection }) => {
-                connection.client()?.delete(&format!("/secrets/{}", segment(&path))).await?;
+                let gone =
+                    connection.client()?.delete(&format!("/secrets/{}", segment(&path))).await?;
+                output::say(&deleted(&path, &gone))?;
             }
             Self::Rekey(Rekey { connection }) => {
                 let done = connection.client()?.post("/secrets/rekey", &Value::Null).await?;
                 output::say(&format!("{} records encrypted anew", done["records"]))?;
+                output::tell(
+                    "hint: backups made before now still need the key that was used then: keep it as long as them",
+                );
             }
         }
         Ok(Exit::Done)
     }
+}
+
+/// What a deletion took, and whom it concerns.
+fn deleted(path: &str, gone: &Value) -> String {
+    let versions = match gone["versions"].as_u64() {
+        Some(1) => "1 version".to_owned(),
+        Some(many) => format!("{many} versions"),
+        None => "all versions".to_owned(),
+    };
+    format!("{path}: {versions} deleted; steps of executions that were given it fail from now on")
 }
 
 /// The value, from whoever is on the other end of standard input; none if somebody would rather

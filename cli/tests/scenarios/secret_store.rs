@@ -49,7 +49,10 @@ fn a_sensor_gets_its_secret_from_the_store_and_a_rotated_one_at_once() {
     world.run_with_input(&["secret", "set", "hooks/app"], "the second secret").succeeded();
     eventually(SOON, || (deliver("the second secret") == 202).then_some(()));
     assert_eq!(deliver("the first secret"), 401);
-    world.run(&["secret", "delete", "hooks/app"]).succeeded();
+    let deleted = world.run(&["secret", "delete", "hooks/app"]);
+    let said =
+        "hooks/app: 2 versions deleted; steps of executions that were given it fail from now on";
+    assert_eq!(deleted.line(), said);
     sensor_is(&world, "p/hook", "waiting");
     world.run(&["secret", "delete", "hooks/app"]).ended(2);
 }

@@ -40,9 +40,9 @@ impl Served {
 impl Run {
     /// The values of the execution's tokens; none costs nothing.
     pub(super) async fn opened(&mut self) -> Result<Arc<Opened>, Trouble> {
-        if self.opened.len() != self.journal.tokens.len() {
-            let opened = self.core.open(&self.journal.tokens).await?;
-            self.opened = Arc::new(opened.after(&self.opened));
+        if let Some(unknown) = self.opened.unknown_of(&self.journal.tokens) {
+            let opened = self.core.open(&unknown).await?;
+            self.opened = Arc::new(self.opened.joined(opened, &self.journal.tokens));
         }
         // One that was deleted meanwhile is used no more.
         let deleted = |grant: &Grant| match grant {

@@ -64,12 +64,12 @@ impl Engine {
         set.await
     }
 
-    /// Deletes every version of the secret `path`, for good.
-    pub async fn delete_secret(&self, actor: Actor, path: &str) -> Result<(), SecretError> {
+    /// Deletes every version of the secret `path`, for good; answers how many there were.
+    pub async fn delete_secret(&self, actor: Actor, path: &str) -> Result<u64, SecretError> {
         let (core, path) = (self.core.clone(), path.to_owned());
         let deleted = self.core.impatient(async move {
             let _one = core.vault.changing.lock().await;
-            core.vault.find(&path)?;
+            let Latest { first, version, .. } = core.vault.find(&path)?;
             let batch = Batch {
                 id: BatchId::new(format!("secret/{}", random::name())),
                 actor,
@@ -83,7 +83,7 @@ impl Engine {
             let all = Sealing::DeleteAll(format!("{NAMED}{path}@"));
             core.change_secret(batch, vec![all]).await?;
             core.vault.change(&path, None);
-            Ok(())
+            Ok(version - first + 1)
         });
         deleted.await
     }

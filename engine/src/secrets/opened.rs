@@ -46,11 +46,13 @@ impl Granted {
     }
 }
 
+/// What each token stands for, or why that cannot be had.
+pub(crate) type Values = BTreeMap<Token, Result<Plain, String>>;
+
 /// The values of an execution's tokens.
 #[derive(Default)]
 pub(crate) struct Opened {
-    /// What each token stands for, or why that cannot be had.
-    values: BTreeMap<Token, Result<Plain, String>>,
+    values: Values,
     /// What is looked for in output, by what stands for it: every value that there was, also one
     /// that is gone by now, and what is derived from them.
     seen: BTreeMap<String, Plain>,
@@ -73,7 +75,7 @@ pub(crate) fn kept(by: &ExecutionId, token: &Token) -> String {
 
 impl Core {
     /// Opens what `tokens` stand for. What cannot be opened is an error where it is used, not here.
-    pub(crate) async fn open(&self, tokens: &BTreeMap<Token, Grant>) -> Result<Opened, Trouble> {
+    pub(crate) async fn open(&self, tokens: &BTreeMap<Token, Grant>) -> Result<Values, Trouble> {
         let mut values = BTreeMap::new();
         for (token, grant) in tokens {
             let name = match grant {
@@ -88,7 +90,7 @@ impl Core {
             };
             values.insert(token.clone(), value);
         }
-        Ok(Opened::of(values, BTreeMap::new()))
+        Ok(values)
     }
 
     /// What it takes to keep `fresh` values for the execution `id` and those above it.
@@ -135,7 +137,7 @@ impl Core {
         for some in tokens.chunks(GRANTED_AT_ONCE) {
             let own = some.iter().filter(|(_, grant)| matches!(grant, Grant::Kept { .. }));
             // What is gone by now is an error where it is used, as it was before.
-            let values = self.open(&own.cloned().collect()).await?.values.clone();
+            let values = self.open(&own.cloned().collect()).await?;
             let fresh = values.into_iter().filter_map(|(token, value)| {
                 let value = value.ok()?;
                 Some(Fresh { token, value })
@@ -163,10 +165,7 @@ fn gone(grant: &Grant) -> String {
 }
 
 impl Opened {
-    fn of(
-        values: BTreeMap<Token, Result<Plain, String>>,
-        mut seen: BTreeMap<String, Plain>,
-    ) -> Self {
+    fn of(values: Values, mut seen: BTreeMap<String, Plain>) -> Self {
         let opened = values.iter().filter_map(|(token, value)| {
             value.as_ref().ok().map(|value| (token.to_string(), value.clone()))
         });
@@ -184,13 +183,25 @@ impl Opened {
         Self::of(values, self.seen.clone())
     }
 
-    /// The same, which looks for everything that `earlier` looked for: a value that was deleted
-    /// meanwhile may still come back.
-    pub(crate) fn after(self, earlier: &Self) -> Self {
-        match earlier.seen.keys().all(|label| self.seen.contains_key(label)) {
-            true => self,
-            false => Self::of(self.values, earlier.seen.clone()),
+    /// Those of `granted` that are not known here; none if nothing else is known either.
+    pub(crate) fn unknown_of(
+        &self,
+        granted: &BTreeMap<Token, Grant>,
+    ) -> Option<BTreeMap<Token, Grant>> {
+        if self.values.keys().eq(granted.keys()) {
+            return None;
         }
+        let unknown = granted.iter().filter(|(token, _)| !self.values.contains_key(token));
+        Some(unknown.map(|(token, grant)| (token.clone(), grant.clone())).collect())
+    }
+
+    /// The same with `more`, for those of `granted`. What is known already may not be stored yet, and what is
+    /// granted no more may still come back in output: it is looked for all the same.
+    pub(crate) fn joined(&self, more: Values, granted: &BTreeMap<Token, Grant>) -> Self {
+        let mut values = self.values.clone();
+        values.retain(|token, _| granted.contains_key(token));
+        values.extend(more);
+        Self::of(values, self.seen.clone())
     }
 
     /// The same, which also looks for what is derived in `parameters`.
@@ -234,17 +245,13 @@ impl Opened {
         &self.redactor
     }
 
-    /// How many tokens there are.
-    pub(crate) fn len(&self) -> usize {
-        self.values.len()
-    }
-
     /// `value` with the tokens that are granted replaced by what they stand for; others stay text.
     pub(crate) fn reveal(&self, value: Value) -> Result<Value, StepError> {
         let used = token::within(&value);
         let lost = used.iter().find_map(|token| self.values.get(token)?.as_ref().err());
         if let Some(why) = lost {
-            return Err(StepError::new(ErrorKind::NotFound, why.clone()));
+            // What was taken away does not come back by asking again.
+            return Err(StepError::new(ErrorKind::Denied, why.clone()));
         }
         Ok(match used.is_empty() {
             true => value,

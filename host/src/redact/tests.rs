@@ -24,6 +24,10 @@ fn forms() -> Vec<String> {
     forms.extend(["", "u", "us", "use"].map(|before| base64(before, "")));
     forms.extend(["", "u", "us"].map(|before| base64(before, ":rest")));
     forms.push(URL_SAFE_NO_PAD.encode(format!("x{VALUE}")));
+    let utf_16: Vec<u8> = VALUE.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    forms.push(STANDARD.encode(utf_16));
+    let json = json!([VALUE]).to_string();
+    forms.push(json!({ "a": json!({ "b": json }).to_string() }).to_string());
     forms.extend(["", "u", "us"].map(|before| percent_encode(&base64(before, ":rest"))));
     forms
 }

@@ -91,6 +91,8 @@ async fn set(
 #[derive(Serialize, JsonSchema)]
 struct Deleted {
     path: String,
+    /// How many versions there were.
+    versions: u64,
 }
 
 async fn delete(
@@ -98,8 +100,8 @@ async fn delete(
     who: Authenticated,
     Named(SecretPath(path)): Named<SecretPath>,
 ) -> Result<Json<Deleted>, Problem> {
-    engine.delete_secret(who.actor(), &path).await?;
-    Ok(Json(Deleted { path }))
+    let versions = engine.delete_secret(who.actor(), &path).await?;
+    Ok(Json(Deleted { path, versions }))
 }
 
 #[derive(Serialize, JsonSchema)]
