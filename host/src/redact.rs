@@ -305,9 +305,10 @@ fn collect(value: &str, label: &str, forms: &mut Forms) {
     let encoded = percent_encode(value);
     put(encoded.replace("%20", "+"), same());
     put(lower_escapes(&encoded), same());
-    let spelled = (value.len() <= MAX_SPELLED)
-        .then(|| spelling::spellings(value, &escaped, &encoded))
-        .unwrap_or_default();
+    let spelled = match value.len() <= MAX_SPELLED {
+        true => spelling::spellings(value, &escaped, &encoded),
+        false => Vec::new(),
+    };
     for spelling in spelled {
         let within = escape(&spelling);
         put(escape(&within), same());

@@ -1,6 +1,8 @@
 //! Secrets in chains: tokens wherever people can look, values where actions work.
 #![allow(clippy::unwrap_used)]
 
+mod changes;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::collections::BTreeMap;
@@ -112,31 +114,6 @@ async fn what_is_derived_of_a_token_is_worked_out_for_the_action() {
     for value in ["Y29ycmVjdC1ob3JzZ", "correct-horse"] {
         assert!(!stored.contains(value), "{value} in {stored}");
     }
-}
-
-#[tokio::test]
-async fn a_token_stands_for_the_version_that_was_the_latest_when_it_was_made() {
-    let (house, engine) = house().await;
-    let text = r#"
-        let s = secret("p/admin");
-        run("p.keep", #{ a: s });
-        run("p.wait");
-        run("p.keep", #{ b: s });
-        run("p.keep", #{ b: secret("p/admin") });
-    "#;
-    house.gate();
-    chain(&house, &engine, "go", "", text).await;
-    let id = run(&engine, "p.go", json!({})).await;
-    house.reached().await;
-    set(&engine, "p/admin", "a later value").await;
-    // Nothing but the journal says which version it was.
-    engine.shutdown(Duration::from_millis(100)).await;
-    let engine = house.start().await;
-    house.open();
-    ended(&engine, &id).await;
-    let kept = kept(&house).replace(['\n', ' '], "");
-    let old = r#""correct-horse\"battery\"""#;
-    assert_eq!(kept, format!(r#"{{"a":{old}}}{{"b":{old}}}{{"b":"alatervalue"}}"#));
 }
 
 #[tokio::test]
@@ -385,55 +362,6 @@ async fn a_chain_stores_what_it_generated_once() {
     }
 }
 
-#[tokio::test]
-async fn a_secret_that_was_deleted_fails_the_step_that_needs_it() {
-    let (house, engine) = house().await;
-    let text = r#"
-        let s = secret("p/admin");
-        run("p.wait");
-        run("p.keep", #{ a: s });
-    "#;
-    house.gate();
-    chain(&house, &engine, "go", "", text).await;
-    let id = run(&engine, "p.go", json!({})).await;
-    house.reached().await;
-    engine.delete_secret(Actor::token("test"), "p/admin").await.unwrap();
-    house.open();
-    let view = ended(&engine, &id).await;
-    assert_eq!(error_kind(&view), "denied");
-    let asked = view.steps.last().unwrap().attempts;
-    assert_eq!(asked, 1, "what was taken away does not come back by asking again");
-    assert_eq!(kept(&house), "");
-}
-
-#[tokio::test]
-async fn a_secret_that_was_deleted_and_set_anew_is_not_used_in_its_old_value() {
-    let (house, engine) = house().await;
-    let text = r#"
-        let s = secret("p/admin");
-        run("p.keep", #{ a: s });
-        run("p.wait");
-        run("p.keep", #{ a: s });
-    "#;
-    house.gate();
-    chain(&house, &engine, "go", "", text).await;
-    let id = run(&engine, "p.go", json!({})).await;
-    house.reached().await;
-    let before = kept(&house);
-    engine.delete_secret(Actor::token("test"), "p/admin").await.unwrap();
-    set(&engine, "p/admin", "another value now").await;
-    house.open();
-    let view = ended(&engine, &id).await;
-    assert_eq!(error_kind(&view), "denied");
-    assert_eq!(kept(&house), before);
-    assert_eq!(engine.secrets()[0].version, 2, "versions go on counting");
-    let text = r#"run("p.keep", #{ a: secret("p/admin") });"#;
-    chain(&house, &engine, "anew", "", text).await;
-    let id = run(&engine, "p.anew", json!({})).await;
-    ended(&engine, &id).await;
-    assert!(kept(&house).contains("another value now"));
-}
-
 /// Everything that is said of a dry run of `action`.
 async fn dry(engine: &Engine, action: &str) -> Value {
     let told = engine.dry_run(action.parse().unwrap(), model::Map::new(), BTreeMap::new());
@@ -473,33 +401,6 @@ async fn a_dry_run_gives_a_child_what_the_run_would_give_it() {
     assert!(child["a"].as_str().unwrap().contains("correct-horse"), "what its pack may use too");
     assert_eq!(child["b"].as_str().unwrap().len(), 32, "what was made for it is its own: {child}");
     assert_eq!(parent["a"].as_str().unwrap().len(), 40, "what it gives back is its caller's");
-}
-
-#[tokio::test]
-async fn a_secret_that_was_deleted_is_still_hidden_where_it_comes_back() {
-    let (house, engine) = house().await;
-    let kept = house.path("kept");
-    house.program("again", "read", &format!("cat {}", kept.display()));
-    house.gate();
-    let text = r#"
-        run("p.keep", #{ a: secret("p/admin") });
-        run("p.wait");
-        let after = [run("p.again")];
-        run("secrets.generate");
-        after.push(run("p.again"));
-        after
-    "#;
-    chain(&house, &engine, "go", "", text).await;
-    let id = run(&engine, "p.go", json!({})).await;
-    house.reached().await;
-    engine.delete_secret(Actor::token("test"), "p/admin").await.unwrap();
-    house.open();
-    let after = result(&ended(&engine, &id).await).clone();
-    for told in after.as_array().unwrap() {
-        token(&told["a"]);
-    }
-    let stored = stored(&house, &id).await;
-    assert!(!stored.contains("correct-horse"), "{stored}");
 }
 
 #[tokio::test]
