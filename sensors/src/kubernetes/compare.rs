@@ -11,7 +11,7 @@
 
 use std::collections::BTreeSet;
 
-use model::{Timestamp, Value};
+use model::{Map, Timestamp, Value};
 use serde::{Deserialize, Serialize};
 
 use super::object::{Entry, Object};
@@ -58,6 +58,9 @@ pub(super) struct Change {
     pub(super) object: Value,
     /// The object as it was told before.
     pub(super) old: Option<Value>,
+    /// Status and reason of its conditions as they were told before, where the object was too large to be
+    /// remembered.
+    pub(super) conditions: Option<Map>,
     /// What is remembered from then on.
     pub(super) entry: Option<Entry>,
     /// Whether it was there when the sensor looked for the first time.
@@ -68,6 +71,11 @@ impl Change {
     /// Whether the object is there no more for whoever is told.
     pub(super) fn is_end(&self) -> bool {
         matches!(self.operation, Some(Operation::Deleted | Operation::Left))
+    }
+
+    /// The same next to what was told last.
+    fn after(self, entry: &Entry) -> Self {
+        Self { old: entry.object(), conditions: entry.conditions(), ..self }
     }
 }
 
@@ -119,12 +127,13 @@ pub(super) fn present(
         && (!counts.is_empty() || fits(&object.value))
     {
         counts.extend(&owed.counts);
-        let old = entry.object().filter(|_| owed.operation == Operation::Modified);
-        return vec![Change { counts, old, ..told(object, Some(owed.operation)) }];
+        let change = Change { counts, ..told(object, Some(owed.operation)) };
+        let news = owed.operation != Operation::Modified;
+        return vec![if news { change } else { change.after(entry) }];
     }
     if !counts.is_empty() {
-        let old = entry.object();
-        return vec![Change { counts, old, ..told(object, Some(Operation::Modified)) }];
+        let change = Change { counts, ..told(object, Some(Operation::Modified)) };
+        return vec![change.after(entry)];
     }
     let renumbered = proof == Proof::Content && entry.version != object.version;
     if renumbered || unmarked { vec![told(object, None)] } else { Vec::new() }
@@ -143,6 +152,7 @@ pub(super) fn absent(entry: &Entry, key: &str, now: Option<Object>) -> Change {
             version: entry.version.clone(),
             object: old.clone().unwrap_or_else(|| nameless(key)),
             old,
+            conditions: None,
             entry: None,
             initial: false,
         },
@@ -168,7 +178,10 @@ fn appeared(object: Object, heard: Heard, selective: bool) -> Change {
     let was_there = match heard {
         Heard::First => false,
         Heard::Watched { left_before } => left_before || object.written_later,
-        Heard::Listed { known_at, .. } => object.created.is_some_and(|made| made < known_at),
+        // The API server's times are whole seconds.
+        Heard::Listed { known_at, .. } => {
+            object.created.is_some_and(|made| made.as_second() < known_at.as_second())
+        }
     };
     let operation = if selective && was_there { Operation::Entered } else { Operation::Added };
     Change { initial: heard == Heard::First, ..told(object, Some(operation)) }
@@ -180,6 +193,7 @@ fn told(object: Object, operation: Option<Operation>) -> Change {
         entry: Some(object.entry()),
         counts: BTreeSet::new(),
         old: None,
+        conditions: None,
         initial: false,
         key: object.key,
         uid: object.uid,

@@ -14,6 +14,7 @@
 //! [`compare`] is a function of plain values; [`list`] and [`follow`] are the IO around it.
 
 mod compare;
+mod conditions;
 mod config;
 mod cursor;
 mod ear;

@@ -8,14 +8,15 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use flate2::Compression;
 use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
-use model::{Timestamp, Value};
+use model::{Map, Timestamp, Value};
 use serde::{Deserialize, Serialize};
 
 use super::compare::Operation;
+use super::conditions;
 use super::ways::{Mark, Way};
 
 /// Most characters of a compressed object that is remembered: of what is larger, only that it was
-/// there. An entry is one fact, and one fact has 512 KiB.
+/// there, and its conditions. An entry is one fact, and one fact has 512 KiB.
 const MAX_REMEMBERED: usize = 256 * 1024;
 /// Most bytes that a remembered object can unpack to.
 const MAX_UNPACKED: u64 = 8 << 20;
@@ -52,6 +53,9 @@ pub(super) struct Entry {
     /// The object as it was told last, deflated and in base64; none: it is too large.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     packed: Option<String>,
+    /// Status and reason of its conditions as they were told last, likewise, where the object is too large.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    conditions: Option<String>,
     /// What was left out since, for no rule could be given it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) owed: Option<Owed>,
@@ -86,7 +90,10 @@ impl Object {
         let mut more = self.marks.clone();
         let Mark { generation, print } = more.remove(&0).unwrap_or_default();
         let (uid, version) = (self.uid.clone(), self.version.clone());
-        Entry { uid, version, generation, print, more, packed: pack(&self.value), owed: None }
+        let packed = pack(&self.value);
+        let large = packed.is_none().then(|| conditions::outline(&self.value)).flatten();
+        let conditions = large.as_ref().and_then(pack);
+        Entry { uid, version, generation, print, more, packed, conditions, owed: None }
     }
 }
 
@@ -102,15 +109,21 @@ impl Entry {
 
     /// The object as it was told last.
     pub(super) fn object(&self) -> Option<Value> {
-        let packed = STANDARD_NO_PAD.decode(self.packed.as_ref()?).ok()?;
-        let mut text = Vec::new();
-        DeflateDecoder::new(packed.as_slice()).take(MAX_UNPACKED).read_to_end(&mut text).ok()?;
-        serde_json::from_slice(&text).ok()
+        unpack(self.packed.as_ref()?)
     }
 
-    /// The same of an object whose change could not be told; `last` is what was.
-    pub(super) fn owing(self, owed: Owed, last: Option<&Value>) -> Self {
-        Self { packed: last.and_then(pack), owed: Some(owed), ..self }
+    /// Status and reason of its conditions as they were told last, where the object is too large.
+    pub(super) fn conditions(&self) -> Option<Map> {
+        match unpack(self.conditions.as_ref()?)? {
+            Value::Object(conditions) => Some(conditions),
+            _ => None,
+        }
+    }
+
+    /// The same of an object whose change could not be told; `last` is what was, or its `conditions`.
+    pub(super) fn owing(self, owed: Owed, last: Option<&Value>, conditions: Option<Map>) -> Self {
+        let conditions = conditions.map(Value::Object).as_ref().and_then(pack);
+        Self { packed: last.and_then(pack), conditions, owed: Some(owed), ..self }
     }
 
     pub(super) fn read(value: Value) -> Option<Self> {
@@ -136,6 +149,13 @@ fn pack(value: &Value) -> Option<String> {
     packer.write_all(value.to_string().as_bytes()).ok()?;
     let packed = STANDARD_NO_PAD.encode(packer.finish().ok()?);
     (packed.len() <= MAX_REMEMBERED).then_some(packed)
+}
+
+fn unpack(packed: &str) -> Option<Value> {
+    let packed = STANDARD_NO_PAD.decode(packed).ok()?;
+    let mut text = Vec::new();
+    DeflateDecoder::new(packed.as_slice()).take(MAX_UNPACKED).read_to_end(&mut text).ok()?;
+    serde_json::from_slice(&text).ok()
 }
 
 fn written_after(managed: &Value, created: Timestamp) -> bool {

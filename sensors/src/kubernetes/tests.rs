@@ -170,6 +170,35 @@ fn what_is_gone_is_told_as_it_was_known_last() {
 }
 
 #[test]
+fn of_what_is_too_large_the_conditions_are_remembered() {
+    let path = Changes::Paths(vec!["status.conditions".parse().unwrap()]);
+    let mut chance = Chance(1);
+    let noise: String = (0..60_000).map(|_| format!("{:08x}", chance.below(1 << 32))).collect();
+    let large = |version, ready: &str, noise: &str| {
+        let mut value = thing("u", version, 1, 1);
+        value["spec"]["noise"] = noise.into();
+        let of =
+            |kind: &str, status: &str| json!({ "type": kind, "status": status, "reason": "r" });
+        value["status"] = json!({ "conditions": [of("Ready", ready), of("Full", "False")] });
+        read(value, &path)
+    };
+    let watched = Heard::Watched { left_before: false };
+    let entry = Entry::read(large(1, "False", &noise).entry().write()).unwrap();
+    assert_eq!(entry.object(), None, "too large");
+    let next = |entry: &Entry, now| present(Some(entry), now, watched, false).remove(0);
+    let told = next(&entry, large(2, "True", &noise));
+    let before = told.conditions.clone().unwrap();
+    let condition = json!({ "status": "False", "reason": "r" });
+    assert_eq!((&before["Ready"], &before["Full"]), (&condition, &condition));
+    // One that could not be told stays next to what was told last.
+    let owed = told.owed().unwrap();
+    assert_eq!(next(&owed, large(3, "True", &noise)).conditions, Some(before));
+    // One that is small by now is remembered whole from then on.
+    let small = next(&entry, large(4, "True", ""));
+    assert!(small.conditions.is_some() && small.entry.unwrap().conditions().is_none());
+}
+
+#[test]
 fn a_change_counts_for_those_who_count_so() {
     let paths = Changes::Paths(vec!["spec.n".parse().unwrap()]);
     let all = [Changes::Spec, Changes::Any, paths];

@@ -2,9 +2,10 @@
 
 use model::value::{MAX_DEPTH, is_deeper};
 use model::{Envelope, Event, Hash, Timestamp, TriggerType, Value};
-use serde_json::{Map, json};
+use serde_json::json;
 
 use super::compare::{Change, Operation};
+use super::conditions::of;
 use super::path::differing;
 
 /// An event's data has 4 MiB at most; some room is left for the rest of it.
@@ -105,7 +106,8 @@ type Condition = (String, Value, Option<Value>);
 
 /// Conditions whose status is not what it was, and with `reasons` those with another reason.
 fn changed_conditions(change: &Change, types: &[String], reasons: bool) -> Vec<Condition> {
-    let mut before = change.old.as_ref().map(of).unwrap_or_default();
+    let before = change.old.as_ref().map(of);
+    let mut before = before.or_else(|| change.conditions.clone()).unwrap_or_default();
     let wanted = |kind: &String| types.is_empty() || types.contains(kind);
     let now = of(&change.object).into_iter().filter(|(kind, _)| wanted(kind));
     let all = now.map(|(kind, now)| {
@@ -134,16 +136,6 @@ fn condition(change: &Change, (kind, now, was): Condition, catch_up: bool) -> (S
         "catch_up": catch_up && !change.initial,
     });
     (format!("condition/{kind}"), data)
-}
-
-/// An object's conditions by their type.
-fn of(object: &Value) -> Map<String, Value> {
-    let all = object.pointer("/status/conditions").and_then(Value::as_array);
-    let named = all
-        .into_iter()
-        .flatten()
-        .filter_map(|condition| Some((condition["type"].as_str()?.to_owned(), condition.clone())));
-    named.collect()
 }
 
 fn core_event(change: &Change, catch_up: bool) -> Value {

@@ -76,7 +76,8 @@ impl Change {
         let (entry, operation) = (self.entry.clone()?, self.operation?);
         let owed = Owed { operation, counts: self.counts.clone() };
         let untold = (operation != Operation::Modified).then(|| outline(&self.object));
-        Some(entry.owing(owed, untold.as_ref().or(self.old.as_ref())))
+        let last = untold.as_ref().or(self.old.as_ref());
+        Some(entry.owing(owed, last, self.conditions.clone()))
     }
 
     pub(super) fn left_out(&self, unfit: Unfit) -> Option<LeftOut> {
