@@ -4,6 +4,9 @@ use model::Value;
 
 use super::{Cluster, Failure, Request, Resource, numbers};
 
+/// What an answer is to be that holds the metadata of one object alone.
+pub(super) const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+
 /// Some objects of a kind.
 #[derive(Debug, Clone, Copy)]
 pub struct Selected<'a> {
@@ -71,18 +74,23 @@ impl Cluster {
         }
     }
 
-    /// The same, however deep it is nested: what lies too deep to be read is null.
+    /// The object of this name where `selected` looks for it, if it is there, chosen or not: as much of it
+    /// as `selected` asks for. However deep it is nested: what lies too deep to be read is null.
     pub async fn find_pruned(
         &self,
-        resource: &Resource,
-        namespace: Option<&str>,
+        selected: &Selected<'_>,
         name: &str,
     ) -> Result<Option<Value>, Failure> {
-        let request = Request::get(&resource.object(namespace, name, None));
-        match self.request_pruned(&request, numbers::LEVELS).await {
-            Err(failure) if failure.is_not_found() => Ok(None),
-            found => found.map(|(object, _)| Some(object)),
+        let mut request = Request::get(&selected.resource.object(selected.namespace, name, None));
+        if selected.metadata_only {
+            request.accept = METADATA;
         }
+        let mut object = match self.request_pruned(&request, numbers::LEVELS).await {
+            Err(failure) if failure.is_not_found() => return Ok(None),
+            found => found?.0,
+        };
+        complete(&mut object, selected.resource);
+        Ok(Some(object))
     }
 
     /// At most `limit` of the selected objects: the first, or those at `next`. All pages of a list

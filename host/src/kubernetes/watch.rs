@@ -6,7 +6,7 @@ use bytes::Bytes;
 use model::{ErrorKind, Value};
 use tokio::time::{Instant, timeout_at};
 
-use super::objects::complete;
+use super::objects::{METADATA, complete};
 use super::{Cluster, Failure, Lines, Resource, Selected, numbers};
 
 /// What a watch tells. Of an object that is nested deeper than can be read, what lies too deep is null.
@@ -49,7 +49,7 @@ impl Cluster {
             .with("resourceVersion", version)
             .with("timeoutSeconds", length.as_secs().max(1));
         if selected.metadata_only {
-            request.accept = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+            request.accept = METADATA;
         }
         let lines = self.lines(&request).await?;
         let (resource, heard) = (selected.resource.clone(), Instant::now());

@@ -98,7 +98,7 @@ impl ObjectSensor {
             Some((namespace, name)) => (Some(namespace), name),
             None => (None, key),
         };
-        let found = self.cluster.find_pruned(resource, namespace, name).await?;
+        let found = self.cluster.find_pruned(&self.selected(resource, namespace), name).await?;
         Ok(found.and_then(|value| outbox.read(value)))
     }
 }
