@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use anyhow::Result;
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, TRANSFER_ENCODING};
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use kube::client::Body;
@@ -62,6 +63,7 @@ struct Desk {
     troubles: Mutex<Vec<Trouble>>,
     asked: Mutex<Vec<Asked>>,
     hang_up: Notify,
+    passed: AtomicU64,
 }
 
 struct Passed(kube::Client);
@@ -86,6 +88,7 @@ impl Proxy {
             troubles: Mutex::default(),
             asked: Mutex::default(),
             hang_up: Notify::new(),
+            passed: AtomicU64::default(),
         });
         let mut serving = JoinSet::new();
         serving.spawn(serve(listener, desk.clone()));
@@ -112,6 +115,11 @@ impl Proxy {
         self.desk.hang_up.notify_waiters();
     }
 
+    /// How many bytes of answers it has passed on.
+    pub fn passed(&self) -> u64 {
+        self.desk.passed.load(Ordering::Relaxed)
+    }
+
     /// What came since this was asked last.
     pub fn asked(&self) -> Vec<Asked> {
         std::mem::take(&mut lock(&self.desk.asked))
@@ -129,7 +137,7 @@ async fn serve(listener: TcpListener, desk: Arc<Desk>) {
 async fn converse(stream: TcpStream, desk: Arc<Desk>) {
     let answer = service_fn(|request| {
         let desk = desk.clone();
-        async move { Ok::<_, Infallible>(desk.answer(request).await) }
+        async move { Ok::<_, Infallible>(counted(desk.clone(), desk.answer(request).await)) }
     });
     let connection =
         hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), answer);
@@ -179,6 +187,20 @@ impl Desk {
         }
         Ok(answer)
     }
+}
+
+/// The same answer, whose bytes are counted as they are taken.
+fn counted(
+    desk: Arc<Desk>,
+    answer: Response<Body>,
+) -> Response<impl hyper::body::Body<Data = Bytes, Error = kube::Error>> {
+    answer.map(|body| {
+        body.map_frame(move |frame| {
+            let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
+            desk.passed.fetch_add(bytes, Ordering::Relaxed);
+            frame
+        })
+    })
 }
 
 impl Trouble {

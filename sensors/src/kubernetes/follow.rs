@@ -112,14 +112,14 @@ impl<'s, 'o, 'a> Following<'s, 'o, 'a> {
             self.outbox.cursor.versions.insert(scope.unwrap_or_default().to_owned(), version);
             self.outbox.cursor.known_at = Some(self.outbox.now());
             if self.outbox.is_full() {
-                self.outbox.store().await?;
+                self.outbox.send().await?;
             }
         }
         // What does not count moves nothing until the next bookmark.
         if marked || !self.outbox.is_empty() {
-            self.outbox.store().await?;
+            self.outbox.send().await?;
         }
-        Ok(())
+        Ok(self.outbox.settle().await?)
     }
 
     fn read(&self, word: Told) -> Option<Word> {

@@ -152,6 +152,7 @@ impl ObjectSensor {
                 }
                 Err(stop) => stop,
             };
+            outbox.settle().await.map_err(|error| SensorError(error.to_string()))?;
             outbox.fall_back();
             let came_on = outbox.cursor.known_at != known;
             failures = if came_on { 1 } else { failures + 1 };

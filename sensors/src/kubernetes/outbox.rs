@@ -1,7 +1,11 @@
 //! What is gathered to be stored together: events, what is remembered, where the sensor stands.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::task::Poll;
 
+use futures::future::BoxFuture;
+use futures::poll;
 use model::{Event, Timestamp, Value};
 
 use super::compare::{Change, Operation};
@@ -32,7 +36,12 @@ pub(super) struct Outbox<'a> {
     bytes: usize,
     /// What is stored of objects, as far as somebody will want to know.
     fetched: BTreeMap<String, Option<Value>>,
+    /// What is on its way into the store, and the cursor that goes with it. Never locked: many may look at
+    /// an outbox, and none of them at this.
+    underway: Mutex<Option<Underway<'a>>>,
 }
+
+type Underway<'a> = (BoxFuture<'a, Result<(), SinkError>>, Cursor);
 
 impl<'a> Outbox<'a> {
     pub(super) fn new(
@@ -44,7 +53,20 @@ impl<'a> Outbox<'a> {
         let ways = cursor.take_up(&config.changes(), &config.only_changes());
         let (events, left_out, stored) = (Vec::new(), Vec::new(), cursor.clone());
         let (seen, fetched) = (BTreeMap::new(), BTreeMap::new());
-        Self { sensor, context, cursor, ways, stored, events, seen, left_out, bytes: 0, fetched }
+        let (bytes, underway) = (0, Mutex::default());
+        Self {
+            sensor,
+            context,
+            cursor,
+            ways,
+            stored,
+            events,
+            seen,
+            left_out,
+            bytes,
+            fetched,
+            underway,
+        }
     }
 
     /// Reads what the API server says of an object.
@@ -132,6 +154,14 @@ impl<'a> Outbox<'a> {
 
     /// Stores what is gathered, and where the sensor stands then.
     pub(super) async fn store(&mut self) -> Result<(), SinkError> {
+        self.send().await?;
+        self.settle().await
+    }
+
+    /// Begins to store it, once what was begun before is stored: what comes next can be looked at
+    /// meanwhile, as far as it was fetched.
+    pub(super) async fn send(&mut self) -> Result<(), SinkError> {
+        self.settle().await?;
         let seen = std::mem::take(&mut self.seen);
         for (key, entry) in &seen {
             if let Some(fetched) = self.fetched.get_mut(key) {
@@ -143,9 +173,28 @@ impl<'a> Outbox<'a> {
         let (seen, cursor) = (seen.into_iter().collect(), Some(self.cursor.write()));
         self.bytes = 0;
         let emission = Emission { events, cursor, seen, left_out, dated: false };
-        self.context.sink.emit(emission).await?;
-        self.stored = self.cursor.clone();
+        let mut storing = self.context.sink.emit(emission);
+        match poll!(&mut storing) {
+            Poll::Ready(stored) => {
+                stored?;
+                self.stored = self.cursor.clone();
+            }
+            Poll::Pending => *self.underway() = Some((storing, self.cursor.clone())),
+        }
         Ok(())
+    }
+
+    /// Waits until what is on its way is stored.
+    pub(super) async fn settle(&mut self) -> Result<(), SinkError> {
+        if let Some((storing, cursor)) = self.underway().take() {
+            storing.await?;
+            self.stored = cursor;
+        }
+        Ok(())
+    }
+
+    fn underway(&mut self) -> &mut Option<Underway<'a>> {
+        self.underway.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
