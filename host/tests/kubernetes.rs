@@ -143,6 +143,21 @@ async fn stale_credentials_are_read_again_and_never_shown() {
     assert_eq!(cluster.default_namespace().await.unwrap(), "default");
 }
 
+#[tokio::test]
+#[ignore = "needs the lab"]
+async fn a_way_on_which_nobody_can_be_reached_is_read_again() {
+    let lab = lab::Cluster::start(Parts::Bare).await.unwrap();
+    let right = std::fs::read_to_string(lab.kubeconfig(ADMIN).unwrap()).unwrap();
+    let file = lab.folder().join("moved.kubeconfig");
+    std::fs::write(&file, right.replace(&lab.url(), "https://127.0.0.1:1")).unwrap();
+    let access = Access::Kubeconfig { kubeconfig: SecretRef::File(file.clone()), context: None };
+    let cluster = Cluster::new("lab", access, Limiter::per_second(1000.0), nothing());
+    let lost = cluster.resource("v1", "ConfigMap").await.unwrap_err();
+    assert!(lost.message.contains("cannot be reached"), "{lost:?}");
+    std::fs::write(&file, right).unwrap();
+    maps(&cluster).await;
+}
+
 /// A kubeconfig whose program gives credentials that have to be asked for again before each request: at
 /// once the first time, then once there is a file `go`.
 fn by_program(lab: &lab::Cluster) -> Access {

@@ -140,7 +140,8 @@ impl Cluster {
         self.kinds.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// Sends a request in its turn, with credentials read again if the ones at hand are stale.
+    /// Sends a request in its turn, with credentials read again if the ones at hand are stale; they are
+    /// before the next request where nobody could be reached.
     async fn send(&self, request: &Request) -> Result<Response<Body>, Failure> {
         let mut fresh = false;
         loop {
@@ -150,6 +151,10 @@ impl Cluster {
             let (begun, late) = (Instant::now(), |_| Failure::silent(request.patience));
             let answer = timeout(request.patience, sent).await.map_err(late).flatten();
             self.tell(request, answer.as_ref().ok(), begun.elapsed());
+            if answer.as_ref().is_err_and(|failure| failure.certain) {
+                // Nobody was reached who would refuse them: the way there may be another one by now.
+                self.leave(session.number).await;
+            }
             let answer = answer?;
             let status = answer.status();
             if status.is_success() {
