@@ -173,3 +173,25 @@ async fn a_right_that_is_missing_is_named_and_waited_for() {
     stage.tells(&["added a 0", "modified a 1"]).await;
     watch.stop().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the lab"]
+async fn a_right_that_a_running_watch_loses_is_named_and_nothing_is_missed_until_it_is_back() {
+    let mut stage = Stage::seen_by(NARROW).await;
+    let right = stage.allow("narrow", "default").await;
+    // A watch that has begun goes on until its end, whatever becomes of the right to it.
+    stage.timing.length = Duration::from_secs(1);
+    let watch = stage.maps(json!({}));
+    stage.is_watching().await;
+    stage.make("a", no_labels()).await;
+    stage.tells(&["added a 0"]).await;
+    stage.ask(right.take()).await;
+    stage.waits("configmaps in the namespace `default`").await;
+    stage.set("a", 1).await;
+    stage.make("b", no_labels()).await;
+    stage.set("a", 2).await;
+    assert_eq!(stage.told(), ["added a 0"]);
+    stage.ask(right.give()).await;
+    stage.tells(&["added a 0", "modified a 1", "added b 0", "modified a 2"]).await;
+    watch.stop().await.unwrap();
+}

@@ -36,6 +36,30 @@ async fn many_deletions_at_once_wait_until_somebody_confirms_them() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the lab"]
+async fn a_guard_that_is_off_asks_nobody() {
+    let mut stage = Stage::new().await;
+    let names: Vec<String> = (0..30).map(|n| format!("m{n}")).collect();
+    stage.each(&names, async |name| stage.make(name, no_labels()).await).await;
+    stage.next_second().await;
+    let asked = json!({ "delete_guard": "off" });
+    let watch = stage.maps(asked.clone());
+    stage.is_watching().await;
+    watch.stop().await.unwrap();
+    let (gone, another) = names.split_at(20);
+    stage.each(&names, async |name| stage.remove(name).await).await;
+    stage.each(another, async |name| stage.make(name, no_labels()).await).await;
+    stage.lab.forget_history().await.unwrap();
+    let watch = stage.maps(asked);
+    stage.has_told(gone.len() + 2 * another.len()).await;
+    stage.is_watching().await;
+    let told = stage.told();
+    let count = |what: &str| told.iter().filter(|told| told.starts_with(what)).count();
+    assert_eq!((count("deleted m"), count("added m")), (30, 10));
+    watch.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the lab"]
 async fn objects_in_whose_place_others_are_count_as_deletions() {
     let mut stage = Stage::new().await;
     for n in 0..30 {

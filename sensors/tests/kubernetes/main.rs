@@ -5,17 +5,25 @@ mod busy;
 mod faults;
 mod guard;
 mod kinds;
+mod large;
 mod lists;
+mod narrowed;
 mod restored;
 mod selected;
 mod shared;
+mod slow;
 mod stage;
 #[path = "../support/mod.rs"]
 mod support;
 mod unfit;
 
+use std::time::Duration;
+
+use host::kubernetes::Request;
+use model::Value;
 use serde_json::json;
 use stage::{Stage, no_labels};
+use support::Recorded;
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the lab"]
@@ -43,6 +51,27 @@ async fn changes_are_told_as_they_happen_and_once_over_restarts() {
     stage.set("a", 3).await;
     let rest = ["modified a 2", "added b 0", "deleted b 0", "modified a 3"];
     stage.tells(&[&first[..], &rest[..]].concat()).await;
+    watch.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the lab"]
+async fn a_watch_that_hears_nothing_keeps_up_by_bookmarks() {
+    let mut stage = Stage::new().await;
+    // The API server says how far it is shortly before a watch ends.
+    stage.timing.length = Duration::from_secs(5);
+    let watch = stage.maps(json!({}));
+    stage.is_watching().await;
+    stage.make_in("kube-system", "elsewhere", no_labels()).await;
+    let elsewhere = Request::get(&stage.maps.object(Some("kube-system"), "elsewhere", None));
+    let made = stage.ask(elsewhere).await["metadata"]["resourceVersion"].clone();
+    let number = |version: &Value| version.as_str().and_then(|text| text.parse::<u64>().ok());
+    let keeps_up = |it: &Recorded| {
+        let cursor = it.cursor.as_ref().unwrap();
+        number(&cursor["versions"]["default"]) >= number(&made)
+    };
+    stage.recorder.until("it keeps up", keeps_up).await;
+    assert_eq!(stage.told(), [""; 0]);
     watch.stop().await.unwrap();
 }
 

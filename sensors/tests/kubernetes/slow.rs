@@ -9,7 +9,7 @@ use crate::stage::{Stage, no_labels};
 
 /// Maps that change, how often each does, and by how many bytes: far more than may be held.
 const MAPS: u64 = 10;
-const CHANGES: u64 = 12;
+const CHANGES: u64 = 9;
 const LARGE: usize = 900_000;
 /// What a watch reads ahead (32 MiB), and what lies on its way in buffers of sockets.
 const AT_MOST: u64 = 64 << 20;
