@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures::FutureExt;
 use host::rate::Aside;
 use model::RuleRef;
-use tokio::sync::oneshot;
+use tokio::sync::{Mutex as Gate, oneshot};
 
 /// What work is counted against: the rule that asked for it; none for what people ask for.
 pub(crate) type Lane = Option<RuleRef>;
@@ -131,19 +131,22 @@ impl Permits {
 
 impl Permit {
     /// Does `work` with it; gives it back where that waits for long, and asks for another in the same
-    /// lane before it goes on.
+    /// lane before it goes on. Of several that `work` does at once, the first to come back asks for all
+    /// of them: one that held a permit while another waits for one could be waited for by that.
     pub(crate) async fn around<T>(self, work: impl Future<Output = T>) -> T {
         let (of, lane) = (self.of.clone(), self.lane.clone());
-        let held = Arc::new(Mutex::new(Some(self)));
+        let held = Arc::new(Gate::new(Some(self)));
         let left = held.clone();
-        let leave = move || drop(lock(&left).take());
+        // Who holds the gate is about to come back.
+        let leave = move || drop(left.try_lock().ok().and_then(|mut held| held.take()));
         let back = move || {
-            let (turn, held) = (of.as_ref().map(|of| of.ask(&lane)), held.clone());
+            let (of, lane, held) = (of.clone(), lane.clone(), held.clone());
             async move {
-                if let Some(turn) = turn
-                    && let Ok(permit) = turn.await
+                let mut held = held.lock().await;
+                if held.is_none()
+                    && let Some(of) = of
                 {
-                    *lock(&held) = Some(permit);
+                    *held = of.ask(&lane).await.ok();
                 }
             }
             .boxed()
@@ -166,6 +169,12 @@ impl Drop for Permit {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use futures::future::{join, join_all};
+    use host::rate::Limiter;
+    use tokio::time::timeout;
+
     use super::*;
 
     #[expect(clippy::unnecessary_wraps, reason = "a lane is an option")]
@@ -196,5 +205,19 @@ mod tests {
         // It has come to `next`, who gives up without looking.
         drop(next);
         let _last = last.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_a_step_does_at_once_comes_back_with_one_permit() {
+        let permits = Permits::new(1);
+        let limiter = Limiter::per_second(3.0);
+        let step = async || {
+            let permit = permits.ask(&None).await.unwrap();
+            let turns = async || join_all((0..6).map(|_| limiter.turn())).await;
+            permit.around(turns()).await;
+        };
+        let both = timeout(Duration::from_secs(30), join(step(), step()));
+        both.await.unwrap();
+        assert_eq!(permits.load(), (0, 0));
     }
 }
