@@ -36,7 +36,7 @@ pub struct Proxy {
 /// What it answers instead of the API server.
 #[derive(Debug, Clone)]
 pub struct Trouble {
-    /// What the path and query of requests contain that are answered so.
+    /// What the method, path and query of requests contain that are answered so, as `GET /path?query`.
     pub of: &'static str,
     /// The status of the answer.
     pub status: u16,
@@ -51,6 +51,8 @@ pub struct Trouble {
 pub struct Asked {
     /// When.
     pub at: Instant,
+    /// Its method.
+    pub method: String,
     /// Its path and query.
     pub path: String,
     /// The status of the answer.
@@ -151,18 +153,20 @@ async fn converse(stream: TcpStream, desk: Arc<Desk>) {
 impl Desk {
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         let path = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
-        let answer = match self.trouble(&path) {
+        let method = request.method().to_string();
+        let line = format!("{method} {path}");
+        let answer = match self.trouble(&line) {
             Some(trouble) => trouble.answer(),
             None => self.pass(request).await.unwrap_or_else(|_| plain(502)),
         };
         let (at, status) = (Instant::now(), answer.status().as_u16());
-        lock(&self.asked).push(Asked { at, path, status });
+        lock(&self.asked).push(Asked { at, method, path, status });
         answer
     }
 
-    fn trouble(&self, path: &str) -> Option<Trouble> {
+    fn trouble(&self, line: &str) -> Option<Trouble> {
         let mut troubles = lock(&self.troubles);
-        let found = troubles.iter().position(|one| path.contains(one.of))?;
+        let found = troubles.iter().position(|one| line.contains(one.of))?;
         let trouble = troubles[found].clone();
         troubles[found].times = troubles[found].times.saturating_sub(1);
         if troubles[found].times == 0 {

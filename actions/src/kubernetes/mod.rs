@@ -140,8 +140,8 @@ impl Kubernetes {
     fn asked<'a>(&self, performing: &'a Performing, dry: bool) -> Result<Asked<'a>, StepError> {
         let name = performing.parameters["connection"].as_str();
         let cluster = self.connections.cluster(name, performing.pack.as_ref());
-        let cluster = cluster.map_err(|error| no_connection(&error))?;
-        Ok(Asked { cluster, performing, dry })
+        let cluster = cluster.map_err(|error| no_connection(&error))?.patient();
+        Ok(Asked { cluster: Arc::new(cluster), performing, dry })
     }
 
     /// What it does, or in a dry run what it would do.

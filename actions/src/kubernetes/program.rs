@@ -11,6 +11,7 @@
 //! end of another one finds the Job and waits for it. It is kept until its end was seen.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -89,8 +90,8 @@ impl ClusterProgram {
     fn asked<'a>(&self, performing: &'a Performing, dry: bool) -> Result<Asked<'a>, StepError> {
         let name = self.spec.job.connection.as_deref();
         let cluster = self.connections.cluster(name, Some(&self.spec.pack));
-        let cluster = cluster.map_err(|error| no_connection(&error))?;
-        Ok(Asked { cluster, performing, dry })
+        let cluster = cluster.map_err(|error| no_connection(&error))?.patient();
+        Ok(Asked { cluster: Arc::new(cluster), performing, dry })
     }
 
     async fn target(&self, asked: &Asked<'_>) -> Result<Target, Failure> {

@@ -7,7 +7,8 @@
 //! ```
 //! Objects are plain JSON: what one version of a cluster knows of a kind, this crate need not.
 //! Whoever asks a cluster keeps to its rate, all together. Nothing is tried again here but what was
-//! refused for stale credentials, which has had no effect.
+//! refused for stale credentials, which has had no effect, and for a patient one what a busy server
+//! wants to be asked later.
 
 mod access;
 mod builtin;
@@ -30,7 +31,7 @@ use futures::TryFutureExt;
 use http::Response;
 use kube::client::Body;
 use tokio::sync::Mutex as Gate;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 pub use access::Access;
 pub use builtin::{Defined, Naming};
@@ -51,12 +52,24 @@ use crate::secret::Lookup;
 /// How often a cluster is asked at most unless its connection says otherwise: what `kubectl` does.
 pub const REQUESTS_PER_SECOND: f64 = 50.0;
 
+/// How long a request of a patient one is put off at most, all in all.
+const LATER: Duration = Duration::from_secs(20);
+/// The shortest time that it is put off, whatever the server says.
+const SOONEST: Duration = Duration::from_millis(500);
+
 /// A cluster that can be asked. It is reached when somebody asks it for the first time.
 pub struct Cluster {
+    shared: Arc<Shared>,
+    observer: Observer,
+    /// How long a server that is busy may put a request off.
+    later: Duration,
+}
+
+/// What all who ask one cluster have in common.
+struct Shared {
     name: String,
     access: Access,
     lookup: Lookup,
-    observer: Observer,
     limiter: Limiter,
     session: Gate<Option<Session>>,
     /// What was discovered, by `api_version`.
@@ -82,22 +95,24 @@ impl Session {
 impl std::fmt::Debug for Cluster {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut shown = f.debug_struct("Cluster");
-        shown.field("name", &self.name).field("access", &self.access).finish_non_exhaustive()
+        let Shared { name, access, .. } = self.shared.as_ref();
+        shown.field("name", name).field("access", access).finish_non_exhaustive()
     }
 }
 
 impl Cluster {
     /// The cluster called `name`; `lookup` finds the secrets that `access` names.
     pub fn new(name: &str, access: Access, limiter: Limiter, lookup: Lookup) -> Self {
-        Self {
+        let shared = Shared {
             name: name.to_owned(),
             access,
             lookup,
-            observer: Observer::default(),
             limiter,
             session: Gate::default(),
             kinds: Mutex::default(),
-        }
+        };
+        let shared = Arc::new(shared);
+        Self { shared, observer: Observer::default(), later: Duration::ZERO }
     }
 
     /// The same cluster, whose requests `observer` is told of.
@@ -106,9 +121,17 @@ impl Cluster {
         Self { observer, ..self }
     }
 
+    /// The same cluster for somebody who has time: a request that a busy server wants to be sent
+    /// later (`Retry-After`) is sent again then, where sending it twice does no harm. The server is
+    /// obeyed for 20 s in all; what it puts off for longer fails as it does for everybody else.
+    #[must_use]
+    pub fn patient(&self) -> Self {
+        Self { shared: self.shared.clone(), observer: self.observer.clone(), later: LATER }
+    }
+
     /// The name of its connection; `default` for the server's own.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.shared.name
     }
 
     /// The namespace that its credentials are for where none is named.
@@ -124,28 +147,46 @@ impl Cluster {
         let all = self.request(&Request::get(&resource::group_path(api_version))).await;
         let all = all.map_err(|failure| resource::unknown_group(failure, api_version, kind))?;
         let all = Arc::new(resource::read(api_version, &all));
-        let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kinds = self.shared.kinds.lock().unwrap_or_else(PoisonError::into_inner);
         kinds.insert(api_version.to_owned(), all);
         drop(kinds);
         self.known(api_version, kind).ok_or_else(|| resource::unknown(api_version, kind))
     }
 
     fn known(&self, api_version: &str, kind: &str) -> Option<Resource> {
-        let kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        let kinds = self.shared.kinds.lock().unwrap_or_else(PoisonError::into_inner);
         kinds.get(api_version)?.iter().find(|known| known.kind == kind).cloned()
     }
 
     /// Forgets which kinds there are: one of them is not there any more, or not as it was.
     pub fn rediscover(&self) {
-        self.kinds.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.shared.kinds.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Sends a request, and again when a server that is busy says so.
+    async fn send(&self, request: &Request) -> Result<Response<Body>, Failure> {
+        let until = Instant::now() + self.later;
+        let mut certain = true;
+        loop {
+            let failure = match self.send_once(request).await {
+                Err(failure) => failure,
+                answer => return answer,
+            };
+            certain &= failure.certain;
+            let later = request.later(&failure).map(|later| later.max(SOONEST));
+            match later.filter(|later| Instant::now() + *later <= until) {
+                Some(later) => sleep(later).await,
+                None => return Err(Failure { certain, ..failure }),
+            }
+        }
     }
 
     /// Sends a request in its turn, with credentials read again if the ones at hand are stale; they are
     /// before the next request where nobody could be reached.
-    async fn send(&self, request: &Request) -> Result<Response<Body>, Failure> {
+    async fn send_once(&self, request: &Request) -> Result<Response<Body>, Failure> {
         let mut fresh = false;
         loop {
-            self.limiter.turn().await;
+            self.shared.limiter.turn().await;
             let session = self.session().await?;
             let sent = session.client.send(request.http()?).map_err(|error| Failure::of(&error));
             let (begun, late) = (Instant::now(), |_| Failure::silent(request.patience));
@@ -178,16 +219,16 @@ impl Cluster {
 
     fn tell(&self, request: &Request, answer: Option<&Response<Body>>, took: Duration) {
         let status = answer.map(|answer| answer.status().as_u16());
-        let (connection, method) = (self.name.as_str(), request.method.as_str());
+        let (connection, method) = (self.name(), request.method.as_str());
         self.observer.tell(&Observed { connection, method, status, took });
     }
 
     async fn session(&self) -> Result<Session, Failure> {
-        let mut held = self.session.lock().await;
+        let mut held = self.shared.session.lock().await;
         if let Some(session) = held.as_ref().filter(|session| !session.is_over()) {
             return Ok(session.clone());
         }
-        let client = self.access.connect(&self.lookup).await?;
+        let client = self.shared.access.connect(&self.shared.lookup).await?;
         let session = Session { number: next_number(), client };
         *held = Some(session.clone());
         Ok(session)
@@ -195,7 +236,7 @@ impl Cluster {
 
     /// Has the next request read the credentials again, unless somebody did since.
     async fn leave(&self, number: u64) {
-        let mut held = self.session.lock().await;
+        let mut held = self.shared.session.lock().await;
         if held.as_ref().is_some_and(|session| session.number == number) {
             *held = None;
         }

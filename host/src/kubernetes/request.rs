@@ -115,6 +115,24 @@ impl Request {
         }
     }
 
+    /// How long to wait before it is sent again, if the server asks for that: one with too many
+    /// requests has done nothing, one that is unavailable may have.
+    pub(super) fn later(&self, failure: &Failure) -> Option<Duration> {
+        let again = match failure.status {
+            Some(429) => true,
+            Some(503) => self.may_be_repeated(),
+            _ => false,
+        };
+        failure.retry_after.filter(|_| again)
+    }
+
+    /// Whether it does no more when it is sent twice.
+    fn may_be_repeated(&self) -> bool {
+        let operations = Patch::Json.content_type();
+        let is_list = self.body.as_ref().is_some_and(|(kind, _)| *kind == operations);
+        self.method != Method::POST && !is_list
+    }
+
     pub(super) fn http(&self) -> Result<http::Request<Body>, Failure> {
         let bad = |error: &dyn std::fmt::Display| {
             Failure::unsent(
@@ -251,5 +269,36 @@ impl Lines {
 impl std::fmt::Debug for Lines {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Lines").field("buffered", &self.read.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_sent_again_later_was_not_done_or_may_be_done_twice() {
+        let get = Request::get("/x");
+        let post = Request::post("/x", json!({}));
+        let apply = Request::patch("/x", Patch::Apply, json!({}));
+        let operations = Request::patch("/x", Patch::Json, json!([]));
+        let later = Some(Duration::from_secs(3));
+        let failure = |status, retry_after| {
+            let failure = Failure::unsent(ErrorKind::Unavailable, "busy");
+            Failure { status: Some(status), retry_after, ..failure }
+        };
+        for (request, status, expected) in [
+            (&get, 429, later),
+            (&post, 429, later),
+            (&get, 503, later),
+            (&apply, 503, later),
+            (&post, 503, None),
+            (&operations, 503, None),
+            (&get, 500, None),
+        ] {
+            assert_eq!(request.later(&failure(status, later)), expected, "{request:?} {status}");
+            assert_eq!(request.later(&failure(status, None)), None, "nothing is asked for");
+        }
     }
 }
