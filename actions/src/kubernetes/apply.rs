@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use futures::future::join_all;
 use host::kubernetes::{Failure, Patch, Resource};
 use model::{ErrorKind, Map, StepError, Value};
 use serde_json::json;
@@ -23,6 +24,8 @@ const OWNER: &str = "tripline.dev/owner";
 const SETTLING: Duration = Duration::from_secs(60);
 /// Between two looks at it.
 const PAUSE: Duration = Duration::from_millis(500);
+/// Objects of one kind that are applied at the same time. The connection's rate holds all the same.
+const AT_ONCE: usize = 16;
 
 pub(super) async fn apply(asked: &Asked<'_>) -> Result<Acted, Trouble> {
     let wait = wait(asked)?;
@@ -30,12 +33,21 @@ pub(super) async fn apply(asked: &Asked<'_>) -> Result<Acted, Trouble> {
     let (mut moved, mut targets) = (Vec::new(), Vec::new());
     for wave in all.chunk_by(|one, next| one.wave == next.wave) {
         let before = targets.len();
-        for manifest in wave {
-            let applied = one(asked, manifest, &all).await;
-            let (target, one) = applied.map_err(|trouble| within(trouble, manifest, &moved))?;
-            let uid = uid(&one).as_str().map(ToOwned::to_owned);
-            moved.push(one);
-            targets.extend(target.map(|target| Awaited { target, uid }));
+        for some in batches(wave) {
+            let mut failed = None;
+            for (manifest, applied) in some.iter().zip(beside(asked, some, &all).await) {
+                match applied {
+                    Ok((target, one)) => {
+                        let uid = uid(&one).as_str().map(ToOwned::to_owned);
+                        moved.push(one);
+                        targets.extend(target.map(|target| Awaited { target, uid }));
+                    }
+                    Err(trouble) => drop(failed.get_or_insert((trouble, manifest))),
+                }
+            }
+            if let Some((trouble, manifest)) = failed {
+                return Err(within(trouble, manifest, &moved));
+            }
         }
         if moved.len() < all.len() && !asked.dry {
             waiting::for_all(asked, &targets[before..], &between(asked)?).await?;
@@ -53,16 +65,38 @@ pub(super) async fn apply(asked: &Asked<'_>) -> Result<Acted, Trouble> {
 pub(super) async fn diff(asked: &Asked<'_>) -> Result<Value, Trouble> {
     let all = manifests(&asked.parameters()["manifest"])?;
     let mut objects = Vec::new();
-    for manifest in &all {
-        let (_, moved) = one(asked, manifest, &all).await.map_err(|t| within(t, manifest, &[]))?;
-        let mut object = answer(&moved);
-        let (before, after) = (moved.before.as_ref(), moved.after.as_ref());
-        object["diff"] = json!(difference(before, after));
-        object["paths"] = json!(before.zip(after).map(|(before, after)| paths(before, after)));
-        objects.push(object);
+    for some in batches(&all) {
+        for (manifest, looked) in some.iter().zip(beside(asked, some, &all).await) {
+            let (_, moved) = looked.map_err(|trouble| within(trouble, manifest, &[]))?;
+            let mut object = answer(&moved);
+            let (before, after) = (moved.before.as_ref(), moved.after.as_ref());
+            object["diff"] = json!(difference(before, after));
+            object["paths"] = json!(before.zip(after).map(|(before, after)| paths(before, after)));
+            objects.push(object);
+        }
     }
     let changed = objects.iter().any(|object| object["result"] != "unchanged");
     Ok(json!({ "changed": changed, "objects": objects }))
+}
+
+/// Those of one kind, in their order, as many as are applied at the same time.
+fn batches(all: &[Manifest]) -> impl Iterator<Item = &[Manifest]> {
+    let kinds = all.chunk_by(|one, next| one.kind() == next.kind());
+    kinds.flat_map(|kind| kind.chunks(AT_ONCE))
+}
+
+/// Applies objects of one kind side by side. Whatever fails, those beside it are waited for: what they
+/// did is told.
+async fn beside(
+    asked: &Asked<'_>,
+    some: &[Manifest],
+    all: &[Manifest],
+) -> Vec<Result<(Option<Target>, Moved), Trouble>> {
+    if let [first, _, ..] = some {
+        // It is discovered once for all of them; each tells itself where it is not known.
+        resource(asked, first, all).await.ok();
+    }
+    join_all(some.iter().map(|manifest| one(asked, manifest, all))).await
 }
 
 fn answer(moved: &Moved) -> Value {

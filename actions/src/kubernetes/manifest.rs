@@ -27,6 +27,13 @@ pub(super) struct Manifest {
     pub(super) wave: i64,
 }
 
+impl Manifest {
+    /// What it is one of.
+    pub(super) fn kind(&self) -> (&str, &str) {
+        (&self.identity.api_version, &self.identity.kind)
+    }
+}
+
 /// The objects of a parameter, in the order in which they are applied.
 pub(super) fn manifests(parameter: &Value) -> Result<Vec<Manifest>, StepError> {
     let objects = match parameter {
