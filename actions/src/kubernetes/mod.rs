@@ -11,6 +11,7 @@
 mod acted;
 mod apply;
 mod asked;
+mod bell;
 mod change;
 mod conditions;
 mod declare;

@@ -61,10 +61,11 @@ impl Step<'_> {
                 let whole = (!named).then(|| pod.clone());
                 whole.into_iter().chain([pod.on("log")]).collect()
             }
-            Verb::Wait => self.target(&["get"]).iter().flat_map(waited).collect(),
+            Verb::Wait => self.target(&["get", "watch"]).iter().flat_map(waited).collect(),
             Verb::Apply | Verb::Diff => self.applied(verb),
             Verb::Patch => self.patched(),
             Verb::PatchStatus => [self.target(&["get"]), self.part(&["patch"], "status")].concat(),
+            Verb::Delete if self.waits() => self.target(&["get", "delete", "watch"]),
             Verb::Delete => self.target(&["get", "delete"]),
             Verb::Scale => self.part(&["get", "patch"], "scale"),
             Verb::Restart
@@ -80,6 +81,12 @@ impl Step<'_> {
                 all
             }
         }
+    }
+
+    /// Whether it may wait for what it changes.
+    fn waits(&self) -> bool {
+        let wait = self.parameters.at("wait");
+        wait.is_given() && !matches!(wait, Foreseen::Value(Value::Bool(false)))
     }
 
     fn place(&self) -> Place {
@@ -128,8 +135,8 @@ impl Step<'_> {
         let mut all = Vec::new();
         let objects = objects(self.parameters.at("manifest"));
         let waits_for = |object: &Foreseen| {
-            let asked_to = self.parameters.at("wait").is_given();
-            verb == Verb::Apply && (asked_to || objects.iter().any(|next| follows(next, object)))
+            verb == Verb::Apply
+                && (self.waits() || objects.iter().any(|next| follows(next, object)))
         };
         for object in &objects {
             let metadata = object.at("metadata");
@@ -139,7 +146,7 @@ impl Step<'_> {
                 let of = |verbs| Right::of(kind.clone(), verbs, place.clone());
                 let known = of(&["get", "patch"]).named(metadata.at("name"));
                 if waits {
-                    all.extend(waited(&Right { verbs: vec!["get"], ..known.clone() }));
+                    all.extend(waited(&Right { verbs: vec!["get", "watch"], ..known.clone() }));
                 }
                 // Rights to make an object don't go by its name.
                 all.extend([known, of(&["create"])]);
@@ -316,13 +323,14 @@ mod tests {
     #[test]
     fn a_wait_for_a_workload_looks_at_its_pods() {
         let pods = ["a: list Pod", "a: get Pod/log"];
-        let deployment = ["a: get Deployment web", pods[0], pods[1], "a: list ReplicaSet"];
+        let deployment = ["a: get,watch Deployment web", pods[0], pods[1], "a: list ReplicaSet"];
         check("kubernetes.wait", of("Deployment", json!({})), &deployment);
-        let daemons = ["a: get DaemonSet web", pods[0], pods[1], "a: list ControllerRevision"];
+        let daemons =
+            ["a: get,watch DaemonSet web", pods[0], pods[1], "a: list ControllerRevision"];
         check("kubernetes.wait", of("DaemonSet", json!({})), &daemons);
-        let set = ["a: get StatefulSet web", pods[0], pods[1]];
+        let set = ["a: get,watch StatefulSet web", pods[0], pods[1]];
         check("kubernetes.wait", of("StatefulSet", json!({})), &set);
-        check("kubernetes.wait", of("ConfigMap", json!({})), &["a: get ConfigMap web"]);
+        check("kubernetes.wait", of("ConfigMap", json!({})), &["a: get,watch ConfigMap web"]);
     }
 
     #[test]

@@ -16,6 +16,11 @@ const PODS: usize = 50;
 /// Pods and lines of each that are told.
 const TOLD: (usize, usize) = (3, 20);
 
+/// Whether objects of this kind have pods that tell how they do.
+pub(super) fn has_pods(kind: &str) -> bool {
+    matches!(kind, "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "Job")
+}
+
 /// Why the newest pods of a workload will never run, if one says so.
 pub(super) async fn reason(target: &Target, object: &Value) -> Result<Option<String>, Failure> {
     let pods = pods(target, object).await?;
@@ -112,7 +117,7 @@ async fn pods(target: &Target, object: &Value) -> Result<Vec<Value>, Failure> {
         // What its controller has not seen has no pods yet: those there are say nothing of it.
         return Ok(Vec::new());
     }
-    if !matches!(kind, "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "Job") {
+    if !has_pods(kind) {
         return Ok(Vec::new());
     }
     // Selectors by expression are left out: they only say more.

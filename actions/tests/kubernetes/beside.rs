@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{Lab, of};
 
 /// A kind `Claim` whose objects have a status, and one of them.
-fn claim() -> Value {
+pub(super) fn claim() -> Value {
     let any = json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true });
     json!([
         {

@@ -1,9 +1,11 @@
 //! Jobs whose containers really run: what they print, and that they run once.
 
 use std::sync::Arc;
+use std::time::Instant;
 
+use actions::Performing;
 use host::redact::Redactor;
-use lab::{Part, Parts};
+use lab::{Part, Parts, Trouble};
 use model::{ErrorKind, Performance};
 use serde_json::{Value, json};
 
@@ -84,7 +86,7 @@ async fn a_job_is_found_again_though_the_api_server_is_away_when_its_step_is_tak
     let (_, ()) = tokio::join!(first, ends);
 
     lab.cluster.part(Part::Api).unwrap().kill();
-    lab.actions = Lab::actions(&lab.cluster);
+    lab.forget();
     let mut step = lab.step("run_job", job(&script));
     step.resumed = true;
     let action = lab.action("run_job").clone();
@@ -282,4 +284,69 @@ async fn logs_are_of_the_container_that_is_named_or_that_the_pod_names() {
     says(&error, ErrorKind::Rejected, "a container name must be specified for pod silent");
     let error = lab.failed("logs", logs(json!({ "pod": "none" }))).await;
     assert_eq!(error.kind, ErrorKind::NotFound, "{error}");
+}
+
+#[tokio::test]
+#[ignore = "needs the lab"]
+async fn a_job_is_found_again_though_a_server_that_just_began_refuses_everybody_at_first() {
+    let (lab, proxy) = Lab::behind_a_proxy(Parts::Programs).await;
+    let script = json!({ "image": "any", "command": ["sh", "-c", "echo done"], "timeout": "2m" });
+    let first = lab.done("run_job", script.clone()).await;
+    let refused = |of| Trouble { of, status: 403, retry_after: None, times: 3 };
+    proxy.answer(refused("/apis/batch/v1/namespaces/default/jobs/"));
+    let mut step = lab.step("run_job", script.clone());
+    step.resumed = true;
+    let again = lab.action("run_job").perform(step).await;
+    let Performance::Done(again) = again else { panic!("{again:?}") };
+    assert_eq!((&again["pod"], &again["output"]), (&first["pod"], &json!({ "text": "done" })));
+
+    // Of a right that is really missing it is told, when it has been missing for long.
+    let mut missing = script;
+    missing["connection"] = json!("narrow");
+    let step = || lab.step("run_job", missing.clone());
+    let begun = Instant::now();
+    let fresh = lab.action("run_job").perform(step()).await;
+    let Performance::Failed(error) = fresh else { panic!("{fresh:?}") };
+    says(&error, ErrorKind::Denied, "may not create jobs");
+    let soon = begun.elapsed();
+    let begun = Instant::now();
+    let resumed = lab.action("run_job").perform(Performing { resumed: true, ..step() }).await;
+    let Performance::Unknown(error) = resumed else { panic!("{resumed:?}") };
+    says(&error, ErrorKind::Denied, "may not get jobs");
+    assert!(begun.elapsed() > soon, "who comes back is patient");
+}
+
+#[tokio::test]
+#[ignore = "needs the lab"]
+async fn a_rollout_that_crashes_is_told_with_the_last_lines_that_its_container_wrote() {
+    let lab = Lab::start(Parts::Programs).await;
+    let script =
+        "for n in $(seq 30); do echo line $n; done; echo cannot open the ledger >&2; exit 3";
+    let labels = json!({ "app": "ledger" });
+    let manifest = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": "ledger" },
+        "spec": {
+            // It is ready as long as it runs.
+            "minReadySeconds": 30,
+            "selector": { "matchLabels": labels },
+            "template": {
+                "metadata": { "labels": labels },
+                "spec": { "containers": [
+                    { "name": "main", "image": "any", "command": ["sh", "-c", script] },
+                ] },
+            },
+        },
+    });
+    let apply = json!({ "manifest": manifest, "wait": { "timeout": "10m" } });
+    let error = lab.failed("apply", apply).await;
+    says(
+        &error,
+        ErrorKind::Failed,
+        "Deployment default/ledger will not become healthy: pod ledger-",
+    );
+    says(&error, ErrorKind::Failed, "CrashLoopBackOff");
+    let log = error.details["pods"][0]["log"].as_str().unwrap();
+    let lines: Vec<&str> = log.lines().collect();
+    assert_eq!((lines.len(), lines[19]), (20, "cannot open the ledger"), "{log}");
+    assert_eq!(lines[0], "line 12");
 }

@@ -49,7 +49,7 @@ pub(in crate::kubernetes) async fn begun(
         over.map_err(|trouble| Performance::Failed(trouble.error))?;
         made(asked, job, wanted).await?
     };
-    let go = patiently(|| let_go(asked, job, wanted, &made)).await;
+    let go = patiently(asked, || let_go(asked, job, wanted, &made)).await;
     let Err(failure) = go else { return Ok(()) };
     // What was made for a Job that could not be let go is taken away again.
     Err(match withdraw(job).await {
@@ -79,7 +79,7 @@ async fn found_before(
 
 /// The Job of this name, which must be this step's, once the cluster can be asked.
 async fn found(asked: &Asked<'_>, job: &Target) -> Result<Option<Value>, Performance> {
-    let found = patiently(|| job.find()).await;
+    let found = patiently(asked, || job.find()).await;
     let found = found.map_err(|failure| Performance::Unknown(Trouble::from(failure).error))?;
     let owner = found.as_ref().map(|found| &found["metadata"]["annotations"][KEY]);
     if owner.is_some_and(|owner| *owner != asked.performing.key.as_str()) {
