@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use model::access::TokenCreated;
 use model::{
-    Actor, BatchId, Duration, Fact, Grant, Hash, Name, Stream, Timestamp, Version, Violation,
+    Actor, BatchId, Duration, Fact, Grant, Hash, Name, Role, Stream, Timestamp, Version, Violation,
 };
 use store::{Appended, AuditFilter, Batch, Recorded, Store, StoreError, TokenRow, Write};
 
@@ -81,7 +81,8 @@ impl Engine {
     pub fn holder(&self, hash: Hash) -> Option<Holder> {
         let tokens = self.core.tokens.known.load();
         let (name, row) = tokens.of(hash)?;
-        Some(match (&row.grant, row.expires_at) {
+        let grant = row.grant.as_ref().filter(|_| !row.revoked);
+        Some(match (grant, row.expires_at) {
             (None, _) => Holder::Revoked(row.at),
             (_, Some(end)) if end <= self.now() => Holder::Expired(end),
             (Some(grant), _) => Holder::Known { name: name.clone(), grant: grant.clone() },
@@ -109,6 +110,13 @@ impl Engine {
                 hint: Some("leave `ttl` out for one that is good until it is revoked".to_owned()),
             }]));
         }
+        if grant.role == Role::Admin && !grant.is_whole() {
+            return Err(AskError::Invalid(vec![Violation {
+                path: "packs".to_owned(),
+                message: "an admin's token holds for the whole installation: limited to packs it would allow what an operator's does".to_owned(),
+                hint: Some("leave the packs out, or take the role operator".to_owned()),
+            }]));
+        }
         let stream = Stream::Token(name.clone());
         let (facts, version) = self.core.store.read(&stream, Version::NONE).await?;
         let lives = matches!(facts.last().map(|last| &last.fact), Some(Fact::TokenCreated(_)));
@@ -129,14 +137,14 @@ impl Engine {
     pub async fn revoke_token(&self, actor: Actor, name: &Name) -> Result<(), AskError> {
         let stream = Stream::Token(name.clone());
         let (facts, version) = self.core.store.read(&stream, Version::NONE).await?;
-        let Some(Fact::TokenCreated(TokenCreated { hash, .. })) =
+        let Some(Fact::TokenCreated(TokenCreated { hash, grant, expires_at, .. })) =
             facts.into_iter().last().map(|last| last.fact)
         else {
             // Whatever kept it from being known here: from now on it opens nothing.
             self.core.tokens.reload(&*self.core.store).await?;
             return Err(self.no_token(name));
         };
-        let fact = Fact::TokenRevoked { hash, at: self.now() };
+        let fact = Fact::TokenRevoked { hash, grant: Some(grant), expires_at, at: self.now() };
         self.put_token(actor, stream, version, fact).await
     }
 
@@ -184,8 +192,8 @@ fn token_view(name: &Name, row: &TokenRow, now: Timestamp) -> TokenView {
     let expired = row.expires_at.is_some_and(|end| end <= now);
     TokenView {
         name: name.clone(),
-        state: match (&row.grant, expired) {
-            (None, _) => "revoked",
+        state: match (row.revoked, expired) {
+            (true, _) => "revoked",
             (_, true) => "expired",
             _ => "active",
         },

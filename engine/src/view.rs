@@ -470,7 +470,7 @@ pub struct TokenView {
     pub name: Name,
     /// `active`, `expired`, `revoked`.
     pub state: &'static str,
-    /// How much it allows; none once it is revoked.
+    /// How much it allows, or did; none if it was revoked by an earlier version, which did not note it.
     pub role: Option<Role>,
     /// Of which packs; empty: of the whole installation.
     pub packs: Vec<PackPattern>,

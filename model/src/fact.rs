@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::access::TokenCreated;
+use crate::access::{self, TokenCreated};
 use crate::event::StoredEvent;
 use crate::{
     ActionRef, Call, Duration, ErrorKind, EventKey, ExecutionId, Hash, Name, Origin, Outcome,
@@ -63,8 +63,15 @@ pub enum Fact {
     // -- tokens ----------------------------------------------------------------------------
     /// A token opens the API from here on.
     TokenCreated(TokenCreated),
-    /// The token with this hash opens nothing any more.
-    TokenRevoked { hash: Hash, at: Timestamp },
+    /// The token with this hash opens nothing any more; what it allowed, and until when it would have.
+    TokenRevoked {
+        hash: Hash,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        grant: Option<access::Grant>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expires_at: Option<Timestamp>,
+        at: Timestamp,
+    },
     /// Requests of one and the same were refused.
     RequestsRefused(RequestsRefused),
 

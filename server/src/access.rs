@@ -3,6 +3,9 @@
 //! A token has a role, and may be limited to packs. A route says which role it takes and what it is
 //! about; whatever the path names belongs to a pack, and the token must cover that pack.
 
+use std::collections::BTreeSet;
+use std::fmt::Display;
+
 use axum::extract::{Path, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -122,8 +125,13 @@ fn told(owners: &[String]) -> String {
     if owners.is_empty() {
         return "the installation".to_owned();
     }
-    let quoted: Vec<_> = owners.iter().map(|pack| format!("`{pack}`")).collect();
-    quoted.join(", ")
+    quoted(owners)
+}
+
+/// Each once: several rules of a pack may listen to one thing.
+fn quoted<T: Ord + Display>(names: &[T]) -> String {
+    let names: BTreeSet<&T> = names.iter().collect();
+    names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 impl Authenticated {
@@ -173,10 +181,10 @@ impl Authenticated {
     }
 
     fn beyond(&self, what: &str) -> Problem {
-        let packs: Vec<_> = self.grant.packs.iter().map(|pack| format!("`{pack}`")).collect();
-        let detail =
-            format!("{what}; the token `{}` is limited to {}", self.token_name, packs.join(", "));
+        let packs = quoted(&self.grant.packs);
+        let detail = format!("{what}; the token `{}` is limited to {packs}", self.token_name);
+        // Who is limited to packs may not list tokens.
         Problem::new(ErrorKind::Denied, detail)
-            .with_hint("use a token that covers it: `tripline token list` shows what each covers")
+            .with_hint("use a token that covers it, or ask an admin of this installation for one")
     }
 }

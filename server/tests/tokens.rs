@@ -44,6 +44,45 @@ async fn a_token_that_was_revoked_or_has_expired_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_listing_says_what_a_revoked_token_allowed() {
+    let served = Served::start().await;
+    let body = json!({ "name": "ci", "role": "operator", "packs": ["sh*"], "ttl": "90d" });
+    assert_eq!(served.post("/api/v1/tokens", body).await.status, 201);
+    let before = served.get("/api/v1/tokens").await.json()["items"][0].clone();
+    send(served.request(Method::DELETE, "/api/v1/tokens/ci").bearer_auth(served.token())).await;
+    let served = Served::in_folder(served.stop().await).await;
+    let after = served.get("/api/v1/tokens").await.json()["items"][0].clone();
+    assert_eq!((&before["state"], &after["state"]), (&json!("active"), &json!("revoked")));
+    for kept in ["role", "packs", "expires_at"] {
+        assert!(before[kept] == after[kept] && !after[kept].is_null(), "{kept}: {after}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_admin_that_is_limited_to_packs_is_refused_in_a_sentence() {
+    let served = Served::start().await;
+    let body = json!({ "name": "ann", "role": "admin", "packs": ["shop"] });
+    let problem = served.post("/api/v1/tokens", body).await.problem(422, "invalid_parameters");
+    let told = problem["violations"][0].to_string();
+    assert!(told.contains("an admin's token holds for the whole installation"), "{problem}");
+    assert!(told.contains("take the role operator"), "{problem}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_names_each_pack_once_and_no_command_that_is_refused_too() {
+    let served = Served::start().await;
+    let body = json!({ "name": "ci", "role": "operator", "packs": ["web", "web"] });
+    let token = served.post("/api/v1/tokens", body).await.json()["token"].clone();
+    // Two of the pack's rules listen to it, whose sensor it is too.
+    let path = "/api/v1/sensors/shop.hook";
+    let request = served.request(Method::GET, path).bearer_auth(token.as_str().unwrap());
+    let problem = send(request).await.problem(403, "denied");
+    let told = "`shop.hook` belongs to `shop`; the token `ci` is limited to `web`";
+    assert_eq!(problem["detail"], told);
+    assert!(!problem["hint"].as_str().unwrap().contains("token list"), "{problem}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_token_outlives_the_server_and_is_stored_as_a_hash() {
     let served = Served::start().await;
     let body = json!({ "name": "ci", "role": "operator", "packs": ["shop"] });

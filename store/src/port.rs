@@ -425,8 +425,10 @@ pub struct KeyRow {
 pub struct TokenRow {
     /// The SHA-256 of the token.
     pub hash: Hash,
-    /// What it allows; none once it is revoked.
+    /// What it allows, or allowed until it was revoked; none where that was not noted.
     pub grant: Option<Grant>,
+    /// Whether it was revoked.
+    pub revoked: bool,
     /// When it ceases to.
     pub expires_at: Option<Timestamp>,
     /// When it was made, or revoked.

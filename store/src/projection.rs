@@ -229,9 +229,11 @@ pub(crate) fn token(latest: Recorded) -> Option<(Name, TokenRow)> {
     let Stream::Token(name) = latest.stream else { return None };
     let row = match latest.fact {
         Fact::TokenCreated(TokenCreated { hash, grant, expires_at, at }) => {
-            TokenRow { hash, grant: Some(grant), expires_at, at }
+            TokenRow { hash, grant: Some(grant), revoked: false, expires_at, at }
         }
-        Fact::TokenRevoked { hash, at } => TokenRow { hash, grant: None, expires_at: None, at },
+        Fact::TokenRevoked { hash, grant, expires_at, at } => {
+            TokenRow { hash, grant, revoked: true, expires_at, at }
+        }
         _ => return None,
     };
     Some((name, row))

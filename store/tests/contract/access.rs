@@ -20,14 +20,23 @@ async fn a_token_is_known_by_its_hash_even_when_it_is_revoked(store: &dyn Store)
     let token = |name: &str| Stream::Token(name.parse().unwrap());
     put(store, token("ci"), vec![made("a")]).await;
     put(store, token("ops"), vec![made("b")]).await;
-    let revoked = Fact::TokenRevoked { hash: Hash::of(b"a"), at: at(2) };
-    put(store, token("ci"), vec![revoked]).await;
+    put(store, token("old"), vec![made("c")]).await;
+    let revoked = |token: &str, grant: Option<Grant>| {
+        let hash = Hash::of(token.as_bytes());
+        Fact::TokenRevoked { hash, grant, expires_at: None, at: at(2) }
+    };
+    put(store, token("ci"), vec![revoked("a", Some(Grant::ADMIN))]).await;
+    put(store, token("old"), vec![revoked("c", None)]).await;
     let found = store.tokens().await.unwrap();
     let told: Vec<_> = found
         .iter()
-        .map(|(name, row)| (name.as_str(), row.hash, row.grant.is_some(), row.at))
+        .map(|(name, row)| (name.as_str(), row.hash, row.revoked, row.grant.is_some()))
         .collect();
-    let expected = [("ci", Hash::of(b"a"), false, at(2)), ("ops", Hash::of(b"b"), true, at(1))];
+    let expected = [
+        ("ci", Hash::of(b"a"), true, true),
+        ("old", Hash::of(b"c"), true, false),
+        ("ops", Hash::of(b"b"), false, true),
+    ];
     assert_eq!(told, expected);
 }
 
