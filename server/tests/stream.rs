@@ -52,6 +52,28 @@ async fn a_client_that_comes_back_misses_nothing_and_sees_nothing_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_position_that_the_log_has_not_reached_is_refused_with_what_to_do() {
+    let served = Served::start().await;
+    let id = served.order("bike").await;
+    served.ended(&id).await;
+    let mut all = Stream::open(stream(&served, "?after=0")).await;
+    let last = *positions(&all.until("ExecutionFinished").await).last().unwrap();
+    for request in [
+        stream(&served, "?after=1000"),
+        stream(&served, "").header("last-event-id", 1000),
+        stream(&served, &format!("?stream=execution/{id}&after=1000")),
+    ] {
+        let problem = send(request).await.problem(409, "conflict");
+        let told = format!("cannot go on after position 1000: the log ends at {last}");
+        assert!(problem["detail"].as_str().unwrap().contains(&told), "{problem}");
+        assert!(problem["hint"].as_str().unwrap().contains("restored from a backup"), "{problem}");
+    }
+    let mut live = Stream::open(stream(&served, &format!("?after={last}"))).await;
+    served.order("car").await;
+    assert_eq!(live.next().await.unwrap()["type"], "EventAccepted", "its own end is no such place");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_execution_is_followed_from_its_first_fact() {
     let served = Served::start().await;
     let id = served.order("bike").await;

@@ -4,6 +4,7 @@
 //! `Last-Event-ID`, which browsers send by themselves, or `?after=`) misses nothing. Without
 //! either the stream begins now. `?stream=execution/ex_…` gives the facts of one thing, from its
 //! first. It ends with the token that opened it: nothing is told after that was revoked or expired.
+//! A position that the log has not reached is refused: it was told before the state was restored.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -17,11 +18,11 @@ use axum::response::{IntoResponse, Response, Sse};
 use engine::Engine;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use model::{Actor, Fact, Role, RuleRef, Stream, Timestamp, Value, Version};
+use model::{Actor, ErrorKind, Fact, Role, RuleRef, Stream, Timestamp, Value, Version};
 use schemars::{JsonSchema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use store::{Position, Recorded, StoreError};
+use store::{Position, Recorded, Store, StoreError};
 
 use super::table::Table;
 use crate::App;
@@ -62,7 +63,7 @@ async fn follow(
 ) -> Result<Live, Problem> {
     let engine = app.engine.clone();
     let after = match (last_event_id(&headers)?.or(asked.after), &asked.stream) {
-        (Some(position), _) => position,
+        (Some(position), _) => told_before(engine.store(), position).await?,
         (None, Some(_)) => Position(0),
         (None, None) => engine.store().head().await?,
     };
@@ -134,6 +135,24 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<Position>, Problem> {
     let position = sent.to_str().ok().and_then(|text| text.parse().ok()).map(Position);
     let wrong = || Problem::malformed("`Last-Event-ID` is not a position of this stream");
     position.map(Some).ok_or_else(wrong)
+}
+
+/// The position, which must have been told: a client that waited for it to come again would miss what
+/// is stored until then.
+async fn told_before(store: &dyn Store, position: Position) -> Result<Position, Problem> {
+    let head = store.head().await?;
+    // A fact may be read a moment before the head tells of it.
+    let is_there =
+        position <= head || !store.log(Position(position.0.saturating_sub(1)), 1).await?.is_empty();
+    if is_there {
+        return Ok(position);
+    }
+    let detail = format!(
+        "the stream cannot go on after position {}: the log ends at {}",
+        position.0, head.0
+    );
+    let hint = "the server's state was restored from a backup, perhaps: what was told after that is not there any more; ask again without a position";
+    Err(Problem::new(ErrorKind::Conflict, detail).with_hint(hint))
 }
 
 #[derive(Serialize)]
