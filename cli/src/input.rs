@@ -19,15 +19,32 @@ pub(crate) fn since(text: &str) -> Result<Timestamp, String> {
     ago.map_err(|_| format!("{text} ago is before all time"))
 }
 
+/// Most bytes that are read of a file: three times what the server takes, for who sets it out in
+/// lines.
+const MAX_BYTES: u64 = 16 * 1024 * 1024;
+
+/// All of `from`, which is called so; more than `most` bytes are refused when they are met.
+pub(crate) fn bounded(from: impl Read, name: &str, most: u64) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let read = from.take(most + 1).read_to_end(&mut bytes);
+    read.map_err(|error| Failure::file(name, &error))?;
+    if bytes.len() as u64 > most {
+        let message = format!("{name} has more than {most} bytes, which is more than is taken");
+        return Err(Failure::usage(message).with_hint("is it the right file?"));
+    }
+    Ok(bytes)
+}
+
 /// The text of a file; `-` is standard input.
 pub(crate) fn text(path: &Path) -> Result<String, Failure> {
     let name = shown(path);
-    let mut bytes = Vec::new();
-    let read = match path == Path::new("-") {
-        true => std::io::stdin().read_to_end(&mut bytes),
-        false => std::fs::File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)),
+    let bytes = match path == Path::new("-") {
+        true => bounded(std::io::stdin().lock(), &name, MAX_BYTES)?,
+        false => {
+            let file = std::fs::File::open(path).map_err(|error| Failure::file(&name, &error))?;
+            bounded(file, &name, MAX_BYTES)?
+        }
     };
-    read.map_err(|error| Failure::file(&name, &error))?;
     let text = syntax::text(&name, &bytes).map(ToOwned::to_owned);
     text.map_err(|findings| Failure::findings(Exit::Usage, findings))
 }
@@ -115,6 +132,16 @@ mod tests {
         for word in ["the file is not UTF-8 text", "line: 2, column: 4", "save it as UTF-8"] {
             assert!(failure.contains(word), "{failure}");
         }
+    }
+
+    #[test]
+    fn no_more_is_read_than_is_taken() {
+        let endless = std::io::repeat(b' ');
+        let failure = format!("{:?}", bounded(endless, "standard input", 7).unwrap_err());
+        assert!(failure.contains("standard input has more than 7 bytes"), "{failure}");
+        assert_eq!(bounded(&b"1234567"[..], "it", 7).unwrap(), b"1234567");
+        let failure = format!("{:?}", text(Path::new("/dev/zero")).unwrap_err());
+        assert!(failure.contains("/dev/zero has more than 16777216 bytes"), "{failure}");
     }
 
     #[test]

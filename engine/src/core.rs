@@ -1,7 +1,6 @@
 //! What every part of the engine shares: the store, the clock, the evaluators, the active packs.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -70,7 +69,7 @@ pub struct Core {
     /// Every task of the engine.
     pub tasks: TaskTracker,
     /// Whether the store refuses to append at the moment.
-    pub store_failing: AtomicBool,
+    pub store_failing: Failing,
     /// Events of which not everything could be stored.
     pub(crate) stuck: Stuck,
     /// What is counted and measured.
@@ -106,6 +105,34 @@ pub enum Trouble {
 
 /// The longest pause between two attempts to append.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// How long a failure of the store counts: longer than whoever waits pauses between two attempts. When
+/// nobody waits, somebody has to try again to learn that it works.
+const FAILURE_COUNTS: Duration = Duration::from_secs(10);
+
+/// Whether the store failed just now and has not worked since.
+#[derive(Debug, Default)]
+pub struct Failing(Mutex<Option<Instant>>);
+
+impl Failing {
+    /// Whether it fails.
+    pub fn is_so(&self) -> bool {
+        self.last().is_some_and(|last| last.elapsed() < FAILURE_COUNTS)
+    }
+
+    /// It failed; true if it worked before.
+    fn begin(&self) -> bool {
+        self.last().replace(Instant::now()).is_none()
+    }
+
+    fn over(&self) {
+        self.last().take();
+    }
+
+    fn last(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Core {
     /// Appends `batch`, waiting out a store in trouble: its id makes the repetition safe.
@@ -178,11 +205,11 @@ impl Core {
         loop {
             match attempt().await {
                 Ok(done) => {
-                    self.store_failing.store(false, Ordering::Relaxed);
+                    self.store_failing.over();
                     return Ok(done);
                 }
                 Err(error @ (StoreError::Full(_) | StoreError::Io(_) | StoreError::Busy)) => {
-                    if !self.store_failing.swap(true, Ordering::Relaxed) {
+                    if self.store_failing.begin() {
                         tracing::error!(%error, "the store takes nothing; waiting");
                     }
                     let next = tokio::time::Instant::now() + delay;

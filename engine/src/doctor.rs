@@ -27,6 +27,7 @@ pub async fn examine(state: &Path, secrets: SecretSettings) -> Vec<Finding> {
     // A damaged database is not opened again: SQLite would tidy up what may help to mend it.
     if !damaged && let Ok(needs) = Sqlite::needs(state) {
         findings.extend(missing_packs(state, &needs));
+        findings.extend(needs.behind.iter().map(|sensor| behind(sensor)));
         findings.extend(shut(vault, &needs));
     }
     findings
@@ -72,6 +73,15 @@ fn open_to_others(state: &Path, secrets: &SecretSettings) -> Vec<Finding> {
 
 pub(crate) fn others_may_read(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|it| it.permissions().mode() & 0o077 != 0)
+}
+
+/// A sensor that has not caught up since the state was restored. Of a program nobody else knows.
+fn behind(sensor: &str) -> Finding {
+    let what = format!("the sensor {sensor} has not caught up since the state was restored");
+    let to_do = format!(
+        "if it is a program, `tripline sensor confirm {sensor}` once it has told what happened since the backup; any other catches up when it next looks at its source"
+    );
+    finding(Severity::Warning, what, to_do)
 }
 
 /// Packs that unfinished executions go on with and whose files are gone.

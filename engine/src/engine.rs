@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actions::BuiltinContext;
@@ -19,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::backup::remove_leftover;
-use crate::core::{Core, Trouble};
+use crate::core::{Core, Failing, Trouble};
 use crate::desk::desk;
 use crate::driver::Driver;
 use crate::environment::EnvironmentStatus;
@@ -96,6 +95,10 @@ fn told(findings: &Findings) -> String {
     findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
+/// What is said of everything that waits for the store.
+pub(crate) const STORE_TAKES_NOTHING: &str =
+    "the store takes nothing: is the disk of the state folder full?";
+
 /// Whether nothing has been written since the state was restored from a backup.
 async fn is_just_restored(store: &dyn Store) -> Result<bool, StoreError> {
     let head = store.head().await?;
@@ -170,7 +173,7 @@ impl Engine {
             stopping: CancellationToken::new(),
             killing: CancellationToken::new(),
             tasks: TaskTracker::new(),
-            store_failing: AtomicBool::new(false),
+            store_failing: Failing::default(),
             stuck: Stuck::default(),
             metrics,
             spans,
@@ -256,8 +259,7 @@ impl Engine {
         if self.core.stopping.is_cancelled() {
             return Some("the engine is stopping");
         }
-        let failing = self.core.store_failing.load(Ordering::Relaxed);
-        failing.then_some("the store takes nothing: is the disk of the state folder full?")
+        self.core.store_failing.is_so().then_some(STORE_TAKES_NOTHING)
     }
 
     /// The store, for queries.

@@ -222,7 +222,12 @@ impl Rights {
         if let Place::Cluster { connection, .. } = place {
             return self.job(current, connection.as_deref());
         }
-        if !current.permissions.exec {
+        self.programs(current)
+    }
+
+    /// Whether programs of `pack` may run on this machine.
+    pub(crate) fn programs(&self, pack: &Pack) -> Result<(), StepError> {
+        if !pack.permissions.exec {
             return Err(denied(&pack.name, "exec", "true"));
         }
         match self.granted(&pack.name).and_then(|env| env.grants.exec) {

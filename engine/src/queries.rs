@@ -11,10 +11,10 @@ use sensors::SensorState;
 use store::{EventFilter, EventRow, ExecutionFilter, ExecutionRow, RuleCount};
 
 use crate::ask::AskError;
-use crate::engine::Engine;
+use crate::engine::{Engine, STORE_TAKES_NOTHING};
 use crate::packs::{
-    ActionKind, Generation, Pack, PackStatus, TriggerInfo, activate, is_enabled, is_reserved,
-    name_of,
+    ActionKind, Generation, Pack, PackStatus, Subscription, TriggerInfo, activate, is_enabled,
+    is_reserved, name_of,
 };
 use crate::view::{
     ActionView, AttentionView, ExecutionView, Health, PackView, RecordedDecision, RuleExplanation,
@@ -23,6 +23,9 @@ use crate::view::{
 
 /// Most bytes of one step's log that are shown.
 const SHOWN_LOG: u64 = 1024 * 1024;
+
+/// What is said of a program that has to catch up since a restore.
+const AWAITS_CONFIRMATION: &str = "what it tells without a `time` may have been told before the restore, until somebody says that it has caught up";
 
 impl Engine {
     /// An execution and its journal.
@@ -264,6 +267,7 @@ impl Engine {
                 SensorState::Failing { next_try, .. } => Some(next_try),
                 _ => None,
             };
+            let (state, message) = self.stands(&subscription, &status.state);
             views.push(SensorView {
                 cursor: self.core.store.cursor(&subscription.id).await?.map(|row| row.cursor),
                 rules: generation.listeners(&subscription.id, &switches),
@@ -272,14 +276,33 @@ impl Engine {
                 id: subscription.address(),
                 kind: subscription.kind,
                 parameters: Value::Object(subscription.parameters),
-                state: status.state.name(),
-                message: status.state.message(),
+                state,
+                message,
                 next_try,
                 events: status.events,
                 left_out: status.left_out,
             });
         }
         Ok(views)
+    }
+
+    /// How a sensor stands, also where it is not the sensor itself that waits.
+    fn stands(
+        &self,
+        subscription: &Subscription,
+        state: &SensorState,
+    ) -> (&'static str, Option<String>) {
+        let name = subscription.address();
+        match state {
+            SensorState::Running if self.core.store_failing.is_so() => {
+                ("waiting", Some(format!("its events wait: {STORE_TAKES_NOTHING}")))
+            }
+            SensorState::Running if self.sensing.is_behind(&name) => (
+                state.name(),
+                Some(format!("{AWAITS_CONFIRMATION}: `tripline sensor confirm {name}`")),
+            ),
+            state => (state.name(), state.message()),
+        }
     }
 
     /// The sensor or subscription that is called `name`: `pack.sensor`, or as its source says.

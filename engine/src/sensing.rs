@@ -57,7 +57,7 @@ struct Running {
     /// The connection it uses: a changed one is another sensor.
     connection: Option<Arc<Connection>>,
     /// Whether its pack may run programs: one that may not any more ends.
-    exec: bool,
+    exec: Result<(), String>,
     /// The hosts that its pack may reach: others are another sensor.
     hosts: Vec<HostPattern>,
     built: Result<Built, String>,
@@ -238,6 +238,7 @@ impl Sensing {
         context.connections = self.core.connections.clone();
         context.secret = lookup(&self.core);
         context.hosts = Some(self.hosts(generation, subscription));
+        context.asked_hosts = self.asked_hosts(generation, subscription);
         context.permit = permit(&self.core, self.rights(generation, subscription), asked);
         sensors::build(&subscription.kind, &subscription.parameters, &context).map_err(|errors| {
             let first = errors.into_iter().next();

@@ -75,7 +75,7 @@ async fn a_running_program_ends_when_only_its_environment_takes_exec_back() {
     let process = format!("/proc/{}", std::fs::read_to_string(&pid).unwrap().trim());
     assert!(std::path::Path::new(&process).exists());
     grant(&house, "{ exec: false }");
-    says(&engine, "may not run programs").await;
+    says(&engine, "the environment does not grant `p` what it asks for, `exec: true`").await;
     eventually("the program to end", || async { !std::path::Path::new(&process).exists() }).await;
 }
 
@@ -170,6 +170,18 @@ async fn a_repository_of_a_packs_own_is_held_to_its_hosts() {
     assert_eq!(refused(listed, &elsewhere).await, "");
     let own = git("https://git.example.com/app.git", ", credentials: p/git");
     assert_eq!(refused("{ secrets: ['p/*'] }", &own).await, "", "the pack's own secret");
+}
+
+#[tokio::test]
+async fn a_repository_that_the_environment_keeps_from_its_pack_is_said_to_be_so() {
+    let house = house("{ secrets: ['env:*'], hosts: [git.example.com] }");
+    let sensor = "type: git\nparameters: { url: 'https://git.example.com/app.git', \
+                  credentials: { env: CARGO_MANIFEST_DIR } }\n";
+    house.write("sensors/app.yaml", sensor);
+    let engine = house.start_in_environment().await;
+    grant(&house, "{ hosts: [] }");
+    says(&engine, "the environment does not let the pack reach it").await;
+    says(&engine, "`packs.<pack>.permissions.hosts` of the environment").await;
 }
 
 #[tokio::test]

@@ -28,6 +28,7 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::stat::{Mode, mode_t, umask};
 
 /// Exit code of a trampoline that could not become its program.
 pub(crate) const NOT_STARTED: u8 = 127;
@@ -48,10 +49,32 @@ pub struct Limits {
     pub files: Option<u64>,
 }
 
+/// What is set before the trampoline becomes its program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Setting {
+    limits: Limits,
+    /// The mask of its new files' modes.
+    umask: Option<u64>,
+}
+
+impl Setting {
+    fn apply(self) -> nix::Result<()> {
+        if let Some(mask) = self.umask.and_then(|mask| mode_t::try_from(mask).ok()) {
+            umask(Mode::from_bits_truncate(mask));
+        }
+        self.limits.apply()
+    }
+}
+
 impl Limits {
-    /// As arguments of the trampoline.
+    /// As arguments of the trampoline, with the mask that programs get.
     pub(crate) fn arguments(self) -> Vec<OsString> {
-        let named = [("--memory", self.memory), ("--cpu", self.cpu), ("--files", self.files)];
+        let named = [
+            ("--memory", self.memory),
+            ("--cpu", self.cpu),
+            ("--files", self.files),
+            ("--umask", crate::file::given_mask()),
+        ];
         let given = named.into_iter().filter_map(|(name, bound)| Some((name, bound?)));
         given.flat_map(|(name, bound)| [name.into(), bound.to_string().into()]).collect()
     }
@@ -79,7 +102,7 @@ enum Failure {
 }
 
 /// Waits for the go on stdin, then becomes the program that `args` name:
-/// `[--memory BYTES] [--cpu SECONDS] [--files N] -- PROGRAM [ARGUMENT]…`.
+/// `[--memory BYTES] [--cpu SECONDS] [--files N] [--umask MASK] -- PROGRAM [ARGUMENT]…`.
 ///
 /// It returns only if that failed.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -99,10 +122,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn become_program(args: impl Iterator<Item = OsString>) -> Result<Infallible, Failure> {
-    let (limits, mut program) = parse(args)?;
+    let (setting, mut program) = parse(args)?;
     let nonce = read_go().ok_or(Failure::NoGo)?;
     say(&format!("{nonce}\n")).map_err(|_| Failure::NoGo)?;
-    let error = match limits.apply() {
+    let error = match setting.apply() {
         Ok(()) => exec(&mut program),
         Err(errno) => errno.into(),
     };
@@ -124,9 +147,10 @@ fn exec(program: &mut Command) -> io::Error {
     error
 }
 
-fn parse(mut args: impl Iterator<Item = OsString>) -> Result<(Limits, Command), Failure> {
+fn parse(mut args: impl Iterator<Item = OsString>) -> Result<(Setting, Command), Failure> {
     let usage = |message: &str| Failure::Usage(message.to_owned());
-    let mut limits = Limits::default();
+    let mut setting = Setting::default();
+    let limits = &mut setting.limits;
     loop {
         let name = args.next().ok_or_else(|| usage("expected `-- PROGRAM`"))?;
         let bound = match name.to_str() {
@@ -134,6 +158,7 @@ fn parse(mut args: impl Iterator<Item = OsString>) -> Result<(Limits, Command), 
             Some("--memory") => &mut limits.memory,
             Some("--cpu") => &mut limits.cpu,
             Some("--files") => &mut limits.files,
+            Some("--umask") => &mut setting.umask,
             _ => return Err(usage("unknown option: this command is for the engine's own use")),
         };
         let number = args.next().and_then(|text| text.to_str()?.parse().ok());
@@ -142,7 +167,7 @@ fn parse(mut args: impl Iterator<Item = OsString>) -> Result<(Limits, Command), 
     let program = args.next().ok_or_else(|| usage("expected a program after `--`"))?;
     let mut command = Command::new(program);
     command.args(args);
-    Ok((limits, command))
+    Ok((setting, command))
 }
 
 /// Reads the go line and not a byte more: what follows belongs to the program.

@@ -1,9 +1,27 @@
-//! Files that are there whole or not at all.
+//! Files that are there whole or not at all, and their owner's alone.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::OnceLock;
+
+use nix::sys::stat::{Mode, umask};
+
+/// The mask that this process was started with, once it has one of its own.
+static GIVEN: OnceLock<u32> = OnceLock::new();
+
+/// From here on nobody but its owner may read what this process makes. Programs that it starts through
+/// the trampoline get the mask that it was started with: what they make is their own affair.
+pub fn for_owner_alone() {
+    let given = umask(Mode::S_IRWXG | Mode::S_IRWXO);
+    GIVEN.get_or_init(|| given.bits());
+}
+
+/// The mask for programs, where it is another than this process has.
+pub(crate) fn given_mask() -> Option<u64> {
+    GIVEN.get().copied().map(u64::from)
+}
 
 /// Writes a file whole or not at all, in the place of an earlier one. Nobody sees a part of it, or
 /// sees it before it has its mode; a kill may leave its beginning beside it (`.next`), which the next

@@ -94,6 +94,13 @@ impl Diagnostic {
         self
     }
 
+    /// On one line, as a log wants it: the place, what was found, what to do.
+    pub fn in_short(&self) -> String {
+        let hint = self.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
+        let told = format!("{}: {}{hint}", self.at, self.message);
+        told.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
     /// Whether this keeps the file from being used.
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
@@ -219,6 +226,8 @@ mod tests {
                     ^
               hint: did you mean `trigger`?"#]]
         .assert_eq(&finding.to_string());
+        expect!["rules/a.yaml:2:3: unknown field `triger` (did you mean `trigger`?)"]
+            .assert_eq(&finding.in_short());
     }
 
     #[test]

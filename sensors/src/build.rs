@@ -69,8 +69,10 @@ pub struct BuildContext {
     pub secret: SecretLookup,
     /// Which secrets may be used: asked before any is read.
     pub permit: SecretPermit,
-    /// The hosts that the sensor's pack asks for, where what it may reach is bound to them.
+    /// The hosts that the sensor's pack may reach, where it is bound to them.
     pub hosts: Option<Vec<HostPattern>>,
+    /// Those that it asks for: its environment may grant it fewer.
+    pub asked_hosts: Vec<HostPattern>,
     /// How environment variables are looked up.
     pub variable: fn(&str) -> Option<String>,
     /// Where ids of requests without one come from.
@@ -84,8 +86,8 @@ pub struct PackContext {
     pub name: PackName,
     /// Its own event types: what the data of each must be.
     pub types: BTreeMap<Name, Schema>,
-    /// Whether it may run programs.
-    pub exec: bool,
+    /// Whether it may run programs, else why not.
+    pub exec: Result<(), String>,
     /// Runs them.
     pub programs: Programs,
     /// The file for what this one prints to stderr.
@@ -113,6 +115,7 @@ impl BuildContext {
             }),
             permit: Arc::new(|_| Ok(())),
             hosts: None,
+            asked_hosts: Vec::new(),
             variable: |name| std::env::var(name).ok(),
             random: || {
                 let mut bytes = [0; 16];

@@ -52,7 +52,7 @@ impl Lab {
         std::fs::rename(whole, program).unwrap();
     }
 
-    fn context(&self, exec: bool) -> BuildContext {
+    fn context(&self, exec: Result<(), String>) -> BuildContext {
         let mut context = BuildContext::new("tripline:test/shop/watch", self.folder.path());
         let payload = json!({ "n": { "type": "integer", "required": true } });
         let payload = Schema::compile(payload.as_object().unwrap()).unwrap();
@@ -68,7 +68,7 @@ impl Lab {
 
     fn sensor(&self) -> Arc<dyn Sensor> {
         let parameters = self.parameters.as_object().unwrap();
-        match build("process", parameters, &self.context(true)).unwrap() {
+        match build("process", parameters, &self.context(Ok(()))).unwrap() {
             Built::Task(sensor) => sensor,
             Built::Webhook(_) => unreachable!(),
         }
@@ -146,7 +146,7 @@ async fn a_program_gets_its_secrets_and_its_log_shows_none_of_them() {
     let log = service_log(&lab.path("watch.log")).unwrap();
     assert!(log.contains("[secret key]") && !log.contains("very-long-key"), "{log}");
     lab.parameters["secrets"] = json!({ "key": { "file": "gone.key" } });
-    let refused = build("process", lab.parameters.as_object().unwrap(), &lab.context(true));
+    let refused = build("process", lab.parameters.as_object().unwrap(), &lab.context(Ok(())));
     assert!(refused.err().unwrap()[0].message.contains("gone.key cannot be read"));
 }
 
@@ -277,7 +277,7 @@ async fn a_program_that_takes_more_memory_or_time_than_it_may_is_ended_and_told(
     ] {
         lab.parameters["limits"] = limits;
         let parameters = lab.parameters.as_object().unwrap();
-        let errors = build("process", parameters, &lab.context(true)).unwrap_err();
+        let errors = build("process", parameters, &lab.context(Ok(()))).unwrap_err();
         assert_eq!(errors[0].path, hint, "{errors:?}");
     }
 }
@@ -323,12 +323,13 @@ async fn a_program_that_does_not_want_to_end_is_killed_with_all_it_started() {
 async fn a_pack_that_may_not_run_programs_has_no_such_sensor() {
     let lab = Lab::new(COUNTER);
     let parameters = lab.parameters.as_object().unwrap();
-    let errors = build("process", parameters, &lab.context(false)).unwrap_err();
-    assert!(errors[0].message.contains("permissions.exec"), "{errors:?}");
+    let why = "the environment does not grant `shop` what it asks for".to_owned();
+    let errors = build("process", parameters, &lab.context(Err(why.clone()))).unwrap_err();
+    assert_eq!(errors[0].message, why);
     for entry_point in ["../watch.sh", "/bin/sh", ""] {
         let parameters = json!({ "entry_point": entry_point });
         let errors =
-            build("process", parameters.as_object().unwrap(), &lab.context(true)).unwrap_err();
+            build("process", parameters.as_object().unwrap(), &lab.context(Ok(()))).unwrap_err();
         assert!(errors[0].message.contains("leads out of the pack"), "{errors:?}");
     }
 }

@@ -64,7 +64,7 @@ impl Addresses {
     pub(crate) fn write(&self, state: &Path) -> Result<(), FileError> {
         let path = state.join(ADDRESSES);
         let written = serde_json::to_vec(self).map_err(io::Error::from);
-        let written = written.and_then(|bytes| host::file::replace(&path, &bytes, 0o644));
+        let written = written.and_then(|bytes| host::file::replace(&path, &bytes, 0o600));
         written.map_err(|source| FileError { path, source })
     }
 

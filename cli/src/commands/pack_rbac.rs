@@ -14,6 +14,7 @@ use model::Value;
 use super::ask;
 use crate::config::{Config, Flags};
 use crate::failure::{Exit, Failure, Outcome};
+use crate::input;
 use crate::output::{self, Format};
 
 const EXAMPLES: &str = "\
@@ -185,8 +186,7 @@ fn unnamed((version, kind): &Kind) -> Failure {
 }
 
 fn definitions(file: &Path) -> Result<Vec<Defined>, Failure> {
-    let text =
-        std::fs::read_to_string(file).map_err(|error| Failure::file(file.display(), &error))?;
+    let text = input::text(file)?;
     let all: Result<Vec<Value>, _> = serde_saphyr::from_multiple(&text);
     let all = all.map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?;
     let defined: Vec<Defined> = all.iter().filter_map(Defined::read).collect();

@@ -1,7 +1,7 @@
 //! `tripline secret`: named secrets. A value is never an argument, which everybody could see in the
 //! list of processes, and never printed.
 
-use std::io::{BufRead, IsTerminal, Read};
+use std::io::{BufRead, IsTerminal};
 use std::pin::pin;
 
 use clap::{Args, Subcommand};
@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use super::noun::List;
 use crate::client::{Connection, segment};
 use crate::failure::{Exit, Failure, Outcome};
+use crate::input;
 use crate::output::{self, Column};
 
 const EXAMPLES: &str = "\
@@ -105,6 +106,9 @@ fn deleted(path: &str, gone: &Value) -> String {
     format!("{path}: {versions} deleted; steps of executions that were given it fail from now on")
 }
 
+/// Most bytes that are read of a value; how many a secret may have, the server says.
+const MAX_VALUE: u64 = 1024 * 1024;
+
 /// The value, from whoever is on the other end of standard input; none if somebody would rather
 /// not.
 async fn value(path: &str) -> Result<Option<String>, Failure> {
@@ -114,9 +118,7 @@ async fn value(path: &str) -> Result<Option<String>, Failure> {
             None => return Ok(None),
         }
     } else {
-        let mut bytes = Vec::new();
-        let read = std::io::stdin().read_to_end(&mut bytes);
-        read.map_err(|error| Failure::file("standard input", &error))?;
+        let bytes = input::bounded(std::io::stdin().lock(), "standard input", MAX_VALUE)?;
         String::from_utf8(bytes).map_err(|_| {
             Failure::usage("the value on standard input is not text (UTF-8)".to_owned())
                 .with_hint("encode it, for instance with base64, and decode it where it is used")

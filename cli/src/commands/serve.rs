@@ -8,6 +8,7 @@ use engine::Engine;
 use engine::packs::shipped::{self, Shipped};
 use host::Clock;
 use host::process::Launcher;
+use nix::sys::signal::Signal as Limit;
 use server::{Running, ServeError};
 use store::{Sqlite, Store};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -79,6 +80,8 @@ impl<W: std::io::Write> std::io::Write for Clean<W> {
 }
 
 async fn serve(config: &Config) -> Outcome {
+    host::file::for_owner_alone();
+    take_size_limit_for_full_disk()?;
     let grace = config.grace.to_std();
     let mut signals = Signals::new()?;
     let (engine, running) = tokio::select! {
@@ -195,6 +198,13 @@ fn announce(running: &Running) -> Result<(), Failure> {
         }
     });
     Ok(())
+}
+
+/// A file at its limit of size (`ulimit -f`) ends a process that does not hear the signal; one that
+/// does is refused the write, and waits as on a full disk. Programs that are run don't inherit it.
+fn take_size_limit_for_full_disk() -> Result<(), Failure> {
+    let heard = signal(SignalKind::from_raw(Limit::SIGXFSZ as i32));
+    heard.map(drop).map_err(|error| Failure::file("signals", &error))
 }
 
 /// The signals that end a server.

@@ -179,6 +179,62 @@ fn a_restored_sensor_tells_what_it_missed_and_nothing_that_it_told_before() {
 }
 
 #[test]
+fn a_program_that_has_to_catch_up_since_a_restore_is_seen_to_await_somebodys_word() {
+    let world = world();
+    let script = format!(
+        "#!/bin/sh\necho '{{\"cursor\": 1}}'\nwhile [ -d '{}' ]; do sleep 0.1; done\n",
+        world.folder().display()
+    );
+    pack(&world, "sensors/watch.sh", &script);
+    pack(&world, "sensors/watch.yaml", "type: process\nparameters: { entry_point: watch.sh }\n");
+    pack(&world, "triggers/tick.yaml", "payload: {}\n");
+    let server = world.serve();
+    let stands = || world.json(&["sensor", "get", "p.watch"]);
+    eventually(PATIENCE, || (stands()["cursor"] == 1).then_some(()));
+    assert_eq!(stands()["message"], json!(null));
+    world.run(&["backup", "it.tar"]).succeeded();
+    let server = lose_and_restore(&world, server);
+    let command = "tripline sensor confirm p.watch";
+    eventually(PATIENCE, || stands()["message"].as_str()?.contains(command).then_some(()));
+    assert_eq!(stands()["state"], "running");
+    let listed = world.run(&["sensor", "list"]).succeeded().stdout;
+    assert!(listed.contains(command), "{listed}");
+    let examined = || world.run(&["doctor"]).succeeded().stdout;
+    let told = "p/watch has not caught up since the state was restored";
+    eventually(PATIENCE, || examined().contains(told).then_some(()));
+    world.run(&["sensor", "confirm", "p.watch"]).succeeded();
+    assert_eq!(stands()["message"], json!(null));
+    assert!(!examined().contains("has not caught up"));
+    drop(server);
+}
+
+#[test]
+fn who_watches_an_execution_over_a_restore_is_told_that_the_rest_is_gone() {
+    let world = shop();
+    chain(&world, "slow", r#"run("p.hold"); log("on it goes"); sleep("1h")"#);
+    let server = world.serve();
+    let id = start(&world, "p.slow");
+    eventually(PATIENCE, || world.path("holds").exists().then_some(()));
+    world.run(&["backup", "it.tar"]).succeeded();
+    for n in 0..100 {
+        world.emit("p.sold", &json!({ "n": n }));
+    }
+    world.write("go", "");
+    world.reaches(&id, &["waiting"]);
+    let mut watch = world.client(&["execution", "watch", &id]);
+    let seen = fs::File::create(world.path("watch.out")).unwrap();
+    let watch = watch.stdout(seen).stderr(Stdio::piped()).spawn().unwrap();
+    eventually(PATIENCE, || world.read("watch.out").contains("on it goes").then_some(()));
+    fs::remove_file(world.path("go")).unwrap();
+    let _server = lose_and_restore(&world, server);
+    let ended = watch.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    assert!(said.contains("cannot go on after position"), "{said}");
+    assert!(said.contains("hint: the server's state was restored from a backup"), "{said}");
+}
+
+#[test]
 fn secrets_are_in_a_backup_as_they_are_stored_and_open_with_the_key_beside_it() {
     let world = world();
     let manifest =

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::files::{
     PATIENCE, chain, events_of, executions_of, has_lines, lines, note, open_gate, pack, start,
-    world,
+    text, world,
 };
 use crate::support::{Server, eventually};
 use crate::webhooks::{Delivery, receiver};
@@ -74,6 +74,11 @@ fn a_full_disk_refuses_what_is_new_loses_nothing_and_goes_on_by_itself() {
         "rules/ordered.yaml",
         "trigger: { type: p.ordered }\naction: { ref: core.noop }\n",
     );
+    pack(
+        &world,
+        "rules/tick.yaml",
+        "trigger: { type: timer.interval, parameters: { every: 1s } }\naction: { ref: core.noop }\n",
+    );
     let server = world.serve();
     assert_eq!(order(&server, "before"), 202);
     // A program is at work as the disk fills up, and ends while it is full.
@@ -86,11 +91,20 @@ fn a_full_disk_refuses_what_is_new_loses_nothing_and_goes_on_by_itself() {
     disk.fill();
     assert_eq!(order(&server, "during"), 503);
     ready(&server, 503);
+    let timer = eventually(PATIENCE, || {
+        let sensors = world.json(&["sensor", "list"]);
+        (sensors[0]["state"] == "waiting").then(|| text(&sensors[0]["message"]))
+    });
+    assert!(timer.contains("its events wait: the store takes nothing"), "{timer}");
     assert!(server.log().contains("the store takes nothing"), "{}", server.log());
     assert_eq!(server.ask("GET", "/healthz", None).status, 200);
     open_gate(&world, "1");
     has_lines(&world, "attempts", 1);
     disk.free();
+    eventually(PATIENCE, || server.log().contains("commits work again").then_some(()));
+    let told = |part: &str| server.log().matches(part).count();
+    assert_eq!(told("commits fail"), 1, "{}", server.log());
+    assert_eq!(told("the store takes nothing"), 1, "{}", server.log());
     // Told again, as a sender does that was answered with 503: one event.
     eventually(PATIENCE, || [200, 202].contains(&order(&server, "during")).then_some(()));
     ready(&server, 200);
@@ -166,4 +180,33 @@ fn new_content_of_a_pack_is_active_once_it_is_recorded_and_a_full_disk_holds_up_
     eventually(PATIENCE, || (pack_of(&server)["hash"] != before["hash"]).then_some(()));
     assert_eq!(order(&server, "after"), 202);
     ready(&server, 200);
+}
+
+/// Bounds the size of files that a process may write, as `ulimit -f` does.
+fn bound_files(server: &Server, bytes: &str) {
+    let pid = server.pid().to_string();
+    let limit = format!("--fsize={bytes}:unlimited");
+    let bound = Command::new("prlimit").args(["--pid", &pid, &limit]).output().unwrap();
+    assert!(bound.status.success(), "{bound:?}");
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_is_a_full_disk_and_ends_no_server() {
+    let world = world();
+    chain(&world, "one", "1");
+    let server = world.serve();
+    world.run(&["run", "p.one"]).succeeded();
+    bound_files(&server, "65536");
+    let start = || {
+        let body = json!({ "action": "p.one" });
+        server.ask("POST", "/api/v1/executions", Some(&body)).status
+    };
+    eventually(PATIENCE, || (start() == 503).then_some(()));
+    ready(&server, 503);
+    assert!(server.log().contains("`ulimit -f`"), "{}", server.log());
+    bound_files(&server, "unlimited");
+    ready(&server, 200);
+    world.run(&["run", "p.one"]).succeeded();
+    server.stop();
+    world.run(&["doctor"]).succeeded();
 }

@@ -17,6 +17,7 @@ mod files;
 
 mod artifacts;
 mod backups;
+mod broken_environment;
 mod broken_packs;
 mod by_hand;
 mod canaries;

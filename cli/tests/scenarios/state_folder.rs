@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::files::{PATIENCE, pack, world};
+use crate::files::{PATIENCE, pack, program, world};
 use crate::support::{World, eventually};
 
 /// Starts a server that must be refused; what it said.
@@ -148,6 +148,42 @@ fn the_doctor_tells_what_is_missing_or_open_besides_the_log() {
     let told = world.run(&["doctor"]).ended(1).stdout;
     assert!(told.contains("1 encrypted secrets cannot be opened"), "{told}");
     assert!(told.contains(&format!("`{id}` and others that began with it cannot go on")), "{told}");
+}
+
+/// Everything below a folder that others than its owner may read, or use.
+fn open_to_others(folder: &std::path::Path) -> Vec<String> {
+    let mut open = Vec::new();
+    for entry in fs::read_dir(folder).unwrap().flatten() {
+        let (path, metadata) = (entry.path(), entry.metadata().unwrap());
+        if metadata.permissions().mode() & 0o077 != 0 {
+            open.push(format!("{} {:o}", path.display(), metadata.permissions().mode()));
+        }
+        if metadata.is_dir() {
+            open.extend(open_to_others(&path));
+        }
+    }
+    open
+}
+
+#[test]
+fn a_state_folder_is_its_owners_alone_fresh_and_restored_and_what_programs_make_elsewhere_is_not() {
+    let world = world();
+    program(&world, "make", "idempotent", r#"echo made >>"$W/made""#);
+    pack(&world, "triggers/large.yaml", "payload: { text: {} }\n");
+    let server = world.serve();
+    world.run_with_input(&["secret", "set", "app/key"], "a value to keep").succeeded();
+    world.run(&["run", "p.make"]).succeeded();
+    world.emit("p.large", &serde_json::json!({ "text": "x".repeat(700_000) }));
+    assert!(fs::read_dir(world.path("state/blobs")).unwrap().count() > 1, "there is a blob");
+    assert_eq!(open_to_others(&world.path("state")), [""; 0]);
+    let made = fs::metadata(world.path("made")).unwrap().permissions().mode();
+    let own = fs::File::create(world.path("own")).unwrap().metadata().unwrap().permissions().mode();
+    assert_eq!(made, own, "a program has the mask that the server was started with");
+    world.run(&["backup", "it.tar"]).succeeded();
+    server.stop();
+    world.run(&["restore", "it.tar", "--replace"]).succeeded();
+    world.serve().stop();
+    assert_eq!(open_to_others(&world.path("state")), [""; 0]);
 }
 
 #[test]

@@ -71,7 +71,7 @@ impl Keeper {
         };
         let told = before.as_ref().is_some_and(|before| before.findings == next.findings);
         if next.stale && !told {
-            let error = next.findings.first().map(ToString::to_string).unwrap_or_default();
+            let error = next.findings.first().map(Diagnostic::in_short).unwrap_or_default();
             tracing::warn!(file = %file.display(), %error, "the environment's file is refused");
         }
         let changed = before.is_none_or(|before| before.active != next.active);

@@ -113,7 +113,7 @@ impl Snapshot {
             let path = fresh.join(name);
             fs::create_dir_all(path.parent().unwrap_or(&fresh))?;
             fs::write(&path, &file.bytes)?;
-            let mode = if file.executable { 0o755 } else { 0o644 };
+            let mode = if file.executable { 0o700 } else { 0o600 };
             fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
             fs::File::open(&path)?.sync_all()?;
         }

@@ -119,7 +119,7 @@ impl Packs {
             .map(|pack| (pack.name.clone(), pack))
             .collect();
         let changed = first || !same_packs(&packs, &generation.packs);
-        let rejected = newly_rejected(&slots, &next);
+        let rejected = newly_rejected(&slots, &next, &self.environment.status());
         core.connections.set(environment.connections.values().cloned());
         core.environment.store(environment.clone());
         if !changed && !moved && rejected.is_empty() {
@@ -329,26 +329,36 @@ const TOLD_TOGETHER: usize = 400;
 fn newly_rejected(
     before: &BTreeMap<PathBuf, PackStatus>,
     now: &BTreeMap<PathBuf, PackStatus>,
+    environment: &EnvironmentStatus,
 ) -> Vec<(PackName, String)> {
     let mut rejected = Vec::new();
     for (folder, slot) in now.iter().filter(|(_, slot)| slot.stale) {
-        let error = slot
-            .findings
-            .iter()
-            .find(|f| f.is_error())
-            .map(ToString::to_string)
-            .unwrap_or_default();
         let same = before.get(folder).is_some_and(|old| old.stale && old.findings == slot.findings);
-        if !same {
-            tracing::warn!(pack = %folder.display(), %error, "the pack's files are refused");
+        if same {
+            continue;
         }
+        let error = slot.findings.iter().find(|finding| finding.is_error());
+        log_rejected(folder, error, environment);
         let name = slot.active.as_ref().map(|pack| pack.name.clone());
         let name = name.or_else(|| folder.file_name()?.to_str()?.parse().ok());
-        if let Some(name) = name.filter(|_| !same) {
-            rejected.push((name, error));
-        }
+        let error = error.map(ToString::to_string).unwrap_or_default();
+        rejected.extend(name.map(|name| (name, error)));
     }
     rejected
+}
+
+/// Says in the log whose fault it is. Of a broken file of the environment it says so already.
+fn log_rejected(folder: &Path, error: Option<&Diagnostic>, environment: &EnvironmentStatus) {
+    if error.is_some_and(|error| environment.findings.contains(error)) {
+        return;
+    }
+    let of_environment =
+        |error: &Diagnostic| Some(&error.at.file) == environment.active.file.as_ref();
+    let (pack, told) = (folder.display(), error.map(Diagnostic::in_short).unwrap_or_default());
+    match error.is_some_and(of_environment) {
+        true => tracing::warn!(%pack, error = told, "the environment does not fit the pack"),
+        false => tracing::warn!(%pack, error = told, "the pack's files are refused"),
+    }
 }
 
 /// What records the generation, and events that tell of it, for commits of their own.

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use actions::SharedAction;
 use arc_swap::ArcSwap;
@@ -29,7 +29,7 @@ use tokio_util::task::TaskTracker;
 use super::case::{Cancel, Case, Start};
 use super::found::{self, Found};
 use super::mocks::{Inner, SharedScene, Stand};
-use crate::core::{Core, Trouble};
+use crate::core::{Core, Failing, Trouble};
 use crate::driver::Driver;
 use crate::evaluators::Evaluators;
 use crate::fair::Permits;
@@ -149,7 +149,7 @@ impl Stage {
             stopping: CancellationToken::new(),
             killing: CancellationToken::new(),
             tasks: TaskTracker::new(),
-            store_failing: AtomicBool::new(false),
+            store_failing: Failing::default(),
             stuck: Stuck::default(),
             metrics: self.metrics.clone(),
             spans: Spans::default(),

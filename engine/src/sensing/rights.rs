@@ -11,7 +11,7 @@ use host::secret::SecretRef;
 use super::{Asked, Sensing};
 use crate::core::Core;
 use crate::packs::{Generation, Subscription};
-use crate::permissions::Rights;
+use crate::permissions::{Rights, patterns};
 
 impl Sensing {
     /// What may be done for the sensor's pack.
@@ -50,16 +50,28 @@ impl Sensing {
         self.rights(generation, subscription).hosts()
     }
 
-    /// Whether its pack asks to run programs and its environment leaves that to it; for a sensor that
-    /// is no program nothing depends on it.
-    pub(super) fn may_exec(&self, generation: &Generation, subscription: &Subscription) -> bool {
+    /// Those that its pack asks for, whatever its environment grants.
+    pub(super) fn asked_hosts(
+        &self,
+        generation: &Generation,
+        subscription: &Subscription,
+    ) -> Vec<HostPattern> {
+        let pack =
+            subscription.sensor.as_ref().and_then(|sensor| generation.packs.get(&sensor.pack));
+        pack.map(|pack| patterns(&pack.permissions.hosts)).unwrap_or_default()
+    }
+
+    /// Whether its pack may run programs, else why not; for a sensor that is no program nothing
+    /// depends on it.
+    pub(super) fn may_exec(
+        &self,
+        generation: &Arc<Generation>,
+        subscription: &Subscription,
+    ) -> Result<(), String> {
         let sensor = subscription.sensor.as_ref().filter(|_| subscription.kind == "process");
-        let Some(pack) = sensor.and_then(|sensor| generation.packs.get(&sensor.pack)) else {
-            return false;
-        };
-        let environment = self.core.environment.load();
-        let granted = environment.packs.get(&pack.name).and_then(|pack| pack.grants.exec);
-        pack.permissions.exec && granted != Some(false)
+        let pack = sensor.and_then(|sensor| generation.packs.get(&sensor.pack));
+        let asked = pack.map(|pack| self.rights(generation, subscription).programs(pack));
+        asked.unwrap_or(Ok(())).map_err(|error| error.message)
     }
 }
 

@@ -143,8 +143,22 @@ impl GitConfig {
         let remote = context.git.remote(&url, credentials).map_err(|error| at_fault(&error))?;
         match &context.hosts {
             None => Ok(remote),
-            Some(hosts) => self.held(remote, hosts),
+            Some(hosts) => self.granted(remote, hosts, &context.asked_hosts),
         }
+    }
+
+    /// The same, where the environment grants the pack these hosts of those that it `asked` for.
+    fn granted(
+        &self,
+        remote: Remote,
+        hosts: &[HostPattern],
+        asked: &[HostPattern],
+    ) -> Result<Remote, BuildError> {
+        self.held(remote.clone(), hosts).map_err(|refused| match self.held(remote, asked) {
+            Ok(_) => BuildError::at("url", "the environment does not let the pack reach it")
+                .with_hint("grant it in `packs.<pack>.permissions.hosts` of the environment"),
+            Err(_) => refused,
+        })
     }
 
     /// What lies outside of the secret store may be another's than the pack's: it goes only to hosts

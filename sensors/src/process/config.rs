@@ -60,10 +60,8 @@ impl ProcessConfig {
         let Some(pack) = &context.pack else {
             return Err(BuildError::at("", "only a pack's own sensor can be a program"));
         };
-        if !pack.exec {
-            let message = "the pack may not run programs: it does not ask for `permissions.exec`";
-            let error = BuildError::at("entry_point", message);
-            return Err(error.with_hint("add `exec: true` to its permissions"));
+        if let Err(why) = &pack.exec {
+            return Err(BuildError::at("entry_point", why.clone()));
         }
         let resolve = |(name, reference): (&String, &SecretRef)| {
             let value = secret::resolve(reference, &format!("secrets.{name}"), context)?;

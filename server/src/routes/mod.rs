@@ -24,6 +24,7 @@ use std::any::Any;
 
 pub(crate) use self::table::Operation;
 use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router, middleware};
@@ -32,7 +33,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::Position;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::classify::ServerErrorsFailureClass;
 use tower_http::trace::TraceLayer;
+use tracing::Span;
 
 use self::table::Table;
 use crate::App;
@@ -133,8 +136,16 @@ pub(crate) fn router(app: App, tokens: Tokens) -> Router {
         .layer(middleware::from_fn_with_state(app.clone(), metrics::refusals))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(TraceLayer::new_for_http())
+        .layer(TraceLayer::new_for_http().on_failure(log_failure))
         .with_state(app)
+}
+
+/// What is answered 503 has said why when it began, and is asked again and again.
+fn log_failure(failure: ServerErrorsFailureClass, latency: std::time::Duration, _: &Span) {
+    match failure {
+        ServerErrorsFailureClass::StatusCode(StatusCode::SERVICE_UNAVAILABLE) => {}
+        failure => tracing::error!(%failure, ?latency, "a request failed"),
+    }
 }
 
 /// Every route under `/api/v1`.

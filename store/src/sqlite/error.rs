@@ -3,7 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rusqlite::ErrorCode;
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
+use rusqlite::{ErrorCode, ffi};
 
 use crate::port::{Position, StoreError};
 
@@ -159,6 +160,7 @@ impl From<rusqlite::Error> for StoreError {
             | E::Utf8Error(..) => Self::Corrupt(why),
             _ => match error.sqlite_error_code() {
                 Some(ErrorCode::DiskFull) => Self::Full(why),
+                Some(ErrorCode::SystemIoFailure) if is_write(&error) => not_written(why),
                 Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
                 Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Corrupt(why),
                 Some(ErrorCode::OperationInterrupted) => {
@@ -170,11 +172,32 @@ impl From<rusqlite::Error> for StoreError {
     }
 }
 
+/// Whether SQLite failed while it made a file larger.
+fn is_write(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error().map(|error| error.extended_code);
+    code.is_some_and(|code| {
+        [ffi::SQLITE_IOERR_WRITE, ffi::SQLITE_IOERR_SHMSIZE, ffi::SQLITE_IOERR_TRUNCATE]
+            .contains(&code)
+    })
+}
+
 /// What the file system said while a blob or the head was read or written.
 pub(super) fn io_failure(path: &Path, error: &io::Error) -> StoreError {
     let why = format!("`{}`: {error}", path.display());
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full(why),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            StoreError::Full(why)
+        }
+        _ => StoreError::Io(why),
+    }
+}
+
+/// SQLite could not write, and does not say why: a limit on the size of files is a full disk too.
+fn not_written(why: String) -> StoreError {
+    match getrlimit(Resource::RLIMIT_FSIZE) {
+        Ok((limit, _)) if limit != RLIM_INFINITY => StoreError::Full(format!(
+            "{why}, and a file may have {limit} bytes at most (`ulimit -f`), a limit to be raised"
+        )),
         _ => StoreError::Io(why),
     }
 }

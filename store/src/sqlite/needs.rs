@@ -1,4 +1,5 @@
-//! What a store cannot do without and does not hold itself: keys, and the contents of packs.
+//! What a store cannot do without and does not hold itself: keys, the contents of packs, and
+//! somebody's word that a sensor has caught up.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,8 +8,9 @@ use model::{ExecutionId, Hash};
 use rusqlite::Connection;
 
 use super::verify::Finding;
-use super::{schema, sealed, values};
+use super::{log, schema, sealed, values};
 use crate::port::StoreError;
+use crate::projection;
 use crate::sealed::Sealed;
 
 /// What must be there besides a store.
@@ -19,12 +21,16 @@ pub struct Needs {
     /// Contents of packs that executions which have not ended began with, or their steps; each with
     /// the first of these.
     pub packs: BTreeMap<Hash, ExecutionId>,
+    /// Sensors that have not caught up since the state was restored.
+    pub behind: Vec<String>,
 }
 
 /// What the store in `folder` needs; it may be in use.
 pub(super) fn needs(folder: &Path) -> Result<Needs, Finding> {
     let connection = schema::open_reader(&schema::path(folder)).map_err(StoreError::from)?;
     let mut needs = Needs { packs: packs(&connection)?, ..Needs::default() };
+    let cursors = log::latest_of(&connection, "sensor/", usize::MAX, projection::sensor_cursor)?;
+    needs.behind = cursors.into_iter().filter(|(_, row)| row.behind).map(|(id, _)| id).collect();
     for (key, records) in sealed::keys(&connection)? {
         let one = sealed::opened_by(&connection, &key)?;
         needs.keys.insert(key, (records, one));

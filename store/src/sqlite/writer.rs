@@ -72,6 +72,8 @@ struct Log {
     folder: Arc<Path>,
     told: watch::Sender<Position>,
     commits: Arc<AtomicU64>,
+    /// Whether commits fail: told when it begins and when it is over.
+    failing: bool,
 }
 
 impl Writer {
@@ -84,7 +86,8 @@ impl Writer {
     ) -> Result<Self, OpenError> {
         let file = HeadFile::open(folder, head)?;
         let told = watch::Sender::new(head.position);
-        let log = Log { head: Some(head), file, folder: folder.into(), told, commits };
+        let log =
+            Log { head: Some(head), file, folder: folder.into(), told, commits, failing: false };
         Ok(Self { connection, log })
     }
 
@@ -187,16 +190,25 @@ impl Log {
     fn serve(&mut self, connection: &Connection, group: Vec<Request>) {
         let (batches, answers): (Vec<_>, Vec<_>) =
             group.into_iter().map(|request| (request.batch, request.answer)).unzip();
-        let results = match self.commit(connection, &batches) {
+        let committed = self.commit(connection, &batches);
+        self.tell(committed.as_ref().err());
+        let results = match committed {
             Ok(appended) => appended.into_iter().map(Ok).collect(),
-            Err(error) => {
-                tracing::error!(%error, batches = batches.len(), "a commit failed");
-                vec![Err(error); batches.len()]
-            }
+            Err(error) => vec![Err(error); batches.len()],
         };
         for (answer, result) in answers.into_iter().zip(results) {
             // Whoever asked may have gone; the batch is in all the same.
             let _ = answer.send(result);
+        }
+    }
+
+    /// Says in the log that commits fail, and that they work again: once, as who waits tries often.
+    fn tell(&mut self, error: Option<&StoreError>) {
+        let failed = std::mem::replace(&mut self.failing, error.is_some());
+        match (failed, error) {
+            (false, Some(error)) => tracing::error!(%error, "commits fail"),
+            (true, None) => tracing::info!("commits work again"),
+            _ => {}
         }
     }
 
