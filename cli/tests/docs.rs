@@ -2,21 +2,19 @@
 //! needs no network. `cargo xtask docs` rewrites what is generated.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+#[path = "support/examples.rs"]
+mod examples;
 mod support;
 
 use std::fs;
-use std::path::{Path, PathBuf};
 
+use examples::{Example, commands, docs, examples, words};
 use serde_json::Value;
 use support::World;
 
 /// Lies around the generated part of a page.
 const BEGIN: &str = "<!-- made by `cargo xtask docs`: begin -->\n\n";
 const END: &str = "\n<!-- made by `cargo xtask docs`: end -->\n";
-
-fn docs() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs")
-}
 
 /// Whether `page` holds `made`; with UPDATE_EXPECT set it is made so.
 fn check_page(page: &str, text: &str, made: &str) {
@@ -56,62 +54,6 @@ fn the_page_of_facts_has_every_name_and_no_other() {
     told.sort_unstable();
     known.sort_unstable();
     assert_eq!(told, known);
-}
-
-/// A fenced block of a page.
-struct Example {
-    page: String,
-    line: usize,
-    language: String,
-    text: String,
-}
-
-impl Example {
-    fn place(&self) -> String {
-        format!("{}:{}", self.page, self.line)
-    }
-
-    /// The file of a pack that its first or second line says it is.
-    fn file(&self) -> Option<&str> {
-        let said = self.text.lines().take(2).filter_map(|line| {
-            line.strip_prefix("# ")
-                .or_else(|| line.strip_prefix("// "))
-                .map(|said| said.split([':', ' ', ',']).next().unwrap_or_default())
-        });
-        said.into_iter().find(|path| path.starts_with("packs/"))
-    }
-}
-
-/// Every fenced block of the guide, the reference and the README.
-fn examples() -> Vec<Example> {
-    let mut all = blocks("README.md", &fs::read_to_string(docs().join("../README.md")).unwrap());
-    for folder in ["guide", "reference"] {
-        let mut pages: Vec<PathBuf> =
-            fs::read_dir(docs().join(folder)).unwrap().map(|entry| entry.unwrap().path()).collect();
-        pages.sort();
-        for page in pages {
-            let name = format!("docs/{folder}/{}", page.file_name().unwrap().to_str().unwrap());
-            all.extend(blocks(&name, &fs::read_to_string(page).unwrap()));
-        }
-    }
-    all
-}
-
-fn blocks(page: &str, text: &str) -> Vec<Example> {
-    let mut all: Vec<Example> = Vec::new();
-    let mut open: Option<Example> = None;
-    for (n, line) in text.lines().enumerate() {
-        match (&mut open, line.trim_start().strip_prefix("```")) {
-            (None, Some(language)) => {
-                let (page, language) = (page.to_owned(), language.to_owned());
-                open = Some(Example { page, line: n + 2, language, text: String::new() });
-            }
-            (Some(_), Some(_)) => all.extend(open.take()),
-            (Some(example), None) => example.text = format!("{}{line}\n", example.text),
-            (None, None) => {}
-        }
-    }
-    all
 }
 
 #[test]
@@ -332,39 +274,6 @@ fn examples_in_rhai_are_chains() {
         let wrong: Vec<&str> = wrong.filter(|line| !elsewhere(line)).collect();
         assert_eq!(wrong, [""; 0], "{}\n{told}", example.place());
     }
-}
-
-/// The commands of a shell example: after `$ ` where it shows what they print, else every line.
-fn commands(example: &Example) -> Vec<String> {
-    let shows = example.text.lines().any(|line| line.starts_with("$ "));
-    let lines = example.text.lines().filter_map(|line| match shows {
-        true => line.strip_prefix("$ "),
-        false => Some(line),
-    });
-    lines
-        .flat_map(|line| line.split([';', '|', '&']))
-        .map(str::trim)
-        .map(ToOwned::to_owned)
-        .collect()
-}
-
-/// The words of a command as a shell divides them, up to a comment or a file that is its input.
-fn words(command: &str) -> Vec<String> {
-    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
-    for c in command.chars() {
-        match (quote, c) {
-            (Some(q), _) if c == q => quote = None,
-            (None, '\'' | '"') => {
-                quote = Some(c);
-                word.get_or_insert_default();
-            }
-            (None, '#' | '<') if word.is_none() => break,
-            (None, ' ') => words.extend(word.take()),
-            _ => word.get_or_insert_default().push(c),
-        }
-    }
-    words.extend(word);
-    words
 }
 
 #[test]

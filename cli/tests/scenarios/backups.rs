@@ -163,7 +163,7 @@ fn a_server_that_ends_in_the_middle_of_a_backup_leaves_no_backup_and_makes_the_n
 fn a_restored_sensor_tells_what_it_missed_and_nothing_that_it_told_before() {
     let world = watched();
     let server = world.serve();
-    looked(&world);
+    looked(&world, "p.app");
     let b = commit(&world, "second");
     let main = |commit: &str| json!(["refs/heads/main", commit]);
     assert_eq!(pushes(&world, 1), [main(&b)]);

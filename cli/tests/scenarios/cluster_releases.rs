@@ -92,7 +92,7 @@ fn a_tag_whose_rollout_gets_stuck_is_taken_back_and_both_cluster_and_repository_
     git(&world, &["commit", "--quiet", "--message", "no release"]);
     git(&world, &["checkout", "--quiet", "main"]);
     let _server = world.serve_with(&["--packs", "packs", "--packs", "builtin:deploy"]);
-    looked(&world);
+    looked(&world, "p.app");
 
     git(&world, &["tag", "v1"]);
     assert_eq!(record(&world, "v1"), json!({ "tag": "v1", "state": "released", "why": null }));

@@ -51,10 +51,10 @@ fn leave_locks(world: &World) {
     }
 }
 
-/// Waits until the sensor has looked, and so stands somewhere.
-pub(crate) fn looked(world: &World) {
+/// Waits until a sensor has looked, and so stands somewhere.
+pub(crate) fn looked(world: &World, sensor: &str) {
     eventually(PATIENCE, || {
-        (!world.json(&["sensor", "get", "p.app"])["cursor"].is_null()).then_some(())
+        (!world.json(&["sensor", "get", sensor])["cursor"].is_null()).then_some(())
     });
 }
 
@@ -82,7 +82,7 @@ fn a_hosts_webhook_makes_its_sensor_look_at_once() {
     let server = world.serve();
     world.run_with_input(&["secret", "set", "hooks/app"], "a secret of hooks").succeeded();
     sensor_is(&world, "p.hook", "running");
-    looked(&world);
+    looked(&world, "p.app");
     for n in 1..=2 {
         let second = commit(&world, "another");
         let request = client().post(format!("{}/webhooks/p/hook", server.webhooks())).body("{}");
@@ -111,7 +111,7 @@ fn a_repository_whose_authority_only_the_settings_name_is_watched_over_https() {
     let settings = format!("tls: {{ ca_file: {} }}\n", https::authority().display());
     world.write("tripline.yaml", &settings);
     let _server = world.serve();
-    looked(&world);
+    looked(&world, "p.app");
     let second = commit(&world, "second");
     assert_eq!(pushes(&world, 1), [json!(["refs/heads/main", second])]);
 }
@@ -132,7 +132,7 @@ fn a_sensor_keeps_the_rate_of_its_connection_while_it_runs() {
     pack(&world, "pack.yaml", &manifest);
     pack(&world, "sensors/slow.yaml", "type: git\nparameters: { connection: repo, every: 1s }\n");
     let _server = world.serve();
-    looked(&world);
+    looked(&world, "p.app");
     let cursor = || world.json(&["sensor", "get", "p.slow"])["cursor"].clone();
     let first = eventually(PATIENCE, || Some(cursor()).filter(|cursor| !cursor.is_null()));
     // Each of them is a look of the other sensor, which has no such bound.
@@ -150,7 +150,7 @@ fn a_branch_that_is_forced_there_and_back_is_told_each_time() {
     let world = watched();
     let a = git(&world, &["rev-parse", "HEAD"]);
     let _server = world.serve();
-    looked(&world);
+    looked(&world, "p.app");
     let b = commit(&world, "second");
     let main = |commit: &str| json!(["refs/heads/main", commit]);
     assert_eq!(pushes(&world, 1), [main(&b)]);
@@ -169,7 +169,7 @@ fn a_branch_that_is_forced_there_and_back_is_told_each_time() {
 fn refs_that_moved_between_two_looks_are_all_told() {
     let world = watched();
     let _server = world.serve();
-    looked(&world);
+    looked(&world, "p.app");
     let b = commit(&world, "second");
     git(&world, &["branch", "side"]);
     git(&world, &["branch", "third"]);
@@ -183,7 +183,7 @@ fn refs_that_moved_between_two_looks_are_all_told() {
 fn a_repository_that_goes_away_fails_visibly_and_goes_on_where_it_was() {
     let world = watched();
     let _server = world.serve();
-    looked(&world);
+    looked(&world, "p.app");
     let b = commit(&world, "second");
     pushes(&world, 1);
     let (here, away) = (world.path("repository"), world.path("away"));
@@ -202,7 +202,7 @@ fn a_repository_that_goes_away_fails_visibly_and_goes_on_where_it_was() {
 fn a_push_while_the_server_is_down_is_told_once_it_is_up() {
     let world = watched();
     let server = world.serve();
-    looked(&world);
+    looked(&world, "p.app");
     let b = commit(&world, "second");
     let main = |commit: &str| json!(["refs/heads/main", commit]);
     pushes(&world, 1);

@@ -7,6 +7,8 @@
 #[path = "../support/collector.rs"]
 #[allow(dead_code, reason = "the tests of traces use the rest")]
 mod collector;
+#[path = "../support/examples.rs"]
+mod examples;
 #[path = "../../../sensors/tests/remote/https.rs"]
 #[allow(dead_code, reason = "the tests of sensors use the rest")]
 mod https;
@@ -38,6 +40,7 @@ mod dry_runs;
 mod earlier_schemas;
 mod full_disk;
 mod git_pushes;
+mod guide;
 mod hanging_up;
 mod idle_connections;
 mod kubernetes;
