@@ -208,7 +208,7 @@ fn try_one(world: &World, example: &Example, command: &str) {
         words.push("--yes".to_owned());
     }
     if words.starts_with(&["context".to_owned(), "use".to_owned(), "prod".to_owned()]) {
-        words[2] = "here".to_owned();
+        "here".clone_into(&mut words[2]);
     }
     let input = if command.contains("hook.txt") {
         world.read("hook.txt")
