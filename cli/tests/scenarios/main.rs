@@ -23,6 +23,7 @@ mod broken_environment;
 mod broken_packs;
 mod by_hand;
 mod canaries;
+mod cluster_connections;
 mod cluster_faults;
 mod cluster_programs;
 mod cluster_releases;
