@@ -14,6 +14,7 @@ use actions::{BuiltinContext, Performing};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use host::connection::{Auth, ConnectionSpec, Connections, Target};
+use host::guard::{self, HostPattern};
 use host::http::Url;
 use host::secret::SecretRef;
 use model::token::percent_encode;
@@ -35,12 +36,21 @@ async fn perform_until(
     connections: &Connections,
     parameters: Value,
 ) -> Performance {
+    let hosts = hosts.iter().map(|host| host.parse().unwrap()).collect();
+    perform_within(hosts, cancel, connections, parameters).await
+}
+
+async fn perform_within(
+    hosts: Vec<HostPattern>,
+    cancel: CancellationToken,
+    connections: &Connections,
+    parameters: Value,
+) -> Performance {
     let context = BuiltinContext { connections: connections.clone(), ..Default::default() };
     let all = actions::builtin(&context);
     let action = all.iter().find(|a| a.metadata().reference.as_str() == "http.request").unwrap();
     let mut parameters = parameters;
     action.metadata().parameters.fill(parameters.as_object_mut().unwrap());
-    let hosts = hosts.iter().map(|host| host.parse().unwrap()).collect();
     let pack = Some("web".parse().unwrap());
     action.perform(Performing { hosts, pack, cancel, ..performing(parameters) }).await
 }
@@ -136,6 +146,25 @@ async fn no_redirect_leads_where_a_request_may_not_go() {
         assert_eq!(kind(&performance), ("failed", Some(ErrorKind::Denied)), "{target}");
     }
     assert_eq!(victim.requests(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_name_of_this_machine_that_every_public_host_grants_is_not_asked_nor_redirected_to() {
+    let victim = Server::answering(answer("200 OK", "", "secret")).await;
+    let name = std::process::Command::new("uname").arg("-n").output().unwrap().stdout;
+    let name = String::from_utf8(name).unwrap().trim().to_owned();
+    let url = format!("http://{name}:{}/", victim.address.port());
+    let first = redirecting("302 Found", url.clone()).await;
+    let parsed = |entry: &str| entry.parse::<HostPattern>().unwrap();
+    let own = format!("127.0.0.1:{}", first.address.port());
+    let hosts = guard::granted(&[parsed(&name), parsed(&own)], &[parsed("*"), parsed(&own)]);
+    for asked in [url, first.url("/")] {
+        let asked = json!({ "url": asked });
+        let (cancel, connections) = (CancellationToken::new(), Connections::default());
+        let performance = perform_within(hosts.clone(), cancel, &connections, asked).await;
+        assert_eq!(kind(&performance).0, "failed", "{}", told(&performance));
+    }
+    assert_eq!((first.requests().len(), victim.requests()), (1, Vec::new()));
 }
 
 #[tokio::test]

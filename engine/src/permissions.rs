@@ -17,7 +17,7 @@ use model::fact::Passed;
 use model::{ActionRef, ErrorKind, PackName, StepError, TriggerType, Value, token};
 use serde_json::json;
 
-use crate::environment::{Environment, PackEnvironment, covers_host};
+use crate::environment::{Environment, PackEnvironment};
 use crate::packs::{Generation, Pack, Place, Resolved, fits_pattern, fits_secret, is_built_in};
 use crate::passed;
 
@@ -126,7 +126,8 @@ impl Rights {
         let Some(url) = Url::parse(url).ok().filter(|url| !token::is_in(url.as_str())) else {
             return Ok(());
         };
-        let Err(blocked) = guard::permit(&self.hosts(), &url) else { return Ok(()) };
+        let hosts = self.hosts();
+        let Err(blocked) = guard::permit(&hosts, &url) else { return Ok(()) };
         let pack = match &self.caller {
             Caller::Person => None,
             Caller::Gone(name) => Some(name),
@@ -138,7 +139,7 @@ impl Rights {
             Caller::Pack(pack) if asks(pack) => {
                 Err(self.not_granted(&pack.name, "hosts", &guard::shown(&url)))
             }
-            _ => Err(actions::host_denied(pack, &url, &blocked)),
+            _ => Err(actions::host_denied(pack, &hosts, &url, &blocked)),
         }
     }
 
@@ -258,12 +259,14 @@ impl Rights {
         }
     }
 
+    /// What it asks for, and no farther than its environment lets it.
     fn granted_hosts(&self, pack: &Pack) -> Vec<HostPattern> {
-        let mut asked = patterns(&pack.permissions.hosts);
-        if let Some(granted) = self.granted(&pack.name).and_then(|env| env.grants.hosts.as_ref()) {
-            asked.retain(|host| covers_host(granted, host));
+        let asked = patterns(&pack.permissions.hosts);
+        let granted = self.granted(&pack.name).and_then(|env| env.grants.hosts.as_ref());
+        match granted {
+            Some(granted) => guard::granted(&asked, granted),
+            None => asked,
         }
-        asked
     }
 
     fn granted(&self, pack: &PackName) -> Option<&PackEnvironment> {

@@ -278,7 +278,7 @@ async fn a_pack_that_asks_for_more_than_its_environment_grants_is_refused() {
 }
 
 #[test]
-fn every_public_host_is_none_of_this_machine_or_of_a_private_network() {
+fn every_public_host_is_no_address_of_this_machine_or_of_a_private_network() {
     let granted = |hosts: &str, asked: &str| {
         let house = house(&format!("packs: {{ p: {{ permissions: {{ hosts: [{hosts}] }} }} }}\n"));
         let permissions = format!("{{ actions: [http.request], hosts: [{asked}] }}");
@@ -293,7 +293,9 @@ fn every_public_host_is_none_of_this_machine_or_of_a_private_network() {
         ("'*'", "'127.0.0.1:*'", false),
         ("'*'", "169.254.169.254", false),
         ("'*'", "localhost", false),
-        ("'*'", "db.internal.example.com", false),
+        ("'*'", "10.0.0.7", false),
+        ("'*'", "db.internal.example.com", true),
+        ("'*:443'", "db.internal.example.com", false),
         ("api.example.com", "'api.example.com:443'", true),
         ("'api.example.com:443'", "api.example.com", false),
         ("'*.example.com'", "'*.eu.example.com'", true),

@@ -106,7 +106,7 @@ impl Access {
 
     /// A host that may not be reached, and what to do about it.
     pub(super) fn denied(&self, url: &Url, error: &Blocked) -> StepError {
-        host_denied(self.pack.as_ref(), url, error)
+        host_denied(self.pack.as_ref(), &self.hosts, url, error)
     }
 
     /// Adds the connection's credentials.
@@ -153,11 +153,22 @@ impl Access {
     }
 }
 
-/// The error of a request for `pack`, or for a person, to a host that may not be reached.
-pub fn host_denied(pack: Option<&PackName>, url: &Url, error: &Blocked) -> StepError {
+/// The error of a request for `pack`, or for a person, which may reach `hosts`, to a host that may not be
+/// reached.
+pub fn host_denied(
+    pack: Option<&PackName>,
+    hosts: &[HostPattern],
+    url: &Url,
+    error: &Blocked,
+) -> StepError {
     let host = guard::shown(url);
     let hint = match (pack, error.entry()) {
         (_, Err(why)) => why.to_owned(),
+        (Some(pack), Ok(_)) if hosts.iter().any(|entry| entry.is_held_back(url)) => {
+            format!(
+                "the environment grants it on the public internet alone; add `{host}` to its `packs.{pack}.permissions.hosts`"
+            )
+        }
         (Some(pack), Ok(_)) => {
             format!("add `{host}` to `permissions.hosts` in the pack.yaml of `{pack}`")
         }
@@ -168,4 +179,29 @@ pub fn host_denied(pack: Option<&PackName>, url: &Url, error: &Blocked) -> StepE
     };
     let details = json!({ "permission": "hosts", "asked": host, "pack": pack });
     StepError::new(ErrorKind::Denied, format!("{error}: {hint}")).with_details(details)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_held_back_by_the_environment_is_told_what_to_change_there() {
+        let parsed = |entry: &str| [entry.parse::<HostPattern>().unwrap()];
+        let url = Url::parse("https://db.example.com/").unwrap();
+        let address = "10.0.0.7".parse().unwrap();
+        let host = "db.example.com".to_owned();
+        let blocked = Blocked::TooFar { host, address, place: "a private address" };
+        let pack = "web".parse().unwrap();
+        let told = |hosts: &[HostPattern]| host_denied(Some(&pack), hosts, &url, &blocked).message;
+        let asked = parsed("db.example.com");
+        let held_back = guard::granted(&asked, &parsed("*"));
+        assert_eq!(
+            told(&held_back),
+            "`db.example.com` is 10.0.0.7, a private address: the environment grants it on the public \
+             internet alone; add `db.example.com` to its `packs.web.permissions.hosts`"
+        );
+        let public = told(&parsed("*"));
+        assert!(public.ends_with("to `permissions.hosts` in the pack.yaml of `web`"), "{public}");
+    }
 }

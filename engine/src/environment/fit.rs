@@ -1,7 +1,6 @@
 //! Whether a pack fits the environment it is to run in: its configuration, and what it asks for.
 
 use host::connection::{ConnectionSpec, OWN_CLUSTER};
-use host::guard::HostPattern;
 use host::secret::FORMS;
 use model::diagnostic::instead;
 use model::{Diagnostic, Location, Schema, Token, Value, Violation};
@@ -152,7 +151,9 @@ fn beyond_grants(pack: &Pack, environment: &Environment) -> Findings {
         beyond.extend(found.map(|one| (kind, one)));
     }
     if let Some(granted) = &grants.hosts {
-        let covered = |asked: &str| asked.parse().is_ok_and(|asked| covers_host(granted, &asked));
+        let covered = |asked: &str| {
+            asked.parse().is_ok_and(|asked| granted.iter().any(|one| one.covers(&asked)))
+        };
         let found = asked.hosts.iter().enumerate().filter(|(_, one)| !covered(one));
         beyond.extend(found.map(|one| ("hosts", one)));
     }
@@ -172,11 +173,6 @@ fn covers(kind: &str, granted: &str, asked: &str) -> bool {
         "secrets" => fits_secret(granted, asked),
         _ => fits_pattern(granted, asked),
     }
-}
-
-/// Whether one of `granted` reaches all that `asked` does, and as far.
-pub(crate) fn covers_host(granted: &[HostPattern], asked: &HostPattern) -> bool {
-    granted.iter().any(|one| one.covers(asked))
 }
 
 fn refused(pack: &Pack, path: &str, asked: &str, kind: &str, by: &Location) -> Diagnostic {

@@ -18,7 +18,7 @@ use model::diagnostic::instead;
 use model::{Diagnostic, Location, Map, PackName};
 use syntax::{Entry, Fields, Node};
 
-pub(crate) use fit::{check as check_pack, covers_host};
+pub(crate) use fit::check as check_pack;
 pub use keeper::EnvironmentStatus;
 pub(crate) use keeper::Keeper;
 

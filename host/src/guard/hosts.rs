@@ -7,6 +7,9 @@
 //! | a name | this host, also in private networks |
 //! | an address, or `localhost` | this host, also this machine |
 //! | any of them with `:PORT` | the same on this port; `:*` is any port, as is none |
+//!
+//! What one entry grants of another reaches no farther than either: a name that `*` grants is reached at
+//! public addresses alone.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -16,12 +19,17 @@ use reqwest::Url;
 
 use super::{Reach, reach_of};
 
+/// The name that always leads to this machine.
+const LOCALHOST: &str = "localhost";
+
 /// An entry of `hosts`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostPattern {
     host: Host,
     /// None: any.
     port: Option<u16>,
+    /// How far at most, where what granted it reaches less far than it would.
+    within: Option<Reach>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,21 +49,36 @@ enum Host {
 pub struct BadHost(String);
 
 impl HostPattern {
-    /// Whether it lets a request reach all that `other` does, and as far.
-    pub fn covers(&self, other: &Self) -> bool {
-        if self.port.is_some() && self.port != other.port {
-            return false;
-        }
-        match (&self.host, &other.host) {
-            (Host::Any, Host::Address(address)) => reach_of(*address) == Reach::Public,
-            (Host::Below(domain), Host::Name(name) | Host::Below(name))
-                if self.host != other.host =>
-            {
-                name.strip_suffix(domain.as_str()).is_some_and(|rest| rest.ends_with('.'))
+    /// What of `asked` it grants: the hosts on the ports that it is about too, and no farther than it
+    /// reaches itself.
+    pub fn grants(&self, asked: &Self) -> Option<Self> {
+        let within = match (&self.host, &asked.host) {
+            (own, asked) if own == asked => None,
+            (Host::Any, Host::Address(address)) if reach_of(*address) == Reach::Public => None,
+            // It may lead into a private network, which `*` is not about; this machine's leads nowhere else.
+            (Host::Any, Host::Name(name)) if name != LOCALHOST => Some(Reach::Public),
+            (Host::Any, Host::Below(_)) => Some(Reach::Public),
+            (Host::Below(domain), Host::Name(name) | Host::Below(name)) => {
+                name.strip_suffix(domain.as_str()).filter(|rest| rest.ends_with('.'))?;
+                None
             }
-            // A name may lead into a private network, which `*` is not about.
-            (own, other) => own == other,
-        }
+            _ => return None,
+        };
+        let port = match (self.port, asked.port) {
+            (Some(own), Some(other)) if own != other => return None,
+            (own, other) => own.or(other),
+        };
+        Some(Self { host: asked.host.clone(), port, within: within.or(asked.within) })
+    }
+
+    /// Whether it is about all hosts and ports that `other` is.
+    pub fn covers(&self, other: &Self) -> bool {
+        self.grants(other).is_some_and(|granted| granted.port == other.port)
+    }
+
+    /// Whether it would let a request to `url` reach farther, had what granted it named the host.
+    pub fn is_held_back(&self, url: &Url) -> bool {
+        self.within.is_some() && self.reach(url).is_some()
     }
 
     /// How far it lets a request to `url` reach; none: it is about other hosts.
@@ -64,7 +87,7 @@ impl HostPattern {
             return None;
         }
         let found = plain(url.host_str()?);
-        match &self.host {
+        let reach = match &self.host {
             Host::Any => Some(Reach::Public),
             Host::Below(domain) => {
                 let below = found.strip_suffix(domain.as_str())?.strip_suffix('.')?;
@@ -72,13 +95,14 @@ impl HostPattern {
             }
             // Whoever runs its zone says where a name leads: to this machine only its own does.
             Host::Name(name) => (*name == found).then_some(match name.as_str() {
-                "localhost" => Reach::Local,
+                LOCALHOST => Reach::Local,
                 _ => Reach::Private,
             }),
             Host::Address(address) => {
                 (found.parse::<IpAddr>() == Ok(*address)).then_some(Reach::Local)
             }
-        }
+        };
+        reach.map(|reach| self.within.map_or(reach, |within| reach.min(within)))
     }
 }
 
@@ -108,7 +132,7 @@ impl FromStr for HostPattern {
                 },
             },
         };
-        Ok(Self { host, port })
+        Ok(Self { host, port, within: None })
     }
 }
 
@@ -188,44 +212,74 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_covers_another_that_reaches_no_more_and_no_farther() {
+    fn an_entry_grants_another_no_more_hosts_and_ports_than_it_is_about_itself() {
         for (own, other, expected) in [
-            ("*", "*", true),
-            ("*", "*:443", true),
-            ("*:443", "*", false),
-            ("*", "127.0.0.1:*", false),
-            ("*", "169.254.169.254", false),
-            ("*", "10.0.0.7", false),
-            ("*", "[::1]:80", false),
-            ("*", "localhost", false),
-            ("*", "api.example.com", false),
-            ("*", "*.example.com", false),
-            ("*", "203.0.113.7", false),
-            ("*", "8.8.8.8", true),
-            ("api.example.com", "api.example.com:443", true),
-            ("api.example.com:443", "api.example.com:443", true),
-            ("api.example.com:443", "api.example.com", false),
-            ("api.example.com:443", "api.example.com:8443", false),
-            ("api.example.com:*", "API.example.com.", true),
-            ("api.example.com", "xapi.example.com", false),
-            ("api.example.com", "*.example.com", false),
-            ("api.example.com", "*", false),
-            ("*.example.com", "api.example.com:443", true),
-            ("*.example.com", "*.eu.example.com", true),
-            ("*.example.com", "*.example.com", true),
-            ("*.example.com", "example.com", false),
-            ("*.example.com", "evilexample.com", false),
-            ("*.eu.example.com", "*.example.com", false),
-            ("*.example.com:443", "a.example.com:443", true),
-            ("*.example.com:443", "a.example.com", false),
-            ("127.0.0.1", "127.0.0.1:8080", true),
-            ("127.0.0.1:*", "127.0.0.1", true),
-            ("127.0.0.1:8080", "127.0.0.1:8081", false),
-            ("127.0.0.1", "localhost", false),
-            ("[::1]:*", "[0:0:0:0:0:0:0:1]:80", true),
+            ("*", "*", Some("*")),
+            ("*", "*:443", Some("*:443")),
+            ("*:443", "*", Some("*:443")),
+            ("*", "127.0.0.1:*", None),
+            ("*", "169.254.169.254", None),
+            ("*", "10.0.0.7", None),
+            ("*", "[::1]:80", None),
+            ("*", "localhost", None),
+            ("*", "LocalHost.:80", None),
+            ("*", "api.example.com", Some("api.example.com")),
+            ("*", "*.example.com", Some("*.example.com")),
+            ("*", "203.0.113.7", None),
+            ("*", "8.8.8.8", Some("8.8.8.8")),
+            ("api.example.com", "api.example.com:443", Some("api.example.com:443")),
+            ("api.example.com:443", "api.example.com:443", Some("api.example.com:443")),
+            ("api.example.com:443", "api.example.com", Some("api.example.com:443")),
+            ("api.example.com:443", "api.example.com:8443", None),
+            ("api.example.com:*", "API.example.com.", Some("api.example.com")),
+            ("api.example.com", "xapi.example.com", None),
+            ("api.example.com", "*.example.com", None),
+            ("api.example.com", "*", None),
+            ("*.example.com", "api.example.com:443", Some("api.example.com:443")),
+            ("*.example.com", "*.eu.example.com", Some("*.eu.example.com")),
+            ("*.example.com", "*.example.com", Some("*.example.com")),
+            ("*.example.com", "example.com", None),
+            ("*.example.com", "evilexample.com", None),
+            ("*.eu.example.com", "*.example.com", None),
+            ("*.example.com:443", "a.example.com:443", Some("a.example.com:443")),
+            ("*.example.com:443", "a.example.com", Some("a.example.com:443")),
+            ("127.0.0.1", "127.0.0.1:8080", Some("127.0.0.1:8080")),
+            ("127.0.0.1:*", "127.0.0.1", Some("127.0.0.1")),
+            ("127.0.0.1:8080", "127.0.0.1:8081", None),
+            ("127.0.0.1", "localhost", None),
+            ("[::1]:*", "[0:0:0:0:0:0:0:1]:80", Some("[::1]:80")),
         ] {
             let parsed = |text: &str| text.parse::<HostPattern>().unwrap();
-            assert_eq!(parsed(own).covers(&parsed(other)), expected, "{own} covers {other}");
+            let granted = parsed(own).grants(&parsed(other));
+            let shown = granted.map(|granted| granted.to_string());
+            assert_eq!(shown.as_deref(), expected, "{own} grants of {other}");
+            let whole = expected.is_some_and(|it| parsed(it) == parsed(other));
+            assert_eq!(parsed(own).covers(&parsed(other)), whole, "{own} covers {other}");
+        }
+    }
+
+    #[test]
+    fn what_is_granted_reaches_no_farther_than_what_grants_it() {
+        use Reach::{Local, Private, Public};
+        for (own, other, url, expected) in [
+            ("*", "api.example.com", "https://api.example.com/", Some(Public)),
+            ("*", "api.example.com:443", "https://api.example.com:8443/", None),
+            ("*:443", "api.example.com", "https://api.example.com/", Some(Public)),
+            ("*:443", "api.example.com", "http://api.example.com/", None),
+            ("*", "*.example.com", "https://a.example.com/", Some(Public)),
+            ("*", "*.example.com", "https://example.com/", None),
+            ("*.example.com", "*.eu.example.com", "https://a.eu.example.com/", Some(Private)),
+            ("*.example.com", "api.example.com", "https://api.example.com/", Some(Private)),
+            ("api.example.com", "api.example.com", "https://api.example.com/", Some(Private)),
+            ("localhost", "localhost:80", "http://localhost/", Some(Local)),
+            ("127.0.0.1:*", "127.0.0.1:80", "http://127.0.0.1/", Some(Local)),
+        ] {
+            let parsed = |text: &str| text.parse::<HostPattern>().unwrap();
+            let (granted, url) =
+                (parsed(own).grants(&parsed(other)).unwrap(), Url::parse(url).unwrap());
+            assert_eq!(granted.reach(&url), expected, "{other} by {own}: {url}");
+            let held_back = own.starts_with("*:") || own == "*";
+            assert_eq!(granted.is_held_back(&url), held_back && expected.is_some(), "{own} {other}");
         }
     }
 

@@ -81,6 +81,11 @@ fn literal(host: &str) -> Option<IpAddr> {
     bare(host).or_else(|| bare(host.rsplit_once(':')?.0))
 }
 
+/// What of `asked` the entries `by` grant.
+pub fn granted(asked: &[HostPattern], by: &[HostPattern]) -> Vec<HostPattern> {
+    asked.iter().flat_map(|host| by.iter().filter_map(|one| one.grants(host))).collect()
+}
+
 /// How far a request to `url` may reach by these entries. An address in the URL is checked too.
 pub fn permit(entries: &[HostPattern], url: &Url) -> Result<Reach, Blocked> {
     let reach = entries.iter().filter_map(|entry| entry.reach(url)).max();

@@ -155,6 +155,37 @@ async fn a_listed_name_that_leads_to_this_machine_is_refused_whatever_it_led_to_
 }
 
 #[test]
+fn a_name_that_every_public_host_grants_leads_into_no_private_network() {
+    let asked = ["api.example.com", "*.corp.example.com", "db.corp.example.com:443"];
+    let parsed =
+        |entries: &[&str]| entries.iter().map(|e| e.parse().unwrap()).collect::<Vec<HostPattern>>();
+    let granted = |by: &[&str]| granted(&parsed(&asked), &parsed(by));
+    let at = |text: &str| SocketAddr::new(text.parse().unwrap(), 0);
+    let (everywhere, named) = (granted(&["*"]), granted(&["*", "*.corp.example.com"]));
+    for url in [
+        "https://api.example.com/",
+        "https://db.corp.example.com/",
+        "http://a.corp.example.com:8080/",
+    ] {
+        let url = Url::parse(url).unwrap();
+        let name = url.host_str().unwrap();
+        let reach = permit(&everywhere, &url).unwrap();
+        for address in [
+            "10.0.0.1", "172.16.0.1", "192.168.1.1", "100.64.0.1", "127.0.0.1", "169.254.169.254",
+            "100.100.100.200", "0.0.0.0", "::1", "fc00::1", "fe80::1", "fd00:ec2::254",
+            "::ffff:10.0.0.1", "64:ff9b::10.0.0.1", "2002:a00:1::",
+        ] {
+            let told = super::within(name, vec![at(address)], reach);
+            assert!(matches!(told, Err(Blocked::TooFar { .. })), "{url} {address}");
+            let both = super::within(name, vec![at(address), at("93.184.215.14")], reach);
+            assert_eq!(both.unwrap(), [at("93.184.215.14")], "{url} {address}");
+        }
+        let far = if name.ends_with("corp.example.com") { Reach::Private } else { Reach::Public };
+        assert_eq!(permit(&named, &url), Ok(far), "what the environment names too: {url}");
+    }
+}
+
+#[test]
 fn nobody_is_told_to_list_what_gives_away_the_machines_credentials() {
     let not_listed = |host: &str| Blocked::NotListed { host: host.to_owned() };
     let too_far = |host: &str, address: &str| Blocked::too_far(host, address.parse().unwrap());
