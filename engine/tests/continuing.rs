@@ -180,7 +180,7 @@ async fn what_is_cancelled_does_not_go_on() {
 }
 
 #[tokio::test]
-async fn a_chain_that_goes_on_in_a_circle_is_cut_unless_time_passes_between() {
+async fn a_chain_that_goes_on_in_a_circle_without_a_step_is_cut_unless_time_passes_between() {
     let start = Timestamp::from_second(1_800_000_000).unwrap();
     let house = House { clock: host::Clock::simulated(start), ..House::new() };
     house.chain("circle", "", r#"continue_as(#{ n: params.n + 1 })"#);
@@ -214,4 +214,61 @@ async fn a_chain_that_goes_on_in_a_circle_is_cut_unless_time_passes_between() {
     until(&engine, &id, &[Waiting]).await;
     house.advance(Duration::from_secs(60));
     assert_eq!(result(&ended(&engine, &id).await), &json!("over"));
+}
+
+#[tokio::test]
+async fn runs_that_make_steps_are_not_cut_and_go_on_once_a_second_where_there_were_many() {
+    let start = Timestamp::from_second(1_800_000_000).unwrap();
+    let house = House { clock: host::Clock::simulated(start), ..House::new() };
+    house.chain(
+        "drain",
+        "n: { type: integer, default: 1 }",
+        r#"
+        run("datastore.increment", #{ key: "done" });
+        if params.n == 21 { return "over"; }
+        continue_as(#{ n: params.n + 1 });
+    "#,
+    );
+    let engine = house.start().await;
+    let first = run(&engine, "p.drain", json!({})).await;
+    let comes_to = async |n: i64| {
+        eventually("the next run", || async {
+            let row = engine.store().key("p/done", engine.now()).await.unwrap();
+            row.is_some_and(|row| row.value == json!(n))
+        })
+        .await;
+    };
+    for n in 17..21 {
+        comes_to(n).await;
+        house.advance(Duration::from_secs(1));
+    }
+    assert_eq!(result(&last(&engine, &first).await), &json!("over"));
+    let all = store::ExecutionFilter { limit: 99, ..Default::default() };
+    let runs = engine.executions(&all).await.unwrap();
+    let asked: Vec<i64> =
+        runs.iter().rev().map(|run| run.requested_at.as_second() - start.as_second()).collect();
+    assert_eq!(asked, [vec![0; 17], vec![1, 2, 3, 4]].concat());
+}
+
+#[tokio::test]
+async fn a_run_that_is_held_back_can_be_paused_and_cancelled() {
+    let start = Timestamp::from_second(1_800_000_000).unwrap();
+    let house = House { clock: host::Clock::simulated(start), ..House::new() };
+    house.chain("spin", "", r#"run("datastore.increment", #{ key: "n" }); continue_as(#{})"#);
+    let engine = house.start().await;
+    run(&engine, "p.spin", json!({})).await;
+    let all = store::ExecutionFilter { limit: 99, ..Default::default() };
+    eventually("the run that is held back", || async {
+        let row = engine.store().key("p/n", engine.now()).await.unwrap();
+        row.is_some_and(|row| row.value == json!(17))
+    })
+    .await;
+    let held = engine.executions(&all).await.unwrap().swap_remove(0).id;
+    engine.pause(Actor::token("test"), &held, None).await.unwrap();
+    house.advance(Duration::from_secs(5));
+    until(&engine, &held, &[ExecutionState::Paused]).await;
+    engine.cancel(Actor::token("test"), &held, None).await.unwrap();
+    let view = ended(&engine, &held).await;
+    assert_eq!(view.row.state, ExecutionState::Cancelled);
+    assert_eq!(view.outcome.unwrap().continued_as, None);
 }

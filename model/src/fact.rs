@@ -166,11 +166,13 @@ pub enum Fact {
         at: Timestamp,
     },
     /// It goes on where `of`, a run of the same chain, ended; `in_a_row`: so many runs before it went on
-    /// one after the other without time between.
+    /// one after the other without time between, the last `idle` of them without a step.
     ExecutionContinues {
         of: ExecutionId,
         #[serde(default, skip_serializing_if = "is_zero")]
         in_a_row: u32,
+        #[serde(default, skip_serializing_if = "is_zero")]
+        idle: u32,
         at: Timestamp,
     },
     /// From here on the chain replays against entries up to `position`, then its handlers run.

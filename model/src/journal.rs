@@ -34,6 +34,8 @@ pub struct Journal {
     pub continues: Option<ExecutionId>,
     /// How many runs before it went on one after the other without time between.
     pub in_a_row: u32,
+    /// How many of these, the last ones, made no step.
+    pub idle: u32,
     /// Set once undo has begun.
     pub undo: Option<UndoBegan>,
     /// Set once somebody asked for the end.
@@ -233,9 +235,9 @@ impl Journal {
                 let (of, before, context) = (of.clone(), before.clone(), context.clone());
                 self.inherited.push(Inherited { of, before, context, forced: *forced });
             }
-            Fact::ExecutionContinues { of, in_a_row, .. } => {
+            Fact::ExecutionContinues { of, in_a_row, idle, .. } => {
                 self.continues = Some(of.clone());
-                self.in_a_row = *in_a_row;
+                (self.in_a_row, self.idle) = (*in_a_row, *idle);
             }
             Fact::UndoBegan { position, reason, at } => {
                 self.undo =

@@ -47,6 +47,7 @@ impl Run {
         if ending {
             next = self.settle();
         }
+        next = next.into_iter().chain(self.paced.filter(|_| !ending)).min();
         for path in relevant(&self.journal) {
             if self.flight.contains(&path) || page.jobs.iter().any(|(job, _)| job.path == path) {
                 continue;

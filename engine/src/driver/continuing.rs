@@ -4,8 +4,8 @@ use chains::{Ask, StepOptions};
 use model::event::MAX_DEPTH;
 use model::fact::ExecutionRequested;
 use model::{
-    Actor, BatchId, Call, Duration, ErrorKind, ExecutionId, Fact, Outcome, StepError, Stream,
-    Timestamp, Value, Version,
+    Actor, BatchId, Call, Duration, ErrorKind, ExecutionId, Fact, Journal, Outcome, StepError,
+    Stream, Timestamp, Value, Version,
 };
 use store::{Appended, Batch, Write};
 
@@ -20,11 +20,13 @@ use crate::pages::Sides;
 use crate::permissions::Rights;
 use crate::secrets::{Fresh, Granted};
 
-/// A run that took less went on without time between: as a hop it counts towards a loop.
+/// A run that took less went on without time between. After [`MAX_DEPTH`] of them in a row, those that
+/// make steps take at least as long: a chain that forgot to sleep fills no disk.
 const SHORT: Duration = Duration::from_secs(1);
 
 impl Run {
-    /// Ends the execution and requests the one that goes on with `parameters`, in one commit.
+    /// Ends the execution and requests the one that goes on with `parameters`, in one commit; or holds
+    /// it back until a later evaluation, where too many went on too fast.
     pub(super) async fn continue_as(
         &mut self,
         page: &mut Page,
@@ -32,9 +34,13 @@ impl Run {
         parameters: Value,
     ) -> Result<(), Trouble> {
         let at = self.core.now();
-        let in_a_row = self.in_a_row(at);
-        if in_a_row > MAX_DEPTH {
+        let (in_a_row, idle) = self.in_a_row(at);
+        if idle > MAX_DEPTH {
             return self.cut_circle(page, outcome, at).await;
+        }
+        if in_a_row > MAX_DEPTH {
+            self.paced = Some(SHORT.after(self.begun(at)));
+            return Ok(());
         }
         let continuation = self.continuation(parameters, at).await?;
         let handed = continuation.and_then(|(request, fresh)| {
@@ -51,7 +57,7 @@ impl Run {
         granted.extend(self.core.keep_all(&next, &fresh, at).map_err(trouble)?);
         let Granted { tokens, sealing } = granted.pop().unwrap_or_default();
         let expected = Some(self.grant_ahead(&next, granted, at).await?);
-        let continues = Fact::ExecutionContinues { of: self.id.clone(), in_a_row, at };
+        let continues = Fact::ExecutionContinues { of: self.id.clone(), in_a_row, idle, at };
         let facts = [Fact::ExecutionRequested(request), continues];
         let facts = facts.into_iter().chain(Granted::fact(tokens, at)).collect();
         let side = Write { stream: Stream::Execution(next.clone()), expected, facts };
@@ -63,13 +69,21 @@ impl Run {
         self.note_telling_with(page, Fact::ExecutionFinished { outcome, at }, sides).await
     }
 
-    /// How many runs up to this one, which ends now, went on without time between.
-    fn in_a_row(&self, at: Timestamp) -> u32 {
-        let begun = self.journal.request.as_ref().map_or(at, |request| request.at);
-        match SHORT.after(begun) > at {
-            true => self.journal.in_a_row + 1,
-            false => 0,
+    /// How many runs up to this one, which ends now, went on without time between; and how many of them
+    /// made no step. One that was held back begins no new count.
+    fn in_a_row(&self, at: Timestamp) -> (u32, u32) {
+        let Journal { in_a_row, idle, entries, .. } = &*self.journal;
+        let end = SHORT.after(self.begun(at));
+        match () {
+            () if end > at && entries.is_empty() => (in_a_row + 1, idle + 1),
+            () if end > at => (in_a_row + 1, 0),
+            () if SHORT.after(end) > at => (*in_a_row, 0),
+            () => (0, 0),
         }
+    }
+
+    fn begun(&self, at: Timestamp) -> Timestamp {
+        self.journal.request.as_ref().map_or(at, |request| request.at)
     }
 
     /// Ends a chain that goes on in a circle, and tells that it did.
@@ -80,7 +94,7 @@ impl Run {
         at: Timestamp,
     ) -> Result<(), Trouble> {
         let message = format!(
-            "`continue_as`: {MAX_DEPTH} runs in a row took less than {SHORT} each: a loop; let time pass between them (`sleep`), or do more in one run"
+            "`continue_as`: {MAX_DEPTH} runs in a row took less than {SHORT} each and made no step: a loop; let time pass between them (`sleep`), or do something in each"
         );
         let outcome = failed(outcome, StepError::new(ErrorKind::Rejected, message));
         let request = self.journal.request.clone();

@@ -57,6 +57,8 @@ pub(super) struct Run {
     pub(super) places: Places,
     /// What the chain asked for when it was last evaluated, until there is an answer it can see.
     pub(super) asked: Option<Vec<Step>>,
+    /// Until when its end is held back: too many runs went on too fast.
+    pub(super) paced: Option<Timestamp>,
     /// Steps whose intent this task stored and whose first attempt it has not begun.
     pub(super) fresh: BTreeSet<StepPath>,
     /// Children that may have ended: all of them after loading, later those that said so.
@@ -110,6 +112,7 @@ impl Run {
             flight: Flight::default(),
             places: Places::default(),
             asked: None,
+            paced: None,
             fresh: BTreeSet::new(),
             asked_children,
             told_children: BTreeSet::new(),

@@ -86,6 +86,10 @@ impl Run {
                 self.note(page, Fact::UndoBegan { position, reason, at: now });
                 continue;
             }
+            if self.paced.is_some_and(|until| until > now) && self.journal.undo.is_none() {
+                return Ok(());
+            }
+            self.paced = None;
             let asked = match self.asked.take() {
                 Some(steps) => Some(steps),
                 None => self.evaluate(page, now).await?,
