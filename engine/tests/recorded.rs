@@ -188,3 +188,26 @@ async fn of_a_program_is_compared_what_its_file_declares() {
         assert!(judged.contains(told), "{is}: {judged}");
     }
 }
+
+#[tokio::test]
+async fn a_run_that_went_on_as_another_one_goes_as_recorded_while_it_still_goes_on() {
+    let house = House::new();
+    let chain = r#"let n = run("core.echo", #{ value: params.n }).value; if n < 2 { continue_as(#{ n: n + 1 }) }"#;
+    let parameters = "n: { type: integer, default: 1 }";
+    house.chain("go", parameters, chain);
+    let engine = house.start().await;
+    let first = run(&engine, "p.go", json!({})).await;
+    let went_on = ended(&engine, &first).await.outcome.unwrap().continued_as.unwrap();
+    ended(&engine, &went_on).await;
+    for (run, changed, expected) in [
+        (&first, "if n < 0", "another outcome\n- goes on as a new run\n+ succeeded"),
+        (&went_on, "if n < 9", "another outcome\n- succeeded\n+ goes on as a new run"),
+    ] {
+        let exported = serde_json::to_vec(&engine.export(run).await.unwrap()).unwrap();
+        fs::write(house.path("run.json"), exported).unwrap();
+        house.chain("go", parameters, chain);
+        assert_eq!(judged(&house), "it goes as recorded", "its result is null, and it has one");
+        house.chain("go", parameters, &chain.replace("if n < 2", changed));
+        assert_eq!(judged(&house), expected);
+    }
+}

@@ -245,9 +245,8 @@ fn chain_differs(exported: &Exported, advance: Advance, at: &Location) -> Vec<Mi
         all.push(Misfit::new(at, "the chain calls what it did not").with(lines));
     }
     match advance.next {
-        Next::Finished(outcome) | Next::Continued(outcome, _) => {
-            all.extend(end_differs(exported, &outcome, at));
-        }
+        Next::Finished(outcome) => all.extend(end_differs(exported, &outcome, false, at)),
+        Next::Continued(outcome, _) => all.extend(end_differs(exported, &outcome, true, at)),
         Next::Pending(steps) => {
             let recorded = |path| exported.calls.iter().any(|call| call.path == path);
             let fresh = steps.into_iter().filter(|step| !recorded(step.path.clone()));
@@ -285,15 +284,23 @@ fn broken(error: &StepError, at: &Location) -> Misfit {
     misfit.with([format!("- {}", text("expected")), format!("+ {}", text("found"))])
 }
 
-fn end_differs(exported: &Exported, today: &Outcome, at: &Location) -> Vec<Misfit> {
+fn end_differs(exported: &Exported, today: &Outcome, goes_on: bool, at: &Location) -> Vec<Misfit> {
     let Some(recorded) = &exported.outcome else { return Vec::new() };
     let mut all = Vec::new();
-    if recorded.state != today.state {
-        let lines = [format!("- {}", recorded.state), format!("+ {}", today.state)];
+    let went_on = recorded.continued_as.is_some();
+    if (recorded.state, went_on) != (today.state, goes_on) {
+        let show = |outcome: &Outcome, goes_on| match goes_on {
+            true => "goes on as a new run".to_owned(),
+            false => outcome.state.to_string(),
+        };
+        let lines =
+            [format!("- {}", show(recorded, went_on)), format!("+ {}", show(today, goes_on))];
         all.push(Misfit::new(at, "another outcome").with(lines));
     }
-    if recorded.result != today.result {
-        let show = |outcome: &Outcome| brief(outcome.result.as_ref().unwrap_or(&Value::Null), 400);
+    // Stored, a result that is null is none.
+    let result = |outcome: &Outcome| outcome.result.clone().unwrap_or_default();
+    if result(recorded) != result(today) {
+        let show = |outcome: &Outcome| brief(&result(outcome), 400);
         let lines = [format!("- {}", show(recorded)), format!("+ {}", show(today))];
         all.push(Misfit::new(at, "another result").with(lines));
     }
