@@ -17,6 +17,15 @@ pub(crate) struct Page {
 }
 
 impl Page {
+    /// All rows at `path`, newest first.
+    pub(crate) async fn all(
+        client: &Client,
+        path: &str,
+        query: Vec<(&str, String)>,
+    ) -> Result<Vec<Value>, Failure> {
+        Ok(Self::newest(client, path, query, usize::MAX).await?.rows)
+    }
+
     /// The newest rows at `path`: `limit` of them, if the token sees so many. An answer lacks what
     /// it may not see, so that the next one is asked for too.
     pub(crate) async fn newest(
@@ -25,7 +34,7 @@ impl Page {
         mut query: Vec<(&str, String)>,
         limit: usize,
     ) -> Result<Self, Failure> {
-        query.push(("limit", limit.to_string()));
+        query.push(("limit", limit.min(FOLLOWING).to_string()));
         let mut page = Self::default();
         loop {
             let mut list: Value = client.get(path, &query).await?;

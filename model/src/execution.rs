@@ -145,6 +145,14 @@ pub enum Origin {
 }
 
 impl Origin {
+    /// The execution that it repeats, if it does.
+    pub const fn repeats(&self) -> Option<&ExecutionId> {
+        match self {
+            Self::Rerun { of, .. } => Some(of),
+            Self::Rule { .. } | Self::Manual | Self::Step { .. } => None,
+        }
+    }
+
     /// The rule that asked for it, or for what it repeats, if one did.
     pub fn rule(&self) -> Option<&RuleRef> {
         match self {

@@ -323,6 +323,8 @@ pub struct ExecutionFilter {
     pub parent: Option<ExecutionId>,
     /// Children too.
     pub children: bool,
+    /// Only those that repeat this execution.
+    pub repeats: Option<ExecutionId>,
     /// Only requested at or after this time.
     pub since: Option<Timestamp>,
     /// Only requested before this position.

@@ -100,6 +100,9 @@ Examples:
 pub(crate) struct List {
     #[command(flatten)]
     which: Which,
+    /// At most so many
+    #[arg(long, default_value_t = 50)]
+    limit: usize,
     #[command(flatten)]
     output: Output,
     #[command(flatten)]
@@ -139,9 +142,9 @@ pub(crate) struct Which {
     /// Only before this position, to get the next page
     #[arg(long, value_name = "POSITION")]
     before: Option<u64>,
-    /// At most so many
-    #[arg(long, default_value_t = 50)]
-    pub(super) limit: usize,
+    /// Only those that repeat this execution
+    #[arg(long, value_name = "ID")]
+    repeats: Option<ExecutionId>,
 }
 
 fn state(name: &str) -> Result<ExecutionState, String> {
@@ -191,7 +194,8 @@ impl Command {
 
 impl List {
     async fn run(self) -> Outcome {
-        let page = self.which.page(&self.connection.client()?).await?;
+        let client = self.connection.client()?;
+        let page = Page::newest(&client, "/executions", self.which.query(), self.limit).await?;
         output::list(self.output.format, &page.rows, &COLUMNS)?;
         page.more();
         Ok(Exit::Done)
@@ -199,9 +203,9 @@ impl List {
 }
 
 impl Which {
-    /// The newest of them.
-    pub(super) async fn page(&self, client: &Client) -> Result<Page, Failure> {
-        Page::newest(client, "/executions", self.query(), self.limit).await
+    /// All of them, newest first.
+    pub(super) async fn all(&self, client: &Client) -> Result<Vec<Value>, Failure> {
+        Page::all(client, "/executions", self.query()).await
     }
 
     /// What the API is asked.
@@ -217,6 +221,7 @@ impl Which {
         ask("event", self.event.as_ref().map(ToString::to_string));
         ask("parent", self.parent.as_ref().map(ToString::to_string));
         ask("children", self.children.then(|| "true".to_owned()));
+        ask("repeats", self.repeats.as_ref().map(ToString::to_string));
         ask("since", self.since.map(|since| since.to_string()));
         ask("before", self.before.map(|before| before.to_string()));
         query

@@ -14,7 +14,12 @@ const EXAMPLES: &str = "\
 Examples:
   tripline execution rerun ex_…                       all of it, with what is active now
   tripline execution rerun ex_… --from 3              take over what came before step 3
-  tripline execution rerun --failed --rule web.release --since 24h";
+  tripline execution rerun --failed --rule web.release --since 24h
+Of many, those that were repeated already are left out unless --again says otherwise, and so are
+repetitions: what they repeat is repeated.";
+
+/// So many are shown to who is asked, the newest.
+const SHOWN: usize = 50;
 
 /// Which execution and from where, or which ones.
 #[derive(Debug, clap::Args)]
@@ -31,6 +36,12 @@ pub(crate) struct Args {
     force: bool,
     #[command(flatten)]
     which: Which,
+    /// Of many, the newest so many; all if nobody says
+    #[arg(long, conflicts_with = "id")]
+    limit: Option<usize>,
+    /// Of many, also those that were repeated already
+    #[arg(long, conflicts_with = "id")]
+    again: bool,
     /// Don't ask before many are repeated
     #[arg(long)]
     yes: bool,
@@ -60,31 +71,50 @@ impl Args {
     }
 
     async fn many(&self, client: &Client) -> Outcome {
-        let page = self.which.page(client).await?;
-        let found = &page.rows;
-        if found.is_empty() {
-            output::say("no execution is like that")?;
+        let found = self.found(client).await?;
+        found.tell_left_out();
+        if found.rows.is_empty() {
+            output::say(match found.is_all() {
+                true => "no execution is like that",
+                false => "nothing is left to repeat",
+            })?;
             return Ok(Exit::Done);
         }
-        if !self.yes && !agreed(found)? {
+        if !self.yes && !agreed(&found.rows)? {
             output::say("nothing was repeated")?;
             return Ok(Exit::Done);
         }
         let mut all = Vec::new();
         // The oldest first, as they were asked for. One that is refused holds up no other.
-        for row in found.iter().rev() {
+        for row in found.rows.iter().rev() {
             all.push(self.one_of_many(client, shown(&row["id"])).await?);
         }
         if self.output.format != Format::Table {
             output::value(self.output.format, &all)?;
         }
-        page.more();
         let refused = all.iter().filter(|one| one["error"].is_object()).count();
         if refused > 0 {
             output::tell(&format!("{refused} of {} were not repeated", all.len()));
             return Ok(Exit::Failed);
         }
         Ok(Exit::Done)
+    }
+
+    /// What of all that fits is to be repeated.
+    async fn found(&self, client: &Client) -> Result<Found, Failure> {
+        let mut found = Found::default();
+        for row in self.which.all(client).await? {
+            if self.limit.is_some_and(|limit| found.rows.len() >= limit) {
+                found.beyond += 1;
+            } else if row["origin"]["rerun"].is_object() {
+                found.repetitions += 1;
+            } else if !self.again && is_repeated(client, shown(&row["id"])).await? {
+                found.repeated += 1;
+            } else {
+                found.rows.push(row);
+            }
+        }
+        Ok(found)
     }
 
     /// What became of one; a failure if nobody answers.
@@ -120,6 +150,44 @@ impl Args {
     }
 }
 
+/// What the filters found.
+#[derive(Default)]
+struct Found {
+    /// To be repeated, newest first.
+    rows: Vec<Value>,
+    /// Left out: so many were repeated already.
+    repeated: usize,
+    /// Left out: so many repeat others.
+    repetitions: usize,
+    /// So many lie beyond the limit.
+    beyond: usize,
+}
+
+impl Found {
+    const fn is_all(&self) -> bool {
+        self.repeated + self.repetitions + self.beyond == 0
+    }
+
+    fn tell_left_out(&self) {
+        for (count, why) in [
+            (self.repeated, "repeated already: --again repeats them too"),
+            (self.repetitions, "repetitions themselves: name one to repeat it"),
+            (self.beyond, "beyond --limit, repeated already or not"),
+        ] {
+            if count > 0 {
+                output::tell(&format!("left out: {count} {why}"));
+            }
+        }
+    }
+}
+
+/// Whether something repeats it.
+async fn is_repeated(client: &Client, id: &str) -> Result<bool, Failure> {
+    let query = [("repeats", id.to_owned()), ("limit", "1".to_owned())];
+    let list: Value = client.get("/executions", &query).await?;
+    Ok(list["items"].as_array().is_some_and(|items| !items.is_empty()))
+}
+
 async fn repeat(client: &Client, id: &str, body: &Value) -> Result<Value, Failure> {
     client.start(&format!("/executions/{}/rerun", segment(id)), body).await
 }
@@ -130,7 +198,10 @@ fn shown(text: &Value) -> &str {
 
 /// Shows what would be repeated and asks.
 fn agreed(found: &[Value]) -> Result<bool, Failure> {
-    output::list(Format::Table, found, &COLUMNS)?;
+    output::list(Format::Table, &found[..found.len().min(SHOWN)], &COLUMNS)?;
+    if found.len() > SHOWN {
+        output::say(&format!("… and {} more", found.len() - SHOWN))?;
+    }
     if !io::stdin().is_terminal() {
         let message =
             format!("{} executions would be repeated, and nobody can be asked", found.len());

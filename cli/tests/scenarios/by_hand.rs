@@ -94,11 +94,40 @@ fn many_are_repeated_only_after_somebody_agreed() {
     let of: Vec<&str> =
         repeated.as_array().unwrap().iter().map(|one| one["of"].as_str().unwrap()).collect();
     assert_eq!(of, failed, "oldest first");
+    let repeats = world.json(&["execution", "list", "--repeats", &failed[0]]);
+    assert_eq!(repeats[0]["id"], repeated[0]["id"]);
     for one in repeated.as_array().unwrap() {
         world.reaches(&text(&one["id"]), &["succeeded"]);
     }
     let none = world.run(&["execution", "rerun", "--failed", "--action", "p.two", "--yes"]);
     assert_eq!(none.succeeded().stdout, "no execution is like that\n");
+}
+
+#[test]
+fn of_many_all_that_fit_are_repeated_and_none_twice() {
+    let world = world();
+    chain(&world, "bad", r#"fail("no")"#);
+    chain(&world, "burst", r#"for n in 0..55 { emit("p.happened", #{ n: n }); }"#);
+    pack(&world, "triggers/happened.yaml", "payload: { n: {} }\n");
+    pack(&world, "rules/bad.yaml", "trigger: { type: p.happened }\naction: { ref: p.bad }\n");
+    let _server = world.serve();
+    start(&world, "p.burst");
+    let failed = || {
+        let listing = ["execution", "list", "--failed", "--action", "p.bad", "--limit", "999"];
+        world.json(&listing).as_array().unwrap().len()
+    };
+    eventually(SOON, || (failed() == 55).then_some(()));
+    let many = ["execution", "rerun", "--failed", "--rule", "p.bad", "--yes"];
+    assert_eq!(world.json(&many).as_array().unwrap().len(), 55);
+    eventually(SOON, || (failed() == 110).then_some(()));
+    let again = world.run(&many).succeeded();
+    assert_eq!(again.stdout, "nothing is left to repeat\n");
+    for told in ["left out: 55 repeated already", "left out: 55 repetitions themselves"] {
+        assert!(again.stderr.contains(told), "{again:?}");
+    }
+    let some = world.run(&[&many[..], &["--again", "--limit", "2"]].concat()).succeeded();
+    assert_eq!(some.stdout.lines().count(), 2, "{some:?}");
+    assert!(some.stderr.contains("left out: 53 beyond --limit"), "{some:?}");
 }
 
 #[test]
@@ -126,7 +155,7 @@ fn one_that_cannot_be_repeated_holds_up_no_other_and_is_told_at_the_end() {
     for n in [0, 2] {
         world.reaches(&text(&told[n]["id"]), &["succeeded"]);
     }
-    let table = world.run(&all).ended(1);
+    let table = world.run(&[&all[..], &["--again"]].concat()).ended(1);
     assert!(table.stdout.contains("repeats ex_"), "{table:?}");
     assert!(table.stderr.contains(&format!("{gone} is not repeated: ")), "{table:?}");
 }

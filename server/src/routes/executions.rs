@@ -106,6 +106,8 @@ struct Filter {
     parent: Option<ExecutionId>,
     #[serde(default)]
     children: bool,
+    /// Only those that repeat this execution.
+    repeats: Option<ExecutionId>,
     since: Option<Timestamp>,
     before: Option<Position>,
     #[serde(default)]
@@ -125,6 +127,7 @@ async fn list(
         event: asked.event,
         parent: asked.parent,
         children: asked.children,
+        repeats: asked.repeats,
         since: asked.since,
         before: asked.before,
         limit: asked.limit.0,

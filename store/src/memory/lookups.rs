@@ -100,6 +100,7 @@ pub(super) fn execution_fits(filter: &ExecutionFilter, row: &ExecutionRow) -> bo
         && filter.action.as_ref().is_none_or(|action| row.action == *action)
         && filter.pack.as_ref().is_none_or(|pack| row.action.pack() == pack.as_str())
         && filter.event.as_ref().is_none_or(|event| row.origin.event() == Some(event))
+        && filter.repeats.as_ref().is_none_or(|of| row.origin.repeats() == Some(of))
         && filter.since.is_none_or(|since| row.requested_at >= since)
         && filter.before.is_none_or(|before| row.position < before)
 }

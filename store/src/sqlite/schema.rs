@@ -14,12 +14,13 @@ use crate::port::StoreError;
 
 /// The migrations in order; a file's `user_version` says how many it has had. One that was
 /// released is never changed: what comes later is another file.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("migrations/0001_log_and_projection.sql"),
     include_str!("migrations/0002_audit.sql"),
     include_str!("migrations/0003_sealed.sql"),
     include_str!("migrations/0004_retention.sql"),
     include_str!("migrations/0005_kept.sql"),
+    include_str!("migrations/0006_repetitions.sql"),
 ];
 
 /// After these migrations the columns and tables of the first are filled from the log: what a poll

@@ -23,13 +23,15 @@ async fn executions_are_listed_by_what_the_filter_names(store: &dyn Store) {
     let mut later = requested(Origin::Manual);
     (later.action, later.at) = ("core.echo".parse().unwrap(), at(50));
     put(store, execution(4), vec![Fact::ExecutionRequested(later), parked(None)]).await;
+    let again = Origin::Rerun { of: execution_id(2), rule: Some("app.b".parse().unwrap()) };
+    put(store, execution(5), vec![request(again)]).await;
 
     let all = || ExecutionFilter { limit: 10, ..ExecutionFilter::default() };
     let (running, waiting) = (ExecutionState::Running, ExecutionState::Waiting);
     let elsewhere = model::EventKey::derive("elsewhere", "e1");
     for (filter, ids) in [
-        (all(), &[4, 2, 1][..]),
-        (ExecutionFilter { children: true, ..all() }, &[4, 3, 2, 1]),
+        (all(), &[5, 4, 2, 1][..]),
+        (ExecutionFilter { children: true, ..all() }, &[5, 4, 3, 2, 1]),
         (ExecutionFilter { parent: Some(execution_id(1)), ..all() }, &[3]),
         (ExecutionFilter { parent: Some(execution_id(2)), ..all() }, &[]),
         (ExecutionFilter { states: vec![running], ..all() }, &[2]),
@@ -41,6 +43,9 @@ async fn executions_are_listed_by_what_the_filter_names(store: &dyn Store) {
         (ExecutionFilter { pack: Some("cor".parse().unwrap()), ..all() }, &[]),
         (ExecutionFilter { event: Some(event_key("e1")), ..all() }, &[2, 1]),
         (ExecutionFilter { event: Some(elsewhere), ..all() }, &[]),
+        (ExecutionFilter { repeats: Some(execution_id(2)), ..all() }, &[5]),
+        (ExecutionFilter { repeats: Some(execution_id(1)), ..all() }, &[]),
+        (ExecutionFilter { rule: Some("app.b".parse().unwrap()), ..all() }, &[5, 2]),
         (ExecutionFilter { since: Some(at(50)), ..all() }, &[4]),
         (ExecutionFilter { limit: 0, ..all() }, &[]),
     ] {
