@@ -30,9 +30,18 @@ pub(crate) struct Execution {
     pub(crate) outcome: Option<Outcome>,
     #[serde(default)]
     continues: Option<ExecutionId>,
+    #[serde(default)]
+    pub(crate) latest: Option<Latest>,
     actor: Actor,
     /// A server of an older version tells none.
     size: Option<Size>,
+}
+
+/// The run that it is now, having gone on.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Latest {
+    pub(crate) id: ExecutionId,
+    state: ExecutionState,
 }
 
 #[derive(Debug, Deserialize)]
@@ -121,6 +130,9 @@ pub(crate) fn describe(execution: &Execution) -> String {
     if let Some(next) = execution.outcome.as_ref().and_then(|end| end.continued_as.as_ref()) {
         line("continued", &format!("as {next}"));
     }
+    if let Some(latest) = &execution.latest {
+        line("now", &format!("{} ({})", latest.id, latest.state));
+    }
     if let Some(warning) = execution.size.as_ref().and_then(warning) {
         line("warning", &warning);
     }
@@ -164,9 +176,9 @@ fn warning(size: &Size) -> Option<String> {
 
 fn cause(execution: &Execution) -> String {
     let asked = || match &execution.continues {
-        // Whoever asked, asked for the first run.
-        Some(of) => format!("goes on from {of}"),
-        None => format!("run by {}", execution.actor.as_str()),
+        // An older version did not note who asked for the first run.
+        Some(of) if execution.actor == Actor::engine() => format!("goes on from {of}"),
+        _ => format!("run by {}", execution.actor.as_str()),
     };
     match &execution.row.origin {
         Origin::Rule { rule, event } => format!("rule {rule} on event {event}"),

@@ -27,6 +27,7 @@ mod export;
 mod fair;
 mod folders;
 mod giving_up;
+mod going_on;
 mod hooks;
 pub mod intake;
 pub mod metrics;

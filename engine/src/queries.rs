@@ -11,14 +11,16 @@ use sensors::SensorState;
 use store::{EventFilter, EventRow, ExecutionFilter, ExecutionRow, RuleCount};
 
 use crate::ask::AskError;
+use crate::driver::run::asked_by;
 use crate::engine::{Engine, STORE_TAKES_NOTHING};
+use crate::going_on::latest_run;
 use crate::packs::{
     ActionKind, Generation, Pack, PackStatus, Subscription, TriggerInfo, activate, is_enabled,
     is_reserved, name_of,
 };
 use crate::view::{
-    ActionView, AttentionView, ExecutionView, Health, PackView, RecordedDecision, RuleExplanation,
-    RuleView, SensorView, SizeView, StepLog, TimerView, TriggerView, steps,
+    ActionView, AttentionView, ExecutionView, Health, LatestView, PackView, RecordedDecision,
+    RuleExplanation, RuleView, SensorView, SizeView, StepLog, TimerView, TriggerView, steps,
 };
 
 /// Most bytes of one step's log that are shown.
@@ -39,7 +41,11 @@ impl Engine {
             Some(hash) => self.core.library.pack(&self.core.folders, hash).await.ok(),
             None => None,
         };
-        let actor = facts.first().map_or_else(model::Actor::engine, |first| first.actor.clone());
+        let actor = asked_by(&facts, &journal);
+        let latest = match journal.outcome.as_ref().and_then(|end| end.continued_as.as_ref()) {
+            Some(_) => latest_run(&*self.core.store, id).await?,
+            None => None,
+        };
         Ok(ExecutionView {
             pack_version: pack_version.map(|pack| pack.version.clone()),
             parameters: journal.request.as_ref().map(|r| r.parameters.clone()).unwrap_or_default(),
@@ -48,6 +54,7 @@ impl Engine {
             attention: journal.attention.map(|(path, error)| AttentionView { path, error }),
             outcome: journal.outcome,
             continues: journal.continues,
+            latest: latest.map(|row| LatestView { id: row.id, state: row.state }),
             undo: journal.undo.map(|undo| undo.reason),
             actor,
             row,

@@ -16,6 +16,7 @@ use self::beginning::Beginning;
 use crate::ask::AskError;
 use crate::driver::run::context;
 use crate::engine::Engine;
+use crate::going_on::latest_run;
 use crate::packs::Pack;
 use crate::random;
 
@@ -24,7 +25,8 @@ use crate::random;
 pub struct Repetition {
     /// The first step to make again; none: all of them.
     pub from: Option<StepPath>,
-    /// Also where undo has begun: what is taken over is assumed to be in effect still.
+    /// Also where undo has begun: what is taken over is assumed to be in effect still; and beside a run
+    /// that it went on as and that has not ended.
     pub force: bool,
     /// Of requests that are named alike, the first one counts.
     pub name: Option<String>,
@@ -59,6 +61,9 @@ impl Engine {
         how: Repetition,
     ) -> Result<Repeated, AskError> {
         let journal = self.journal(of).await?;
+        if !how.force {
+            self.is_over(of).await?;
+        }
         let (request, taken_over, assumed) = match &how.from {
             None => (self.whole(of, &journal)?, Vec::new(), Vec::new()),
             Some(from) => self.part(of, &journal, (from, how.force)).await?,
@@ -85,6 +90,17 @@ impl Engine {
             Ok(Repeated { id, assumed })
         });
         begun.await
+    }
+
+    /// Refuses what goes on as another run: a repetition would run beside it.
+    async fn is_over(&self, of: &ExecutionId) -> Result<(), AskError> {
+        match latest_run(&*self.core.store, of).await? {
+            Some(latest) if !latest.state.is_end() => Err(AskError::Conflict(format!(
+                "`{of}` went on: it is `{}` now, which is {}, and a repetition would run beside it; cancel that one first, or use --force",
+                latest.id, latest.state
+            ))),
+            _ => Ok(()),
+        }
     }
 
     async fn journal(&self, id: &ExecutionId) -> Result<Journal, AskError> {

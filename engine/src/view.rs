@@ -31,12 +31,24 @@ pub struct ExecutionView {
     /// The run of the same chain that it goes on from, by `continue_as`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub continues: Option<ExecutionId>,
+    /// The last of the runs that went on from it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latest: Option<LatestView>,
     /// Why its undo handlers ran.
     pub undo: Option<model::UndoReason>,
-    /// Who asked for it.
+    /// Who asked for it, or for the first of the runs that went on as it.
     pub actor: Actor,
     /// How much of its bounds it has used.
     pub size: SizeView,
+}
+
+/// The run that an execution is now, having gone on by `continue_as`.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct LatestView {
+    /// The run.
+    pub id: ExecutionId,
+    /// How it stands.
+    pub state: ExecutionState,
 }
 
 /// How much of its bounds an execution has used.

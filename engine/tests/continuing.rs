@@ -272,3 +272,48 @@ async fn a_run_that_is_held_back_can_be_paused_and_cancelled() {
     assert_eq!(view.row.state, ExecutionState::Cancelled);
     assert_eq!(view.outcome.unwrap().continued_as, None);
 }
+
+#[tokio::test]
+async fn who_ends_or_repeats_a_run_that_went_on_is_told_which_run_it_is_now() {
+    let house = House::new();
+    house.chain(
+        "rounds",
+        "n: { type: integer, default: 1 }",
+        r#"if params.n == 3 { sleep("1h"); } continue_as(#{ n: params.n + 1 })"#,
+    );
+    let engine = house.start().await;
+    let first = run(&engine, "p.rounds", json!({})).await;
+    let third = next(&engine, &next(&engine, &first).await).await;
+    until(&engine, &third, &[Waiting]).await;
+    let view = engine.execution(&first).await.unwrap();
+    assert_eq!(view.latest.map(|latest| (latest.id, latest.state)), Some((third.clone(), Waiting)));
+    let actor = || Actor::token("somebody");
+    let now = format!("it is `{third}` now, which is waiting");
+    let refused = engine.cancel(actor(), &first, None).await.unwrap_err().to_string();
+    assert_eq!(refused, format!("the execution has ended and went on: {now}"));
+    let refused = engine.pause(actor(), &first, None).await.unwrap_err().to_string();
+    assert!(refused.ends_with(&now), "{refused}");
+    let whole = engine::rerun::Repetition::default;
+    let refused = engine.rerun(actor(), &first, whole()).await.unwrap_err().to_string();
+    assert!(refused.contains(&now) && refused.contains("--force"), "{refused}");
+    let asked = engine::rerun::Repetition { force: true, ..whole() };
+    let beside = engine.rerun(actor(), &first, asked).await.unwrap().id;
+    ended(&engine, &beside).await;
+    engine.cancel(actor(), &third, None).await.unwrap();
+    ended(&engine, &third).await;
+    let refused = engine.cancel(actor(), &first, None).await.unwrap_err().to_string();
+    assert!(refused.ends_with("which has ended too: it cancelled"), "{refused}");
+    engine.rerun(actor(), &first, whole()).await.unwrap();
+}
+
+#[tokio::test]
+async fn each_run_tells_who_asked_for_the_first() {
+    let house = House::new();
+    house.chain("counts", "from: {}, of: { default: 3 }", COUNTS);
+    let engine = house.start().await;
+    let action = "p.counts".parse().unwrap();
+    let asked = engine.run(Actor::token("somebody"), action, model::Map::new(), None).await;
+    let first = asked.unwrap();
+    let third = next(&engine, &next(&engine, &first).await).await;
+    assert_eq!(ended(&engine, &third).await.actor, Actor::token("somebody"));
+}

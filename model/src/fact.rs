@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use crate::access::{self, TokenCreated};
 use crate::event::StoredEvent;
 use crate::{
-    ActionRef, Call, Duration, ErrorKind, EventKey, ExecutionId, Hash, Name, Origin, Outcome,
-    PackName, Record, Resolution, RuleRef, Sequence, StepError, StepPath, Timestamp, Token,
-    TraceParent, UndoReason, Value,
+    ActionRef, Actor, Call, Duration, ErrorKind, EventKey, ExecutionId, Hash, Name, Origin,
+    Outcome, PackName, Record, Resolution, RuleRef, Sequence, StepError, StepPath, Timestamp,
+    Token, TraceParent, UndoReason, Value,
 };
 
 /// The version under which facts are written now.
@@ -166,13 +166,16 @@ pub enum Fact {
         at: Timestamp,
     },
     /// It goes on where `of`, a run of the same chain, ended; `in_a_row`: so many runs before it went on
-    /// one after the other without time between, the last `idle` of them without a step.
+    /// one after the other without time between, the last `idle` of them without a step. `by`: who
+    /// asked for the first of all.
     ExecutionContinues {
         of: ExecutionId,
         #[serde(default, skip_serializing_if = "is_zero")]
         in_a_row: u32,
         #[serde(default, skip_serializing_if = "is_zero")]
         idle: u32,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<Actor>,
         at: Timestamp,
     },
     /// From here on the chain replays against entries up to `position`, then its handlers run.

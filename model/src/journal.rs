@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::fact::{ExecutionRequested, Grant, StepResult};
 use crate::{
-    Call, ExecutionId, Fact, Outcome, Record, Resolution, StepError, StepPath, Timestamp, Token,
-    UndoReason, Value,
+    Actor, Call, ExecutionId, Fact, Outcome, Record, Resolution, StepError, StepPath, Timestamp,
+    Token, UndoReason, Value,
 };
 
 /// The place of a fact in its execution's stream, from 1: the journal's own clock.
@@ -32,6 +32,8 @@ pub struct Journal {
     pub inherited: Vec<Inherited>,
     /// The run of the same chain that it goes on from.
     pub continues: Option<ExecutionId>,
+    /// Who asked for the first of the runs that went on as it.
+    pub first_by: Option<Actor>,
     /// How many runs before it went on one after the other without time between.
     pub in_a_row: u32,
     /// How many of these, the last ones, made no step.
@@ -235,8 +237,9 @@ impl Journal {
                 let (of, before, context) = (of.clone(), before.clone(), context.clone());
                 self.inherited.push(Inherited { of, before, context, forced: *forced });
             }
-            Fact::ExecutionContinues { of, in_a_row, idle, .. } => {
+            Fact::ExecutionContinues { of, in_a_row, idle, by, .. } => {
                 self.continues = Some(of.clone());
+                self.first_by.clone_from(by);
                 (self.in_a_row, self.idle) = (*in_a_row, *idle);
             }
             Fact::UndoBegan { position, reason, at } => {

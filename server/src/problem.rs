@@ -125,7 +125,7 @@ impl From<AskError> for Problem {
             AskError::NotFound(_) | AskError::NoExecution(_) => {
                 Self::new(ErrorKind::NotFound, detail)
             }
-            AskError::Conflict(_) | AskError::NothingToDecide(_) => {
+            AskError::Conflict(_) | AskError::WentOn(_) | AskError::NothingToDecide(_) => {
                 Self::new(ErrorKind::Conflict, detail)
             }
             AskError::TooLarge(_) => Self::new(ErrorKind::TooLarge, detail),

@@ -64,6 +64,9 @@ pub(crate) struct Cancel {
     /// Why: stands in the execution's journal
     #[arg(long)]
     reason: Option<String>,
+    /// Where it went on as another one (`continue_as`), that one
+    #[arg(long)]
+    latest: bool,
     #[command(flatten)]
     one: One,
 }
@@ -73,6 +76,9 @@ pub(crate) struct Pause {
     /// Why: stands in the execution's journal
     #[arg(long)]
     reason: Option<String>,
+    /// Where it went on as another one (`continue_as`), that one
+    #[arg(long)]
+    latest: bool,
     #[command(flatten)]
     one: One,
 }
@@ -234,9 +240,36 @@ impl Which {
     }
 }
 
+fn path_of(id: &ExecutionId) -> String {
+    format!("/executions/{}", segment(id.as_str()))
+}
+
 impl One {
     fn path(&self) -> String {
-        format!("/executions/{}", segment(self.id.as_str()))
+        path_of(&self.id)
+    }
+
+    /// Says `what` to it, or to the run that it is now: answers which one was told.
+    async fn told(&self, what: &str, asked: &Value, latest: bool) -> Result<ExecutionId, Failure> {
+        let client = self.connection.client()?;
+        let mut id = self.id.clone();
+        loop {
+            if latest {
+                let found: Execution = client.get(&path_of(&self.id), &[]).await?;
+                id = found.latest.map_or(id, |latest| latest.id);
+            }
+            match client.post(&format!("{}/{what}", path_of(&id)), asked).await {
+                Ok(_) => return Ok(id),
+                Err(failure) if !latest => return Err(failure),
+                Err(failure) => {
+                    let found: Execution = client.get(&path_of(&id), &[]).await?;
+                    // It went on meanwhile: that one, then.
+                    if found.latest.is_none() {
+                        return Err(failure);
+                    }
+                }
+            }
+        }
     }
 
     async fn resume(self) -> Outcome {
@@ -308,20 +341,20 @@ fn print_logs(logs: &[Value]) -> Result<(), Failure> {
 
 impl Cancel {
     async fn run(self) -> Outcome {
-        let client = self.one.connection.client()?;
-        let path = format!("{}/cancel", self.one.path());
-        client.post(&path, &json!({ "reason": self.reason })).await?;
-        output::say("it is being cancelled: steps under way settle, then its undo handlers run")?;
+        let asked = json!({ "reason": self.reason });
+        let id = self.one.told("cancel", &asked, self.latest).await?;
+        let it = if id == self.one.id { "it" } else { id.as_str() };
+        output::say(&format!(
+            "{it} is being cancelled: steps under way settle, then its undo handlers run"
+        ))?;
         Ok(Exit::Done)
     }
 }
 
 impl Pause {
     async fn run(self) -> Outcome {
-        let client = self.one.connection.client()?;
-        let path = format!("{}/pause", self.one.path());
-        client.post(&path, &json!({ "reason": self.reason })).await?;
-        let id = &self.one.id;
+        let asked = json!({ "reason": self.reason });
+        let id = self.one.told("pause", &asked, self.latest).await?;
         output::say(&format!("it begins nothing new; go on: tripline execution resume {id}"))?;
         Ok(Exit::Done)
     }

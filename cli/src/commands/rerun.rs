@@ -31,8 +31,9 @@ pub(crate) struct Args {
     /// The first step to make again; what does not follow it is taken over
     #[arg(long, value_name = "STEP", requires = "id")]
     from: Option<StepPath>,
-    /// Also where undo has begun: assume that what is taken over is still in effect
-    #[arg(long, requires = "from")]
+    /// Also where undo has begun: assume that what is taken over is still in effect; and beside the run
+    /// that it went on as
+    #[arg(long, requires = "id")]
     force: bool,
     #[command(flatten)]
     which: Which,

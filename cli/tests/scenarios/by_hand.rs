@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use crate::files::{
-    chain, executions_of, has_lines, lines, note, open_gate, open_gates, program, start, text,
-    world,
+    chain, executions_of, has_lines, lines, note, open_gate, open_gates, pack, program, start,
+    text, world,
 };
 use crate::support::{SOON, World, eventually};
 
@@ -255,4 +255,29 @@ fn keys_are_listed_from_where_a_listing_ended() {
     assert_eq!(listed(&["--after", "p/b", "--limit", "1"]), ["p/c"]);
     assert_eq!(listed(&["--after", "p/b"]), ["p/c", "p/d"]);
     assert!(listed(&["--after", "p/d"]).is_empty());
+}
+
+#[test]
+fn a_chain_that_went_on_is_held_and_cancelled_where_it_is_now() {
+    let world = world();
+    chain(
+        &world,
+        "waits",
+        r#"if params.a == 3 { sleep("1h"); } continue_as(#{ a: get(params, "a", 1) + 1 })"#,
+    );
+    let _server = world.serve();
+    let first = world.run(&["run", "p.waits", "a=1", "--detach"]).line();
+    let latest = eventually(SOON, || {
+        let view = world.json(&["execution", "get", &first]);
+        (view["latest"]["state"] == "waiting").then(|| text(&view["latest"]["id"]))
+    });
+    let refused = world.run(&["execution", "cancel", &first]).ended(1);
+    assert!(refused.stderr.contains(&format!("it is `{latest}` now")), "{refused:?}");
+    let shown = world.run(&["execution", "get", &first]).succeeded().stdout;
+    assert!(shown.contains(&format!("now         {latest} (waiting)")), "{shown}");
+    let held = world.run(&["execution", "pause", &first, "--latest"]).succeeded().stdout;
+    assert!(held.contains(&format!("execution resume {latest}")), "{held}");
+    let ended = world.run(&["execution", "cancel", &first, "--latest"]).succeeded().stdout;
+    assert!(ended.starts_with(&format!("{latest} is being cancelled")), "{ended}");
+    world.reaches(&latest, &["cancelled"]);
 }

@@ -23,6 +23,9 @@ pub enum AskError {
     /// It is not possible as things stand.
     #[error("{0}")]
     Conflict(String),
+    /// It has ended, and went on as another one.
+    #[error("{0}")]
+    WentOn(String),
     /// It is to be decided about what waits for no decision.
     #[error("{0}")]
     NothingToDecide(String),
@@ -40,6 +43,9 @@ impl AskError {
         match self {
             Self::NoExecution(_) => Some(
                 "`tripline execution list` shows those that there are; what has ended is forgotten after a while, by `retention.executions`",
+            ),
+            Self::WentOn(_) => Some(
+                "name that one; `tripline execution cancel --latest` and `pause --latest` find it themselves",
             ),
             Self::NothingToDecide(_) => Some(
                 "`tripline execution list --states needs_attention` shows what waits for one; to begin anew what has ended: `tripline execution rerun`",
@@ -108,6 +114,7 @@ impl From<Refused> for AskError {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::Unknown(id) => Self::NoExecution(id),
+            Refused::WentOn { .. } => Self::WentOn(refused.to_string()),
             Refused::NothingToResolve(_) => Self::NothingToDecide(refused.to_string()),
             Refused::Stopping | Refused::Store(_) => Self::Unavailable(refused.to_string()),
             _ => Self::Conflict(refused.to_string()),

@@ -57,7 +57,8 @@ impl Run {
         granted.extend(self.core.keep_all(&next, &fresh, at).map_err(trouble)?);
         let Granted { tokens, sealing } = granted.pop().unwrap_or_default();
         let expected = Some(self.grant_ahead(&next, granted, at).await?);
-        let continues = Fact::ExecutionContinues { of: self.id.clone(), in_a_row, idle, at };
+        let (of, by) = (self.id.clone(), Some(self.asked_by.clone()));
+        let continues = Fact::ExecutionContinues { of, in_a_row, idle, by, at };
         let facts = [Fact::ExecutionRequested(request), continues];
         let facts = facts.into_iter().chain(Granted::fact(tokens, at)).collect();
         let side = Write { stream: Stream::Execution(next.clone()), expected, facts };

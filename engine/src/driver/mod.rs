@@ -45,6 +45,7 @@ use tracing::Instrument;
 use self::holding::By;
 use crate::core::{Core, Trouble};
 use crate::fair::{FairQueue, Lane};
+use crate::going_on::latest_run;
 use crate::pages::{Begun, store_pages};
 
 pub(crate) use perform::within;
@@ -115,6 +116,14 @@ pub enum Refused {
     /// It has ended.
     #[error("the execution has ended: it {0}")]
     Ended(ExecutionState),
+    /// It has ended, and went on as another one.
+    #[error("the execution has ended and went on: it is `{id}` now, {}", told(*.state))]
+    WentOn {
+        /// The last run.
+        id: ExecutionId,
+        /// How that one stands.
+        state: ExecutionState,
+    },
     /// It is undoing already.
     #[error("the execution is being undone already")]
     Undoing,
@@ -139,6 +148,15 @@ pub enum Refused {
     /// The store failed.
     #[error("{0}")]
     Store(String),
+}
+
+/// How a run stands, in words.
+fn told(state: ExecutionState) -> String {
+    match state {
+        ExecutionState::NeedsAttention => "which needs attention".to_owned(),
+        state if state.is_end() => format!("which has ended too: it {state}"),
+        state => format!("which is {state}"),
+    }
 }
 
 /// What an active execution's task ends with.
@@ -315,11 +333,23 @@ impl Driver {
         let row = self.core.store.execution(id).await.map_err(|e| Refused::Store(e.to_string()))?;
         let row = row.ok_or_else(|| Refused::Unknown(id.clone()))?;
         if row.state.is_end() {
-            return Err(Refused::Ended(row.state));
+            return Err(self.ended(id, row.state).await);
         }
         let (reply, answer) = oneshot::channel();
         self.send(id.clone(), row.origin.rule().cloned(), message(reply));
-        answer.await.unwrap_or(Err(Refused::Stopping))
+        match answer.await.unwrap_or(Err(Refused::Stopping)) {
+            Err(Refused::Ended(state)) => Err(self.ended(id, state).await),
+            answer => answer,
+        }
+    }
+
+    /// Why an execution that has ended does nothing more, and which one does.
+    async fn ended(&self, id: &ExecutionId, state: ExecutionState) -> Refused {
+        match latest_run(&*self.core.store, id).await {
+            Ok(Some(latest)) => Refused::WentOn { id: latest.id, state: latest.state },
+            Ok(None) => Refused::Ended(state),
+            Err(error) => Refused::Store(error.to_string()),
+        }
     }
 
     /// How many executions are active, and how many wait for their turn.

@@ -16,7 +16,7 @@ use model::{
     Version,
 };
 use serde_json::json;
-use store::StoreError;
+use store::{Recorded, StoreError};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::bounds;
@@ -67,6 +67,8 @@ pub(super) struct Run {
     pub(super) told_children: BTreeSet<StepPath>,
     /// The version of its stream that is stored.
     pub(super) version: Version,
+    /// Who asked for it, or for the first of the runs that went on as it.
+    pub(super) asked_by: Actor,
     /// What the end of the stream says.
     pub(super) place: Place,
     /// The journal's size.
@@ -94,6 +96,7 @@ impl Run {
         let (facts, version) =
             core.store.read(&Stream::Execution(id.clone()), Version::NONE).await?;
         let journal = Journal::of(facts.iter().map(|recorded| &recorded.fact));
+        let asked_by = asked_by(&facts, &journal);
         let place = Place::after(facts.last().map(|last| &last.fact));
         let (runs, pinned) = what_runs(&core, &journal).await;
         let input = Arc::new(input(id, &journal, pinned.as_deref()));
@@ -117,6 +120,7 @@ impl Run {
             asked_children,
             told_children: BTreeSet::new(),
             version,
+            asked_by,
             place,
             bytes: facts.iter().map(|recorded| recorded.fact.encode().len()).sum(),
             warned: false,
@@ -238,6 +242,12 @@ impl Run {
             }
         }
     }
+}
+
+/// Who asked for the execution of this journal, or for the first of the runs that went on as it.
+pub(crate) fn asked_by(facts: &[Recorded], journal: &Journal) -> Actor {
+    let own = || facts.first().map_or_else(Actor::engine, |first| first.actor.clone());
+    journal.first_by.clone().unwrap_or_else(own)
 }
 
 async fn what_runs(core: &Core, journal: &Journal) -> (Runs, Option<Arc<Pack>>) {

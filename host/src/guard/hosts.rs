@@ -279,7 +279,11 @@ mod tests {
                 (parsed(own).grants(&parsed(other)).unwrap(), Url::parse(url).unwrap());
             assert_eq!(granted.reach(&url), expected, "{other} by {own}: {url}");
             let held_back = own.starts_with("*:") || own == "*";
-            assert_eq!(granted.is_held_back(&url), held_back && expected.is_some(), "{own} {other}");
+            assert_eq!(
+                granted.is_held_back(&url),
+                held_back && expected.is_some(),
+                "{own} {other}"
+            );
         }
     }
 

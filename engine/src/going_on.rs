@@ -1,0 +1,18 @@
+//! Executions that went on as other ones, by `continue_as`: which run it is now.
+
+use model::ExecutionId;
+use store::{ExecutionRow, Store, StoreError};
+
+/// The last of the runs that went on from `id`, one from the other; none: it did not go on.
+pub(crate) async fn latest_run(
+    store: &dyn Store,
+    id: &ExecutionId,
+) -> Result<Option<ExecutionRow>, StoreError> {
+    let mut latest: Option<ExecutionRow> = None;
+    let mut next = id.continuation();
+    while let Some(row) = store.execution(&next).await? {
+        next = row.id.continuation();
+        latest = Some(row);
+    }
+    Ok(latest)
+}
