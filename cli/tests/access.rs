@@ -39,6 +39,28 @@ fn a_token_does_what_its_role_allows_and_the_audit_tells() {
 }
 
 #[test]
+fn who_revokes_a_token_is_told_what_it_began_and_how_to_find_it() {
+    let world = World::new();
+    world.write("packs/web/pack.yaml", "name: web\nversion: 1.0.0\n");
+    world.write("packs/web/actions/nap.yaml", "entry_point: nap.rhai\n");
+    world.write("packs/web/actions/nap.rhai", "sleep(\"1h\")");
+    let _server = world.serve();
+    let token = |name: &str| world.run(&["token", "create", name, "--role", "operator"]).line();
+    let (ci, idle) = (token("ci"), token("idle"));
+    let begun =
+        |by_whom: &[&str]| world.run(&[&["run", "web.nap", "--detach"], by_whom].concat()).line();
+    let (of_ci, _) = (begun(&["--token", &ci]), begun(&[]));
+    by(&world, &ci, &["run", "core.echo", "value=hello"]).succeeded();
+    assert_eq!(world.run(&["token", "revoke", "idle"]).succeeded().stderr, "", "{idle}");
+    let told = world.run(&["token", "revoke", "ci"]).succeeded().stderr;
+    assert!(told.contains("1 of the executions that it asked for"), "{told}");
+    let command =
+        told.lines().find_map(|line| line.strip_prefix("look at them: tripline ")).unwrap();
+    let listed = world.json(&command.split(' ').collect::<Vec<_>>());
+    assert_eq!((&listed[0]["id"], listed.as_array().unwrap().len()), (&json!(of_ci), 1));
+}
+
+#[test]
 fn the_audit_tells_what_leaves_no_other_trace_and_is_read_page_by_page() {
     let world = World::new();
     let pack = "name: web\nversion: 1.0.0\npermissions: { actions: [core.*] }\n";

@@ -325,6 +325,8 @@ pub struct ExecutionFilter {
     pub children: bool,
     /// Only those that repeat this execution.
     pub repeats: Option<ExecutionId>,
+    /// Only those that this one asked for, directly or by an event.
+    pub actor: Option<Actor>,
     /// Only requested at or after this time.
     pub since: Option<Timestamp>,
     /// Only requested before this position.

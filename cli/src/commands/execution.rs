@@ -148,6 +148,9 @@ pub(crate) struct Which {
     /// Only before this position, to get the next page
     #[arg(long, value_name = "POSITION")]
     before: Option<u64>,
+    /// Only those that the holder of the token of this name asked for, or that its events set off
+    #[arg(long, value_name = "NAME")]
+    by: Option<String>,
     /// Only those that repeat this execution
     #[arg(long, value_name = "ID")]
     repeats: Option<ExecutionId>,
@@ -228,6 +231,7 @@ impl Which {
         ask("parent", self.parent.as_ref().map(ToString::to_string));
         ask("children", self.children.then(|| "true".to_owned()));
         ask("repeats", self.repeats.as_ref().map(ToString::to_string));
+        ask("token", self.by.clone());
         ask("since", self.since.map(|since| since.to_string()));
         ask("before", self.before.map(|before| before.to_string()));
         query

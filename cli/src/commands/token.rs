@@ -3,12 +3,13 @@
 use std::io::{IsTerminal, stdout};
 
 use clap::{Args, Subcommand};
-use model::{Duration, PackPattern, Role, Value};
+use model::{Duration, ExecutionState, PackPattern, Role, Value};
 use serde_json::json;
 
 use super::noun::List;
-use crate::client::{Connection, segment};
-use crate::failure::{Exit, Outcome};
+use crate::client::{Client, Connection, segment};
+use crate::failure::{Exit, Failure, Outcome};
+use crate::listing::Page;
 use crate::output::{self, Column, Format, Output};
 
 #[derive(Debug, Subcommand)]
@@ -17,7 +18,7 @@ pub(crate) enum Command {
     Create(Create),
     /// List tokens: what each allows, and for how long
     List(List),
-    /// End a token at once
+    /// End a token at once; what it began goes on
     Revoke(Revoke),
 }
 
@@ -72,11 +73,29 @@ impl Command {
             Self::Create(asked) => return asked.run().await,
             Self::List(asked) => return asked.run("/tokens", &COLUMNS).await,
             Self::Revoke(Revoke { name, connection }) => {
-                connection.client()?.delete(&format!("/tokens/{}", segment(&name))).await?;
+                let client = connection.client()?;
+                client.delete(&format!("/tokens/{}", segment(&name))).await?;
+                tell_what_goes_on(&client, &name).await?;
             }
         }
         Ok(Exit::Done)
     }
+}
+
+/// Says how much of what a revoked token asked for has not ended.
+async fn tell_what_goes_on(client: &Client, name: &str) -> Result<(), Failure> {
+    let unfinished = ExecutionState::ALL.into_iter().filter(|state| !state.is_end());
+    let states = unfinished.map(ExecutionState::as_str).collect::<Vec<_>>().join(",");
+    let query = vec![("token", name.to_owned()), ("state", states.clone())];
+    let count = Page::all(client, "/executions", query).await?.len();
+    if count > 0 {
+        output::tell(&format!(
+            "it opens nothing any more; {count} of the executions that it asked for have not ended and go on\n\
+             look at them: tripline execution list --by {name} --states {states}\n\
+             end one: tripline execution cancel ID"
+        ));
+    }
+    Ok(())
 }
 
 impl Create {

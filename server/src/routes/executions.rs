@@ -7,8 +7,8 @@ use engine::Engine;
 use engine::rerun::{Repeated, Repetition};
 use engine::view::{ExecutionView, StepLog};
 use model::{
-    ActionRef, EventKey, ExecutionId, ExecutionState, Exported, Map, PackName, Resolution, RuleRef,
-    StepPath, Timestamp,
+    ActionRef, Actor, EventKey, ExecutionId, ExecutionState, Exported, Map, PackName, Resolution,
+    RuleRef, StepPath, Timestamp,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -108,6 +108,8 @@ struct Filter {
     children: bool,
     /// Only those that repeat this execution.
     repeats: Option<ExecutionId>,
+    /// Only what the holder of the token of this name asked for.
+    token: Option<String>,
     since: Option<Timestamp>,
     before: Option<Position>,
     #[serde(default)]
@@ -128,6 +130,7 @@ async fn list(
         parent: asked.parent,
         children: asked.children,
         repeats: asked.repeats,
+        actor: asked.token.as_deref().map(Actor::token),
         since: asked.since,
         before: asked.before,
         limit: asked.limit.0,

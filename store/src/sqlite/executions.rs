@@ -53,6 +53,8 @@ fn conditions(filter: &ExecutionFilter) -> (Vec<String>, Vec<Sql>) {
     wanted("action", filter.action.as_ref().map(ToString::to_string));
     wanted("event", filter.event.as_ref().map(ToString::to_string));
     wanted("parent", filter.parent.as_ref().map(ToString::to_string));
+    let asked_by = "(SELECT actor FROM facts WHERE facts.position = executions.position)";
+    wanted(asked_by, filter.actor.as_ref().map(|actor| actor.as_str().to_owned()));
     wanted("rerun_of", filter.repeats.as_ref().map(ToString::to_string));
     if let [state] = filter.states[..] {
         wanted("state", Some(state.as_str().to_owned()));
@@ -219,7 +221,10 @@ mod tests {
             (ExecutionFilter { states, ..all() }, "INTEGER PRIMARY KEY"),
             (ExecutionFilter { rule: "a.b".parse().ok(), ..all() }, "executions_by_rule"),
             (ExecutionFilter { action: "a.b".parse().ok(), ..all() }, "executions_by_action"),
-            (ExecutionFilter { repeats: "ex_a".parse().ok(), ..all() }, "executions_by_rerun"),
+            (
+                ExecutionFilter { repeats: "ex_aaaaaaaaaaaaaaaaaaaaaaaaaa".parse().ok(), ..all() },
+                "executions_by_rerun",
+            ),
         ] {
             let (query, values) = listing(&filter);
             let plan = plan(&query, values);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{ExecutionId, ExecutionState, Fact, Origin};
+use model::{Actor, ExecutionId, ExecutionState, Fact, Origin};
 use store::{ExecutionFilter, Store};
 
 use crate::common::*;
@@ -44,6 +44,8 @@ async fn executions_are_listed_by_what_the_filter_names(store: &dyn Store) {
         (ExecutionFilter { event: Some(event_key("e1")), ..all() }, &[2, 1]),
         (ExecutionFilter { event: Some(elsewhere), ..all() }, &[]),
         (ExecutionFilter { repeats: Some(execution_id(2)), ..all() }, &[5]),
+        (ExecutionFilter { actor: Some(Actor::engine()), ..all() }, &[]),
+        (ExecutionFilter { actor: Some(Actor::token("ann")), ..all() }, &[5, 4, 2, 1]),
         (ExecutionFilter { repeats: Some(execution_id(1)), ..all() }, &[]),
         (ExecutionFilter { rule: Some("app.b".parse().unwrap()), ..all() }, &[5, 2]),
         (ExecutionFilter { since: Some(at(50)), ..all() }, &[4]),
