@@ -238,7 +238,7 @@ impl Sensing {
         context.connections = self.core.connections.clone();
         context.secret = lookup(&self.core);
         context.hosts = Some(self.hosts(generation, subscription));
-        context.asked_hosts = self.asked_hosts(generation, subscription);
+        context.asked_hosts = Self::asked_hosts(generation, subscription);
         context.permit = permit(&self.core, self.rights(generation, subscription), asked);
         sensors::build(&subscription.kind, &subscription.parameters, &context).map_err(|errors| {
             let first = errors.into_iter().next();

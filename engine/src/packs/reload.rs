@@ -355,9 +355,10 @@ fn log_rejected(folder: &Path, error: Option<&Diagnostic>, environment: &Environ
     let of_environment =
         |error: &Diagnostic| Some(&error.at.file) == environment.active.file.as_ref();
     let (pack, told) = (folder.display(), error.map(Diagnostic::in_short).unwrap_or_default());
-    match error.is_some_and(of_environment) {
-        true => tracing::warn!(%pack, error = told, "the environment does not fit the pack"),
-        false => tracing::warn!(%pack, error = told, "the pack's files are refused"),
+    if error.is_some_and(of_environment) {
+        tracing::warn!(%pack, error = told, "the environment does not fit the pack");
+    } else {
+        tracing::warn!(%pack, error = told, "the pack's files are refused");
     }
 }
 

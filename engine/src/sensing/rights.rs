@@ -52,7 +52,6 @@ impl Sensing {
 
     /// Those that its pack asks for, whatever its environment grants.
     pub(super) fn asked_hosts(
-        &self,
         generation: &Generation,
         subscription: &Subscription,
     ) -> Vec<HostPattern> {
