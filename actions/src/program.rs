@@ -136,7 +136,14 @@ fn environment(folder: &Path, performing: &Performing) -> Vec<(String, OsString)
     ];
     // Where OpenTelemetry's libraries and tools look for it.
     let trace = performing.traceparent.map(|place| ("TRACEPARENT", place.to_string().into()));
-    variables.into_iter().chain(trace).map(|(name, value)| (name.to_owned(), value)).collect()
+    let state = performing.tracestate.as_ref().filter(|_| trace.is_some());
+    let state = state.map(|state| ("TRACESTATE", state.to_string().into()));
+    variables
+        .into_iter()
+        .chain(trace)
+        .chain(state)
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
 }
 
 /// What the way a program ended says of its step.

@@ -123,6 +123,7 @@ impl Lab {
             log: self.path("log"),
             redactor: Arc::default(),
             traceparent: None,
+            tracestate: None,
             cancel: CancellationToken::new(),
             stopping: CancellationToken::new(),
         }

@@ -180,6 +180,9 @@ impl Client {
         // Who runs this command within a trace, such as a CI job, finds there what it starts.
         if let Some(place) = variable("TRACEPARENT") {
             request = request.header("traceparent", place);
+            if let Some(state) = variable("TRACESTATE") {
+                request = request.header("tracestate", state);
+            }
         }
         match &self.token {
             Some(token) => request.bearer_auth(token),

@@ -16,6 +16,8 @@ use support::{SOON, World, client, eventually, send};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const OUTER: &str = "b7ad6b7169203331";
+/// What tracing systems know of that trace.
+const STATE: &str = "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE";
 
 /// A pack whose rule runs a chain: a request, a program that writes its place in the trace to the
 /// file `told` and ends once the file `hold` is gone, and a child.
@@ -50,7 +52,7 @@ fn world(collector: &Collector) -> World {
     world.write("packs/shop/actions/tell.yaml", "entry_point: tell.sh\neffect: idempotent\n");
     let (told, hold) = (world.path("told"), world.path("hold"));
     let tell = format!(
-        "#!/bin/sh\necho \"${{TRACEPARENT-none}}\" >> {}\n\
+        "#!/bin/sh\necho \"${{TRACEPARENT-none}} ${{TRACESTATE-none}}\" >> {}\n\
          while [ -e {} ]; do sleep 0.05; done\n",
         told.display(),
         hold.display()
@@ -68,7 +70,12 @@ fn with_traces(world: World, collector: &Collector) -> World {
 fn emit_from(world: &World, place: &str) -> String {
     world.write("order.json", r#"{"item":"a-bike"}"#);
     let arguments = ["event", "emit", "shop.ordered", "--data", "order.json", "-o", "json"];
-    let done = world.client(&arguments).env("TRACEPARENT", place).output().unwrap();
+    let done = world
+        .client(&arguments)
+        .env("TRACEPARENT", place)
+        .env("TRACESTATE", STATE)
+        .output()
+        .unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     let emitted: Value = serde_json::from_slice(&done.stdout).unwrap();
     emitted["executions"][0].as_str().unwrap().to_owned()
@@ -116,8 +123,8 @@ fn one_trace_goes_from_who_told_the_event_to_what_its_steps_run() {
     assert_eq!(parts(&spans), expected);
 
     let place = |name: &str| format!("00-{TRACE}-{}-01", spans[name].id());
-    assert_eq!(world.read("told").trim(), place("attempt shop.tell"));
-    assert_eq!(collector.asked_from(), [place("attempt http.request")]);
+    assert_eq!(world.read("told").trim(), format!("{} {STATE}", place("attempt shop.tell")));
+    assert_eq!(collector.asked_from(), [[place("attempt http.request"), STATE.to_owned()]]);
     let failed = &spans["step core.fail"];
     assert_eq!(failed.attribute("error.type").as_deref(), Some("failed"));
     assert_eq!(failed.span.status.as_ref().unwrap().code, 2);
@@ -169,7 +176,8 @@ fn who_does_not_record_a_trace_gets_no_spans_of_it_and_is_told_on() {
     let server = world.serve();
     world.reaches(&emit_from(&world, &format!("00-{TRACE}-{OUTER}-00")), &["succeeded"]);
     let told = world.read("told");
-    assert!(told.starts_with(&format!("00-{TRACE}-")) && told.trim().ends_with("-00"), "{told}");
+    assert!(told.starts_with(&format!("00-{TRACE}-")), "{told}");
+    assert!(told.trim().ends_with(&format!("-00 {STATE}")), "{told}");
     // Its end sends what there is.
     server.stop();
     assert!(collector.spans().iter().all(|received| received.trace() != TRACE));
@@ -212,8 +220,8 @@ fn without_a_collector_nothing_is_sent_along() {
     let world = world(&collector);
     let _server = world.serve();
     world.reaches(&emit_from(&world, &format!("00-{TRACE}-{OUTER}-01")), &["succeeded"]);
-    assert_eq!(world.read("told"), "none\n");
-    assert_eq!(collector.asked_from(), [""]);
+    assert_eq!(world.read("told"), "none none\n");
+    assert_eq!(collector.asked_from(), [["", ""]]);
     assert_eq!(collector.spans().len(), 0);
 }
 
@@ -235,6 +243,7 @@ fn continues(collector: &Collector, world: &World, kind: &str) {
     let events = world.json(&["event", "list", "--type", kind]);
     let place = events[0]["envelope"]["traceparent"].as_str();
     assert_eq!(place, Some(format!("00-{TRACE}-{OUTER}-01").as_str()));
+    assert_eq!(events[0]["envelope"]["tracestate"], STATE);
 }
 
 fn on(world: &World, kind: &str) {
@@ -270,7 +279,9 @@ fn a_webhook_s_sender_finds_in_its_own_trace_what_was_made_of_it() {
     let request = client().post(format!("{}/webhooks/shop/hook", server.webhooks()));
     let request = request.header("content-type", "application/json").body("{}");
     let request = request.header("x-signature", signature);
-    let answer = send(request.header("traceparent", format!("00-{TRACE}-{OUTER}-01")));
+    let answer = send(
+        request.header("traceparent", format!("00-{TRACE}-{OUTER}-01")).header("tracestate", STATE),
+    );
     assert_eq!(answer.status, 202, "{answer:?}");
     continues(&collector, &world, "webhook.received");
 }
@@ -286,7 +297,7 @@ fn a_sensor_s_program_says_by_which_trace_it_tells() {
         "type: process\nparameters: { entry_point: watch.sh }\n",
     );
     let line = format!(
-        r#"{{"type": "seen", "id": "1", "data": {{}}, "traceparent": "00-{TRACE}-{OUTER}-01"}}"#
+        r#"{{"type": "seen", "id": "1", "data": {{}}, "traceparent": "00-{TRACE}-{OUTER}-01", "tracestate": "{STATE}"}}"#
     );
     let watch = format!(
         "#!/bin/sh\necho '{line}'\nwhile [ -d '{}' ]; do sleep 0.1; done\n",

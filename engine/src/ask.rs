@@ -7,7 +7,7 @@ use model::fact::ExecutionRequested;
 use model::value::{Unfit, fits};
 use model::{
     ActionRef, Actor, BatchId, Body, Envelope, Event, EventKey, ExecutionId, Fact, Map, Origin,
-    Resolution, RuleRef, StepPath, Stream, TraceParent, TriggerType, Value, Version, Violation,
+    Resolution, RuleRef, StepPath, Stream, TraceContext, TriggerType, Value, Version, Violation,
     token,
 };
 use sensors::SensorState;
@@ -45,7 +45,7 @@ impl Engine {
     /// The same, told from a place in a trace.
     pub async fn emit_from(
         &self,
-        traceparent: Option<TraceParent>,
+        from: Option<TraceContext>,
         token: &str,
         new: NewEvent,
     ) -> Result<Accepted, AskError> {
@@ -66,7 +66,8 @@ impl Engine {
             time: self.core.now(),
             subject: new.subject,
             cause: None,
-            traceparent,
+            traceparent: from.as_ref().map(|from| from.parent),
+            tracestate: from.and_then(|from| from.state),
         };
         let event = Event { envelope, data: new.data };
         self.accept_one(Actor::token(token), event).await
@@ -170,7 +171,7 @@ impl Engine {
     /// The same, asked for from a place in a trace.
     pub async fn run_from(
         &self,
-        traceparent: Option<TraceParent>,
+        from: Option<TraceContext>,
         actor: Actor,
         action: ActionRef,
         parameters: Map,
@@ -187,7 +188,8 @@ impl Engine {
             deadline: resolved.deadline(),
             at: self.core.now(),
             action,
-            traceparent,
+            traceparent: from.as_ref().map(|from| from.parent),
+            tracestate: from.and_then(|from| from.state),
             passed: Vec::new(),
         };
         let asked = (request.action.clone(), request.parameters.clone());

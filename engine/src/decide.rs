@@ -244,6 +244,7 @@ async fn request(
         action: selected.action,
         at,
         traceparent: event.envelope.traceparent.map(|_| event.envelope.span()),
+        tracestate: event.envelope.tracestate.clone(),
         passed: Vec::new(),
     });
     Ok(Ok((std::iter::once(requested).chain(granted).collect(), sealing)))

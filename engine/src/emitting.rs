@@ -62,6 +62,7 @@ pub(crate) fn event(
         subject: None,
         cause: Some(Cause { execution: id.clone(), depth: request.depth + 1 }),
         traceparent: Some(request.span(id)),
+        tracestate: request.tracestate.clone(),
     };
     Event { envelope, data }
 }

@@ -272,6 +272,7 @@ async fn an_execution_that_exists_already_is_left_out_and_the_others_are_stored(
             deadline: None,
             at: engine.now(),
             traceparent: None,
+            tracestate: None,
             passed: Vec::new(),
         };
         let facts = vec![model::Fact::ExecutionRequested(request)];

@@ -3,7 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Body, EventKey, ExecutionId, Timestamp, TraceParent, TriggerType, Value};
+use crate::{
+    Body, EventKey, ExecutionId, Timestamp, TraceContext, TraceParent, TraceState, TriggerType,
+    Value,
+};
 
 /// How many executions may have caused one another before a loop is assumed.
 pub const MAX_DEPTH: u32 = 16;
@@ -40,6 +43,9 @@ pub struct Envelope {
     /// distributed tracing).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<TraceParent>,
+    /// What tracing systems know of that trace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracestate: Option<TraceState>,
 }
 
 /// What made an event happen.
@@ -62,6 +68,11 @@ impl Envelope {
         let key = self.key();
         self.traceparent
             .map_or_else(|| TraceParent::root(key.as_str()), |from| from.within(key.as_str()))
+    }
+
+    /// What follows from it goes on there.
+    pub fn trace(&self) -> TraceContext {
+        TraceContext { parent: self.span(), state: self.tracestate.clone() }
     }
 
     /// The depth of an execution that this event causes.

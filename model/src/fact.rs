@@ -13,7 +13,7 @@ use crate::event::StoredEvent;
 use crate::{
     ActionRef, Actor, Call, Duration, ErrorKind, EventKey, ExecutionId, Hash, Name, Origin,
     Outcome, PackName, Record, Resolution, RuleRef, Sequence, StepError, StepPath, Timestamp,
-    Token, TraceParent, UndoReason, Value,
+    Token, TraceContext, TraceParent, TraceState, UndoReason, Value,
 };
 
 /// The version under which facts are written now.
@@ -298,6 +298,9 @@ pub struct ExecutionRequested {
     /// The place in a trace that it was asked from, where that does not follow from its origin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<TraceParent>,
+    /// What tracing systems know of that trace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracestate: Option<TraceState>,
     /// What among its parameters other packs passed on, where chains of theirs run it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub passed: Vec<Passed>,
@@ -320,6 +323,11 @@ impl ExecutionRequested {
             // An event without a place of another's has one of its own.
             self.origin.event().map(|event| TraceParent::root(event.as_str()))
         })
+    }
+
+    /// What follows from the execution `id` that this asks for goes on there.
+    pub fn trace(&self, id: &ExecutionId) -> TraceContext {
+        TraceContext { parent: self.span(id), state: self.tracestate.clone() }
     }
 
     /// The span of the execution `id` that this asks for.

@@ -40,6 +40,7 @@ pub mod stream;
 mod text;
 pub mod token;
 pub mod trace;
+mod trace_state;
 pub mod value;
 pub mod wildcard;
 
@@ -66,6 +67,7 @@ pub use step::{Backoff, Call, Effect, Performance, Policy, Record, Resolution};
 pub use stream::{Stream, Version};
 pub use token::Token;
 pub use trace::TraceParent;
+pub use trace_state::{BadTraceState, TraceContext, TraceState};
 
 /// A JSON value: what travels between rules, chains, actions and the store.
 pub type Value = serde_json::Value;

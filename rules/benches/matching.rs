@@ -58,6 +58,7 @@ fn event() -> Event {
         subject: None,
         cause: None,
         traceparent: None,
+        tracestate: None,
     };
     Event { envelope, data }
 }

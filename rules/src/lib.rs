@@ -23,6 +23,7 @@
 //!         id: "1".to_owned(), source: "tripline:demo/app/push".to_owned(),
 //!         kind: "git.push".parse().unwrap(), time: Timestamp::UNIX_EPOCH, subject: None, cause: None,
 //!         traceparent: None,
+//!         tracestate: None,
 //!     },
 //!     data: serde_json::json!({ "branch": "main", "commits": [{}], "after": "9fceb02" }),
 //! };

@@ -123,6 +123,13 @@ impl Input for Traced {
                             what it starts goes on there. One that cannot be read is left out.",
             "schema": { "type": "string" },
         }));
+        signature.parameters.push(json!({
+            "name": Traced::STATE,
+            "in": "header",
+            "required": false,
+            "description": "What tracing systems know of that trace: it is passed on with the place.",
+            "schema": { "type": "string" },
+        }));
     }
 }
 

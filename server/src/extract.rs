@@ -12,7 +12,7 @@ use axum::http::request::Parts;
 use bytes::Bytes;
 use futures::StreamExt;
 use model::json::Unread;
-use model::{ErrorKind, TraceParent};
+use model::{ErrorKind, TraceContext};
 use serde::de::DeserializeOwned;
 
 use crate::connections::BODY;
@@ -58,11 +58,13 @@ impl<S: Send + Sync> FromRequestParts<S> for Once {
 }
 
 /// The place in a trace that the request comes from.
-pub(crate) struct Traced(pub(crate) Option<TraceParent>);
+pub(crate) struct Traced(pub(crate) Option<TraceContext>);
 
 impl Traced {
     /// <https://www.w3.org/TR/trace-context/>
     pub(crate) const HEADER: &str = "traceparent";
+    /// What tracing systems know of it; a list may come in several headers.
+    pub(crate) const STATE: &str = "tracestate";
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Traced {
@@ -70,8 +72,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Traced {
 
     /// One that cannot be read is left out, as the standard asks.
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let sent = parts.headers.get(Self::HEADER).and_then(|sent| sent.to_str().ok());
-        Ok(Self(sent.and_then(|text| text.trim().parse().ok())))
+        let place = parts.headers.get(Self::HEADER).and_then(|sent| sent.to_str().ok());
+        let state = parts.headers.get_all(Self::STATE).iter();
+        let state: Vec<&str> = state.filter_map(|sent| sent.to_str().ok()).collect();
+        Ok(Self(TraceContext::read(place, Some(&state.join(",")))))
     }
 }
 

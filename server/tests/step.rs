@@ -29,6 +29,7 @@ fn performing(served: &Served, n: u32, parameters: Value) -> Performing {
         log: served.folder.path().join(format!("log-{n}")),
         redactor: Arc::default(),
         traceparent: None,
+        tracestate: None,
         cancel: CancellationToken::new(),
         stopping: CancellationToken::new(),
     }

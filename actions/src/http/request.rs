@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use model::{Duration, IdempotencyKey, TraceParent, Value};
+use model::{Duration, IdempotencyKey, TraceContext, Value};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
 use serde::Deserialize;
@@ -78,10 +78,17 @@ impl Request {
     }
 
     /// The same from this place in a trace, unless its parameters name another.
-    pub(super) fn within(mut self, place: Option<TraceParent>) -> Self {
-        // Hex digits and dashes fit any header.
-        if let Some(Ok(place)) = place.map(|place| HeaderValue::try_from(place.to_string())) {
-            self.headers.entry("traceparent").or_insert(place);
+    pub(super) fn within(mut self, trace: Option<TraceContext>) -> Self {
+        let Some(TraceContext { parent, state }) = trace else { return self };
+        if self.headers.contains_key("traceparent") {
+            return self;
+        }
+        // Visible ASCII characters fit any header.
+        let place = HeaderValue::try_from(parent.to_string()).ok();
+        let state = state.and_then(|state| HeaderValue::try_from(state.to_string()).ok());
+        self.headers.extend(place.map(|place| (HeaderName::from_static("traceparent"), place)));
+        if let Some(state) = state {
+            self.headers.entry("tracestate").or_insert(state);
         }
         self
     }

@@ -87,6 +87,7 @@ pub(crate) fn performing(parameters: Value) -> Performing {
         log: PathBuf::from("/nonexistent"),
         redactor: Arc::default(),
         traceparent: None,
+        tracestate: None,
         cancel: CancellationToken::new(),
         stopping: CancellationToken::new(),
     }

@@ -143,6 +143,7 @@ fn read_event(file: &Path) -> Result<(Event, Timestamp), Failure> {
         subject: text("subject"),
         cause: None,
         traceparent: None,
+        tracestate: None,
     };
     let data = fields.remove("data").ok_or_else(|| misses("`data` is missing"))?;
     Ok((Event { envelope, data }, time))

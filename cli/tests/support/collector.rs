@@ -29,8 +29,8 @@ pub(crate) struct Received {
 struct Kept {
     spans: Arc<Mutex<Vec<Received>>>,
     bytes: Arc<Mutex<Vec<u8>>>,
-    /// The `traceparent` of requests that steps sent here.
-    asked: Arc<Mutex<Vec<String>>>,
+    /// The `traceparent` and `tracestate` of requests that steps sent here.
+    asked: Arc<Mutex<Vec<[String; 2]>>>,
     silent: Arc<AtomicBool>,
 }
 
@@ -74,8 +74,8 @@ impl Collector {
         self.kept.bytes.lock().unwrap().clone()
     }
 
-    /// The places in a trace that steps sent along.
-    pub(crate) fn asked_from(&self) -> Vec<String> {
+    /// The places in a trace that steps sent along, with what is known of the trace.
+    pub(crate) fn asked_from(&self) -> Vec<[String; 2]> {
         self.kept.asked.lock().unwrap().clone()
     }
 }
@@ -98,8 +98,11 @@ async fn take(State(kept): State<Kept>, headers: HeaderMap, body: Bytes) -> (Sta
 }
 
 async fn answer(State(kept): State<Kept>, headers: HeaderMap) -> &'static str {
-    let place = headers.get("traceparent").and_then(|place| place.to_str().ok());
-    kept.asked.lock().unwrap().push(place.unwrap_or_default().to_owned());
+    let sent = ["traceparent", "tracestate"].map(|name| {
+        let sent = headers.get(name).and_then(|sent| sent.to_str().ok());
+        sent.unwrap_or_default().to_owned()
+    });
+    kept.asked.lock().unwrap().push(sent);
     "{}"
 }
 

@@ -244,6 +244,7 @@ impl Run {
         let timeout = timeout.into_iter().chain(left).min();
         let performed = self.core.library.performer(&self.core, action, *version).await?;
         let step_span = self.span_of_step(path).filter(|_| self.core.spans.are_sent());
+        let request = self.journal.request.as_ref().filter(|_| step_span.is_some());
         let opened = opened.deriving(parameters);
         let performing = Performing {
             parameters: parameters.clone(),
@@ -257,6 +258,7 @@ impl Run {
             log: self.core.folders.log(&self.id, path),
             redactor: opened.redactor().clone(),
             traceparent: step_span.map(|step| attempt_place(step, attempt)),
+            tracestate: request.and_then(|request| request.tracestate.clone()),
             cancel: self.core.killing.child_token(),
             stopping: self.core.stopping.clone(),
         };

@@ -152,6 +152,7 @@ async fn attempt(clock: &Clock, job: Job) -> Performance {
         log: performing.log.clone(),
         redactor: performing.redactor.clone(),
         traceparent: performing.traceparent,
+        tracestate: performing.tracestate.clone(),
         cancel: performing.cancel.clone(),
         stopping: performing.stopping.clone(),
     };
@@ -327,6 +328,7 @@ mod tests {
             log: std::path::PathBuf::new(),
             redactor: Arc::default(),
             traceparent: None,
+            tracestate: None,
             cancel: CancellationToken::new(),
             stopping: CancellationToken::new(),
         };

@@ -389,6 +389,7 @@ impl Run {
                 deadline: None,
                 at,
                 traceparent: self.span_of_step(&path),
+                tracestate: own.and_then(|own| own.tracestate.clone()),
                 passed: passed.unwrap_or_default(),
             };
             let granted = Granted::fact(handed, at);

@@ -280,6 +280,7 @@ impl Walk {
             log: log.path().to_owned(),
             redactor: opened.redactor().clone(),
             traceparent: None,
+            tracestate: None,
             cancel: state.cancel.child_token(),
             stopping: self.core.stopping.clone(),
         };

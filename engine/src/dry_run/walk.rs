@@ -76,6 +76,7 @@ impl Walk {
             depth: 0,
             deadline: None,
             traceparent: None,
+            tracestate: None,
             passed: asked.passed.clone(),
             at: core.now(),
         };

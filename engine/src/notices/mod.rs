@@ -14,7 +14,7 @@ use model::fact::ExecutionRequested;
 use model::source::Emitter;
 use model::{
     Cause, Envelope, ErrorKind, Event, EventKey, EventSource, ExecutionId, ExecutionState, Fact,
-    Hash, Map, Outcome, PackName, RuleRef, StepError, TraceParent, TriggerType, Value,
+    Hash, Map, Outcome, PackName, RuleRef, StepError, TraceContext, TriggerType, Value,
 };
 use sensors::{LeftOut, SensorState};
 use serde_json::json;
@@ -59,7 +59,7 @@ pub(crate) fn of_execution(
         return loop_detected(core, id, request, kinds[0]).into_iter().collect();
     }
     let cause = Cause { execution: id.clone(), depth: request.depth + 1 };
-    let from = (Some(cause), Some(request.span(id)));
+    let from = (Some(cause), Some(request.trace(id)));
     let notices = kinds.into_iter().map(|kind| {
         let event_id = match fact {
             Fact::ExecutionFinished { .. } => id.to_string(),
@@ -88,7 +88,7 @@ pub(crate) fn loop_detected(
     data.insert("type".to_owned(), refused.into());
     data.insert("depth".to_owned(), request.depth.into());
     let cause = Cause { execution: id.clone(), depth: MAX_DEPTH + 1 };
-    let from = (Some(cause), Some(request.span(id)));
+    let from = (Some(cause), Some(request.trace(id)));
     let event_id = format!("{id}/{}", random::name());
     let data = Value::Object(data);
     Some(notice(core, kinds::LOOP_DETECTED, event_id, id.to_string(), data, from))
@@ -111,7 +111,7 @@ pub(crate) fn rule_error(
         "rule": rule.to_string(), "error": error, "event": key.as_str(), "type": kind.as_str(),
     });
     let id = format!("{key}/{rule}");
-    let from = (event.envelope.cause.clone(), Some(event.envelope.span()));
+    let from = (event.envelope.cause.clone(), Some(event.envelope.trace()));
     Some(notice(core, kinds::RULE_ERROR, id, rule.to_string(), data, from))
 }
 
@@ -124,7 +124,7 @@ pub(crate) async fn event_stuck(core: &Core, event: &EventKey, error: &str) -> E
         data["type"] = row.envelope.kind.as_str().into();
     }
     let id = format!("{event}/{}", Hash::of(error.as_bytes()));
-    let from = row.map(|row| (row.envelope.cause.clone(), Some(row.envelope.span())));
+    let from = row.map(|row| (row.envelope.cause.clone(), Some(row.envelope.trace())));
     let subject = event.to_string();
     notice(core, kinds::EVENT_STUCK, id, subject, data, from.unwrap_or_default())
 }
@@ -263,7 +263,7 @@ fn notice(
     id: String,
     subject: String,
     data: Value,
-    (cause, traceparent): (Option<Cause>, Option<TraceParent>),
+    (cause, from): (Option<Cause>, Option<TraceContext>),
 ) -> Event {
     let source = EventSource { installation: core.installation.clone(), emitter: Emitter::Engine };
     let envelope = Envelope {
@@ -274,7 +274,8 @@ fn notice(
         time: core.now(),
         subject: Some(subject),
         cause,
-        traceparent,
+        traceparent: from.as_ref().map(|from| from.parent),
+        tracestate: from.and_then(|from| from.state),
     };
     Event { envelope, data }
 }

@@ -206,6 +206,7 @@ fn event(node: &Node, context: &Context<'_>, now: Timestamp) -> Parsed<Event> {
             subject,
             cause: None,
             traceparent: None,
+            tracestate: None,
         };
         Some(Event { envelope, data: data?.0 })
     })();

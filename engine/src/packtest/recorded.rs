@@ -203,6 +203,7 @@ fn journal(exported: &Exported, pack: &Pack) -> Journal {
         deadline: None,
         at: exported.requested_at,
         traceparent: None,
+        tracestate: None,
         passed: Vec::new(),
     }));
     let mut undo = exported.undo.clone();

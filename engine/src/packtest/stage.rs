@@ -308,6 +308,7 @@ async fn request(
         at: core.now(),
         action,
         traceparent: None,
+        tracestate: None,
         passed: Vec::new(),
     };
     let facts = vec![Fact::ExecutionRequested(request)];

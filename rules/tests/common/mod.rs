@@ -23,6 +23,7 @@ pub(crate) fn event_from(source: &str, kind: &str, data: Value) -> Event {
         subject: None,
         cause: None,
         traceparent: None,
+        tracestate: None,
     };
     Event { envelope, data }
 }

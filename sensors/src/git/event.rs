@@ -37,6 +37,7 @@ impl GitSensor {
             subject: Some(change.name.clone()),
             cause: None,
             traceparent: None,
+            tracestate: None,
         };
         Ok(Event { envelope, data: payload(repository, change, moved) })
     }

@@ -77,6 +77,7 @@ fn event(change: &Change, what: &str, data: Value, how: &Circumstances<'_>) -> E
         subject: Some(change.key.clone()),
         cause: None,
         traceparent: None,
+        tracestate: None,
     };
     Event { envelope, data }
 }

@@ -2,7 +2,7 @@
 
 use host::redact::Redactor;
 use model::json::{LargeNumber, Unread};
-use model::{Timestamp, TraceParent, Value};
+use model::{Timestamp, TraceParent, TraceState, Value};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
@@ -40,6 +40,8 @@ pub(super) struct Told {
     /// CloudEvents' extension for distributed tracing; what is none is left out, as W3C asks.
     #[serde(default, deserialize_with = "traceparent")]
     pub(super) traceparent: Option<TraceParent>,
+    #[serde(default, deserialize_with = "tracestate")]
+    pub(super) tracestate: Option<TraceState>,
 }
 
 fn time<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
@@ -52,6 +54,11 @@ fn time<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Erro
 }
 
 fn traceparent<'de, D: Deserializer<'de>>(from: D) -> Result<Option<TraceParent>, D::Error> {
+    let text = Option::<String>::deserialize(from)?;
+    Ok(text.and_then(|text| text.parse().ok()))
+}
+
+fn tracestate<'de, D: Deserializer<'de>>(from: D) -> Result<Option<TraceState>, D::Error> {
     let text = Option::<String>::deserialize(from)?;
     Ok(text.and_then(|text| text.parse().ok()))
 }

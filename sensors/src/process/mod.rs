@@ -187,6 +187,7 @@ impl Process {
             subject: told.subject,
             cause: None,
             traceparent: told.traceparent,
+            tracestate: told.tracestate.filter(|_| told.traceparent.is_some()),
         };
         Ok(Event { envelope, data: told.data })
     }

@@ -23,12 +23,12 @@ fn a_line_is_an_event_or_a_cursor() {
     check(
         br#"{"type": "ready", "data": {"name": "a"}}"#,
         expect![[
-            r#"Event(Told { kind: "ready", data: Object {"name": String("a")}, id: None, subject: None, time: None, traceparent: None })"#
+            r#"Event(Told { kind: "ready", data: Object {"name": String("a")}, id: None, subject: None, time: None, traceparent: None, tracestate: None })"#
         ]],
     );
     check(
         br#"{"type": "p.ready", "data": {}, "id": "1", "subject": "a", "time": "2026-01-01T01:00:00+01:00"}"#,
-        expect![[r#"Event(Told { kind: "p.ready", data: Object {}, id: Some("1"), subject: Some("a"), time: Some(2026-01-01T00:00:00Z), traceparent: None })"#]],
+        expect![[r#"Event(Told { kind: "p.ready", data: Object {}, id: Some("1"), subject: Some("a"), time: Some(2026-01-01T00:00:00Z), traceparent: None, tracestate: None })"#]],
     );
     check(br#"{"cursor": {"at": 7}}"#, expect![[r#"Cursor(Object {"at": Number(7)})"#]]);
     check(br#"{"cursor": null}"#, expect!["Cursor(Null)"]);
@@ -62,7 +62,7 @@ fn anything_else_is_told_with_what_is_wrong() {
     check(
         br#"{"type": "ready", "data": {}, "severity": 1}"#,
         expect![
-            "line 3 does not fit: unknown field `severity`, expected one of `type`, `data`, `id`, `subject`, `time`, `traceparent`"
+            "line 3 does not fit: unknown field `severity`, expected one of `type`, `data`, `id`, `subject`, `time`, `traceparent`, `tracestate`"
         ],
     );
     check(br#"{"type": "ready", "data": {}, "id": ""}"#, expect!["line 3 has an empty `id`"]);
@@ -89,7 +89,7 @@ fn a_secret_of_the_sensor_is_in_no_event_cursor_or_error() {
     check(
         br#"{"type": "ready", "data": {"a": "x a \"secret\"", "pin": 12345678}, "id": "12345678"}"#,
         expect![[
-            r#"Event(Told { kind: "ready", data: Object {"a": String("x [secret key]"), "pin": String("[secret pin]")}, id: Some("[secret pin]"), subject: None, time: None, traceparent: None })"#
+            r#"Event(Told { kind: "ready", data: Object {"a": String("x [secret key]"), "pin": String("[secret pin]")}, id: Some("[secret pin]"), subject: None, time: None, traceparent: None, tracestate: None })"#
         ]],
     );
     check(
@@ -104,7 +104,7 @@ fn a_secret_of_the_sensor_is_in_no_event_cursor_or_error() {
     check(
         br#"{"type": 12345678, "data": {}}"#,
         expect![[
-            r#"Event(Told { kind: "[secret pin]", data: Object {}, id: None, subject: None, time: None, traceparent: None })"#
+            r#"Event(Told { kind: "[secret pin]", data: Object {}, id: None, subject: None, time: None, traceparent: None, tracestate: None })"#
         ]],
     );
 }

@@ -93,6 +93,7 @@ impl Timer {
             subject: None,
             cause: None,
             traceparent: None,
+            tracestate: None,
         };
         let data = json!({
             "scheduled_at": scheduled_at.to_string(),

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use model::event::MAX_ID;
 use model::json::{LargeNumber, Unread};
-use model::{Envelope, Event, Hash, Map, Schema, Timestamp, TriggerType, Value};
+use model::{Envelope, Event, Hash, Map, Schema, Timestamp, TraceContext, TriggerType, Value};
 use sha2::Sha256;
 
 pub use config::WebhookConfig;
@@ -187,6 +187,9 @@ impl Webhook {
             Unread::Json(error) => Refusal::Malformed(error.to_string()),
             Unread::Number(number) => Refusal::Number(number),
         })?;
+        // One that is none is the sender's trouble, not this event's.
+        let [place, state] = ["traceparent", "tracestate"].map(|name| header(&headers, name));
+        let trace = TraceContext::read(place, state);
         let envelope = Envelope {
             id: id.map_or_else(|| self.random_id(), Ok)?,
             source: self.source.clone(),
@@ -194,8 +197,8 @@ impl Webhook {
             time: request.received_at,
             subject: None,
             cause: None,
-            // One that is none is the sender's trouble, not this event's.
-            traceparent: header(&headers, "traceparent").and_then(|text| text.parse().ok()),
+            traceparent: trace.as_ref().map(|trace| trace.parent),
+            tracestate: trace.and_then(|trace| trace.state),
         };
         Ok(Event { envelope, data: self.payload(request, headers, body) })
     }

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::Method;
 use engine::view::{EmittedView, RuleExplanation};
 use engine::{Accepted, AskError, Engine, NewEvent};
-use model::{Envelope, EventKey, RuleRef, Timestamp, TriggerType, Value, Violation};
+use model::{Envelope, EventKey, RuleRef, Timestamp, TraceContext, TriggerType, Value, Violation};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::{EventFilter, EventRow, Position};
@@ -116,6 +116,8 @@ struct Emit {
     /// The place in a trace that it is told from, instead of the header's; one that cannot be read
     /// is left out.
     traceparent: Option<String>,
+    /// What tracing systems know of that place.
+    tracestate: Option<String>,
 }
 
 async fn emit(
@@ -125,8 +127,8 @@ async fn emit(
     Traced(from): Traced,
     Body(asked): Body<Emit>,
 ) -> Result<Told<EmittedView>, Problem> {
-    let Emit { kind, id, subject, data, traceparent } = asked;
-    let from = traceparent.and_then(|text| text.parse().ok()).or(from);
+    let Emit { kind, id, subject, data, traceparent, tracestate } = asked;
+    let from = TraceContext::read(traceparent.as_deref(), tracestate.as_deref()).or(from);
     who.must_cover(kind.as_str(), owners::of_prefix(&engine, kind.pack()))?;
     let id = one_name(id, name)?;
     let new = NewEvent { kind, id, subject, data };

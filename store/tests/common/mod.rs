@@ -73,6 +73,7 @@ pub fn requested(origin: Origin) -> ExecutionRequested {
         deadline: None,
         at: at(10),
         traceparent: None,
+        tracestate: None,
         passed: Vec::new(),
     }
 }
@@ -138,6 +139,7 @@ pub fn accepted_event(id: &str, matched: &[(&str, u8)]) -> EventAccepted {
                 subject: None,
                 cause: None,
                 traceparent: None,
+                tracestate: None,
             },
             data: Body::Inline(data),
         },
