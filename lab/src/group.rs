@@ -20,11 +20,14 @@ pub enum Group {
     Kwok,
     /// The stand-in kubelet, of our own.
     Kubelet,
+    /// A collector of OpenTelemetry.
+    Collector,
 }
 
 impl Group {
     /// Every group.
-    pub const ALL: [Self; 4] = [Self::Kubernetes, Self::Kubectl, Self::Kwok, Self::Kubelet];
+    pub const ALL: [Self; 5] =
+        [Self::Kubernetes, Self::Kubectl, Self::Kwok, Self::Kubelet, Self::Collector];
 
     /// Its folder below `lab/`.
     pub fn name(self) -> &'static str {
@@ -33,6 +36,7 @@ impl Group {
             Self::Kubectl => "kubectl",
             Self::Kwok => "kwok",
             Self::Kubelet => "kubelet",
+            Self::Collector => "collector",
         }
     }
 
@@ -48,6 +52,7 @@ impl Group {
             Self::Kubectl => &[("kubectl", "k8s.io/kubernetes/cmd/kubectl")],
             Self::Kwok => &[("kwok", "sigs.k8s.io/kwok/cmd/kwok")],
             Self::Kubelet => &[("kubelet", ".")],
+            Self::Collector => &[("collector", ".")],
         }
     }
 

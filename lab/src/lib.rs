@@ -15,6 +15,7 @@
 
 mod account;
 mod cluster;
+mod collector;
 mod group;
 mod history;
 mod identity;
@@ -28,6 +29,7 @@ mod server;
 mod standing;
 
 pub use cluster::{Cluster, Parts};
+pub use collector::Collector;
 pub use group::Group;
 pub use history::Backup;
 pub use identity::{ADMIN, NARROW};

@@ -39,6 +39,7 @@ mod deadly_chains;
 mod deploys;
 mod dry_runs;
 mod earlier_schemas;
+mod foreign_collector;
 mod full_disk;
 mod git_pushes;
 mod guide;
