@@ -1,7 +1,18 @@
 //! Executions that went on as other ones, by `continue_as`: which run it is now.
 
-use model::ExecutionId;
+use model::{ExecutionId, ExecutionState};
+use schemars::JsonSchema;
+use serde::Serialize;
 use store::{ExecutionRow, Store, StoreError};
+
+/// The run that an execution is now, having gone on by `continue_as`.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct LatestView {
+    /// The run.
+    pub id: ExecutionId,
+    /// How it stands.
+    pub state: ExecutionState,
+}
 
 /// The last of the runs that went on from `id`, one from the other; none: it did not go on.
 pub(crate) async fn latest_run(

@@ -11,6 +11,7 @@ use serde::Serialize;
 use store::{ExecutionRow, Recorded, RuleCount};
 
 use crate::driver::bounds;
+pub use crate::going_on::LatestView;
 
 /// One execution with its journal.
 #[derive(Debug, Clone, JsonSchema, Serialize)]
@@ -40,15 +41,6 @@ pub struct ExecutionView {
     pub actor: Actor,
     /// How much of its bounds it has used.
     pub size: SizeView,
-}
-
-/// The run that an execution is now, having gone on by `continue_as`.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct LatestView {
-    /// The run.
-    pub id: ExecutionId,
-    /// How it stands.
-    pub state: ExecutionState,
 }
 
 /// How much of its bounds an execution has used.
