@@ -110,7 +110,7 @@ fn an_address_with_a_token_and_an_authority_of_the_secret_store_is_a_way_in_and_
 
     let authority = fs::read_to_string(stage.lab.folder().join("certs/apiserver.crt")).unwrap();
     let set = |path: &str, value: &str| {
-        drop(world.run_with_input(&["secret", "set", path], value).succeeded())
+        drop(world.run_with_input(&["secret", "set", path], value).succeeded());
     };
     set("shop/authority", &authority);
     set("shop/token", &token(Duration::from_secs(4)));
