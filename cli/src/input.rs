@@ -38,12 +38,11 @@ pub(crate) fn bounded(from: impl Read, name: &str, most: u64) -> Result<Vec<u8>,
 /// The text of a file; `-` is standard input.
 pub(crate) fn text(path: &Path) -> Result<String, Failure> {
     let name = shown(path);
-    let bytes = match path == Path::new("-") {
-        true => bounded(std::io::stdin().lock(), &name, MAX_BYTES)?,
-        false => {
-            let file = std::fs::File::open(path).map_err(|error| Failure::file(&name, &error))?;
-            bounded(file, &name, MAX_BYTES)?
-        }
+    let bytes = if path == Path::new("-") {
+        bounded(std::io::stdin().lock(), &name, MAX_BYTES)?
+    } else {
+        let file = std::fs::File::open(path).map_err(|error| Failure::file(&name, &error))?;
+        bounded(file, &name, MAX_BYTES)?
     };
     let text = syntax::text(&name, &bytes).map(ToOwned::to_owned);
     text.map_err(|findings| Failure::findings(Exit::Usage, findings))
