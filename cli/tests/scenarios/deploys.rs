@@ -4,7 +4,7 @@ use lab::{ADMIN, Cluster, Parts};
 use serde_json::{Value, json};
 
 use crate::clusters::{in_cluster, started};
-use crate::support::{Done, Server, World};
+use crate::support::{Done, SOON, Server, World, eventually};
 
 /// A cluster with controllers and pods that do what their labels say, and a server that is in it.
 pub(crate) struct Deploys {
@@ -27,9 +27,14 @@ impl Deploys {
     }
 
     pub(crate) fn run(&self, action: &str, parameters: &Value) -> Done {
+        self.run_with(action, parameters, &["-o", "json"])
+    }
+
+    fn run_with(&self, action: &str, parameters: &Value, more: &[&str]) -> Done {
         self.world.write("parameters.json", &parameters.to_string());
         let parameters = self.world.path("parameters.json");
-        self.world.run(&["run", action, "--params", parameters.to_str().unwrap(), "-o", "json"])
+        let arguments = ["run", action, "--params", parameters.to_str().unwrap()];
+        self.world.run(&[&arguments, more].concat())
     }
 
     pub(crate) fn get(&self, api_version: &str, kind: &str, name: &str) -> Value {
@@ -135,4 +140,22 @@ fn a_service_leads_to_the_new_color_once_it_is_checked_and_stays_where_it_was_ot
     deploys.run("deploy.rollback", &back).succeeded();
     assert_eq!(deploys.color(), "green");
     assert_eq!((deploys.replicas("web-blue"), deploys.replicas("web-green")), (json!(0), json!(2)));
+}
+
+#[test]
+#[ignore = "needs the lab"]
+fn whoever_goes_back_while_the_old_version_stays_keeps_it() {
+    let deploys = Deploys::start();
+    deploys.run("kubernetes.apply", &json!({ "manifest": service() })).succeeded();
+    deploys.run("deploy.blue_green", &behind_service(version("web:1"))).succeeded();
+    let mut next = behind_service(version("web:2"));
+    next["keep"] = json!("10s");
+    let id = deploys.run_with("deploy.blue_green", &next, &["--detach"]).line();
+    eventually(SOON, || (deploys.color() == "green").then_some(()));
+    let back = json!({ "name": "web", "service": "web", "keep": "100ms", "timeout": "1m" });
+    deploys.run("deploy.rollback", &back).succeeded();
+    assert_eq!(deploys.color(), "blue");
+    deploys.world.reaches(&id, &["succeeded"]);
+    assert_eq!(deploys.color(), "blue");
+    assert_eq!((deploys.replicas("web-blue"), deploys.replicas("web-green")), (json!(2), json!(0)));
 }
