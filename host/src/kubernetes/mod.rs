@@ -20,6 +20,7 @@ mod rbac;
 mod request;
 mod resource;
 mod right;
+mod served;
 mod veil;
 mod watch;
 

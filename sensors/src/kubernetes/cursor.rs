@@ -24,7 +24,7 @@ pub(super) struct Cursor {
     /// What tells one history of the cluster from another: the uid of the namespace kube-system.
     #[serde(default)]
     pub(super) history: Option<String>,
-    /// Whether the cluster did not know the kind when it was asked last.
+    /// Whether the kind was taken away since.
     #[serde(default)]
     pub(super) unserved: bool,
     /// The ways of counting of those who are told, by their names.

@@ -47,7 +47,7 @@ impl ObjectSensor {
     ) -> Result<(), Stop> {
         outbox.cursor.listing = true;
         let begun_at = outbox.now();
-        let (mut found, mut versions) = (self.begin_list(outbox).await?, Vec::new());
+        let (mut found, mut versions) = (self.begin_list(outbox, doubted).await?, Vec::new());
         for scope in self.scopes() {
             let heard = |known_at, doubted| match known_at {
                 None => Heard::First,
@@ -89,9 +89,11 @@ impl ObjectSensor {
         Ok(())
     }
 
-    async fn begin_list(&self, outbox: &Outbox<'_>) -> Result<Found, Stop> {
+    async fn begin_list(&self, outbox: &Outbox<'_>, doubted: bool) -> Result<Found, Stop> {
         let (_, of) = self.missing(outbox, &BTreeSet::new()).await?;
-        let guards = self.config.guards_deletions() && !outbox.cursor.unserved;
+        // A kind that was taken away took its objects with it, but none of another history.
+        let one_cause = outbox.cursor.unserved && !doubted;
+        let guards = self.config.guards_deletions() && !one_cause;
         let held = if guards { self.allowed(of) } else { 0 };
         Ok(Found { there: BTreeSet::new(), replaced: Vec::new(), held, more: 0, of })
     }

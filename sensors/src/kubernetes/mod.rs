@@ -262,9 +262,14 @@ impl ObjectSensor {
         Ok(())
     }
 
-    /// Notes that the kind is not there: what is gone when it comes back, went with it.
+    /// Notes that the kind was taken away: what is gone when it comes back, went with it.
     async fn unserved(&self, outbox: &mut Outbox<'_>) -> Result<(), SensorError> {
         if outbox.cursor.unserved || outbox.cursor.known_at.is_none() {
+            return Ok(());
+        }
+        // Who cannot be asked now is asked at the next failure.
+        let lacks = self.cluster.lacks(&self.config.api_version, &self.config.kind).await;
+        if !lacks.unwrap_or(false) {
             return Ok(());
         }
         outbox.cursor.unserved = true;

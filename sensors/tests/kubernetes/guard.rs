@@ -7,7 +7,9 @@ use lab::{Proxy, Trouble};
 use model::Value;
 use serde_json::json;
 
+use crate::kinds::things;
 use crate::stage::{Stage, no_labels};
+use crate::support::{Recorded, Running};
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the lab"]
@@ -162,4 +164,62 @@ async fn deletions_that_nobody_is_told_of_are_no_question() {
         assert!(stage.recorder.events().is_empty(), "{trigger}");
         watch.stop().await.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the lab"]
+async fn a_gateway_that_answers_404_for_a_while_takes_no_kind_away() {
+    let mut stage = Stage::new().await;
+    for n in 0..30 {
+        stage.make(&format!("m{n}"), no_labels()).await;
+    }
+    stage.next_second().await;
+    let proxy = Proxy::before(&stage.lab).await.unwrap();
+    stage.connect(proxy.kubeconfig());
+    let watch = stage.maps(json!({}));
+    stage.is_watching().await;
+    proxy.answer(Trouble { of: "GET /", status: 404, retry_after: None, times: 10_000 });
+    proxy.hang_up();
+    stage.waits("").await;
+    for n in 0..11 {
+        stage.remove(&format!("m{n}")).await;
+    }
+    stage.lab.forget_history().await.unwrap();
+    proxy.recover();
+    stage.waits("11 of 30 objects are gone at once").await;
+    assert_eq!(stage.told(), [""; 0]);
+    watch.stop().await.unwrap();
+}
+
+impl Stage {
+    /// A watch of a dozen things, each of which it told.
+    async fn has_a_dozen_things(&self) -> Running {
+        let kind = self.cluster.resource("example.com/v1", "Thing").await.unwrap();
+        let watch = self.watch("kubernetes.object", things());
+        self.is_watching().await;
+        for n in 0..12 {
+            self.make_thing(&kind, &format!("t{n}")).await;
+        }
+        self.has_told(12).await;
+        watch
+    }
+
+    async fn has_noticed_that_they_are_taken_away(&self) {
+        let noticed = |it: &Recorded| it.cursor.as_ref().is_some_and(|it| it["unserved"] == true);
+        self.recorder.until("it notices that the kind is gone", noticed).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the lab"]
+async fn what_went_with_the_definition_of_its_kind_is_no_question() {
+    let stage = Stage::new().await;
+    stage.define().await;
+    let watch = stage.has_a_dozen_things().await;
+    stage.undefine().await;
+    stage.has_noticed_that_they_are_taken_away().await;
+    stage.define().await;
+    stage.has_told(24).await;
+    assert!(stage.told()[12..].iter().all(|told| told.starts_with("deleted t")));
+    watch.stop().await.unwrap();
 }

@@ -34,7 +34,7 @@ impl Stage {
         lab::until("the kind is served", served).await.unwrap()
     }
 
-    async fn undefine(&self) {
+    pub(crate) async fn undefine(&self) {
         let path = format!("{DEFINITIONS}/things.example.com");
         self.ask(Request::delete(&path, Value::Null)).await;
         let gone = async || self.cluster.request(&Request::get(&path)).await.is_err().then_some(());
@@ -42,7 +42,7 @@ impl Stage {
         self.cluster.rediscover();
     }
 
-    async fn make_thing(&self, kind: &Resource, name: &str) {
+    pub(crate) async fn make_thing(&self, kind: &Resource, name: &str) {
         let thing = json!({ "apiVersion": "example.com/v1", "kind": "Thing",
             "metadata": { "name": name }, "spec": { "n": 1 } });
         self.ask(Request::post(&kind.collection(Some("default")), thing)).await;
