@@ -67,13 +67,18 @@ impl<'s, 'o, 'a> Following<'s, 'o, 'a> {
         }
         self.outbox.context.sink.state(SensorState::Running);
         let clock = self.outbox.context.clock.clone();
+        let mut turn = 0;
         loop {
             let end = quiet.map_or(time, |quiet| quiet.after(clock.now()).min(time));
-            let heard = ears.iter_mut().map(|ear| ear.next().boxed());
+            // The first that has something to say is heard: each is so in its turn.
+            let (before, after) = ears.split_at_mut(turn);
+            let heard = after.iter_mut().chain(before).map(|ear| ear.next().boxed());
             let (first, n) = tokio::select! {
                 (first, n, _) = select_all(heard) => (first, n),
                 () = clock.sleep_until(end) => return Ok(()),
             };
+            let n = (turn + n) % ears.len();
+            turn = (n + 1) % ears.len();
             let scope = scopes[n].as_deref();
             let Batch { words, ended, room } = ears[n].batch(first);
             self.take(scope, words).await?;

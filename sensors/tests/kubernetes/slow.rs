@@ -87,3 +87,21 @@ async fn an_engine_so_slow_that_its_place_is_forgotten_holds_little_misses_nothi
     let changes = told.iter().filter(|one| one.starts_with("modified m")).count() as u64;
     assert!(changes < MAPS * CHANGES, "what the server had forgotten became one: {told:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the lab"]
+async fn a_namespace_with_a_backlog_keeps_no_other_waiting_until_it_is_done() {
+    let stage = Stage::new().await;
+    let watch = stage.maps_in(json!({ "namespaces": ["default", "kube-public"] }));
+    stage.is_watching().await;
+    stage.recorder.look(|it| it.held = Some(it.emissions.len() + 1));
+    let names: Vec<String> = (0..2500).map(|n| format!("m{n}")).collect();
+    stage.each(&names, async |name| stage.make(name, no_labels()).await).await;
+    stage.make_in("kube-public", "elsewhere", no_labels()).await;
+    stage.recorder.look(|it| it.held = None);
+    stage.has_told(names.len() + 1).await;
+    let place = stage.told().iter().position(|told| told == "added elsewhere 0").unwrap();
+    // After what was taken before it came, and one turn of the other.
+    assert!(place <= 1000, "it was told after {place} others");
+    watch.stop().await.unwrap();
+}
