@@ -38,7 +38,7 @@ pub struct Proxy {
 pub struct Trouble {
     /// What the method, path and query of requests contain that are answered so, as `GET /path?query`.
     pub of: &'static str,
-    /// The status of the answer.
+    /// The status of the answer, which is empty where it is a success.
     pub status: u16,
     /// When to come again, in seconds.
     pub retry_after: Option<u64>,
@@ -219,7 +219,8 @@ impl Trouble {
 
 /// As a gateway says it: no word of the API's own.
 fn plain(status: u16) -> Response<Body> {
-    let mut answer = Response::new(Body::from(b"there is trouble".to_vec()));
+    let text: &[u8] = if status < 300 { b"" } else { b"there is trouble" };
+    let mut answer = Response::new(Body::from(text.to_vec()));
     *answer.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
     answer
 }

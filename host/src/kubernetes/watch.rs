@@ -28,9 +28,14 @@ pub struct Watch {
     lines: Lines,
     resource: Resource,
     idle: Duration,
+    begun: Instant,
     heard: Instant,
+    told: bool,
     size: usize,
 }
+
+/// A watch that ends sooner, and without a word, was none. The API server lets none end sooner of itself.
+const SHORTEST: Duration = Duration::from_secs(1);
 
 impl Cluster {
     /// Watches the selected objects from `version` on. The API server ends it after `length`; before
@@ -51,9 +56,10 @@ impl Cluster {
         if selected.metadata_only {
             request.accept = METADATA;
         }
+        let begun = Instant::now();
         let lines = self.lines(&request).await?;
         let (resource, heard) = (selected.resource.clone(), Instant::now());
-        Ok(Watch { lines, resource, idle, heard, size: 0 })
+        Ok(Watch { lines, resource, idle, begun, heard, told: false, size: 0 })
     }
 }
 
@@ -69,6 +75,10 @@ impl Watch {
         let line = timeout_at(self.heard + self.idle, self.lines.next()).await;
         let line = line.map_err(|_| silent(self.idle))??;
         self.heard = Instant::now();
+        if line.is_none() && !self.told && self.begun.elapsed() < SHORTEST {
+            return Err(none());
+        }
+        self.told = true;
         self.size = line.as_ref().map_or(0, Bytes::len);
         line.map(|line| read(&line, &self.resource)).transpose()
     }
@@ -97,6 +107,11 @@ fn read(line: &Bytes, resource: &Resource) -> Result<Told, Failure> {
         Some("DELETED") => Ok(Told::Deleted(object)),
         other => Err(unreadable(&format!("type {other:?}"))),
     }
+}
+
+fn none() -> Failure {
+    let message = "the watch ended at once and told nothing: is there a proxy before the API server that lets no answer last?";
+    Failure::unsent(ErrorKind::Unavailable, message)
 }
 
 fn silent(idle: Duration) -> Failure {

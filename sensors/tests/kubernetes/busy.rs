@@ -162,3 +162,23 @@ async fn a_page_that_is_too_large_is_asked_for_in_smaller_ones() {
     assert_eq!(limits.count(), 4, "{asked:?}");
     watch.stop().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the lab"]
+async fn a_watch_that_ends_at_once_is_begun_again_ever_more_seldom() {
+    let (mut stage, proxy) = Stage::behind_a_proxy().await;
+    stage.timing.retry = (model::Duration::from_millis(100), model::Duration::from_millis(800));
+    proxy.answer(Trouble { of: WATCH, status: 200, retry_after: None, times: 10_000 });
+    let watch = stage.maps(json!({}));
+    stage.recorder.until("it tries again some times", |it| it.states.len() > 12).await;
+    stage.fails("the watch ended at once").await;
+    let asked = proxy.asked();
+    let watches: Vec<&Asked> = asked.iter().filter(|one| one.path.contains(WATCH)).collect();
+    let pauses: Vec<Duration> = watches.windows(2).map(|pair| pair[1].after(pair[0])).collect();
+    let last = pauses.last().unwrap();
+    assert!(*last >= Duration::from_millis(800), "{pauses:?}");
+    proxy.recover();
+    stage.make("a", no_labels()).await;
+    stage.tells(&["added a 0"]).await;
+    watch.stop().await.unwrap();
+}
