@@ -192,7 +192,7 @@ impl Engine {
             tracestate: from.and_then(|from| from.state),
             passed: Vec::new(),
         };
-        let asked = (request.action.clone(), request.parameters.clone());
+        let asked = (request.action.clone(), request.parameters.clone(), fresh.clone());
         let Granted { tokens, sealing } = self.core.keep(&id, &fresh, request.at)?;
         let granted = Granted::fact(tokens, request.at);
         let facts = std::iter::once(Fact::ExecutionRequested(request)).chain(granted).collect();
@@ -222,13 +222,18 @@ impl Engine {
     async fn same_request(
         &self,
         id: &ExecutionId,
-        (action, parameters): &(ActionRef, Value),
+        (action, parameters, fresh): &(ActionRef, Value, Vec<Fresh>),
     ) -> Result<(), AskError> {
         let stream = Stream::Execution(id.clone());
         let (facts, _) = self.core.store.read(&stream, Version::NONE).await?;
-        match facts.into_iter().next().map(|first| first.fact) {
+        let mut facts = facts.into_iter().map(|recorded| recorded.fact);
+        match facts.next() {
             Some(Fact::ExecutionRequested(first))
-                if first.action == *action && token::stands_for(&first.parameters, parameters) =>
+                if first.action == *action
+                    && token::stands_for(&first.parameters, parameters)
+                    && self
+                        .same_values(&first.parameters, facts.next(), parameters, fresh)
+                        .await? =>
             {
                 Ok(())
             }
@@ -237,6 +242,22 @@ impl Engine {
                  parameters"
             ))),
         }
+    }
+
+    /// Whether what the tokens of the first request stand for, as far as it can still be opened, is what
+    /// this one's do.
+    async fn same_values(
+        &self,
+        first: &Value,
+        granted: Option<Fact>,
+        parameters: &Value,
+        fresh: &[Fresh],
+    ) -> Result<bool, AskError> {
+        let Some(Fact::TokensGranted { tokens, .. }) = granted else { return Ok(true) };
+        let kept = self.core.open(&tokens).await?;
+        let first = Opened::default().joined(kept, &tokens).reveal(first.clone());
+        let now = Opened::default().with(fresh).reveal(parameters.clone());
+        Ok(first.is_err() || first == now)
     }
 
     /// Ends an execution, running its undo handlers.

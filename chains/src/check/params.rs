@@ -1,7 +1,7 @@
 //! Parameters that a chain reads and does not declare: nobody can give them.
 
 use model::{Diagnostic, Schema};
-use rhai::{ASTFlags, ASTNode, Expr, Position, Stmt};
+use rhai::{ASTNode, Expr, Position, Stmt};
 
 use super::shapes::closure;
 use super::{Text, hinted, meant};
@@ -28,11 +28,11 @@ pub(super) fn check(text: &Text<'_>, declared: &Schema) -> Vec<Diagnostic> {
     found
 }
 
-/// The name by which an expression reads from `params`, unless it bears that there is none.
+/// The name by which an expression reads from `params`; `params?.name` bears that `params` is null, and
+/// not that there is no such name.
 fn read(node: &Expr) -> Option<(&str, Position)> {
-    let (Expr::Dot(parts, flags, _) | Expr::Index(parts, flags, _)) = node else { return None };
-    // `params?.name`
-    if !is_params(&parts.lhs) || flags.intersects(ASTFlags::NEGATED) {
+    let (Expr::Dot(parts, ..) | Expr::Index(parts, ..)) = node else { return None };
+    if !is_params(&parts.lhs) {
         return None;
     }
     match (node, first(&parts.rhs)) {

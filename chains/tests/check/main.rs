@@ -401,15 +401,15 @@ fn what_is_no_map_or_no_text_where_one_belongs_is_refused() {
 #[test]
 fn a_parameter_that_the_chain_does_not_declare_is_told_where_it_is_read() {
     finds(
-        "let n = 1; log(params.nmae); parallel([|| log(params.teem.size + n)]); fn f() { params[\"itmes\"] } params.nothing",
+        "let n = 1; log(params.nmae); parallel([|| log(params.teem.size + n)]); fn f() { params[\"itmes\"] } params?.nothing",
         expect![[r#"
             1:23 the chain has no parameter `nmae` -- did you mean `name`?
             1:54 the chain has no parameter `teem` -- did you mean `team`?
             1:88 the chain has no parameter `itmes` -- did you mean `items`?
-            1:106 the chain has no parameter `nothing` -- declare it: `parameters: { nothing: { type: … } }`"#]],
+            1:107 the chain has no parameter `nothing` -- declare it: `parameters: { nothing: { type: … } }`"#]],
     );
     for fine in [
-        "log(params.name); params?.other; get(params, \"other\", 1); \"other\" in params; params.len()",
+        "log(params.name); get(params, \"other\", 1); \"other\" in params; params.len()",
         "let n = 1; [1].map(|params| params.other + n)",
         "let params = #{ other: 1 }; params.other",
         "params.other = 1; params.other",

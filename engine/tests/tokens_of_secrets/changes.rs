@@ -102,3 +102,21 @@ async fn a_secret_that_was_deleted_is_still_hidden_where_it_comes_back() {
     let stored = stored(&house, &id).await;
     assert!(!stored.contains("correct-horse"), "{stored}");
 }
+
+#[tokio::test]
+async fn a_request_with_another_secret_is_another_request() {
+    let (house, engine) = house().await;
+    let schema = "password: { type: string, secret: true, required: true }";
+    chain(&house, &engine, "go", schema, r#"run("p.keep", #{ a: params.password });"#).await;
+    let ask = async |password: &str| {
+        let parameters = json!({ "password": password }).as_object().unwrap().clone();
+        let actor = Actor::token("test");
+        engine.run(actor, "p.go".parse().unwrap(), parameters, Some("one")).await
+    };
+    let id = ask("a first password").await.unwrap();
+    assert_eq!(ask("a first password").await.unwrap(), id);
+    let other = ask("another password").await.unwrap_err().to_string();
+    assert!(other.contains("other parameters"), "{other}");
+    ended(&engine, &id).await;
+    assert!(kept(&house).contains("a first password"));
+}
