@@ -12,11 +12,13 @@ pub(crate) struct Arrival {
     pub(crate) payload: Hash,
     /// What the tokens in its data stand for.
     pub(crate) fresh: Vec<Fresh>,
+    /// Whether a server that was lost before a restore may have told it too.
+    pub(crate) retold: bool,
 }
 
 impl From<Event> for Arrival {
     fn from(event: Event) -> Self {
-        Self { payload: Hash::of_value(&event.data), event, fresh: Vec::new() }
+        Self { payload: Hash::of_value(&event.data), event, fresh: Vec::new(), retold: false }
     }
 }
 
@@ -31,6 +33,11 @@ impl Arrival {
         schema.secrets(&mut shown, &mut |place| *place = Value::Null);
         let payload = Hash::of_value(&shown);
         let fresh = Opened::default().tokenise_all(&mut event.data, schema);
-        Self { event, payload, fresh }
+        Self { event, payload, fresh, retold: false }
+    }
+
+    /// An event that a server which was lost may have told too, if `retold`.
+    pub(crate) fn of(event: Event, retold: bool) -> Self {
+        Self { retold, ..event.into() }
     }
 }

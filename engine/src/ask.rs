@@ -191,6 +191,7 @@ impl Engine {
             traceparent: from.as_ref().map(|from| from.parent),
             tracestate: from.and_then(|from| from.state),
             passed: Vec::new(),
+            doubted: false,
         };
         let asked = (request.action.clone(), request.parameters.clone(), fresh.clone());
         let Granted { tokens, sealing } = self.core.keep(&id, &fresh, request.at)?;

@@ -52,18 +52,6 @@ impl Decided {
         (facts().count(), facts().map(|fact| fact.encode().len()).sum())
     }
 
-    /// The same, as one that a server which was lost may have told too.
-    pub(crate) fn retold(mut self) -> Self {
-        for fact in self.writes.iter_mut().flat_map(|write| &mut write.facts) {
-            if let Fact::EventAccepted(accepted) = fact
-                && accepted.event.envelope.key() == self.key
-            {
-                accepted.retold = true;
-            }
-        }
-        self
-    }
-
     /// Its parts that go beside the facts of whoever tells it.
     pub(crate) fn into_sides(self) -> Sides {
         Sides { writes: self.writes, sealing: self.sealing }
@@ -88,13 +76,13 @@ pub(crate) fn decide_under<'a>(
     reemit_of: Option<EventKey>,
     room: Room,
 ) -> BoxFuture<'a, Result<Decided, Trouble>> {
-    let Arrival { event, payload, fresh } = event.into();
+    let Arrival { event, payload, fresh, retold } = event.into();
     async move {
         let accepted_at = core.now();
         let event = Arc::new(event);
         let key = event.key();
         let mut bounds = Bounds { inline: 0, secrets: room.secrets() };
-        let told = (&event, fresh.as_slice());
+        let told = Told { event: &event, fresh: &fresh, retold };
         let (made, sealing) =
             consequences(core, generation, told, accepted_at, &mut bounds).await?;
         let executions = made.iter().filter_map(|one| match one {
@@ -114,7 +102,7 @@ pub(crate) fn decide_under<'a>(
             generation: generation.number,
             matched: part.matched,
             reemit_of,
-            retold: false,
+            retold,
         };
         let facts = std::iter::once(Fact::EventAccepted(accepted)).chain(part.failures).collect();
         let stream = Stream::Event(key.clone());
@@ -123,6 +111,16 @@ pub(crate) fn decide_under<'a>(
         Ok(Decided { key, payload, writes, sealing, executions })
     }
     .boxed()
+}
+
+/// What the rules see.
+#[derive(Clone, Copy)]
+struct Told<'a> {
+    event: &'a Arc<Event>,
+    /// What the tokens in its data stand for.
+    fresh: &'a [Fresh],
+    /// Whether a server that was lost may have told it too.
+    retold: bool,
 }
 
 /// What an event's requests have room for together.
@@ -137,10 +135,11 @@ struct Bounds {
 async fn consequences(
     core: &Core,
     generation: &Arc<Generation>,
-    (event, fresh): (&Arc<Event>, &[Fresh]),
+    told: Told<'_>,
     at: Timestamp,
     bounds: &mut Bounds,
 ) -> Result<(Vec<Consequence>, Vec<Sealing>), Trouble> {
+    let event = told.event;
     let decision = ask_rules(core, generation, event, at).await;
     let (mut made, mut sealing) = (Vec::new(), Vec::new());
     let mut failed: Vec<(RuleRef, String)> =
@@ -148,7 +147,7 @@ async fn consequences(
     for selected in decision.selected {
         let rule = selected.rule.clone();
         let id = ExecutionId::for_rule(&event.key(), &rule, None);
-        match request(core, generation, (&**event, fresh), (&id, selected), at, bounds).await? {
+        match request(core, generation, told, (&id, selected), at, bounds).await? {
             Ok((facts, sealed)) => {
                 made.push(Consequence::Request(rule, id, facts));
                 sealing.extend(sealed);
@@ -202,7 +201,7 @@ fn shortened(error: String) -> String {
 async fn request(
     core: &Core,
     generation: &Arc<Generation>,
-    (event, fresh): (&Event, &[Fresh]),
+    Told { event, fresh, retold }: Told<'_>,
     (id, selected): (&ExecutionId, Selected),
     at: Timestamp,
     bounds: &mut Bounds,
@@ -246,6 +245,7 @@ async fn request(
         traceparent: event.envelope.traceparent.map(|_| event.envelope.span()),
         tracestate: event.envelope.tracestate.clone(),
         passed: Vec::new(),
+        doubted: retold,
     });
     Ok(Ok((std::iter::once(requested).chain(granted).collect(), sealing)))
 }

@@ -112,8 +112,7 @@ pub async fn accept(
     events.iter().try_for_each(fits)?;
     let decided = futures::stream::iter(events).map(|event| async move {
         let retold = told_until.is_some_and(|until| event.envelope.time <= until);
-        let one = decide(core, event, None).await?;
-        Ok::<_, Trouble>(if retold { one.retold() } else { one })
+        decide(core, Arrival::of(event, retold), None).await
     });
     let decided: Vec<Decided> = decided.buffered(AT_ONCE).try_collect().await?;
     let mut decided = decided.into_iter().peekable();

@@ -149,6 +149,7 @@ impl Engine {
             deadline: resolved.deadline(),
             at: self.core.now(),
             traceparent: Some(request.span(of)),
+            doubted: false,
             ..request.clone()
         }))
     }
@@ -176,6 +177,7 @@ impl Engine {
             origin: origin(of, request),
             at,
             traceparent: Some(request.span(of)),
+            doubted: false,
             ..request.clone()
         });
         let mut taken_over = lineage(of, journal, (from, force), pinned.as_deref(), at);

@@ -274,6 +274,7 @@ async fn an_execution_that_exists_already_is_left_out_and_the_others_are_stored(
             traceparent: None,
             tracestate: None,
             passed: Vec::new(),
+            doubted: false,
         };
         let facts = vec![model::Fact::ExecutionRequested(request)];
         let write =

@@ -125,6 +125,61 @@ async fn a_time_that_came_before_the_restore_leads_to_nothing_unsafe_unasked() {
     engine.shutdown(support::PATIENCE).await;
 }
 
+/// Forgets what ended more than a day ago, as upkeep does.
+async fn forget(house: &House) {
+    let day = model::Duration::from_secs(24 * 60 * 60);
+    let mut keep = house.settings().retention;
+    keep.default = store::Ages { events: day, executions: day };
+    let mut after = Some(store::Position(0));
+    while let Some(from) = after {
+        after = house.store.prune(&keep, from, house.clock.now()).await.unwrap().next;
+    }
+}
+
+#[tokio::test]
+async fn what_a_restore_makes_doubtful_stays_so_when_what_led_to_it_is_forgotten() {
+    let (slow, told) = (r#"sleep("8d"); run("p.pay")"#, r#"emit("p.told", #{ n: 1 })"#);
+    let again = r#"if params.n == 0 { sleep("8d"); run("p.pay") } else { continue_as(#{ n: 0 }) }"#;
+    for (first, second) in [(slow, "0"), (told, slow), (told, again)] {
+        let mut house = house("{ type: timer.interval, parameters: { every: 1h } }");
+        house.chain("go", "", first);
+        house.write("triggers/told.yaml", "payload: { n: {} }\n");
+        house.chain("later", "n: { type: integer, default: 1 }", second);
+        house.write("rules/told.yaml", "trigger: { type: p.told }\naction: { ref: p.later }\n");
+        house.clock = host::Clock::simulated("2026-01-01T00:30:00Z".parse().unwrap());
+        let engine = house.start().await;
+        let stands = async || !house.store.cursors().await.unwrap().is_empty();
+        eventually("the timer to stand", stands).await;
+        engine.shutdown(support::PATIENCE).await;
+        drop(engine);
+
+        house.advance(model::Duration::from_secs(60 * 60));
+        restore(&house).await;
+        let engine = house.start().await;
+        let waits = ExecutionFilter {
+            states: vec![ExecutionState::Waiting],
+            limit: 9,
+            ..ExecutionFilter::default()
+        };
+        let waiting = async || engine.executions(&waits).await.unwrap();
+        eventually("the sleep", || async { waiting().await.len() == 1 }).await;
+        let row = waiting().await.remove(0);
+        let key = row.origin.event().cloned().unwrap();
+        engine.shutdown(support::PATIENCE).await;
+        drop(engine);
+
+        house.advance(model::Duration::from_secs(9 * 24 * 60 * 60));
+        forget(&house).await;
+        assert!(house.store.event(&key).await.unwrap().is_none(), "the event is forgotten");
+        let engine = house.start().await;
+        let view = until(&engine, &row.id, &[ExecutionState::NeedsAttention]).await;
+        let why = format!("{:?}", view.attention);
+        assert!(why.contains("restored from a backup"), "{why}");
+        assert_eq!(paid(&house), 0);
+        engine.shutdown(support::PATIENCE).await;
+    }
+}
+
 /// A house whose rule listens to a program that prints the lines of a file, each once, from its cursor on.
 fn listening(cursors: bool) -> House {
     let house = house("{ type: p.told }");

@@ -304,6 +304,9 @@ pub struct ExecutionRequested {
     /// What among its parameters other packs passed on, where chains of theirs run it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub passed: Vec<Passed>,
+    /// Whether a server that was lost before a restore may have been asked for it too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub doubted: bool,
 }
 
 /// Names of actions and connections that a pack passed on to a chain of another one: they are used on

@@ -178,7 +178,8 @@ impl Run {
         };
         let deadline = pack.actions.get(own.action.name()).and_then(|chain| chain.deadline);
         let pack = Some(pack.hash);
-        Ok(Ok((ExecutionRequested { parameters, pack, deadline, at, ..own }, fresh)))
+        let doubted = self.is_doubted().await?;
+        Ok(Ok((ExecutionRequested { parameters, pack, deadline, at, doubted, ..own }, fresh)))
     }
 }
 

@@ -24,9 +24,21 @@ impl Run {
         Ok(Some(error))
     }
 
+    /// Whether a server that was lost before a restore may have made what this execution makes.
+    pub(super) async fn is_doubted(&self) -> Result<bool, Trouble> {
+        match self.core.restored {
+            Some(Restored { taken_at, .. }) => self.goes_back(taken_at).await,
+            None => Ok(false),
+        }
+    }
+
     /// Whether anything that led to this execution was there at `taken`, or may have been told before
     /// the restore: it may have gone on.
     async fn goes_back(&self, taken: Timestamp) -> Result<bool, Trouble> {
+        if self.journal.request.as_ref().is_some_and(|request| request.doubted) {
+            return Ok(true);
+        }
+        // Requests of earlier versions don't say it: what they followed from does while it is kept.
         let store = &self.core.store;
         let mut id = root(&self.id);
         for _ in 0..=event::MAX_DEPTH {

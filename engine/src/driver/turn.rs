@@ -18,6 +18,7 @@ use super::page::Page;
 use super::run::{Run, Runs};
 use super::schedule::relevant;
 use super::single;
+use crate::arrival::Arrival;
 use crate::core::Trouble;
 use crate::decide::decide;
 use crate::emitting;
@@ -304,7 +305,8 @@ impl Run {
         }
         let told = (kind.clone(), data.clone());
         let event = emitting::event(&self.core, &self.id, &request, &path, told, at);
-        let decided = decide(&self.core, event, None).await?;
+        let retold = self.is_doubted().await?;
+        let decided = decide(&self.core, Arrival::of(event, retold), None).await?;
         page.begun.add(&decided.writes);
         self.note_with(page, Fact::StepRecorded { path, record, at }, decided.into_sides());
         Ok(true)
@@ -391,6 +393,7 @@ impl Run {
                 traceparent: self.span_of_step(&path),
                 tracestate: own.and_then(|own| own.tracestate.clone()),
                 passed: passed.unwrap_or_default(),
+                doubted: own.is_some_and(|own| own.doubted),
             };
             let granted = Granted::fact(handed, at);
             let facts = std::iter::once(Fact::ExecutionRequested(request)).chain(granted).collect();

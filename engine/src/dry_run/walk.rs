@@ -78,6 +78,7 @@ impl Walk {
             traceparent: None,
             tracestate: None,
             passed: asked.passed.clone(),
+            doubted: false,
             at: core.now(),
         };
         let mut journal = Journal::default();

@@ -205,6 +205,7 @@ fn journal(exported: &Exported, pack: &Pack) -> Journal {
         traceparent: None,
         tracestate: None,
         passed: Vec::new(),
+        doubted: false,
     }));
     let mut undo = exported.undo.clone();
     for call in &exported.calls {

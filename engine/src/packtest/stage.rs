@@ -310,6 +310,7 @@ async fn request(
         traceparent: None,
         tracestate: None,
         passed: Vec::new(),
+        doubted: false,
     };
     let facts = vec![Fact::ExecutionRequested(request)];
     append(core, Stream::Execution(id.clone()), Some(Version::NONE), facts).await?;

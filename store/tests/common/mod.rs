@@ -75,6 +75,7 @@ pub fn requested(origin: Origin) -> ExecutionRequested {
         traceparent: None,
         tracestate: None,
         passed: Vec::new(),
+        doubted: false,
     }
 }
 
