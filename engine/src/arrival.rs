@@ -1,6 +1,7 @@
 //! An event on its way in. What its sensor calls secret gets tokens before anybody sees it: the value is
 //! kept for each execution to which a rule passes its token, and nowhere else.
 
+use host::redact::Redactor;
 use model::{Event, Hash, Schema, Value};
 
 use crate::secrets::{Fresh, Opened};
@@ -23,17 +24,19 @@ impl From<Event> for Arrival {
 }
 
 impl Arrival {
-    /// The same with tokens where `schema` says `secret: true`.
-    pub(crate) fn hiding(mut event: Event, schema: &Schema) -> Self {
+    /// The same with tokens where `schema` says `secret: true`, and wherever else these values stand.
+    pub(crate) fn hiding(event: Event, schema: &Schema) -> Self {
         if schema.properties().is_empty() {
             return event.into();
         }
-        // The hash is stored: one of secret values would let its readers try values.
         let mut shown = event.data.clone();
         schema.secrets(&mut shown, &mut |place| *place = Value::Null);
-        let payload = Hash::of_value(&shown);
-        let fresh = Opened::default().tokenise_all(&mut event.data, schema);
-        Self { event, payload, fresh, retold: false }
+        let (data, fresh) = Opened::default().told(event.data, schema);
+        // The hash is stored: one of secret values would let its readers try values. One of tokens
+        // would tell deliveries apart that are the same.
+        let values = fresh.iter().map(|one| (one.value.expose(), ""));
+        let payload = Hash::of_value(&Redactor::new(values).value(shown));
+        Self { event: Event { data, ..event }, payload, fresh, retold: false }
     }
 
     /// An event that a server which was lost may have told too, if `retold`.

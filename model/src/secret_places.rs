@@ -40,8 +40,11 @@ impl Schema {
         let mut parts = pointer.split('/').skip(1);
         let first = parts.next().and_then(|part| self.properties().get(&name(part)));
         std::iter::successors(first, move |property| {
-            let inner = property["properties"].get(name(parts.next()?));
-            inner.or_else(|| property.get("items")).or_else(|| others(property))
+            let part = parts.next()?;
+            let inner = property["properties"].get(name(part));
+            // One of a list that the schema does not expect, as `within` takes it.
+            let stray = || part.parse::<usize>().is_ok().then_some(*property);
+            inner.or_else(|| property.get("items")).or_else(|| others(property)).or_else(stray)
         })
     }
 }
@@ -187,10 +190,10 @@ fn within<'a>(
             }
         }
         Value::Array(items) => {
-            if let Some(inner) = property.get("items") {
-                for (n, item) in items.iter_mut().enumerate() {
-                    below(path, &n.to_string(), |path| within(inner, item, path, visit));
-                }
+            // Where no list was expected, or one less: what is secret is so in each item.
+            let inner = property.get("items").unwrap_or(property);
+            for (n, item) in items.iter_mut().enumerate() {
+                below(path, &n.to_string(), |path| within(inner, item, path, visit));
             }
         }
         _ => {}
@@ -239,6 +242,24 @@ mod tests {
         seen.sort();
         assert_eq!(seen, ["\"b\"", "\"d\"", "\"f\"", "\"i\"", "5"]);
         assert_eq!(value["users"], json!([{ "name": "e", "key": "•" }, "g"]));
+    }
+
+    #[test]
+    fn a_list_where_a_schema_expects_none_hides_what_is_secret_in_each_item() {
+        let mut value = json!({
+            "users": [[{ "name": "e", "key": "f" }], [[{ "key": "g" }]]],
+            "data": [{ "x": "h" }],
+        });
+        schema().secrets(&mut value, &mut |place| *place = Value::from("•"));
+        let hidden = json!({
+            "users": [[{ "name": "e", "key": "•" }], [[{ "key": "•" }]]],
+            "data": [{ "x": "•" }],
+        });
+        assert_eq!(value, hidden);
+        for path in ["/users/0/0/key", "/users/1/0/0/key", "/data/0/x"] {
+            assert!(schema().is_secret(path), "{path}");
+        }
+        assert!(!schema().is_secret("/users/0/0/name"));
     }
 
     #[test]

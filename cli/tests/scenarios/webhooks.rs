@@ -50,12 +50,14 @@ pub(crate) struct Delivery<'a> {
     body: &'a [u8],
     signed: &'a [u8],
     content_type: &'a str,
+    api_key: &'a str,
 }
 
 impl<'a> Delivery<'a> {
     /// As it should be.
     pub(crate) fn of(id: &'a str, body: &'a [u8]) -> Self {
-        Self { sensor: "hooks", id, body, signed: body, content_type: "application/json" }
+        let content_type = "application/json";
+        Self { sensor: "hooks", id, body, signed: body, content_type, api_key: "none" }
     }
 
     fn status(&self, server: &Server) -> u16 {
@@ -66,7 +68,7 @@ impl<'a> Delivery<'a> {
         let secret = SECRETS.iter().find(|(name, _)| *name == self.sensor).map_or("", |s| s.1);
         let url = format!("{}/webhooks/p/{}", server.webhooks(), self.sensor);
         let request = client().post(url).header("content-type", self.content_type);
-        let request = request.header("x-delivery", self.id);
+        let request = request.header("x-delivery", self.id).header("x-api-key", self.api_key);
         let request = request.header("x-signature", signature(secret, self.signed));
         send(request.body(self.body.to_owned()))
     }
@@ -165,23 +167,33 @@ fn what_a_sensor_calls_secret_is_a_token_for_all_but_the_action_that_uses_it() {
     pack(
         &world,
         "sensors/hooks.yaml",
-        &format!("{sensor}  secret_fields: [body.users.password]\n"),
+        &format!("{sensor}  secret_fields: [body.users.password, headers.X-Api-Key]\n"),
     );
     program(&world, "keep", "idempotent", r#"cat >>"$W/kept""#);
     chain(&world, "take", r#"run("p.keep", #{ a: params.a.users[0].password })"#);
     let server = world.serve();
-    let value = "hunter2-of-ada";
-    let body = format!(r#"{{"users": [{{"name": "ada", "password": "{value}"}}]}}"#);
-    let delivery = || Delivery::of("d-1", body.as_bytes());
+    let (value, nested, key) = ("hunter2-of-ada", "swordfish-of-bob", "key-of-the-sender");
+    let body = format!(
+        r#"{{"users": [{{"name": "ada", "password": "{value}"}}, [[{{"password": "{nested}"}}]]], "note": "ada has {value} now"}}"#
+    );
+    let delivery = || Delivery { api_key: key, ..Delivery::of("d-1", body.as_bytes()) };
     assert_eq!((delivery().status(&server), delivery().status(&server)), (202, 200));
     for id in executions_of(&world, "p.take") {
         world.reaches(&id, &["succeeded"]);
     }
     assert_eq!(world.read("kept"), format!(r#"{{"a":"{value}"}}"#));
-    let user = &events_of(&world, "webhook.received")[0]["body"]["users"][0];
+    let told = &events_of(&world, "webhook.received")[0];
+    let (body, user) = (&told["body"], &told["body"]["users"][0]);
     assert_eq!(user["name"], "ada");
-    assert!(user["password"].as_str().unwrap().starts_with("tlsec_"), "{user}");
+    for place in [user, &body["users"][1][0][0]].map(|user| &user["password"]) {
+        assert!(place.as_str().unwrap().starts_with("tlsec_"), "{told}");
+    }
+    assert!(told["headers"]["x-api-key"].as_str().unwrap().starts_with("tlsec_"), "{told}");
+    let token = user["password"].as_str().unwrap();
+    assert_eq!(body["note"], format!("ada has {token} now"));
     let listed = world.json(&["event", "list", "--type", "webhook.received"]);
     assert_eq!((&listed[0]["duplicates"], &listed[0]["differing"]), (&1.into(), &0.into()));
-    assert_eq!(holding(&world.path("state"), value), Vec::<std::path::PathBuf>::new());
+    for value in [value, nested, key] {
+        assert_eq!(holding(&world.path("state"), value), Vec::<std::path::PathBuf>::new());
+    }
 }

@@ -1,5 +1,6 @@
 //! What a webhook's YAML says, checked as far as that goes without its secrets.
 
+use model::value::MAX_DEPTH;
 use model::{Duration, Map, Schema, Size, Value};
 
 use super::template::Template;
@@ -9,8 +10,6 @@ use crate::secret::{self, SecretRef};
 
 /// An event's data has no more.
 const MAX_BODY: u64 = 4 << 20;
-/// Parts of a request that may hold what is secret.
-const WITH_FIELDS: [&str; 3] = ["body", "headers", "query"];
 const DEFAULT_TOLERANCE: Duration = Duration::from_secs(300);
 
 /// A webhook's parameters.
@@ -106,12 +105,17 @@ fn read_secrets(parameters: &Map) -> Result<Vec<SecretRef>, Vec<BuildError>> {
 /// A header's name in lower case.
 fn header(parameters: &Map, path: &str) -> Result<String, BuildError> {
     let name = text(parameters, path)?;
-    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    if name.is_empty() || !name.bytes().all(token) {
+    if !is_header(name) {
         let error = BuildError::at(path, format!("`{name}` is not the name of a header"));
         return Err(error.with_hint("write it as X-Hub-Signature-256"));
     }
     Ok(name.to_ascii_lowercase())
+}
+
+/// Whether a header can have this name.
+fn is_header(name: &str) -> bool {
+    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    !name.is_empty() && name.bytes().all(token)
 }
 
 /// A schema of the places that `secret_fields` names, such as `body.password`: through lists too.
@@ -120,28 +124,33 @@ fn secret_fields(parameters: &Map) -> Result<Schema, BuildError> {
     let mut payload = Value::Object(Map::new());
     for (i, field) in listed.into_iter().flatten().enumerate() {
         let field = field.as_str().unwrap_or_default();
-        let parts: Vec<&str> = field.split('.').collect();
-        if !WITH_FIELDS.contains(&parts[0]) || parts.iter().any(|part| part.is_empty()) {
+        let names = names_towards(field).ok_or_else(|| {
             let message = format!("`{field}` is no place in a request");
-            let error = BuildError::at(&format!("secret_fields.{i}"), message);
-            return Err(
-                error.with_hint("write it as body.password, headers.x-api-key or query.code")
-            );
-        }
-        mark(&mut payload, &parts);
+            BuildError::at(&format!("secret_fields.{i}"), message)
+                .with_hint("write it as body.password, headers.x-api-key or query.code")
+        })?;
+        let place = names.iter().fold(&mut payload, |at, name| &mut at["properties"][name]);
+        place["secret"] = true.into();
     }
     let properties = payload["properties"].as_object().cloned().unwrap_or_default();
     Schema::compile(&properties).map_err(|error| BuildError::at("secret_fields", error.message))
 }
 
-fn mark(schema: &mut Value, parts: &[&str]) {
-    match parts {
-        [] => schema["secret"] = true.into(),
-        [first, rest @ ..] => {
-            mark(&mut schema["properties"][*first], rest);
-            schema["items"]["properties"] = schema["properties"].clone();
-        }
-    }
+/// The names on the way to a place in a request, as its payload has them. Those of headers and of the
+/// query lie side by side, whatever dots are in them.
+fn names_towards(field: &str) -> Option<Vec<String>> {
+    let (part, within) = field.split_once('.').unzip();
+    let part = part.unwrap_or(field);
+    let within = match (part, within) {
+        ("body" | "headers" | "query", None) => Vec::new(),
+        ("body", Some(path)) => path.split('.').map(ToOwned::to_owned).collect(),
+        ("headers", Some(name)) if is_header(name) => vec![name.to_ascii_lowercase()],
+        ("query", Some(name)) => vec![name.to_owned()],
+        _ => return None,
+    };
+    // No body is nested deeper.
+    let fits = within.len() <= MAX_DEPTH && within.iter().all(|name| !name.is_empty());
+    fits.then(|| std::iter::once(part.to_owned()).chain(within).collect())
 }
 
 fn body_limit(parameters: &Map) -> Result<usize, BuildError> {

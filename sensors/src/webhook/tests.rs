@@ -453,17 +453,25 @@ fn secret_fields_are_places_in_a_request() {
         parameters["secret_fields"] = fields;
         make(&parameters)
     };
-    let webhook = with(json!(["body.users.password", "headers.x-api-key", "body.all"])).unwrap();
+    let places =
+        ["body.users.password", "headers.X-Api-Key", "headers.x.y", "query.user.code", "body.all"];
+    let webhook = with(json!(places)).unwrap();
     let mut payload = json!({
-        "headers": { "x-api-key": "k", "accept": "a" },
-        "body": { "users": [{ "password": "p", "name": "n" }, { "password": { "deep": "d" } }],
+        "headers": { "x-api-key": "k", "x.y": "dots", "accept": "a" },
+        "query": { "user.code": ["c", "e"], "code": "not this" },
+        "body": { "users": [{ "password": "p", "name": "n" }, { "password": { "deep": "d" } },
+                [{ "password": "l", "name": "n" }]],
             "all": ["x", { "y": 1 }], "password": "not this" },
     });
     let mut found = Vec::new();
     webhook.secret_fields().secrets(&mut payload, &mut |place| found.push(place.to_string()));
     found.sort();
-    assert_eq!(found, [r#""d""#, r#""k""#, r#""p""#, r#""x""#, "1"]);
-    for bad in ["method", "body..x", "", "password"] {
+    assert_eq!(
+        found,
+        [r#""c""#, r#""d""#, r#""dots""#, r#""e""#, r#""k""#, r#""l""#, r#""p""#, r#""x""#, "1"]
+    );
+    let deep = format!("body{}", ".a".repeat(100_000));
+    for bad in ["method", "body..x", "", "password", "headers.", "headers.X Api Key", &deep] {
         let errors = with(json!([bad])).unwrap_err();
         assert_eq!(errors[0].path, "secret_fields.0", "{bad}");
     }
