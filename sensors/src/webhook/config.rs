@@ -69,6 +69,7 @@ impl WebhookConfig {
             (None, Some(_)) => Id::Content,
             (None, None) => Id::Random,
         };
+        let secret_fields = secret_fields(parameters, &id)?;
         let signed = string("signature.signed").unwrap_or("{body}");
         let has_id = matches!(id, Id::Header(_));
         let signed = Template::parse(signed, timestamp.is_some(), has_id)?;
@@ -85,7 +86,7 @@ impl WebhookConfig {
             id,
             body_limit: body_limit(parameters)?,
             pokes: string("pokes").map(ToOwned::to_owned),
-            secret_fields: secret_fields(parameters)?,
+            secret_fields,
         })
     }
 }
@@ -119,16 +120,24 @@ fn is_header(name: &str) -> bool {
 }
 
 /// A schema of the places that `secret_fields` names, such as `body.password`: through lists too.
-fn secret_fields(parameters: &Map) -> Result<Schema, BuildError> {
+fn secret_fields(parameters: &Map, id: &Id) -> Result<Schema, BuildError> {
     let listed = parameters.get("secret_fields").and_then(Value::as_array);
     let mut payload = Value::Object(Map::new());
     for (i, field) in listed.into_iter().flatten().enumerate() {
         let field = field.as_str().unwrap_or_default();
+        let wrong = |message| BuildError::at(&format!("secret_fields.{i}"), message);
         let names = names_towards(field).ok_or_else(|| {
-            let message = format!("`{field}` is no place in a request");
-            BuildError::at(&format!("secret_fields.{i}"), message)
+            wrong(format!("`{field}` is no place in a request"))
                 .with_hint("write it as body.password, headers.x-api-key or query.code")
         })?;
+        if *id == Id::Content && names[0] == "body" {
+            let message = format!(
+                "`{field}` is signed, and with `id: {{ content: true }}` each event's id is a hash of what is signed, by which a short secret can be guessed"
+            );
+            return Err(wrong(message).with_hint(
+                "name the header with the delivery's id in `id: { header: … }`, or leave `id` out",
+            ));
+        }
         let place = names.iter().fold(&mut payload, |at, name| &mut at["properties"][name]);
         place["secret"] = true.into();
     }

@@ -477,3 +477,22 @@ fn secret_fields_are_places_in_a_request() {
     }
     assert!(make(&github()).unwrap().secret_fields().properties().is_empty());
 }
+
+#[test]
+fn what_is_secret_in_a_body_is_not_told_by_the_events_id() {
+    let with = |id: Value, field: &str| {
+        let mut parameters = github();
+        parameters["id"] = id;
+        parameters["secret_fields"] = json!([field]);
+        make(&parameters)
+    };
+    let content = || json!({ "content": true });
+    for field in ["body", "body.user.pin"] {
+        let errors = with(content(), field).unwrap_err();
+        assert_eq!(errors[0].path, "secret_fields.0");
+        assert!(errors[0].message.contains("can be guessed"), "{errors:?}");
+        assert!(errors[0].hint.as_ref().unwrap().contains("id: { header"), "{errors:?}");
+        with(json!({ "header": "X-Delivery" }), field).unwrap();
+    }
+    with(content(), "headers.x-api-key").unwrap();
+}
