@@ -226,3 +226,33 @@ fn what_verify_and_plan_name_is_part_of_what_a_pack_asks_for() {
         .filter(|finding| finding.contains("the pack uses `q.look` but does not ask for it"));
     assert_eq!(unasked.count(), 2, "{told:#?}");
 }
+
+#[test]
+fn what_a_kill_cut_off_has_not_failed_because_its_secret_is_gone() {
+    for declared in [VERIFIED, ""] {
+        let house = house(declared, SAYS_FAILED);
+        let permissions = "{ actions: ['*'], exec: true, secrets: ['p/*'] }";
+        house.write("pack.yaml", &format!("name: p\nversion: 1.0.0\npermissions: {permissions}\n"));
+        house.chain("one", "", r#"run("p.pay", #{ a: secret("p/admin") }).paid"#);
+        let id = die_after(async {
+            let engine = house.start().await;
+            let value = engine::secrets::Plain::new("correct-horse");
+            engine.set_secret(Actor::token("test"), "p/admin", value).await.unwrap();
+            let id = run(&engine, "p.one", json!({})).await;
+            attempted(&house, 1).await;
+            engine.delete_secret(Actor::token("test"), "p/admin").await.unwrap();
+            (engine, id)
+        });
+        open_gate(&house);
+        live(async {
+            let engine = house.start().await;
+            let view = until(&engine, &id, &[NeedsAttention, ExecutionState::Failed]).await;
+            assert_eq!(view.row.state, NeedsAttention, "{declared}: {view:#?}");
+            let why = format!("{:?}", view.row.message);
+            assert!(why.contains("outcome is unknown"), "{why}");
+            assert_eq!(why.contains("was deleted"), !declared.is_empty(), "{why}");
+        });
+        assert_eq!(attempts(&house), ["1"], "{declared}");
+        assert!(!house.path("asked").exists());
+    }
+}

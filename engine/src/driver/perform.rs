@@ -46,6 +46,15 @@ pub(super) struct Job {
     pub(super) plain: bool,
 }
 
+impl Job {
+    /// What is told of the attempt that was made before the engine's death, and that this one only looks
+    /// after: whatever keeps this one from beginning, that one is not known to have failed.
+    fn made_before(&self) -> Option<StepError> {
+        let resumed = || self.performing.resumed.then(|| death(self.performing.attempt));
+        self.only_verify.clone().or_else(resumed)
+    }
+}
+
 /// How it went.
 pub(super) enum Report {
     /// It was attempted. What it answered holds no values of secrets; these are new ones, with the
@@ -69,20 +78,16 @@ impl Report {
 /// Performs in its place, which is free again afterwards, and while a connection's turn is awaited.
 pub(super) async fn perform(core: Arc<Core>, job: Job, place: Permit) -> Report {
     if core.stopping.is_cancelled() {
-        return match job.only_verify {
-            None if !job.performing.resumed => Report::NotBegun(job.path),
-            None | Some(_) => Report::LeftOpen(job.path),
+        return match job.made_before() {
+            None => Report::NotBegun(job.path),
+            Some(_) => Report::LeftOpen(job.path),
         };
     }
     if job.performing.cancel.is_cancelled() {
-        let performance = match job.only_verify {
-            None if job.performing.resumed => Performance::Unknown(death(job.performing.attempt)),
-            None => {
-                let message = "cancelled before it began";
-                Performance::Failed(StepError::new(ErrorKind::Cancelled, message))
-            }
-            Some(error) => Performance::Unknown(error),
-        };
+        let cancelled = || StepError::new(ErrorKind::Cancelled, "cancelled before it began");
+        let performance = job
+            .made_before()
+            .map_or_else(|| Performance::Failed(cancelled()), Performance::Unknown);
         return Report::Performed(job.path, performance, job.on_unknown, Vec::new());
     }
     let (path, on_unknown) = (job.path.clone(), job.on_unknown);
@@ -131,12 +136,18 @@ fn goes_on(core: &Core, action: &dyn actions::Action, performance: &Performance)
 }
 
 async fn attempt(clock: &Clock, job: Job) -> Performance {
+    let made_before = job.made_before();
     let Job { action, mut performing, timeout, effect, verify, only_verify, opened, plain, .. } =
         job;
     if !plain {
         performing.parameters = match opened.reveal(performing.parameters) {
             Ok(parameters) => parameters,
-            Err(error) => return Performance::Failed(error),
+            Err(denied) => {
+                return match made_before {
+                    Some(error) => Performance::Unknown(unasked(error, &denied)),
+                    None => Performance::Failed(denied),
+                };
+            }
         };
     }
     let question = json!({ "parameters": &performing.parameters, "key": performing.key.as_str() });
@@ -258,6 +269,7 @@ mod tests {
     use actions::{Action, Metadata};
     use futures::FutureExt;
     use futures::future::BoxFuture;
+    use model::fact::Grant;
     use model::{IdempotencyKey, Plan, Schema};
 
     use super::*;
@@ -310,14 +322,13 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn a_step_is_performed_for_its_caller_and_verified_for_the_pack_that_says_how() {
-        let lost = StepError::new(ErrorKind::Timeout, "lost");
-        let action = Noting::new(Performance::Unknown(lost));
-        let verify = Noting::new(Performance::Done(json!({ "outcome": "done", "result": 7 })));
-        let hosts = |name: &str| vec![name.parse().unwrap()];
-        let performing = Performing {
-            parameters: json!({}),
+    fn hosts(name: &str) -> Vec<host::guard::HostPattern> {
+        vec![name.parse().unwrap()]
+    }
+
+    fn performing(parameters: Value) -> Performing {
+        Performing {
+            parameters,
             key: IdempotencyKey::new(&crate::random::execution(), &StepPath::top(1)),
             attempt: 1,
             run: 1,
@@ -331,29 +342,58 @@ mod tests {
             tracestate: None,
             cancel: CancellationToken::new(),
             stopping: CancellationToken::new(),
-        };
-        let reader = Reader {
-            action: verify.clone(),
-            pack: "q".parse().unwrap(),
-            hosts: hosts("own.example"),
-        };
-        let job = Job {
+        }
+    }
+
+    fn job(action: &Arc<Noting>, verify: Option<Reader>, performing: Performing) -> Job {
+        Job {
             path: StepPath::top(1),
             action: action.clone(),
             performing,
             timeout: None,
             effect: Effect::Unsafe,
             on_unknown: OnUnknown::Ask,
-            verify: Some(Ok(reader)),
+            verify: verify.map(Ok),
             program: true,
             declared: true,
             only_verify: None,
             step_span: None,
             opened: Arc::default(),
             plain: false,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_step_is_performed_for_its_caller_and_verified_for_the_pack_that_says_how() {
+        let lost = StepError::new(ErrorKind::Timeout, "lost");
+        let action = Noting::new(Performance::Unknown(lost));
+        let verify = Noting::new(Performance::Done(json!({ "outcome": "done", "result": 7 })));
+        let reader = Reader {
+            action: verify.clone(),
+            pack: "q".parse().unwrap(),
+            hosts: hosts("own.example"),
         };
+        let job = job(&action, Some(reader), performing(json!({})));
         assert_eq!(attempt(&Clock::System, job).await, Performance::Done(json!(7)));
         assert_eq!(action.asked_by().as_deref(), Some("caller callers.example"));
         assert_eq!(verify.asked_by().as_deref(), Some("q own.example"));
+    }
+    #[tokio::test]
+    async fn what_was_begun_before_has_not_failed_where_its_parameters_cannot_be_had() {
+        let token = crate::random::token();
+        let gone = [(token.clone(), Err("the secret is gone".to_owned()))];
+        let granted = [(token.clone(), Grant::Named { path: "p/admin".to_owned(), version: 1 })];
+        let opened = Opened::default().joined(gone.into(), &granted.into());
+        let opened = Arc::new(opened);
+        for (resumed, lost) in [(true, false), (false, true), (false, false)] {
+            let action = Noting::new(Performance::Done(Value::Null));
+            let performing = Performing { resumed, ..performing(json!({ "a": token.as_str() })) };
+            let only_verify = lost.then(|| death(1));
+            let job = Job { opened: opened.clone(), only_verify, ..job(&action, None, performing) };
+            let told = attempt(&Clock::System, job).await;
+            assert_eq!(matches!(told, Performance::Unknown(_)), resumed || lost, "{told:?}");
+            assert!(format!("{told:?}").contains("the secret is gone"), "{told:?}");
+            assert_eq!(action.asked_by(), None, "nothing is begun");
+        }
     }
 }
