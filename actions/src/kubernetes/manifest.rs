@@ -37,7 +37,7 @@ impl Manifest {
 /// The objects of a parameter, in the order in which they are applied.
 pub(super) fn manifests(parameter: &Value) -> Result<Vec<Manifest>, StepError> {
     let objects = match parameter {
-        Value::String(yaml) => documents(yaml)?,
+        Value::String(yaml) => documents(yaml).map_err(|error| invalid(error.to_string()))?,
         Value::Array(list) => list.clone(),
         one => vec![one.clone()],
     };
@@ -57,10 +57,11 @@ fn invalid(message: String) -> StepError {
     StepError::new(ErrorKind::InvalidParameters, format!("`manifest`: {message}"))
 }
 
-/// The documents of a YAML text; empty ones between separators are none.
-fn documents(yaml: &str) -> Result<Vec<Value>, StepError> {
-    let all: Vec<Value> =
-        serde_saphyr::from_multiple(yaml).map_err(|error| invalid(error.to_string()))?;
+/// The documents of a YAML text as `kubectl` reads them, to which `0400` is octal; empty ones between
+/// separators are none.
+pub(super) fn documents(yaml: &str) -> Result<Vec<Value>, serde_saphyr::Error> {
+    let octal = serde_saphyr::options! { legacy_octal_numbers: true };
+    let all: Vec<Value> = serde_saphyr::from_multiple_with_options(yaml, octal)?;
     Ok(all.into_iter().filter(|document| !document.is_null()).collect())
 }
 
@@ -188,6 +189,26 @@ mod tests {
         let list = json!({ "apiVersion": "v1", "kind": "List", "items": [one.clone()] });
         for parameter in [one.clone(), json!([one]), json!(yaml), list] {
             assert_eq!(manifests(&parameter).unwrap()[0].object, one);
+        }
+    }
+
+    #[test]
+    fn numbers_are_what_kubectl_takes_them_for() {
+        for (written, meant) in [
+            ("0400", json!(256)),
+            ("0644", json!(420)),
+            ("-0400", json!(-256)),
+            ("0o400", json!(256)),
+            ("00", json!(0)),
+            ("0", json!(0)),
+            ("400", json!(400)),
+            ("08", json!(8.0)),
+            ("0.5", json!(0.5)),
+            ("\"0400\"", json!("0400")),
+        ] {
+            let yaml =
+                format!("apiVersion: v1\nkind: X\nmetadata: {{ name: a }}\nmode: {written}\n");
+            assert_eq!(manifests(&json!(yaml)).unwrap()[0].object["mode"], meant, "{written}");
         }
     }
 

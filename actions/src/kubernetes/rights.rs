@@ -6,7 +6,7 @@ use model::foreseen::HOLE;
 use model::{Foreseen, Value};
 
 use super::Verb;
-use super::manifest::WAVE;
+use super::manifest::{WAVE, documents};
 
 /// Kinds whose pods are looked at, to tell early why they do not get on.
 const WORKLOADS: [&str; 5] = ["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job"];
@@ -207,7 +207,7 @@ fn objects(manifest: &Foreseen) -> Vec<Foreseen> {
         Foreseen::List(items) => items.iter().flat_map(objects).collect(),
         Foreseen::Value(Value::String(_)) | Foreseen::Text(_) => {
             let text = manifest.text_with_holes().unwrap_or_default();
-            documents(&text).unwrap_or_else(|| vec![Foreseen::Computed])
+            written(&text).unwrap_or_else(|| vec![Foreseen::Computed])
         }
         Foreseen::Map(entries) => {
             let is_list = manifest.at("kind").text().is_some_and(|kind| kind.ends_with("List"));
@@ -221,10 +221,9 @@ fn objects(manifest: &Foreseen) -> Vec<Foreseen> {
 }
 
 /// The documents of a YAML text in which computed parts are holes.
-fn documents(text: &str) -> Option<Vec<Foreseen>> {
-    let all: Vec<Value> = serde_saphyr::from_multiple(text).ok()?;
-    let all = all.into_iter().filter(|document| !document.is_null());
-    Some(all.map(|document| opened(document.into())).collect())
+fn written(text: &str) -> Option<Vec<Foreseen>> {
+    let all = documents(text).ok()?;
+    Some(all.into_iter().map(|document| opened(document.into())).collect())
 }
 
 /// The same, where a text with a hole is computed.
