@@ -1,7 +1,8 @@
 //! Objects of one kind: one of them, or all that are selected, page by page.
 
-use model::Value;
+use model::{Timestamp, Value};
 
+use super::request::Answer;
 use super::{Cluster, Failure, Request, Resource, numbers};
 
 /// What an answer is to be that holds the metadata of one object alone.
@@ -35,6 +36,8 @@ pub struct Listed {
     pub remaining: Option<usize>,
     /// Whether an object is nested deeper than can be read: what lies too deep is null.
     pub pruned: bool,
+    /// When the API server answered, by its own clock, where it says so.
+    pub at: Option<Timestamp>,
 }
 
 impl<'a> Selected<'a> {
@@ -87,7 +90,7 @@ impl Cluster {
         }
         let mut object = match self.request_pruned(&request, numbers::LEVELS).await {
             Err(failure) if failure.is_not_found() => return Ok(None),
-            found => found?.0,
+            found => found?.value,
         };
         complete(&mut object, selected.resource);
         Ok(Some(object))
@@ -106,7 +109,8 @@ impl Cluster {
             request.accept = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
         }
         // Each object lies two levels deep.
-        let (mut listed, pruned) = self.request_pruned(&request, numbers::LEVELS + 2).await?;
+        let answer = self.request_pruned(&request, numbers::LEVELS + 2).await?;
+        let Answer { value: mut listed, pruned, at } = answer;
         if !is_list(&listed) {
             // A proxy's page is not an empty list.
             return Err(Failure::no_list());
@@ -124,7 +128,7 @@ impl Cluster {
         }
         let next = Some(next).filter(|next| !next.is_empty());
         let remaining = remaining.and_then(|count| usize::try_from(count).ok());
-        Ok(Listed { objects, version, next, remaining, pruned })
+        Ok(Listed { objects, version, next, remaining, pruned, at })
     }
 }
 

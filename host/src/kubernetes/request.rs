@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::Method;
-use http::header::{ACCEPT, CONTENT_TYPE};
+use http::header::{ACCEPT, CONTENT_TYPE, DATE};
+use http::{HeaderMap, Method};
 use http_body_util::BodyExt;
+use jiff::fmt::rfc2822::DateTimeParser;
 use kube::client::Body;
-use model::{ErrorKind, Value};
+use model::{ErrorKind, Timestamp, Value};
 use reqwest::Url;
 use tokio::time::timeout;
 
@@ -166,21 +167,30 @@ impl Cluster {
         numbers::read(text.as_bytes()).map_err(|error| no_json(&error))
     }
 
-    /// Asks, and reads so many levels of the answer; whether there are more.
+    /// Asks, and reads so many levels of the answer.
     pub(super) async fn request_pruned(
         &self,
         request: &Request,
         levels: usize,
-    ) -> Result<(Value, bool), Failure> {
-        let text = self.text(request).await?;
-        numbers::read_pruned(text.as_bytes(), levels).map_err(|error| no_json(&error))
+    ) -> Result<Answer, Failure> {
+        let (text, at) = self.dated(request).await?;
+        let read = numbers::read_pruned(text.as_bytes(), levels);
+        let (value, pruned) = read.map_err(|error| no_json(&error))?;
+        Ok(Answer { value, pruned, at })
     }
 
     /// Asks, and reads the answer as text.
     pub async fn text(&self, request: &Request) -> Result<String, Failure> {
+        self.dated(request).await.map(|(text, _)| text)
+    }
+
+    /// The same, and when that was by the server's clock, where it says so.
+    async fn dated(&self, request: &Request) -> Result<(String, Option<Timestamp>), Failure> {
         let answer = self.send(request).await?;
+        let at = date(answer.headers());
         let late = |_| Failure::silent(request.patience);
-        timeout(request.patience, text(answer.into_body())).await.map_err(late)?
+        let text = timeout(request.patience, text(answer.into_body())).await.map_err(late)??;
+        Ok((text, at))
     }
 
     /// Asks, and reads the answer line by line as it comes: a log, a watch.
@@ -188,6 +198,20 @@ impl Cluster {
         let answer = self.send(request).await?;
         Ok(Lines { body: answer.into_body(), read: BytesMut::new(), searched: 0, ended: false })
     }
+}
+
+/// An answer of which so many levels are read.
+pub(super) struct Answer {
+    pub(super) value: Value,
+    /// Whether there are more.
+    pub(super) pruned: bool,
+    /// When the server answered, by its own clock.
+    pub(super) at: Option<Timestamp>,
+}
+
+/// When the server answered (RFC 9110, 6.6.1).
+fn date(headers: &HeaderMap) -> Option<Timestamp> {
+    DateTimeParser::new().parse_timestamp(headers.get(DATE)?.as_bytes()).ok()
 }
 
 fn no_json(error: &serde_json::Error) -> Failure {
@@ -276,6 +300,16 @@ impl std::fmt::Debug for Lines {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn an_answer_says_when_it_was_given() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(date(&headers), None);
+        headers.insert(DATE, "Sun, 06 Nov 1994 08:49:37 GMT".parse().unwrap());
+        assert_eq!(date(&headers).unwrap().to_string(), "1994-11-06T08:49:37Z");
+        headers.insert(DATE, "yesterday".parse().unwrap());
+        assert_eq!(date(&headers), None);
+    }
 
     #[test]
     fn what_is_sent_again_later_was_not_done_or_may_be_done_twice() {

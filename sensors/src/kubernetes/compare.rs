@@ -91,7 +91,7 @@ pub(super) enum Heard {
     First,
     /// By a later list.
     Listed {
-        /// When all objects were known last.
+        /// When all objects were known last, by the API server's clock, or somewhat earlier.
         known_at: Timestamp,
         /// Whether the cluster's versions may be those of another history.
         doubted: bool,

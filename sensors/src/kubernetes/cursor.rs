@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{Timestamp, Value};
+use model::{Duration, Timestamp, Value};
 use serde::{Deserialize, Serialize};
 
 use super::ways::{Changes, Way};
@@ -18,6 +18,12 @@ pub(super) struct Cursor {
     /// When that was.
     #[serde(default)]
     pub(super) known_at: Option<Timestamp>,
+    /// A time by the API server's clock at which each namespace was no further than its version.
+    #[serde(default)]
+    pub(super) times: BTreeMap<String, Timestamp>,
+    /// When all that is remembered was compared last with all that is there.
+    #[serde(default)]
+    pub(super) compared_at: Option<Timestamp>,
     /// Whether a list is being compared, and not all of it is remembered yet.
     #[serde(default)]
     pub(super) listing: bool,
@@ -50,6 +56,8 @@ impl Cursor {
             begun,
             versions: BTreeMap::new(),
             known_at: None,
+            times: BTreeMap::new(),
+            compared_at: None,
             listing: false,
             history: None,
             unserved: false,
@@ -101,9 +109,34 @@ impl Cursor {
     }
 
     /// Whether `version`, of a list of `scope`, lies before what is known.
-    pub(super) fn is_past(&self, scope: Option<&str>, version: &str) -> bool {
-        let known = self.versions.get(scope.unwrap_or_default());
-        let number = |text: &str| text.parse::<u64>().ok();
-        known.and_then(|known| number(known)).zip(number(version)).is_some_and(|(k, v)| v < k)
+    pub(super) fn is_past(&self, scope: &str, version: &str) -> bool {
+        let known = self.versions.get(scope);
+        known.is_some_and(|known| is_before(version, known))
     }
+
+    /// All of `scope` is known up to this version, which the API server made at `time` or later.
+    pub(super) fn reach(&mut self, scope: &str, version: String, time: Option<Timestamp>) {
+        self.versions.insert(scope.to_owned(), version);
+        if let Some(time) = time.max(self.times.get(scope).copied()) {
+            self.times.insert(scope.to_owned(), time);
+        }
+    }
+
+    /// What was made before this had been made when all of `scope` was known last; none: it never was.
+    pub(super) fn known_at(&self, scope: &str) -> Option<Timestamp> {
+        let time = self.times.get(scope).copied();
+        // Earlier cursors tell only when it was here.
+        self.known_at.map(|here| time.unwrap_or(here))
+    }
+
+    /// Whether all was compared longer ago than `check`, or nobody knows when.
+    pub(super) fn is_due(&self, check: Duration, now: Timestamp) -> bool {
+        self.compared_at.is_none_or(|last| last > now || check.after(last) <= now)
+    }
+}
+
+/// Whether the version `one` lies before `other`.
+pub(super) fn is_before(one: &str, other: &str) -> bool {
+    let number = |text: &str| text.parse::<u64>().ok();
+    number(one).zip(number(other)).is_some_and(|(one, other)| one < other)
 }

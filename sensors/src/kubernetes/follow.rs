@@ -8,6 +8,7 @@ use host::kubernetes::{Resource, Told};
 use model::{Duration, Timestamp};
 
 use super::compare::{Change, Heard, absent, deleted, present};
+use super::cursor::is_before;
 use super::ear::{Batch, Ear};
 use super::object::Object;
 use super::outbox::Outbox;
@@ -29,10 +30,17 @@ enum Word {
 
 impl Word {
     /// The object that it is about.
-    fn key(&self) -> Option<&String> {
+    fn object(&self) -> Option<&Object> {
         match self {
-            Self::There(object) | Self::Gone(object) => Some(&object.key),
+            Self::There(object) | Self::Gone(object) => Some(object),
             Self::Mark(_) => None,
+        }
+    }
+
+    fn version(&self) -> &str {
+        match self {
+            Self::There(object) | Self::Gone(object) => &object.version,
+            Self::Mark(version) => version,
         }
     }
 }
@@ -42,6 +50,8 @@ pub(super) struct Following<'s, 'o, 'a> {
     sensor: &'s ObjectSensor,
     outbox: &'o mut Outbox<'a>,
     resource: Resource,
+    /// The versions of the namespaces when it began: what lies before happened while nobody watched.
+    missed: BTreeMap<String, String>,
     left: BTreeSet<String>,
 }
 
@@ -50,11 +60,12 @@ impl<'s, 'o, 'a> Following<'s, 'o, 'a> {
         sensor: &'s ObjectSensor,
         outbox: &'o mut Outbox<'a>,
         resource: Resource,
+        missed: BTreeMap<String, String>,
     ) -> Self {
-        Self { sensor, outbox, resource, left: BTreeSet::new() }
+        Self { sensor, outbox, resource, missed, left: BTreeSet::new() }
     }
 
-    /// Follows until then, or until nothing has come for `quiet`.
+    /// Follows until then; with `quiet` until all that was missed is told, or nothing has come for so long.
     pub(super) async fn until(
         &mut self,
         time: Timestamp,
@@ -68,7 +79,7 @@ impl<'s, 'o, 'a> Following<'s, 'o, 'a> {
         self.outbox.context.sink.state(SensorState::Running);
         let clock = self.outbox.context.clock.clone();
         let mut turn = 0;
-        loop {
+        while quiet.is_none() || !self.has_caught_up() {
             let end = quiet.map_or(time, |quiet| quiet.after(clock.now()).min(time));
             // The first that has something to say is heard: each is so in its turn.
             let (before, after) = ears.split_at_mut(turn);
@@ -88,6 +99,14 @@ impl<'s, 'o, 'a> Following<'s, 'o, 'a> {
                 ears[n] = self.begin(scope).await?;
             }
         }
+        Ok(())
+    }
+
+    /// Whether all that was missed is told.
+    fn has_caught_up(&self) -> bool {
+        let versions = &self.outbox.cursor.versions;
+        let told = |name: &String| versions.get(name).map_or("", String::as_str);
+        self.missed.iter().all(|(name, version)| !is_before(told(name), version))
     }
 
     async fn begin(&self, scope: Option<&str>) -> Result<Ear, Stop> {
@@ -102,19 +121,25 @@ impl<'s, 'o, 'a> Following<'s, 'o, 'a> {
     async fn take(&mut self, scope: Option<&str>, words: Vec<Told>) -> Result<(), Stop> {
         let marked = words.iter().any(|word| matches!(word, Told::Bookmark(_)));
         let words: Vec<Word> = words.into_iter().filter_map(|word| self.read(word)).collect();
-        let known: BTreeSet<String> = words.iter().filter_map(Word::key).cloned().collect();
+        let known: BTreeSet<String> =
+            words.iter().filter_map(Word::object).map(|it| it.key.clone()).collect();
         self.outbox.fetch(known.into_iter().collect()).await?;
         let unchosen = self.unchosen(&words).await?;
+        let scope = scope.unwrap_or_default();
+        let missed = self.missed.get(scope).cloned().unwrap_or_default();
         for word in words {
-            let version = match word {
-                Word::Mark(version) => version,
-                Word::There(object) => self.present(object).await?,
+            let (version, time) =
+                (word.version().to_owned(), word.object().and_then(|it| it.newest));
+            let catch_up = version == missed || is_before(&version, &missed);
+            match word {
+                Word::Mark(_) => {}
+                Word::There(object) => self.present(object, catch_up).await?,
                 Word::Gone(object) => {
                     let now = unchosen.get(&object.key).filter(|now| now.uid == object.uid);
-                    self.absent(object, now.cloned()).await?
+                    self.absent(object, now.cloned(), catch_up).await?;
                 }
-            };
-            self.outbox.cursor.versions.insert(scope.unwrap_or_default().to_owned(), version);
+            }
+            self.outbox.cursor.reach(scope, version, time);
             self.outbox.cursor.known_at = Some(self.outbox.now());
             if self.outbox.is_full() {
                 self.outbox.send().await?;
@@ -147,19 +172,23 @@ impl<'s, 'o, 'a> Following<'s, 'o, 'a> {
         }
     }
 
-    async fn present(&mut self, object: Object) -> Result<String, Stop> {
+    async fn present(&mut self, object: Object, catch_up: bool) -> Result<(), Stop> {
         let before = self.outbox.recall(&object.key).await?;
-        let (version, uid) = (object.version.clone(), object.uid.clone());
-        let heard = Heard::Watched { left_before: self.left.remove(&uid) };
+        let heard = Heard::Watched { left_before: self.left.remove(&object.uid) };
         let selective = self.sensor.config.selective();
         for change in present(before.as_ref(), object, heard, selective) {
-            self.outbox.put(&change, false);
+            self.outbox.put(&change, catch_up);
         }
-        Ok(version)
+        Ok(())
     }
 
     /// An object was deleted, or a selector does not choose it any more; `now` is what it is then.
-    async fn absent(&mut self, object: Object, now: Option<Object>) -> Result<String, Stop> {
+    async fn absent(
+        &mut self,
+        object: Object,
+        now: Option<Object>,
+        catch_up: bool,
+    ) -> Result<(), Stop> {
         let (key, version) = (object.key.clone(), object.version.clone());
         let before = self.outbox.recall(&key).await?;
         let change = match (&before, now) {
@@ -168,12 +197,12 @@ impl<'s, 'o, 'a> Following<'s, 'o, 'a> {
                     self.left.insert(now.uid.clone());
                 }
                 // It may have been chosen again since, and have left once more.
-                Change { version: version.clone(), ..absent(entry, &key, Some(now)) }
+                Change { version, ..absent(entry, &key, Some(now)) }
             }
-            (None, Some(_)) => return Ok(version),
+            (None, Some(_)) => return Ok(()),
             (before, None) => deleted(before.as_ref(), object),
         };
-        self.outbox.put(&change, false);
-        Ok(version)
+        self.outbox.put(&change, catch_up);
+        Ok(())
     }
 }

@@ -47,13 +47,15 @@ impl ObjectSensor {
     ) -> Result<(), Stop> {
         outbox.cursor.listing = true;
         let begun_at = outbox.now();
-        let (mut found, mut versions) = (self.begin_list(outbox, doubted).await?, Vec::new());
+        let mut found = self.begin_list(outbox, doubted).await?;
+        let (mut versions, mut times) = (BTreeMap::new(), BTreeMap::new());
         for scope in self.scopes() {
             let heard = |known_at, doubted| match known_at {
                 None => Heard::First,
                 Some(known_at) => Heard::Listed { known_at, doubted },
             };
             let (selected, mut next) = (self.selected(resource, scope.as_deref()), None);
+            let name = scope.clone().unwrap_or_default();
             let mut size = PAGE;
             loop {
                 let page = match self.cluster.list(&selected, size, next.as_deref()).await {
@@ -64,8 +66,10 @@ impl ObjectSensor {
                     }
                     page => page?,
                 };
-                let doubted = doubted || outbox.cursor.is_past(scope.as_deref(), &page.version);
-                let heard = heard(outbox.cursor.known_at, doubted);
+                // All pages are of the moment of the first.
+                times.entry(name.clone()).or_insert(page.at.unwrap_or(begun_at));
+                let doubted = doubted || outbox.cursor.is_past(&name, &page.version);
+                let heard = heard(outbox.cursor.known_at(&name), doubted);
                 let objects = page.objects.into_iter().filter_map(|value| outbox.read(value));
                 let objects: Vec<Object> = objects.collect();
                 outbox.fetch(objects.iter().map(|object| object.key.clone()).collect()).await?;
@@ -74,15 +78,17 @@ impl ObjectSensor {
                 }
                 next = page.next;
                 if next.is_none() {
-                    versions.push((scope.clone().unwrap_or_default(), page.version));
+                    versions.insert(name, page.version);
                     break;
                 }
             }
         }
         // A list that was broken off is an error, and does not come here.
         self.miss(outbox, resource, found).await?;
-        outbox.cursor.versions = versions.into_iter().collect();
+        outbox.cursor.versions = versions;
+        outbox.cursor.times = times;
         outbox.cursor.known_at = Some(begun_at);
+        outbox.cursor.compared_at = Some(begun_at);
         outbox.cursor.listing = false;
         outbox.cursor.unserved = false;
         outbox.cursor.ways.values_mut().for_each(|way| way.marked = true);

@@ -34,6 +34,7 @@ mod ways;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration as Span;
 
@@ -181,37 +182,54 @@ impl ObjectSensor {
         let history = self.history().await?;
         let known = outbox.cursor.history.clone();
         let replaced = known.is_some() && history.is_some() && known != history;
-        let other = replaced || self.went_back(outbox, &resource).await?;
-        let complete = outbox.cursor.is_complete(&self.scopes());
-        if complete && !stale && !other && !outbox.cursor.is_marked() {
-            // Those who were told before are owed each change that the API server still knows. A list
-            // for those who join makes one of several.
-            let latest = Duration::from_secs(60).after(outbox.now());
-            Following::new(self, outbox, resource.clone())
-                .until(latest, Some(Duration::from_secs(1)))
-                .await?;
+        let latest = self.latest(&resource).await?;
+        // The cluster counts from before what is known where it was restored from a backup. A watch would
+        // wait in silence for versions to come again.
+        let went_back = latest.iter().any(|(name, version)| outbox.cursor.is_past(name, version));
+        let other = replaced || went_back;
+        let lost = stale || other || !outbox.cursor.is_complete(&self.scopes());
+        let check = self.timing.check;
+        let due = outbox.cursor.is_due(check, outbox.now()) || !outbox.cursor.is_marked();
+        if due && !lost {
+            self.catch_up(outbox, &resource, &latest).await?;
         }
-        if stale || other || !complete || !outbox.cursor.is_marked() {
+        if due || lost {
             self.compare(outbox, &resource, other).await?;
             outbox.cursor.history = history.or(known);
             outbox.store().await?;
             self.question.settle();
         }
-        let check = self.timing.check.after(outbox.now());
-        Following::new(self, outbox, resource).until(check, None).await
+        let next = check.after(outbox.cursor.compared_at.unwrap_or(outbox.now()));
+        Following::new(self, outbox, resource, latest).until(next, None).await
     }
 
-    /// Whether the cluster counts from before what is known: it was restored from a backup. A watch
-    /// would wait in silence for versions to come again.
-    async fn went_back(&self, outbox: &Outbox<'_>, resource: &Resource) -> Result<bool, Stop> {
-        for scope in self.scopes() {
-            let page =
-                self.cluster.list(&self.selected(resource, scope.as_deref()), 1, None).await?;
-            if outbox.cursor.is_past(scope.as_deref(), &page.version) {
-                return Ok(true);
-            }
+    /// Those who were told before are owed each change that the API server still knows: a list makes one
+    /// of several.
+    async fn catch_up(
+        &self,
+        outbox: &mut Outbox<'_>,
+        resource: &Resource,
+        latest: &BTreeMap<String, String>,
+    ) -> Result<(), Stop> {
+        let end = Duration::from_secs(60).after(outbox.now());
+        let known = outbox.cursor.versions.clone();
+        let mut following = Following::new(self, outbox, resource.clone(), latest.clone());
+        match following.until(end, Some(Duration::from_secs(1))).await {
+            // Watches that are always cut, by a proxy, would put the list off for good.
+            Err(Stop::Failed(_)) if outbox.cursor.versions == known => Ok(()),
+            caught_up => caught_up,
         }
-        Ok(false)
+    }
+
+    /// The versions of all namespaces that are watched as they are now.
+    async fn latest(&self, resource: &Resource) -> Result<BTreeMap<String, String>, Stop> {
+        let mut versions = BTreeMap::new();
+        for scope in self.scopes() {
+            let selected = self.selected(resource, scope.as_deref());
+            let page = self.cluster.list(&selected, 1, None).await?;
+            versions.insert(scope.unwrap_or_default(), page.version);
+        }
+        Ok(versions)
     }
 
     /// The uid of kube-system, where it may be read.

@@ -31,6 +31,8 @@ pub(super) struct Object {
     pub(super) created: Option<Timestamp>,
     /// Whether somebody wrote to it after it was made, its status apart.
     pub(super) written_later: bool,
+    /// The newest time that it tells, by the API server's clock.
+    pub(super) newest: Option<Timestamp>,
     /// What counts of it, by the numbers of the ways of counting.
     pub(super) marks: BTreeMap<u32, Mark>,
     /// What is told of it.
@@ -80,9 +82,11 @@ impl Object {
         let text = |name: &str| metadata.get(name).and_then(Value::as_str);
         let created = text("creationTimestamp").and_then(|time| time.parse::<Timestamp>().ok());
         let (uid, version) = (text("uid")?.to_owned(), text("resourceVersion")?.to_owned());
-        let written_later = created.is_some_and(|created| written_after(&managed, created));
+        let writes = writes(&managed);
+        let written_later = created.is_some_and(|created| written_after(&writes, created));
+        let newest = writes.iter().map(|(_, time)| *time).max().max(created);
         let marks = ways.iter().map(|way| (way.number, way.changes.mark(&value))).collect();
-        Some(Self { key, uid, version, created, written_later, marks, value })
+        Some(Self { key, uid, version, created, written_later, newest, marks, value })
     }
 
     /// What is to be remembered of it.
@@ -158,11 +162,16 @@ fn unpack(packed: &str) -> Option<Value> {
     serde_json::from_slice(&text).ok()
 }
 
-fn written_after(managed: &Value, created: Timestamp) -> bool {
+/// When somebody wrote, and whether that was to a part of it such as its status.
+fn writes(managed: &Value) -> Vec<(bool, Timestamp)> {
     let writers = managed.as_array().into_iter().flatten();
-    let mut own = writers.filter(|writer| writer.get("subresource").is_none());
-    own.any(|writer| {
-        let time = writer["time"].as_str().and_then(|time| time.parse::<Timestamp>().ok());
-        time.is_some_and(|time| time > created)
-    })
+    let write = |writer: &Value| {
+        let time = writer["time"].as_str()?.parse().ok()?;
+        Some((writer.get("subresource").is_some(), time))
+    };
+    writers.filter_map(write).collect()
+}
+
+fn written_after(writes: &[(bool, Timestamp)], created: Timestamp) -> bool {
+    writes.iter().any(|(to_a_part, time)| !to_a_part && *time > created)
 }

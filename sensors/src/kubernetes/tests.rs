@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::{Timestamp, Value};
+use model::{Duration, Timestamp, Value};
 use serde_json::json;
 
 use super::compare::{Change, Heard, Operation, absent, deleted, present};
@@ -242,6 +242,31 @@ fn a_way_of_counting_that_is_taken_up_again_has_another_number() {
 }
 
 #[test]
+fn a_time_of_the_api_server_that_belongs_to_a_version_only_moves_on() {
+    let mut cursor = Cursor::new(at(0));
+    cursor.known_at = Some(at(9000));
+    cursor.reach("a", "7".to_owned(), Some(at(20)));
+    cursor.reach("a", "8".to_owned(), Some(at(10)));
+    cursor.reach("a", "9".to_owned(), None);
+    assert_eq!((cursor.known_at("a"), cursor.versions["a"].as_str()), (Some(at(20)), "9"));
+    let mut value = thing("u", 5, 1, 1);
+    let newest = |value: &Value| read(value.clone(), &Changes::Spec).newest;
+    assert_eq!(newest(&value), Some(at(100)));
+    value["metadata"]["managedFields"] =
+        json!([{ "time": "1970-01-01T00:02:00Z", "subresource": "status" }]);
+    assert_eq!(newest(&value), Some(at(120)));
+}
+
+#[test]
+fn all_is_compared_again_once_it_is_time_whatever_ended_meanwhile() {
+    let mut cursor = Cursor::new(at(0));
+    cursor.compared_at = Some(at(100));
+    let cursor = Cursor::read(&cursor.write()).unwrap();
+    let due = |now| cursor.is_due(Duration::from_secs(60), at(now));
+    assert_eq!([due(100), due(159), due(160), due(99)], [false, false, true, true]);
+}
+
+#[test]
 fn what_was_stored_before_watches_were_shared_is_read_as_it_was_meant() {
     let stored = json!({ "begun": "1970-01-01T00:00:01Z", "versions": { "": "7" },
         "known_at": "1970-01-01T00:00:02Z", "listing": false, "history": "k", "unserved": false });
@@ -249,6 +274,8 @@ fn what_was_stored_before_watches_were_shared_is_read_as_it_was_meant() {
     let ways = cursor.take_up(&[Changes::Any, Changes::Spec], &Changes::Spec);
     assert_eq!(ways.iter().map(|way| way.number).collect::<Vec<_>>(), [1, 0]);
     assert!(cursor.is_complete(&[None]) && !cursor.is_marked());
+    assert_eq!(cursor.known_at(""), Some(at(2)));
+    assert!(cursor.is_due(Duration::from_secs(3600), at(3)), "nobody knows when all was compared");
     let entry = json!({ "uid": "u", "version": "1", "generation": 1,
         "print": read(thing("u", 1, 1, 1), &Changes::Spec).marks[&0].print });
     let entry = Entry::read(entry).unwrap();

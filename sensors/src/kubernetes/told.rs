@@ -43,7 +43,8 @@ impl Telling {
         match self {
             Self::Objects(operations) => operations.contains(&operation),
             Self::Conditions { .. } => !matches!(operation, Operation::Deleted | Operation::Left),
-            Self::Events => operation == Operation::Added,
+            // Nobody was told of one that a selector chooses only now.
+            Self::Events => matches!(operation, Operation::Added | Operation::Entered),
         }
     }
 

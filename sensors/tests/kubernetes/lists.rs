@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use host::kubernetes::Request;
-use lab::{NARROW, Part};
+use lab::{NARROW, Part, Proxy};
 use serde_json::json;
 
 use crate::stage::{Stage, no_labels};
@@ -158,6 +158,33 @@ async fn the_regular_comparison_finds_what_no_watch_could_tell() {
     let states = stage.recorder.look(|it| it.states.len());
     // Two more of them find nothing.
     stage.recorder.until("it looked again", |it| it.states.len() >= states + 2).await;
+    stage.tells_among_others(&all).await;
+    watch.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the lab"]
+async fn the_regular_comparison_is_made_though_no_watch_lasts_until_then() {
+    let mut stage = Stage::new().await;
+    let (watch, backup) = stage.with_two_maps_backed_up().await;
+    stage.set("a", 1).await;
+    stage.tells(&["added a 0", "added b 0", "modified a 1"]).await;
+    watch.stop().await.unwrap();
+    stage.lab.restore(&backup).await.unwrap();
+    let n = stage.overtake("default").await;
+    stage.timing.check = model::Duration::from_secs(3);
+    let proxy = Proxy::before(&stage.lab).await.unwrap();
+    stage.connect(proxy.kubeconfig());
+    let watch = stage.maps(json!({}));
+    let told = format!("modified b {n}");
+    let all = ["added a 0", "added b 0", "modified a 1", &told, "modified a 0"];
+    let cut = async || {
+        if proxy.asked().iter().any(|asked| asked.path.contains("watch=true")) {
+            proxy.hang_up();
+        }
+        (stage.told().len() >= all.len()).then_some(())
+    };
+    lab::until("all was compared", cut).await.unwrap();
     stage.tells_among_others(&all).await;
     watch.stop().await.unwrap();
 }

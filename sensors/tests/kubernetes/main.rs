@@ -51,6 +51,9 @@ async fn changes_are_told_as_they_happen_and_once_over_restarts() {
     stage.set("a", 3).await;
     let rest = ["modified a 2", "added b 0", "deleted b 0", "modified a 3"];
     stage.tells(&[&first[..], &rest[..]].concat()).await;
+    let events = stage.recorder.events();
+    let caught_up: Vec<_> = events.iter().map(|event| event.data["catch_up"] == true).collect();
+    assert_eq!(caught_up, [[false; 4], [true, true, true, false]].concat());
     watch.stop().await.unwrap();
 }
 

@@ -26,6 +26,8 @@ pub(crate) struct Stage {
     pub(crate) recorder: Arc<Recorder>,
     /// How long what the next sensor does takes.
     pub(crate) timing: Timing,
+    /// What the next sensor takes for the time.
+    pub(crate) clock: Clock,
 }
 
 impl Stage {
@@ -48,7 +50,8 @@ impl Stage {
             retry: (model::Duration::from_millis(100), model::Duration::from_secs(1)),
             ..Timing::default()
         };
-        Self { lab, context, cluster, maps, recorder: Arc::default(), timing }
+        let recorder = Arc::default();
+        Self { lab, context, cluster, maps, recorder, timing, clock: Clock::System }
     }
 
     /// Lets sensors see the cluster by another kubeconfig.
@@ -83,7 +86,7 @@ impl Stage {
         parameters["connection"] = "lab".into();
         let sensor = build(trigger, parameters.as_object().unwrap(), &self.context).unwrap();
         let sensor = Arc::new(sensor.with_timing(self.timing.clone()));
-        Running::start(sensor, self.recorder.clone(), Clock::System)
+        Running::start(sensor, self.recorder.clone(), self.clock.clone())
     }
 
     pub(crate) fn maps(&self, mut parameters: Json) -> Running {
