@@ -1,8 +1,8 @@
 //! What is waited for, and whether an object has come there.
 
-use host::kubernetes::veil;
+use host::kubernetes::{Path, veil};
 use model::value::brief;
-use model::{ErrorKind, StepError, Value};
+use model::{ErrorKind, Map, StepError, Value};
 
 use super::going::{is_going, still_there};
 use super::health::{State, health};
@@ -21,7 +21,7 @@ pub(super) enum Goal {
     /// A condition of it has this status.
     Condition { kind: String, status: String },
     /// The value at this path, as `status.phase`, is this one, or anything but nothing.
-    Field { path: String, equals: Option<Value> },
+    Field { path: Path, equals: Option<Value> },
 }
 
 /// How far an object is.
@@ -41,24 +41,34 @@ impl Goal {
     /// What a parameter `for` says: `healthy`, `deleted`, `{ condition, status }` or
     /// `{ field, equals }`.
     pub(super) fn parse(wanted: &Value) -> Result<Self, StepError> {
-        let text = |name: &str| wanted[name].as_str().map(ToOwned::to_owned);
-        match (wanted.as_str(), text("condition"), text("field")) {
-            (Some("healthy"), ..) => Ok(Self::Healthy),
-            (Some("deleted"), ..) => Ok(Self::Deleted),
-            (None, Some(kind), None) => {
-                Ok(Self::Condition { kind, status: text("status").unwrap_or("True".to_owned()) })
+        let goal = match wanted {
+            Value::String(word) if word == "healthy" => Ok(Some(Self::Healthy)),
+            Value::String(word) if word == "deleted" => Ok(Some(Self::Deleted)),
+            Value::Object(parts) => Self::of_parts(parts),
+            _ => Ok(None),
+        };
+        let goal = goal.and_then(|goal| {
+            let known = "expected `healthy`, `deleted`, `{ condition: Ready }` with an optional `status`, or `{ field: status.phase }` with an optional `equals`, and nothing else";
+            goal.ok_or_else(|| known.to_owned())
+        });
+        goal.map_err(|why| {
+            StepError::new(ErrorKind::InvalidParameters, format!("`for` is {wanted}: {why}"))
+        })
+    }
+
+    fn of_parts(parts: &Map) -> Result<Option<Self>, String> {
+        let text = |name| parts.get(name).and_then(Value::as_str);
+        let only = |names: [&str; 2]| parts.keys().all(|name| names.contains(&name.as_str()));
+        Ok(match (text("condition"), text("field")) {
+            (Some(kind), _) if only(["condition", "status"]) => Some(Self::Condition {
+                kind: kind.to_owned(),
+                status: status(parts.get("status"))?,
+            }),
+            (_, Some(path)) if only(["field", "equals"]) => {
+                Some(Self::Field { path: path.parse()?, equals: parts.get("equals").cloned() })
             }
-            (None, None, Some(path)) => {
-                Ok(Self::Field { path, equals: wanted.get("equals").cloned() })
-            }
-            _ => Err(StepError::new(
-                ErrorKind::InvalidParameters,
-                format!(
-                    "`for` is {wanted}: expected `healthy`, `deleted`, `{{ condition: Ready }}` with \
-                     an optional `status`, or `{{ field: status.phase }}` with an optional `equals`"
-                ),
-            )),
-        }
+            _ => None,
+        })
     }
 
     /// How far `object` is, which may not be there; `reported` where its kind has a status of its
@@ -76,6 +86,16 @@ impl Goal {
             (Self::Condition { kind, status }, Some(object)) => condition(object, kind, status),
             (Self::Field { path, equals }, Some(object)) => field(object, path, equals.as_ref()),
         }
+    }
+}
+
+/// The status that a condition is to have. YAML makes a boolean of what Kubernetes has as text.
+fn status(wanted: Option<&Value>) -> Result<String, String> {
+    match wanted {
+        None | Some(Value::Bool(true)) => Ok("True".to_owned()),
+        Some(Value::Bool(false)) => Ok("False".to_owned()),
+        Some(Value::String(status)) => Ok(status.clone()),
+        Some(other) => Err(format!("the status is {other}: expected `True`, `False` or `Unknown`")),
     }
 }
 
@@ -113,26 +133,16 @@ fn condition(object: &Value, kind: &str, status: &str) -> Verdict {
     Verdict::NotYet(format!("its condition `{kind}` is {} ({})", found.status, found.message))
 }
 
-fn field(object: &Value, path: &str, equals: Option<&Value>) -> Verdict {
-    let pointer = pointer(path);
-    let found = object.pointer(&pointer).unwrap_or(&Value::Null);
+fn field(object: &Value, path: &Path, equals: Option<&Value>) -> Verdict {
+    let found = path.find(object).unwrap_or(&Value::Null);
     if equals.map_or(!found.is_null(), |wanted| found == wanted) {
         return Verdict::Met;
     }
     // What a Secret holds is compared, and not told.
     let mut shown = object.clone();
     veil(&mut shown);
-    let shown = shown.pointer(&pointer).unwrap_or(&Value::Null);
+    let shown = path.find(&shown).unwrap_or(&Value::Null);
     Verdict::NotYet(format!("`{path}` is {}", brief(shown, TOLD)))
-}
-
-/// A path as a JSON pointer (RFC 6901), which it may be already.
-pub(super) fn pointer(path: &str) -> String {
-    if path.starts_with('/') {
-        return path.to_owned();
-    }
-    let parts = path.split('.').map(|part| part.replace('~', "~0").replace('/', "~1"));
-    parts.map(|part| format!("/{part}")).collect()
 }
 
 #[cfg(test)]
@@ -149,8 +159,8 @@ mod tests {
     fn an_object_is_judged_by_what_is_waited_for() {
         let object = json!({
             "apiVersion": "prsn.io/v1", "kind": "MysqlDb",
-            "metadata": { "generation": 2, "finalizers": ["a", "b"] },
-            "status": { "phase": "Creating", "conditions": [
+            "metadata": { "generation": 2, "finalizers": ["a", "b"], "labels": { "a/b": "1" } },
+            "status": { "phase": "Creating", "ingress": [{ "ip": "::1" }], "conditions": [
                 { "type": "Ready", "status": "False", "reason": "R", "message": "m" },
                 { "type": "Old", "status": "True", "observedGeneration": 1 },
             ] },
@@ -160,6 +170,9 @@ mod tests {
             (json!("deleted"), not_yet("it is held by its finalizers a, b")),
             (json!({ "condition": "Ready" }), not_yet("its condition `Ready` is False (R: m)")),
             (json!({ "condition": "Ready", "status": "False" }), Verdict::Met),
+            (json!({ "condition": "Ready", "status": false }), Verdict::Met),
+            (json!({ "field": "status.ingress[0].ip", "equals": "::1" }), Verdict::Met),
+            (json!({ "field": "metadata.labels[\"a/b\"]", "equals": "1" }), Verdict::Met),
             (
                 json!({ "condition": "Old" }),
                 not_yet("its condition `Old` is of an older version of it"),
@@ -242,6 +255,15 @@ mod tests {
         {
             let error = Goal::parse(&goal).unwrap_err();
             assert!(error.message.contains("expected `healthy`"), "{error:?}");
+        }
+        for (goal, why) in [
+            (json!({ "condition": "Ready", "state": "False" }), "and nothing else"),
+            (json!({ "condition": "Ready", "status": 1 }), "the status is 1"),
+            (json!({ "field": "a", "equal": 1 }), "and nothing else"),
+            (json!({ "field": "a[b]" }), "`a[b]` is no path"),
+        ] {
+            let error = Goal::parse(&goal).unwrap_err();
+            assert!(error.message.contains(why), "{error:?}");
         }
     }
 }

@@ -2,12 +2,11 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use host::kubernetes::{Cluster, Failure, Request, Selected, is_secret};
-use model::{ErrorKind, Map, Value};
+use host::kubernetes::{Cluster, Failure, Path, Request, Selected, is_secret};
+use model::{ErrorKind, Map, StepError, Value};
 use serde_json::json;
 
 use super::asked::{Asked, Target, Trouble, duration, refused, shown};
-use super::goal::pointer;
 
 /// Objects of one page.
 const PAGE: usize = 500;
@@ -44,6 +43,7 @@ fn values(secret: &Value) -> Value {
 }
 
 pub(super) async fn list(asked: &Asked<'_>) -> Result<Value, Trouble> {
+    let paths = asked.parameters()["select"].as_array().map(|paths| read(paths)).transpose()?;
     let resource = asked.cluster.resource(asked.text("api_version"), asked.text("kind")).await?;
     let labels = labels(&asked.parameters()["labels"]);
     let selected = Selected {
@@ -71,8 +71,7 @@ pub(super) async fn list(asked: &Asked<'_>) -> Result<Value, Trouble> {
             break;
         }
     }
-    let paths = asked.parameters()["select"].as_array();
-    let items = objects.into_iter().map(shown).map(|object| match paths {
+    let items = objects.into_iter().map(shown).map(|object| match &paths {
         Some(paths) => picked(&object, paths),
         None => object,
     });
@@ -94,14 +93,21 @@ pub(super) fn labels(parameter: &Value) -> Option<String> {
     }
 }
 
+/// The paths of `select`, each with how it is written.
+fn read(paths: &[Value]) -> Result<Vec<(&str, Path)>, StepError> {
+    let all = paths.iter().filter_map(Value::as_str).map(|text| Ok((text, text.parse()?)));
+    all.collect::<Result<_, String>>()
+        .map_err(|why| StepError::new(ErrorKind::InvalidParameters, format!("`select`: {why}")))
+}
+
 /// What names an object, and what stands at these paths, under the paths.
-fn picked(object: &Value, paths: &[Value]) -> Value {
+fn picked(object: &Value, paths: &[(&str, Path)]) -> Value {
     let metadata = &object["metadata"];
     let mut picked = json!({
         "name": metadata["name"], "namespace": metadata["namespace"], "uid": metadata["uid"],
     });
-    for path in paths.iter().filter_map(Value::as_str) {
-        picked[path] = object.pointer(&pointer(path)).cloned().unwrap_or_default();
+    for (text, path) in paths {
+        picked[*text] = path.find(object).cloned().unwrap_or_default();
     }
     picked
 }
@@ -188,10 +194,12 @@ mod tests {
         let object =
             json!({ "metadata": { "name": "a", "labels": { "x.y/z": "1" } }, "spec": { "n": 2 } });
         let paths = [json!("spec.n"), json!("/metadata/labels/x.y~1z"), json!("status.no")];
-        let picked = picked(&object, &paths);
+        let picked = picked(&object, &read(&paths).unwrap());
         assert_eq!(picked["spec.n"], 2);
         assert_eq!(picked["/metadata/labels/x.y~1z"], "1");
         assert_eq!(picked["status.no"], Value::Null);
         assert_eq!(picked["name"], "a");
+        let wrong = read(&[json!("spec[n]")]).unwrap_err();
+        assert!(wrong.message.starts_with("`select`: `spec[n]` is no path"), "{wrong:?}");
     }
 }

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use host::kubernetes::Path;
 use model::{Map, Value};
 
 use super::compare::Operation;
-use super::path::Path;
 use super::told::Telling;
 use super::ways::Changes;
 use super::{Initial, ObjectSensor, Timing};

@@ -4,10 +4,9 @@
 //! for each way, under a number that the cursor gives it. A way that is given up and taken up again
 //! has another number, so that what changed in between is nobody's.
 
+use host::kubernetes::Path;
 use model::{Hash, Map, Value};
 use serde::{Deserialize, Serialize};
-
-use super::path::Path;
 
 /// Which changes count.
 #[derive(Debug, Clone, PartialEq, Eq)]
