@@ -1,6 +1,6 @@
 //! `kubernetes.delete`: gone is gone, and never another object of the same name.
 
-use host::kubernetes::Request;
+use host::kubernetes::{Failure, Request};
 use model::{ErrorKind, Value};
 use serde_json::json;
 
@@ -27,9 +27,8 @@ pub(super) async fn delete(asked: &Asked<'_>, protected: &[String]) -> Result<Ac
     let identity = target.identity();
     match asked.cluster.request(&request(asked, &target, &uid)).await {
         Err(failure) if failure.is_not_found() => {}
-        // Another object has its name by now, so that it is gone itself.
-        Err(failure)
-            if failure.status == Some(409) && asked.option("resource_version").is_none() => {}
+        // Another object may have its name by now, so that it is gone itself; or somebody objects.
+        Err(failure) if failure.status == Some(409) && is_gone(&target, &uid).await? => {}
         answer => drop(answer?),
     }
     if asked.parameters()["wait"] == true && !asked.dry {
@@ -37,6 +36,12 @@ pub(super) async fn delete(asked: &Asked<'_>, protected: &[String]) -> Result<Ac
     }
     let moved = Moved::new(identity, Some(object), None);
     Ok(Acted { moved: vec![moved], result: Some(json!({ "existed": true })) })
+}
+
+/// Whether that very object is not there any more.
+async fn is_gone(target: &Target, uid: &str) -> Result<bool, Failure> {
+    let found = target.find().await?;
+    Ok(found.is_none_or(|object| object["metadata"]["uid"] != uid))
 }
 
 fn request(asked: &Asked<'_>, target: &Target, uid: &str) -> Request {

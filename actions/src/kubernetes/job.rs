@@ -74,13 +74,18 @@ async fn carried(asked: &Asked<'_>, job: &Target) -> Performance {
     if let Err(performance) = begun(asked, job, &wanted, &former, may_repeat).await {
         return performance;
     }
-    let mut log = Followed::new(asked);
+    let mut log = Followed::of_run(asked, &title(job), None).await;
     match finished(job, &mut log).await {
         Ok(ended) => {
             over(asked, job, &ended, wanted.keep, || Performance::Done(done(&ended))).await
         }
         Err(error) => Performance::Unknown(error),
     }
+}
+
+/// What the lines of a Job's program come after in the step's log.
+pub(super) fn title(job: &Target) -> String {
+    format!("[tripline: {}]", job.identity())
 }
 
 async fn target(asked: &Asked<'_>) -> Result<Target, Failure> {

@@ -22,7 +22,7 @@ use serde_json::json;
 
 use super::asked::{Asked, Target, Trouble};
 use super::job::{
-    Ended, Followed, Hidden, Wanted, begun, finished, former, given_up, over, planned,
+    Ended, Followed, Hidden, Wanted, begun, finished, former, given_up, over, planned, title,
 };
 use super::patience::at_first;
 use super::short;
@@ -170,8 +170,7 @@ impl ClusterProgram {
         if let Err(performance) = begun(asked, job, &wanted, &former, may_repeat).await {
             return performance;
         }
-        let title = format!("[tripline: {}]", job.identity());
-        let mut log = Followed::of_run(asked, &title, &seat.token()).await;
+        let mut log = Followed::of_run(asked, &title(job), Some(seat.token())).await;
         match finished(job, &mut log).await {
             Ok(ended) => {
                 over(asked, job, &ended, wanted.keep, || done(&ended, seat.answer())).await

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use actions::Performing;
 use lab::{Asked, Parts, Proxy, Trouble};
 use model::{ErrorKind, Performance};
 use serde_json::{Value, json};
@@ -128,4 +129,94 @@ async fn a_job_runs_once_whatever_trouble_its_step_has_with_the_server() {
     assert_eq!(result["exit_code"], 0);
     let jobs = json!({ "api_version": "batch/v1", "kind": "Job", "namespace": "default" });
     assert_eq!(lab.done("list", jobs).await["items"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+#[ignore = "needs the lab"]
+async fn what_somebody_objects_to_is_not_called_deleted() {
+    let (lab, proxy) = Lab::behind_a_proxy(Parts::Bare).await;
+    lab.done("apply", json!({ "manifest": config_map("one", "x") })).await;
+    proxy.answer(broken("DELETE ", 409, 1));
+    let error = lab.failed("delete", map("one", json!({}))).await;
+    says(&error, ErrorKind::Conflict, "there is trouble");
+    assert_eq!(lab.done("get", map("one", json!({}))).await["found"], true);
+    assert_eq!(lab.done("delete", map("one", json!({}))).await["existed"], true);
+}
+
+/// Whether the pods of a Job were asked for.
+fn is_followed(asked: &[Asked]) -> Option<()> {
+    asked.iter().any(|asked| asked.path.contains("/pods?")).then_some(())
+}
+
+#[tokio::test]
+#[ignore = "needs the lab"]
+async fn a_job_whose_making_failed_is_looked_for_and_nobody_knows_where_it_is_not_found() {
+    let (lab, proxy) = Lab::behind_a_proxy(Parts::Bare).await;
+    let fails = || proxy.answer(broken("POST ", 504, 1));
+    let step = |effect: &str| lab.step("run_job", json!({ "image": "any", "effect": effect }));
+    fails();
+    let performance = lab.action("run_job").perform(step("unsafe")).await;
+    assert!(matches!(performance, Performance::Unknown(_)), "{performance:?}");
+    fails();
+    let performance = lab.action("run_job").perform(step("idempotent")).await;
+    assert!(matches!(performance, Performance::Failed(_)), "{performance:?}");
+    // The API server goes on with it after its gateway gave up.
+    let jobs = "/apis/batch/v1/namespaces/default/jobs/";
+    fails();
+    proxy.answer(broken("GET /apis/batch/v1/namespaces/default/jobs/", 503, 1_000));
+    proxy.asked();
+    let performing = step("unsafe");
+    let key = performing.key.to_string();
+    let late = async {
+        let looked = async || {
+            let asked = proxy.asked().into_iter().find(|asked| asked.path.starts_with(jobs))?;
+            Some(asked.path[jobs.len()..].to_owned())
+        };
+        let name = lab::until("it is looked for", looked).await.unwrap();
+        let container = json!({ "name": "program", "image": "any" });
+        let pod = json!({ "restartPolicy": "Never", "containers": [container] });
+        let job = json!({ "apiVersion": "batch/v1", "kind": "Job",
+            "metadata": { "name": name, "annotations": { "tripline.dev/key": key } },
+            "spec": { "template": { "spec": pod } } });
+        lab.done("apply", json!({ "manifest": job, "connection": "direct" })).await;
+        proxy.recover();
+        lab::until("it is followed", async || is_followed(&proxy.asked())).await.unwrap();
+        let gone = of("batch/v1", "Job", &name, json!({ "connection": "direct" }));
+        lab.done("delete", gone).await;
+    };
+    let (performance, ()) = tokio::join!(lab.action("run_job").perform(performing), late);
+    let Performance::Unknown(error) = performance else { panic!("{performance:?}") };
+    assert!(error.message.contains("somebody deleted it"), "{error}");
+}
+
+#[tokio::test]
+#[ignore = "needs the lab"]
+async fn a_job_that_somebody_suspended_is_left_to_him() {
+    let (lab, proxy) = Lab::behind_a_proxy(Parts::Bare).await;
+    let followed = async |resumed| {
+        let step = Performing { resumed, ..lab.step("run_job", json!({ "image": "any" })) };
+        let (cancel, stopping) = (step.cancel.clone(), step.stopping.clone());
+        let mut all = Vec::new();
+        let ends = async {
+            let looks = async || {
+                all.extend(proxy.asked());
+                is_followed(&all)
+            };
+            lab::until("it is followed", looks).await.unwrap();
+            stopping.cancel();
+            cancel.cancel();
+        };
+        tokio::join!(lab.action("run_job").perform(step), ends);
+        all
+    };
+    proxy.asked();
+    followed(false).await;
+    let jobs = json!({ "api_version": "batch/v1", "kind": "Job", "namespace": "default" });
+    let jobs = lab.done("list", jobs).await;
+    let name = jobs["items"][0]["metadata"]["name"].as_str().unwrap();
+    let suspend = json!({ "patch": { "spec": { "suspend": true } } });
+    lab.done("patch", of("batch/v1", "Job", name, suspend)).await;
+    proxy.asked();
+    let asked = followed(true).await;
+    assert!(asked.iter().all(|asked| asked.method == "GET"), "{asked:?}");
 }

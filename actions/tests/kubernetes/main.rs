@@ -78,6 +78,7 @@ impl Lab {
         connections.set([
             connection("lab", admin.clone(), 1_000.0, None),
             connection("slow", admin, 20.0, Some(1)),
+            connection("direct", cluster.kubeconfig(ADMIN).unwrap(), 1_000.0, None),
             connection("narrow", cluster.kubeconfig(NARROW).unwrap(), 1_000.0, None),
         ]);
         let context = BuiltinContext { connections, ..BuiltinContext::default() };

@@ -26,6 +26,8 @@ async fn what_a_job_prints_is_its_result_and_stands_in_the_steps_log() {
     let Performance::Done(result) = done else { panic!("{done:?}") };
     assert_eq!((&result["output"], &result["exit_code"]), (&json!({ "rows": 3 }), &json!(0)));
     let log = std::fs::read_to_string(folder.path().join("stderr.log")).unwrap();
+    let (title, log) = log.split_once('\n').unwrap();
+    assert!(title.starts_with("[tripline: batch/v1 Job default/tripline-"), "{title}");
     assert_eq!(log, "{\n\"rows\": 3 }\n");
 }
 
@@ -45,13 +47,16 @@ async fn a_server_that_ends_leaves_the_job_and_its_successor_finds_it() {
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().display();
     let script = format!(
-        "echo begun >>{place}/begun; until [ -e {place}/gate ]; do sleep 0.05; done; echo done"
+        "echo begun | tee -a {place}/begun; until [ -e {place}/gate ]; do sleep 0.05; done; echo done"
     );
-    let step = lab.step("run_job", job(&script));
+    let performing =
+        || Performing { log: folder.path().to_owned(), ..lab.step("run_job", job(&script)) };
+    let log = || std::fs::read_to_string(folder.path().join("stderr.log")).unwrap_or_default();
+    let step = performing();
     let (cancel, stopping) = (step.cancel.clone(), step.stopping.clone());
     let first = lab.action("run_job").perform(step);
     let ends = async {
-        let begun = async || folder.path().join("begun").exists().then_some(());
+        let begun = async || log().contains("begun").then_some(());
         lab::until("the program has begun", begun).await.unwrap();
         stopping.cancel();
         cancel.cancel();
@@ -60,8 +65,10 @@ async fn a_server_that_ends_leaves_the_job_and_its_successor_finds_it() {
     let Performance::Unknown(error) = first else { panic!("{first:?}") };
     assert!(error.message.contains("it goes on, and is found again"), "{error}");
     std::fs::write(folder.path().join("gate"), "").unwrap();
-    let result = lab.done("run_job", job(&script)).await;
-    assert_eq!(result["output"], json!({ "text": "done" }));
+    let second = lab.action("run_job").perform(performing()).await;
+    let Performance::Done(result) = second else { panic!("{second:?}") };
+    assert_eq!(result["output"], json!({ "text": "begun\ndone" }));
+    assert_eq!(log().lines().skip(1).collect::<Vec<_>>(), ["begun", "done"], "each line once");
     assert_eq!(std::fs::read_to_string(folder.path().join("begun")).unwrap(), "begun\n");
 }
 

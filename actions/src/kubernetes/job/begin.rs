@@ -13,12 +13,14 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use super::end::{remove, withdraw};
-use super::manifest::{KEY, Wanted};
+use super::manifest::{BEGUN, KEY, Wanted};
 use crate::kubernetes::asked::{Asked, Target, Trouble, refused};
 use crate::kubernetes::patience::patiently;
 
 /// Between two tries to learn of what may be there.
 const PAUSE: Duration = Duration::from_secs(1);
+/// How long a Job is looked for whose making failed: the API server may have gone on with it.
+const LATE: Duration = Duration::from_secs(5);
 /// How long what an earlier run began may take to be gone.
 const FORMER: Duration = Duration::from_secs(90);
 /// Most earlier runs that are looked at.
@@ -47,7 +49,7 @@ pub(in crate::kubernetes) async fn begun(
     } else {
         let over = over(asked, job, former).await;
         over.map_err(|trouble| Performance::Failed(trouble.error))?;
-        made(asked, job, wanted).await?
+        made(asked, job, wanted, may_repeat).await?
     };
     let go = patiently(asked, || let_go(asked, job, wanted, &made)).await;
     let Err(failure) = go else { return Ok(()) };
@@ -90,7 +92,12 @@ async fn found(asked: &Asked<'_>, job: &Target) -> Result<Option<Value>, Perform
 }
 
 /// Makes the Job. One of its name cannot be made twice, so that a lost request is sent again.
-async fn made(asked: &Asked<'_>, job: &Target, wanted: &Wanted<'_>) -> Result<Value, Performance> {
+async fn made(
+    asked: &Asked<'_>,
+    job: &Target,
+    wanted: &Wanted<'_>,
+    may_repeat: bool,
+) -> Result<Value, Performance> {
     let request = Request::post(&collection(job), wanted.manifest(job, asked.performing));
     // An earlier process may have sent one.
     let mut sent = asked.performing.resumed;
@@ -108,11 +115,27 @@ async fn made(asked: &Asked<'_>, job: &Target, wanted: &Wanted<'_>) -> Result<Va
             sleep(PAUSE).await;
             continue;
         }
-        return match found(asked, job).await? {
+        return match found_late(asked, job).await? {
             Some(found) => Ok(found),
             None if is_there => Err(Performance::Unknown(gone(job))),
+            // It may come yet. Without its Secret it would not begin.
+            None if !may_repeat && wanted.hidden.is_empty() => {
+                Err(Performance::Unknown(Trouble::from(failure).error))
+            }
             None => Err(Performance::Failed(Trouble::from(failure).error)),
         };
+    }
+}
+
+/// The Job, which may be there only in a moment.
+async fn found_late(asked: &Asked<'_>, job: &Target) -> Result<Option<Value>, Performance> {
+    let until = Instant::now() + LATE;
+    loop {
+        let found = found(asked, job).await?;
+        if found.is_some() || Instant::now() >= until {
+            return Ok(found);
+        }
+        sleep(PAUSE).await;
     }
 }
 
@@ -129,21 +152,24 @@ pub(super) fn gone(job: &Target) -> StepError {
     StepError::new(ErrorKind::Unavailable, message)
 }
 
-/// Gives the Job its Secret and its pod, unless it has them.
+/// Gives the Job its Secret and its pod, unless it had them: who suspends it after that, or one that we
+/// did not suspend, is to let it go himself.
 async fn let_go(
     asked: &Asked<'_>,
     job: &Target,
     wanted: &Wanted<'_>,
     made: &Value,
 ) -> Result<(), Failure> {
-    if made["spec"]["suspend"] != true {
+    let is_begun = made["metadata"]["annotations"][BEGUN].is_string();
+    if made["spec"]["suspend"] != true || wanted.hidden.is_empty() || is_begun {
         return Ok(());
     }
     let resource = asked.cluster.resource("v1", "Secret").await?;
     let path = resource.object(job.namespace.as_deref(), &job.name, None);
     let apply = Request::patch(&path, Patch::Apply, wanted.secret(job, made));
     asked.send(apply.with("force", true)).await?;
-    let go = json!({ "spec": { "suspend": false } });
+    let begun = json!({ "annotations": { BEGUN: "true" } });
+    let go = json!({ "metadata": begun, "spec": { "suspend": false } });
     asked.send(job.patch(Patch::Merge, go, None)).await.map(drop)
 }
 

@@ -42,37 +42,33 @@ pub(in crate::kubernetes) struct Followed<'a> {
 }
 
 impl<'a> Followed<'a> {
-    pub(in crate::kubernetes) fn new(asked: &'a Asked<'a>) -> Self {
+    /// That of a run whose lines come after `title` in the step's log: those that are there are not
+    /// written again. `hidden` is in none of them.
+    pub(in crate::kubernetes) async fn of_run(
+        asked: &'a Asked<'a>,
+        title: &str,
+        hidden: Option<String>,
+    ) -> Self {
         let file = asked.performing.log.join("stderr.log");
+        let log = tokio::fs::read(&file).await.unwrap_or_default();
+        let log = String::from_utf8_lossy(&log);
+        let since = log.rsplit_once(title).map(|(_, since)| since);
+        if since.is_none() {
+            host::process::note(&file, &format!("{title}\n")).await;
+        }
+        let logged = since.map_or(0, |since| since.lines().skip(1).count());
         Self {
             asked,
             file,
             open: None,
             told: 0,
-            logged: 0,
-            hidden: None,
+            logged,
+            hidden,
             output: String::new(),
             cut: false,
             unread: None,
             ended: false,
         }
-    }
-
-    /// The same of a run whose lines come after `title` in the step's log: those that are there are
-    /// not written again. `hidden` is in none of them.
-    pub(in crate::kubernetes) async fn of_run(
-        asked: &'a Asked<'a>,
-        title: &str,
-        hidden: &str,
-    ) -> Self {
-        let mut followed = Self::new(asked);
-        followed.hidden = Some(hidden.to_owned());
-        let log = tokio::fs::read(&followed.file).await.unwrap_or_default();
-        match String::from_utf8_lossy(&log).rsplit_once(title) {
-            Some((_, since)) => followed.logged = since.lines().skip(1).count(),
-            None => host::process::note(&followed.file, &format!("{title}\n")).await,
-        }
-        followed
     }
 
     /// Tells what is printed within this time.

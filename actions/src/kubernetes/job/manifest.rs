@@ -11,6 +11,8 @@ use crate::kubernetes::short;
 
 /// Whose step made the Job.
 pub(in crate::kubernetes) const KEY: &str = "tripline.dev/key";
+/// Says of a Job that its pod was let go once.
+pub(in crate::kubernetes) const BEGUN: &str = "tripline.dev/begun";
 /// The container that is the step's: others may be put beside it as the pod is made.
 pub(in crate::kubernetes) const PROGRAM: &str = "program";
 /// How long a Job that has ended waits for somebody to look at it: so long a server may be away.
