@@ -24,6 +24,8 @@ const OWNER: &str = "tripline.dev/owner";
 const SETTLING: Duration = Duration::from_secs(60);
 /// Between two looks at it.
 const PAUSE: Duration = Duration::from_millis(500);
+/// How often somebody else may be quicker.
+const CONFLICTS: usize = 8;
 /// Objects of one kind that are applied at the same time. The connection's rate holds all the same.
 const AT_ONCE: usize = 16;
 
@@ -113,7 +115,7 @@ fn uid(moved: &Moved) -> &Value {
 fn within(mut trouble: Trouble, manifest: &Manifest, done: &[Moved]) -> Trouble {
     let error = &mut trouble.error;
     error.message = format!("{}: {}", manifest.identity, error.message);
-    if error.kind == ErrorKind::Conflict {
+    if error.kind == ErrorKind::Conflict && error.details["causes"].is_array() {
         error
             .message
             .push_str(": leave the field to its manager, or take it over with `force: true`");
@@ -140,10 +142,18 @@ async fn one(
     let target =
         asked.target_of(resource, identity.namespace.clone(), identity.name.clone()).await?;
     let until = Instant::now() + settling(asked)?;
+    let mut conflicts = 0;
     loop {
         let before = standing(asked, &target, until).await?;
         let object = owned(asked, &target, manifest.object.clone(), before.as_ref())?;
         let after = match patch(asked, &target, object).await {
+            // Whose it is may be another by now.
+            Err(failure)
+                if conflicts < CONFLICTS && before.is_some() && was_written(&failure, manifest) =>
+            {
+                conflicts += 1;
+                continue;
+            }
             Err(failure) if asked.dry && lacks_namespace(&failure) && makes(all, &target) => {
                 return Ok((None, created()));
             }
@@ -240,7 +250,15 @@ fn makes(all: &[Manifest], target: &Target) -> bool {
     all.iter().any(is_it)
 }
 
-/// The object as it is sent: with its namespace and owner.
+/// Whether somebody wrote to the object, or deleted it, since it was read. That a field is another
+/// manager's has causes.
+fn was_written(failure: &Failure, manifest: &Manifest) -> bool {
+    let conflict = failure.reason == "Conflict" && !failure.details["causes"].is_array();
+    let chosen = manifest.object["metadata"]["resourceVersion"].is_string();
+    (conflict && !chosen) || failure.is_not_found()
+}
+
+/// The object as it is sent: with its namespace and owner, for the version that was read.
 fn owned(
     asked: &Asked<'_>,
     target: &Target,
@@ -250,7 +268,16 @@ fn owned(
     if let Some(namespace) = &target.namespace {
         object["metadata"]["namespace"] = json!(namespace);
     }
-    let owner = asked.option("owner");
+    if let Some(before) = before.filter(|_| !asked.dry) {
+        let version = &mut object["metadata"]["resourceVersion"];
+        // Its author may mean another one.
+        if version.is_null() {
+            *version = before["metadata"]["resourceVersion"].clone();
+        }
+    }
+    // A manifest may say it itself.
+    let named = object["metadata"]["annotations"][OWNER].as_str().map(ToOwned::to_owned);
+    let owner = asked.option("owner").or(named.as_deref());
     let found = before.and_then(|before| before["metadata"]["annotations"][OWNER].as_str());
     if let Some(other) = found.filter(|found| Some(*found) != owner) {
         let message = format!(

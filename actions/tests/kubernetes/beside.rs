@@ -2,9 +2,10 @@
 
 use futures::future::join_all;
 use lab::Parts;
+use model::Performance;
 use serde_json::{Value, json};
 
-use super::{Lab, of};
+use super::{Lab, config_map, of};
 
 /// A kind `Claim` whose objects have a status, and one of them.
 pub(super) fn claim() -> Value {
@@ -43,4 +44,21 @@ async fn finalizers_and_conditions_that_several_write_at_once_all_stand() {
     join_all((0..3).map(|n| lab.done("remove_finalizer", finalizer(n)))).await;
     let found = lab.done("get", one(json!({}))).await;
     assert!(found["object"]["metadata"]["finalizers"].is_null(), "{found:#}");
+}
+
+#[tokio::test]
+#[ignore = "needs the lab"]
+async fn of_two_who_take_over_an_object_at_once_one_is_refused() {
+    let lab = Lab::start(Parts::Bare).await;
+    for n in 0..20 {
+        let name = format!("m{n}");
+        lab.done("apply", json!({ "manifest": config_map(&name, "nobody's") })).await;
+        let by = |owner: &str| {
+            let manifest = config_map(&name, owner);
+            lab.perform("apply", json!({ "manifest": manifest, "owner": owner, "force": true }))
+        };
+        let both = tokio::join!(by("one"), by("other"));
+        let done = [&both.0, &both.1].map(|it| matches!(it, Performance::Done(_)));
+        assert!(done == [true, false] || done == [false, true], "{both:?}");
+    }
 }

@@ -77,6 +77,14 @@ async fn fields_of_others_and_objects_of_others_are_left_alone() {
     says(&error, ErrorKind::Denied, "who applies for its owner says `owner: shop/orders`");
     let diff = lab.done("diff", json!({ "manifest": manifest, "owner": "shop/orders" })).await;
     assert_eq!(diff["objects"][0]["paths"], json!(["data.key"]));
+
+    let mut named = config_map("named", "one");
+    named["metadata"]["annotations"] = json!({ "tripline.dev/owner": "shop/orders" });
+    for _ in 0..2 {
+        lab.done("apply", json!({ "manifest": named })).await;
+    }
+    let error = lab.failed("apply", json!({ "manifest": config_map("named", "two") })).await;
+    says(&error, ErrorKind::Denied, "it is owned by `shop/orders`");
 }
 
 #[tokio::test]
