@@ -9,6 +9,10 @@ use super::acted::{Acted, Moved};
 use super::asked::{Asked, Trouble};
 use super::short;
 
+/// Where events lie of objects that lie in no namespace.
+pub(super) const UNPLACED: &str = "default";
+/// Longest name of an object.
+const LONGEST: usize = 253;
 /// Who tells it.
 const COMPONENT: &str = "tripline";
 
@@ -16,8 +20,8 @@ pub(super) async fn create(asked: &Asked<'_>) -> Result<Acted, Trouble> {
     let about = asked.target().await?;
     let object = about.get(None).await?;
     let events = asked.cluster.resource("v1", "Event").await?;
-    let namespace = about.namespace.clone().unwrap_or_else(|| "default".to_owned());
-    let name = format!("{}.{}", about.name, short(&asked.performing.key));
+    let namespace = about.namespace.clone().unwrap_or_else(|| UNPLACED.to_owned());
+    let name = name(&about.name, &short(&asked.performing.key));
     let event = asked.target_of(events, Some(namespace), name.clone()).await?;
     let body = body(asked, &object, &name, event.namespace.as_deref());
     let collection = event.resource.collection(event.namespace.as_deref());
@@ -28,6 +32,14 @@ pub(super) async fn create(asked: &Asked<'_>) -> Result<Acted, Trouble> {
     };
     let moved = Moved::new(event.identity(), None, Some(after));
     Ok(Acted { moved: vec![moved], result: Some(json!({ "name": name })) })
+}
+
+/// The event's name, which is no longer than one may be.
+fn name(about: &str, key: &str) -> String {
+    let room = LONGEST - key.len() - 1;
+    let about: String = about.chars().take(room).collect();
+    // Each part of a name ends with a letter or a number.
+    format!("{}.{key}", about.trim_end_matches(['.', '-']))
 }
 
 fn body(asked: &Asked<'_>, object: &Value, name: &str, namespace: Option<&str>) -> Value {
@@ -48,4 +60,16 @@ fn body(asked: &Asked<'_>, object: &Value, name: &str, namespace: Option<&str>) 
         "reportingComponent": "tripline.dev/tripline", "reportingInstance": COMPONENT,
         "firstTimestamp": now, "lastTimestamp": now, "count": 1,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_events_name_is_no_longer_than_one_may_be() {
+        assert_eq!(name("web", "abc"), "web.abc");
+        let long = format!("{}-.{}", "x".repeat(248), "y".repeat(10));
+        assert_eq!(name(&long, "abc"), format!("{}.abc", "x".repeat(248)));
+    }
 }

@@ -1,11 +1,14 @@
 //! What each of these actions has to be allowed to do, as far as its parameters are known before it
 //! runs. Whoever changes what an action asks of a cluster changes it here.
 
-use host::kubernetes::{Place, Right, kind_of};
+use std::collections::BTreeSet;
+
+use host::kubernetes::{Naming, Place, Right, kind_of};
 use model::foreseen::HOLE;
 use model::{Foreseen, Value};
 
 use super::Verb;
+use super::event::UNPLACED;
 use super::manifest::{WAVE, documents};
 
 /// Kinds whose pods are looked at, to tell early why they do not get on.
@@ -76,9 +79,12 @@ impl Step<'_> {
             // What is computed may hold a secret.
             Verb::RunJob => job(&place, !self.parameters.at("env").is_whole()),
             Verb::CreateEvent => {
-                let mut all = self.target(&["get"]);
-                all.push(Right::new("v1", "Event", &["create"], place));
-                all
+                let about = self.target(&["get"]);
+                let events = about.iter().map(|it| told_where(it, &place));
+                let events: BTreeSet<Place> = events.collect();
+                let events = events.into_iter();
+                let events = events.map(|place| Right::new("v1", "Event", &["create"], place));
+                about.into_iter().chain(events).collect()
             }
         }
     }
@@ -153,6 +159,15 @@ impl Step<'_> {
             }
         }
         all
+    }
+}
+
+/// Where an event of this object lies; `place` is that of the object where it lies in a namespace.
+fn told_where(about: &Right, place: &Place) -> Place {
+    let known = about.kind.as_ref().and_then(|(version, kind)| Naming::builtin(version, kind));
+    match known {
+        Some(naming) if !naming.namespaced => Place::Namespace(UNPLACED.to_owned()),
+        _ => place.clone(),
     }
 }
 
@@ -295,6 +310,8 @@ mod tests {
             &["a: get Deployment web", "a: patch Deployment web"],
         );
         check("kubernetes.create_event", web, &["a: get Deployment web", "a: create Event"]);
+        let node = json!({ "api_version": "v1", "kind": "Node", "name": "n", "namespace": "a" });
+        check("kubernetes.create_event", node, &["a: get Node n", "default: create Event"]);
         check(
             "kubernetes.list",
             json!({ "api_version": "v1", "kind": "Pod" }),
