@@ -1,5 +1,8 @@
 //! How to get into a cluster. Credentials are read when a session begins, and never shown.
 
+use std::error::Error;
+use std::io::ErrorKind::NotFound;
+
 use base64::Engine;
 use kube::config::{AuthInfo, ExecInteractiveMode, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
@@ -58,12 +61,12 @@ impl Access {
 
     async fn config(&self, lookup: &Lookup) -> Result<Config, Failure> {
         match self {
-            Self::Own { context: None } => Config::infer().await.map_err(|_| {
-                Failure::unsent(ErrorKind::Unauthenticated, "there is neither a kubeconfig (the variable KUBECONFIG, ~/.kube/config) nor a service account of a pod here: give the server one, or name a `connection` of type kubernetes")
+            Self::Own { context: None } => Config::infer().await.map_err(|error| {
+                closed(error.source().and_then(|source| source.downcast_ref::<KubeconfigError>()))
             }),
-            Self::Own { context } => {
-                Config::from_kubeconfig(&options(context.as_deref())).await.map_err(|error| bad(&error))
-            }
+            Self::Own { context } => Config::from_kubeconfig(&options(context.as_deref()))
+                .await
+                .map_err(|error| bad(&error)),
             Self::Kubeconfig { kubeconfig, context } => {
                 let read = match kubeconfig {
                     // Paths in it are relative to it.
@@ -71,7 +74,8 @@ impl Access {
                     _ => Kubeconfig::from_yaml(&resolve(kubeconfig, lookup)?),
                 };
                 let read = read.map_err(|error| bad(&error))?;
-                let config = Config::from_custom_kubeconfig(read, &options(context.as_deref())).await;
+                let config =
+                    Config::from_custom_kubeconfig(read, &options(context.as_deref())).await;
                 config.map_err(|error| bad(&error))
             }
             Self::Server { server, token, ca } => {
@@ -123,6 +127,21 @@ fn single(server: &str, ca: Option<&str>, token: &str) -> Result<Kubeconfig, Fai
     Ok(read)
 }
 
+/// Why there is no way into the server's own cluster; a kubeconfig that is there is meant to be one.
+fn closed(kubeconfig: Option<&KubeconfigError>) -> Failure {
+    let missing = match kubeconfig {
+        Some(KubeconfigError::ReadConfig(error, path)) if error.kind() == NotFound => {
+            format!("{} is not there: ", path.display())
+        }
+        None | Some(KubeconfigError::FindPath) => String::new(),
+        Some(broken) => return bad(broken),
+    };
+    let message = format!(
+        "{missing}there is neither a kubeconfig (the variable KUBECONFIG, ~/.kube/config) nor a service account of a pod here: give the server one, or name a `connection` of type kubernetes"
+    );
+    Failure::unsent(ErrorKind::Unauthenticated, message)
+}
+
 /// What is wrong with a kubeconfig, without its text: that holds credentials.
 fn bad(error: &KubeconfigError) -> Failure {
     let why = match error {
@@ -137,4 +156,21 @@ fn bad(error: &KubeconfigError) -> Failure {
         other => http::chain(other),
     };
     Failure::unsent(ErrorKind::Unauthenticated, format!("the kubeconfig: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kubeconfig_that_is_broken_is_not_called_missing() {
+        let told = |error: &KubeconfigError| closed(Some(error)).message;
+        let read = |kind| KubeconfigError::ReadConfig(std::io::Error::from(kind), "/x/y".into());
+        assert!(told(&read(NotFound)).starts_with("/x/y is not there: there is neither"));
+        assert!(told(&KubeconfigError::FindPath).starts_with("there is neither"));
+        let denied = told(&read(std::io::ErrorKind::PermissionDenied));
+        assert!(denied.starts_with("the kubeconfig: /x/y cannot be read"), "{denied}");
+        let context = told(&KubeconfigError::LoadContext("prod".to_owned()));
+        assert_eq!(context, "the kubeconfig: it has no context `prod`");
+    }
 }
