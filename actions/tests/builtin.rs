@@ -73,7 +73,7 @@ fn every_action_declares_what_it_takes_and_returns() {
         kubernetes.remove_finalizer (api_version, connection?, finalizer, kind, name, namespace?) -> changed, object [idempotent]
         kubernetes.restart (api_version, connection?, kind, name, namespace?) -> changed, object [idempotent]
         kubernetes.run_job (args?, command?, connection?, effect?, env?, image, keep?, labels?, name?, namespace?, resources?, service_account?, timeout?) -> exit_code, job, output, pod, warning [depends]
-        kubernetes.scale (api_version, connection?, kind, name, namespace?, replicas) -> changed, object [idempotent]
+        kubernetes.scale (api_version, connection?, kind, name, namespace?, replicas, uid?) -> changed, object [idempotent]
         kubernetes.wait (api_version, connection?, for?, kind, name, namespace?, timeout?) -> object, waited [read]
         secrets.generate (alphabet?, length?) ->  [idempotent]
         secrets.get (path) ->  [read]

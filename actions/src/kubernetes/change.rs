@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::Verb;
 use super::acted::{Acted, Moved};
-use super::asked::{Asked, Trouble, refused, shown};
+use super::asked::{Asked, Target, Trouble, refused, shown};
 use super::conditions::merged;
 
 /// How often somebody else may be quicker.
@@ -49,6 +49,7 @@ pub(super) async fn change(asked: &Asked<'_>, verb: Verb) -> Result<Acted, Troub
             }
             before => before?,
         };
+        meant(asked, &target, &before)?;
         let edit = edit(asked, verb, &before)?;
         let after = match edit {
             None => before.clone(),
@@ -69,6 +70,19 @@ pub(super) async fn change(asked: &Asked<'_>, verb: Verb) -> Result<Acted, Troub
     Err(refused(ErrorKind::Conflict, message))
 }
 
+/// Refuses another object of the same name.
+fn meant(asked: &Asked<'_>, target: &Target, object: &Value) -> Result<(), Trouble> {
+    let found = &object["metadata"]["uid"];
+    let Some(uid) = asked.option("uid").filter(|uid| found != uid) else {
+        return Ok(());
+    };
+    let message = format!(
+        "{}: it is another object by now: its uid is {found}, expected \"{uid}\"",
+        target.identity()
+    );
+    Err(refused(ErrorKind::NotFound, message))
+}
+
 fn no_status(kind: &str) -> Trouble {
     let message = format!(
         "`{kind}` has no status of its own: add `subresources: {{ status: {{}} }}` to its definition"
@@ -82,10 +96,7 @@ fn edit(asked: &Asked<'_>, verb: Verb, object: &Value) -> Result<Option<Edit>, T
     let edit = match verb {
         Verb::Patch => Some(patch(parameters)),
         Verb::PatchStatus => status(parameters, object)?,
-        Verb::Scale => {
-            let patch = json!({ "spec": { "replicas": parameters["replicas"] } });
-            Some(Edit { part: Some("scale"), ..Edit::merge(patch) })
-        }
+        Verb::Scale => Some(scale(parameters)),
         Verb::Restart => restart(asked, object)?,
         Verb::Label => Some(Edit::merge(json!({ "metadata": { "labels": parameters["labels"] } }))),
         Verb::Annotate => {
@@ -108,6 +119,15 @@ fn patch(parameters: &Value) -> Edit {
         _ => None,
     };
     Edit { how, patch: parameters["patch"].clone(), part }
+}
+
+/// The number of replicas; the API server refuses it for an object of another uid.
+fn scale(parameters: &Value) -> Edit {
+    let mut patch = json!({ "spec": { "replicas": parameters["replicas"] } });
+    if let Some(uid) = parameters["uid"].as_str() {
+        patch["metadata"] = json!({ "uid": uid });
+    }
+    Edit { part: Some("scale"), ..Edit::merge(patch) }
 }
 
 /// The status as it should be, for the version that was read: two who set conditions of their own at

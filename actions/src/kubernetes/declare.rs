@@ -256,6 +256,7 @@ fn changing(verb: Verb) -> Said {
             "Sets the number of replicas",
             json!({
                 "replicas": { "type": "integer", "minimum": 0, "required": true },
+                "uid": uid(),
             }),
         ),
         Verb::Restart => (
@@ -270,6 +271,10 @@ fn changing(verb: Verb) -> Said {
         _ => ("Removes a finalizer; an object that is gone has none", finalizer()),
     };
     Said { description, parameters: target(&more), result: changed_result() }
+}
+
+fn uid() -> Value {
+    json!({ "type": "string", "description": "only this very object, and no later one of its name" })
 }
 
 fn patch() -> (&'static str, Value) {
@@ -295,7 +300,7 @@ fn delete() -> Said {
     Said {
         description: "Deletes an object; one that is not there is deleted already",
         parameters: target(&json!({
-            "uid": { "type": "string", "description": "only this very object, and no later one of its name" },
+            "uid": uid(),
             "resource_version": { "type": "string", "description": "only as it was read" },
             "propagation": { "enum": ["background", "foreground", "orphan"], "default": "background" },
             "wait": { "type": "boolean", "default": false, "description": "until it is gone" },

@@ -53,7 +53,7 @@ async fn an_apply_is_done_when_the_rollout_is_and_fails_as_soon_as_it_cannot_be(
 
 #[tokio::test]
 #[ignore = "needs the lab"]
-async fn a_workload_is_scaled_and_restarted_once_for_each_step() {
+async fn a_workload_is_scaled_and_restarted_once_for_each_step_and_no_other_of_its_name() {
     let lab = Lab::start(Parts::Rollouts).await;
     let web = |more: Value| of("apps/v1", "Deployment", "web", more);
     lab.done("apply", apply(deployment("ready", "web:1"), "60s")).await;
@@ -62,6 +62,19 @@ async fn a_workload_is_scaled_and_restarted_once_for_each_step() {
     let available =
         json!({ "for": { "field": "status.availableReplicas", "equals": 3 }, "timeout": "60s" });
     lab.done("wait", web(available)).await;
+    let found = lab.done("get", web(json!({}))).await;
+    let uid = &found["object"]["metadata"]["uid"];
+    assert_eq!(
+        lab.done("scale", web(json!({ "replicas": 3, "uid": uid }))).await["changed"],
+        false
+    );
+    let other = web(json!({ "replicas": 0, "uid": "of-another" }));
+    let error = lab.failed("scale", other).await;
+    says(&error, ErrorKind::NotFound, "default/web: it is another object by now: its uid is");
+    // What `scale` sends is refused by the API server itself, too.
+    let sent = json!({ "metadata": { "uid": "of-another" }, "spec": { "replicas": 0 } });
+    let error = lab.failed("patch", web(json!({ "subresource": "scale", "patch": sent }))).await;
+    says(&error, ErrorKind::Conflict, "default/web: others changed it");
     let plan = lab.plan("scale", web(json!({ "replicas": 1 }))).await.unwrap();
     assert!(plan.changes[0].diff.as_ref().unwrap().contains("+  replicas: 1"), "{plan:?}");
     assert_eq!(lab.done("restart", web(json!({}))).await["changed"], true);
