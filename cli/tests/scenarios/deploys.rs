@@ -1,17 +1,18 @@
 //! The shipped pack `deploy` brings versions into a real cluster, and takes bad ones back.
 
+use host::kubernetes::Request;
 use lab::{ADMIN, Cluster, Parts};
 use serde_json::{Value, json};
 
-use crate::clusters::{in_cluster, started};
+use crate::clusters::{cluster, in_cluster, started};
 use crate::support::{Done, SOON, Server, World, eventually};
 
 /// A cluster with controllers and pods that do what their labels say, and a server that is in it.
 pub(crate) struct Deploys {
     pub(crate) world: World,
     _server: Server,
-    _cluster: Cluster,
-    _runtime: tokio::runtime::Runtime,
+    lab: Cluster,
+    runtime: tokio::runtime::Runtime,
 }
 
 impl Deploys {
@@ -20,10 +21,10 @@ impl Deploys {
     }
 
     pub(crate) fn start_with(parts: Parts) -> Self {
-        let (runtime, cluster) = started(parts);
-        let world = in_cluster(World::new(), &cluster, ADMIN);
+        let (runtime, lab) = started(parts);
+        let world = in_cluster(World::new(), &lab, ADMIN);
         let server = world.serve_with(&["--packs", "builtin:deploy"]);
-        Self { world, _server: server, _cluster: cluster, _runtime: runtime }
+        Self { world, _server: server, lab, runtime }
     }
 
     pub(crate) fn run(&self, action: &str, parameters: &Value) -> Done {
@@ -49,6 +50,16 @@ impl Deploys {
         let image = &web["spec"]["template"]["spec"]["containers"][0]["image"];
         assert_eq!(web["status"]["availableReplicas"], 2, "{:#}", web["status"]);
         image.as_str().unwrap().to_owned()
+    }
+
+    /// Who wrote what of a Deployment, and when, apart from its status.
+    pub(crate) fn writers(&self, name: &str) -> Vec<Value> {
+        let path = format!("/apis/apps/v1/namespaces/default/deployments/{name}");
+        let admin = cluster(&self.lab, ADMIN);
+        let found = self.runtime.block_on(admin.request(&Request::get(&path))).unwrap();
+        let mut all = found["metadata"]["managedFields"].as_array().unwrap().clone();
+        all.retain(|writer| writer["subresource"] != "status");
+        all
     }
 
     pub(crate) fn color(&self) -> Value {

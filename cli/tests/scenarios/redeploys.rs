@@ -183,10 +183,30 @@ fn a_workload_of_an_owner_is_deployed_and_compared_for_that_owner_alone() {
     };
     for action in ["deploy.rolling", "deploy.recreate"] {
         deploys.run(action, &owned("web:1")).succeeded();
+        let before = deploys.writers("web");
         let denied = deploys.run(action, &version("web:2")).ended(1);
         assert!(denied.stderr.contains("it is owned by `shop/web`"), "{denied:?}");
+        assert_eq!(deploys.writers("web"), before, "{action} wrote to it");
         deploys.run(action, &owned("web:bad")).ended(1);
         assert_eq!(deploys.image_of("Deployment"), "web:1", "{action}");
         deploys.run("kubernetes.delete", &json!({ "api_version": "apps/v1", "kind": "Deployment", "name": "web", "wait": true })).succeeded();
     }
+}
+
+#[test]
+#[ignore = "needs the lab"]
+fn a_refused_deploy_behind_a_service_leaves_anothers_workload_and_the_service_as_they_are() {
+    let deploys = Deploys::start_with(Parts::Rollouts);
+    deploys.run("kubernetes.apply", &json!({ "manifest": service() })).succeeded();
+    let mut theirs = web("web:1");
+    theirs["metadata"]["name"] = json!("web-blue");
+    deploys
+        .run("kubernetes.apply", &json!({ "manifest": theirs, "owner": "shop/web" }))
+        .succeeded();
+    let before = deploys.writers("web-blue");
+    let denied = deploys.run("deploy.blue_green", &behind_service(version("web:2"))).ended(1);
+    assert!(denied.stderr.contains("it is owned by `shop/web`"), "{denied:?}");
+    assert_eq!(deploys.replicas("web-blue"), 2);
+    assert_eq!(deploys.writers("web-blue"), before);
+    assert_eq!(deploys.color(), Value::Null);
 }
