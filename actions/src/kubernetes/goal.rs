@@ -83,8 +83,35 @@ impl Goal {
                 Verdict::Gone(format!("somebody deleted it, and {}", still_there(object)))
             }
             (Self::Healthy, Some(object)) => healthy(object, reported),
-            (Self::Condition { kind, status }, Some(object)) => condition(object, kind, status),
+            (Self::Condition { kind, status }, Some(object)) => {
+                match (condition(object, kind, status), health(object)) {
+                    (Verdict::NotYet(_), Some(it)) if self.is_hopeless(object, it.state) => {
+                        Verdict::Never(it.message)
+                    }
+                    (verdict, _) => verdict,
+                }
+            }
             (Self::Field { path, equals }, Some(object)) => field(object, path, equals.as_ref()),
+        }
+    }
+
+    /// Whether an object that does so badly will never come there.
+    fn is_hopeless(&self, object: &Value, state: State) -> bool {
+        state == State::Degraded && self.takes_health(Object(object).text("/kind"))
+    }
+
+    /// Whether only an object of this kind that does well comes there.
+    pub(super) fn takes_health(&self, of: &str) -> bool {
+        match self {
+            Self::Healthy => true,
+            Self::Condition { kind, status } => {
+                status == "True"
+                    && matches!(
+                        (of, kind.as_str()),
+                        ("Deployment", "Available") | ("Job", "Complete")
+                    )
+            }
+            Self::Deleted | Self::Field { .. } => false,
         }
     }
 }
@@ -247,6 +274,27 @@ mod tests {
             Goal::Healthy.judge(Some(&pod), true, false),
             Verdict::Never("it failed".to_owned())
         );
+    }
+
+    #[test]
+    fn a_condition_that_takes_health_never_comes_to_what_failed() {
+        let deadline = json!({ "type": "Progressing", "status": "False",
+            "reason": "ProgressDeadlineExceeded" });
+        let stuck = json!({ "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": { "generation": 1 },
+            "status": { "observedGeneration": 1, "conditions": [deadline] } });
+        let failed = json!({ "apiVersion": "batch/v1", "kind": "Job",
+            "status": { "conditions": [{ "type": "Failed", "status": "True" }] } });
+        for (object, goal, never) in [
+            (&stuck, json!({ "condition": "Available" }), true),
+            (&stuck, json!({ "condition": "Available", "status": "False" }), false),
+            (&stuck, json!({ "condition": "Stopped" }), false),
+            (&failed, json!({ "condition": "Complete" }), true),
+            (&failed, json!({ "condition": "Suspended" }), false),
+        ] {
+            let verdict = Goal::parse(&goal).unwrap().judge(Some(object), true, false);
+            assert_eq!(matches!(verdict, Verdict::Never(_)), never, "{goal}: {verdict:?}");
+        }
     }
 
     #[test]

@@ -55,7 +55,8 @@ impl Wait {
 
     /// Whether pods tell how the object does: its own watch tells nothing of them.
     fn has_pods(&self, target: &Target) -> bool {
-        self.goal == Goal::Healthy && stuck::has_pods(&target.resource.kind)
+        let kind = &target.resource.kind;
+        self.goal.takes_health(kind) && stuck::has_pods(kind)
     }
 }
 
@@ -179,7 +180,7 @@ async fn seen(awaited: &Awaited, wait: &Wait, whole: bool) -> Result<Looked, Fai
 
 /// Why what is waited for will not come, as its pods tell it.
 async fn doomed(target: &Target, wait: &Wait, object: Option<&Value>) -> Option<String> {
-    let object = object.filter(|_| wait.goal == Goal::Healthy)?;
+    let object = object.filter(|_| wait.goal.takes_health(&target.resource.kind))?;
     // What cannot be asked now is asked at the next look, and a right that is missing told at the end.
     stuck::reason(target, object).await.ok().flatten()
 }

@@ -47,6 +47,14 @@ async fn an_apply_is_done_when_the_rollout_is_and_fails_as_soon_as_it_cannot_be(
     let error = lab.failed("apply", apply(deployment("crash", "web:2"), "10m")).await;
     says(&error, ErrorKind::Failed, "CrashLoopBackOff");
 
+    let available = json!({ "for": { "condition": "Available" }, "timeout": "10m" });
+    lab.done("wait", web(available.clone())).await;
+    lab.done("delete", web(json!({ "wait": true }))).await;
+    lab.done("apply", json!({ "manifest": deployment("crash", "web:2") })).await;
+    let error = lab.failed("wait", web(available)).await;
+    says(&error, ErrorKind::Failed, "CrashLoopBackOff");
+    lab.done("delete", web(json!({ "wait": true }))).await;
+
     let error = lab.failed("apply", apply(deployment("never-ready", "web:3"), "3s")).await;
     says(&error, ErrorKind::Deadline, "not within 3s: progressing: ");
 }
