@@ -54,6 +54,16 @@ impl Rights {
         Self { generation, environment, caller, behalf: Vec::new() }
     }
 
+    /// What may be done for another caller, at the same time.
+    pub(crate) fn of_another(&self, caller: Option<&PackName>, pinned: Option<&Arc<Pack>>) -> Self {
+        Self::of(self.generation.clone(), self.environment.clone(), caller, pinned)
+    }
+
+    /// The packs as they are.
+    pub(crate) fn generation(&self) -> &Generation {
+        &self.generation
+    }
+
     /// The same, where these packs passed names on.
     pub(crate) fn on_behalf_of(self, passed: Vec<Passed>) -> Self {
         let behalf = passed.into_iter().map(|Passed { pack, names }| {

@@ -44,7 +44,7 @@ impl Run {
         }
         let continuation = self.continuation(parameters, at).await?;
         let handed = continuation.and_then(|(request, fresh)| {
-            let tokens = self.granted_to(&request.action, &request.parameters)?;
+            let tokens = self.holder().granted_to(&request.action, &request.parameters)?;
             Ok((request, fresh, tokens))
         });
         let (request, fresh, handed) = match handed {

@@ -17,6 +17,7 @@ mod children;
 mod continuing;
 mod datastore;
 mod flight;
+pub(crate) mod handing;
 mod hear;
 mod holding;
 mod learn;

@@ -6,21 +6,18 @@ use std::sync::Arc;
 
 use actions::secrets::Recipe;
 use model::fact::{Grant, StepResult};
-use model::{
-    ActionRef, Actor, Call, ErrorKind, Fact, PackName, StepError, StepPath, Stream, Timestamp,
-    Token, Value,
-};
+use model::{Actor, Call, ErrorKind, Fact, StepError, StepPath, Stream, Timestamp, Token, Value};
 use serde_json::json;
 use store::{Appended, Sealing, Write};
 
 use super::ask::{Intention, refused};
+use super::handing::Holder;
 use super::page::Page;
 use super::run::Run;
 use crate::core::Trouble;
-use crate::packs::Pack;
 use crate::pages::Sides;
 use crate::random;
-use crate::secrets::{Fresh, Granted, Opened, Plain, SecretError, Setting, handed_to, usable};
+use crate::secrets::{Fresh, Granted, Opened, Plain, SecretError, Setting};
 
 /// What a secrets' step comes to.
 struct Served {
@@ -110,49 +107,22 @@ impl Run {
         }
     }
 
-    /// What a child gets of this execution's tokens, if it may be handed all in its parameters.
-    pub(super) fn granted_to(
-        &self,
-        child: &ActionRef,
-        parameters: &Value,
-    ) -> Result<BTreeMap<Token, Grant>, StepError> {
-        let generation = self.core.generation.load_full();
-        let rights = |pack: Option<&PackName>| self.rights_of(pack);
-        handed_to(child, parameters, &self.journal.tokens, &generation, rights)
+    /// What its steps may use and hand over of its secrets.
+    pub(super) fn holder(&self) -> Holder<'_> {
+        Holder {
+            granted: &self.journal.tokens,
+            caller: self.caller(),
+            pinned: self.pinned.as_ref(),
+            rights: self.rights(),
+        }
     }
 
-    /// The same call, and what it hands over to a child; refused where it would use or hand over what
-    /// may not be.
+    /// The same call, and what it hands over to a child: nothing is asked where there is no secret.
     pub(super) fn handing(&self, intention: Intention) -> (Intention, BTreeMap<Token, Grant>) {
-        let (Intention::Call(call) | Intention::Datastore(call) | Intention::Secrets(call)) =
-            &intention
-        else {
-            return (intention, BTreeMap::new());
-        };
-        let (Some(action), Some(parameters)) = (call.action(), call.parameters()) else {
-            return (intention, BTreeMap::new());
-        };
-        let handed = self.may_use_those_in(parameters).and_then(|()| match call {
-            Call::Child { .. } => self.granted_to(action, parameters),
-            _ => Ok(BTreeMap::new()),
-        });
-        match handed {
-            Ok(tokens) => (intention, tokens),
-            Err(error) => (refused(action.clone(), parameters.clone(), error), BTreeMap::new()),
+        match self.journal.tokens.is_empty() {
+            true => (intention, BTreeMap::new()),
+            false => self.holder().handing(intention),
         }
-    }
-
-    /// Whether the secrets whose tokens stand in `parameters` may be used by now: what was allowed
-    /// when they were read may have been taken away.
-    fn may_use_those_in(&self, parameters: &Value) -> Result<(), StepError> {
-        if self.journal.tokens.is_empty() {
-            return Ok(());
-        }
-        let (generation, caller) = (self.core.generation.load(), self.caller());
-        let current = caller.as_ref().and_then(|name| generation.packs.get(name));
-        let pinned = self.pinned.as_ref().filter(|pack| Some(&pack.name) == caller.as_ref());
-        let packs: Vec<&Pack> = current.into_iter().chain(pinned).map(Arc::as_ref).collect();
-        usable(parameters, &self.journal.tokens, &self.rights(), &packs)
     }
 
     /// Performs a step of `secrets.*`: step, records and facts in one commit.

@@ -5,14 +5,15 @@ use chains::{Ask, Step};
 use host::guard::HostPattern;
 use model::value::fits;
 use model::{
-    ActionRef, BlobRef, Call, Duration, Effect, ErrorKind, Fact, IdempotencyKey, PackName,
-    Performance, Plan, StepError, StepPath, Value,
+    BlobRef, Call, Duration, Effect, ErrorKind, Fact, IdempotencyKey, PackName, Performance, Plan,
+    StepError, StepPath, Value,
 };
 
 use super::report::{DryStep, End, How};
-use super::state::State;
+use super::state::{Granted, State};
 use super::walk::{Asked, Walk};
 use crate::driver::ask::{Intention, Lookup};
+use crate::driver::handing::Holder;
 use crate::driver::within;
 use crate::packs::Performer;
 use crate::passed;
@@ -30,7 +31,7 @@ impl Walk {
         let Step { path, ask, position } = step;
         let mut told = DryStep::new(path.clone(), ask.function(), How::Planned);
         told.at = position.map(|at| at.to_string());
-        let intention = self.intention(ask, state);
+        let (intention, handed) = self.intention(ask, state);
         match intention {
             Intention::Call(Call::Sleep { until }) => {
                 told.how = How::Noted;
@@ -59,13 +60,17 @@ impl Walk {
                 self.end(told, call, ended, state);
             }
             Intention::Call(call) => {
-                let ended = self.run(&mut told, &call, state).await;
+                let ended = match &call {
+                    Call::Child { .. } => self.run_child(&mut told, &call, handed, state).await,
+                    _ => self.run(&mut told, &call, state).await,
+                };
                 self.end(told, call, ended, state);
             }
         }
     }
 
-    fn intention(&mut self, ask: Ask, state: &mut State) -> Intention {
+    /// What becomes of `ask`, and what it hands over to a child.
+    fn intention(&mut self, ask: Ask, state: &mut State) -> (Intention, Granted) {
         let lookup = Lookup {
             library: &self.core.library,
             generation: &self.generation,
@@ -77,7 +82,17 @@ impl Walk {
         };
         let (intention, fresh) = lookup.intention(ask);
         self.learn(&fresh, state);
-        intention
+        self.holder().handing(intention)
+    }
+
+    /// What its steps may use and hand over of its secrets.
+    fn holder(&self) -> Holder<'_> {
+        Holder {
+            granted: &self.journal.tokens,
+            caller: self.owner().cloned(),
+            pinned: self.pack.as_ref(),
+            rights: self.rights(),
+        }
     }
 
     /// Takes a call and what became of it in.
@@ -116,14 +131,18 @@ impl Walk {
     async fn run_child(
         &mut self,
         told: &mut DryStep,
-        action: ActionRef,
-        parameters: Value,
+        call: &Call,
+        handed: Granted,
         state: &mut State,
     ) -> Ended {
+        let (Some(action), parameters) = (call.action().cloned(), parameters(call)) else {
+            return Ok(None);
+        };
         let prefix = format!("{}{}/", self.asked.prefix, told.path);
         let environment = self.core.environment.load_full();
         let passed = passed::on(&self.request, &action, &parameters, &environment);
-        let child = self.child(Asked { action, parameters, prefix, passed }, state).await?;
+        let asked = Asked { action, parameters, prefix, passed };
+        let child = self.child(asked, handed, state).await?;
         let error = child.error.clone().map(|error| {
             let details = error.details.clone();
             StepError::new(ErrorKind::ChildFailed, error.message).with_details(details)
@@ -145,10 +164,7 @@ impl Walk {
             Call::Poll { action, version, timeout, .. } => {
                 (action, *version, Effect::Read, *timeout)
             }
-            Call::Child { action, parameters, .. } => {
-                return self.run_child(told, action.clone(), parameters.clone(), state).await;
-            }
-            Call::Sleep { .. } => return Ok(None),
+            Call::Child { .. } | Call::Sleep { .. } => return Ok(None),
         };
         told.effect = Some(effect);
         let performer = self.core.library.performer(&self.core, action, version).await;

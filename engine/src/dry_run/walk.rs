@@ -15,13 +15,13 @@ use model::{
 use serde_json::json;
 
 use super::report::{DryRun, DryStep, End, How, Stopped};
-use super::state::State;
+use super::state::{Granted, State};
 use crate::core::Core;
 use crate::driver::run::context;
 use crate::driver::single;
 use crate::packs::{ActionKind, Generation, Pack, Resolved};
 use crate::permissions::Rights;
-use crate::secrets::{Fresh, Opened, Read, handed_to, passed_on};
+use crate::secrets::{Fresh, Opened, Read, passed_on};
 use crate::{emitting, passed, random};
 
 /// Deepest nesting of chains that run chains.
@@ -107,13 +107,9 @@ impl Walk {
     /// Who the steps are made for.
     pub(super) fn rights(&self) -> Rights {
         let passed = passed::to(&self.request, &self.core.environment.load());
-        self.rights_of(self.owner()).on_behalf_of(passed)
-    }
-
-    fn rights_of(&self, caller: Option<&PackName>) -> Rights {
         let (generation, environment) =
             (self.generation.clone(), self.core.environment.load_full());
-        Rights::of(generation, environment, caller, self.pack.as_ref())
+        Rights::of(generation, environment, self.owner(), self.pack.as_ref()).on_behalf_of(passed)
     }
 
     pub(super) fn owner(&self) -> Option<&PackName> {
@@ -257,6 +253,7 @@ impl Walk {
     pub(super) async fn child(
         &mut self,
         asked: Asked,
+        handed: Granted,
         state: &mut State,
     ) -> Result<DryRun, StepError> {
         if asked.prefix.matches('/').count() > MAX_DEPTH {
@@ -265,11 +262,8 @@ impl Walk {
         }
         let resolved =
             self.core.library.resolve(&self.generation, self.pack.as_ref(), &asked.action)?;
-        let (known, generation) = (&self.journal.tokens, &self.generation);
-        let rights = |pack: Option<&PackName>| self.rights_of(pack);
-        let tokens = handed_to(&asked.action, &asked.parameters, known, generation, rights)?;
         let mut child = Self::new(&self.core, &resolved, asked);
-        child.grant(tokens, state);
+        child.grant(handed, state);
         let report = child.walk(state).await;
         let given = json!([&report.result, &report.error]);
         self.grant(passed_on(&given, &child.journal.tokens), state);

@@ -404,6 +404,42 @@ async fn a_dry_run_gives_a_child_what_the_run_would_give_it() {
 }
 
 #[tokio::test]
+async fn what_a_child_gives_back_is_used_by_no_pack_that_may_not_read_it_in_a_dry_run_either() {
+    let (house, engine) = house().await;
+    set(&engine, "q/key", "the-key-of-q-alone").await;
+    house.write_in(
+        "q",
+        "pack.yaml",
+        "name: q\nversion: 1.0.0\npermissions: { actions: [], secrets: ['q/*'] }\n",
+    );
+    house.write_in("q", "actions/give.yaml", "entry_point: give.rhai\nparameters: {}\n");
+    house.write_in("q", "actions/give.rhai", r#"secret("q/key")"#);
+    house.write(
+        "pack.yaml",
+        "name: p\nversion: 1.0.0\npermissions: { actions: [q.give, secrets.store], exec: true, secrets: ['p/*'] }\n",
+    );
+    house.program("look", "read", &format!("tee -a {}", house.path("kept").display()));
+    house.chain("take", "s: {}", r#"run("p.look", #{ a: params.s })"#);
+    for (name, text) in [
+        ("reads", r#"run("p.look", #{ a: run("q.give") })"#),
+        ("asks", r#"poll("p.look", #{ a: "<" + run("q.give") }, |r| true)"#),
+        ("hands", r#"run("p.take", #{ s: run("q.give") })"#),
+        ("stores", r#"run("secrets.store", #{ path: "p/its", value: run("q.give") })"#),
+    ] {
+        chain(&house, &engine, name, "", text).await;
+        let action = format!("p.{name}");
+        let id = run(&engine, &action, json!({})).await;
+        let refused = ended(&engine, &id).await;
+        assert_eq!(error_kind(&refused), "denied", "{name}: {refused:#?}");
+        let told = dry(&engine, &action).await;
+        let expected = refused.outcome.unwrap().error.unwrap().message;
+        assert_eq!(told["error"]["message"], expected, "{name}: {told:#}");
+        assert_eq!(told["error"]["kind"], "denied", "{name}");
+        assert_eq!(kept(&house), "", "{name}: the value is nowhere");
+    }
+}
+
+#[tokio::test]
 async fn a_value_is_hidden_as_ordinary_programs_print_it() {
     let (house, engine) = house().await;
     // Lines of 76 characters, as `base64` writes them, on stderr and as an answer that is no JSON.
