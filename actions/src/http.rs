@@ -11,7 +11,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use host::connection::Connections;
 use host::git::Exports;
-use model::{Effect, ErrorKind, Performance, Plan, StepError, TraceContext, Value};
+use model::{Effect, ErrorKind, Performance, Plan, StepError, Value};
 use serde_json::json;
 
 use self::download::Wanted;
@@ -125,9 +125,7 @@ fn effect(parameters: &Value) -> Effect {
 }
 
 async fn perform(performing: Performing, access: Access, request: Request) -> Performance {
-    let trace =
-        performing.traceparent.map(|parent| TraceContext { parent, state: performing.tracestate });
-    let request = request.within(trace);
+    let request = request.within(performing.trace);
     let timeout = request.timeout;
     let expect = request.expect.clone();
     let given_up = |message| StepError::new(ErrorKind::Cancelled, message);

@@ -7,8 +7,7 @@ use futures::future::BoxFuture;
 use host::guard::HostPattern;
 use host::redact::Redactor;
 use model::{
-    ActionRef, Effect, IdempotencyKey, Performance, Plan, Schema, StepError, TraceParent,
-    TraceState, Value,
+    ActionRef, Effect, IdempotencyKey, Performance, Plan, Schema, StepError, TraceContext, Value,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -52,10 +51,8 @@ pub struct Performing {
     pub log: PathBuf,
     /// Finds values of secrets in what is logged: nothing is written that did not pass it.
     pub redactor: Arc<Redactor>,
-    /// The place in a trace of this attempt: what it sends or runs goes on there.
-    pub traceparent: Option<TraceParent>,
-    /// What tracing systems know of that trace; it goes with the place alone.
-    pub tracestate: Option<TraceState>,
+    /// The place of this attempt in a trace: what it sends or runs goes on there.
+    pub trace: Option<TraceContext>,
     /// Fires when the performance should end: on cancel and at the end of a shutdown's grace.
     pub cancel: CancellationToken,
     /// Fired already where the server is what ends: what goes on elsewhere is left to go on.

@@ -134,16 +134,15 @@ fn environment(folder: &Path, performing: &Performing) -> Vec<(String, OsString)
         ("TRIPLINE_KEY", performing.key.as_str().into()),
         ("TRIPLINE_ATTEMPT", performing.attempt.to_string().into()),
     ];
-    // Where OpenTelemetry's libraries and tools look for it.
-    let trace = performing.traceparent.map(|place| ("TRACEPARENT", place.to_string().into()));
-    let state = performing.tracestate.as_ref().filter(|_| trace.is_some());
-    let state = state.map(|state| ("TRACESTATE", state.to_string().into()));
-    variables
-        .into_iter()
-        .chain(trace)
-        .chain(state)
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect()
+    let trace = trace(performing).map(|(name, value)| (name, value.into()));
+    variables.into_iter().chain(trace).map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// Variables that tell the place in a trace, as OpenTelemetry's libraries and tools look for them.
+pub(crate) fn trace(performing: &Performing) -> impl Iterator<Item = (&'static str, String)> {
+    let place = performing.trace.as_ref().map(|trace| ("TRACEPARENT", trace.parent.to_string()));
+    let state = performing.trace.as_ref().and_then(|trace| trace.state.as_ref());
+    place.into_iter().chain(state.map(|state| ("TRACESTATE", state.to_string())))
 }
 
 /// What the way a program ended says of its step.

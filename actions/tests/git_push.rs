@@ -122,8 +122,7 @@ impl Lab {
             hosts: Vec::new(),
             log: self.path("log"),
             redactor: Arc::default(),
-            traceparent: None,
-            tracestate: None,
+            trace: None,
             cancel: CancellationToken::new(),
             stopping: CancellationToken::new(),
         }

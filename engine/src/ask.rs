@@ -50,6 +50,7 @@ impl Engine {
         new: NewEvent,
     ) -> Result<Accepted, AskError> {
         check_names(&new)?;
+        let (traceparent, tracestate) = TraceContext::split(from);
         let generation = self.core.generation.load_full();
         let Some(trigger) = generation.triggers.get(&new.kind) else {
             let known = generation.triggers.keys().map(TriggerType::as_str);
@@ -66,8 +67,8 @@ impl Engine {
             time: self.core.now(),
             subject: new.subject,
             cause: None,
-            traceparent: from.as_ref().map(|from| from.parent),
-            tracestate: from.and_then(|from| from.state),
+            traceparent,
+            tracestate,
         };
         let event = Event { envelope, data: new.data };
         self.accept_one(Actor::token(token), event).await
@@ -180,6 +181,7 @@ impl Engine {
         let (resolved, parameters, fresh) = self.called(&action, parameters)?;
         let named = name.map(|name| ExecutionId::for_request(&actor, name));
         let id = named.unwrap_or_else(random::execution);
+        let (traceparent, tracestate) = TraceContext::split(from);
         let request = ExecutionRequested {
             parameters,
             origin: Origin::Manual,
@@ -188,8 +190,8 @@ impl Engine {
             deadline: resolved.deadline(),
             at: self.core.now(),
             action,
-            traceparent: from.as_ref().map(|from| from.parent),
-            tracestate: from.and_then(|from| from.state),
+            traceparent,
+            tracestate,
             passed: Vec::new(),
             doubted: false,
         };

@@ -45,6 +45,11 @@ impl TraceContext {
         let parent = parent?.trim().parse().ok()?;
         Some(Self { parent, state: state.and_then(|text| text.parse().ok()) })
     }
+
+    /// A place and its state side by side, as they are stored; a state without a place is none.
+    pub fn split(context: Option<Self>) -> (Option<TraceParent>, Option<TraceState>) {
+        context.map_or((None, None), |Self { parent, state }| (Some(parent), state))
+    }
 }
 
 impl FromStr for TraceState {

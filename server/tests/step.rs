@@ -28,8 +28,7 @@ fn performing(served: &Served, n: u32, parameters: Value) -> Performing {
         hosts: Vec::new(),
         log: served.folder.path().join(format!("log-{n}")),
         redactor: Arc::default(),
-        traceparent: None,
-        tracestate: None,
+        trace: None,
         cancel: CancellationToken::new(),
         stopping: CancellationToken::new(),
     }

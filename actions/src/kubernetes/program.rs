@@ -124,16 +124,14 @@ impl ClusterProgram {
             container.insert("resources".to_owned(), resources.clone());
         }
         let reference = &self.spec.metadata.reference;
-        let trace = performing.traceparent.map(|place| place.to_string());
-        let trace = trace.map(|place| json!({ "name": "TRACEPARENT", "value": place }));
-        let state = performing.tracestate.as_ref().filter(|_| trace.is_some());
-        let state = state.map(|state| json!({ "name": "TRACESTATE", "value": state.to_string() }));
+        let trace = crate::program::trace(performing);
+        let trace = trace.map(|(name, value)| json!({ "name": name, "value": value }));
         let variable = "TRIPLINE_STEP_TOKEN".to_owned();
         let own = json!({ "name": "TRIPLINE_API", "value": api });
         Wanted {
             image: json!(image),
             container,
-            env: [own].into_iter().chain(trace).chain(state).collect(),
+            env: [own].into_iter().chain(trace).collect(),
             hidden: vec![Hidden { variable, key: TOKEN.to_owned(), value: token }],
             service_account: service_account.as_deref(),
             labels: Map::from_iter([

@@ -86,8 +86,7 @@ pub(crate) fn performing(parameters: Value) -> Performing {
         hosts: ["*", "127.0.0.1:*"].map(|host| host.parse().unwrap()).into(),
         log: PathBuf::from("/nonexistent"),
         redactor: Arc::default(),
-        traceparent: None,
-        tracestate: None,
+        trace: None,
         cancel: CancellationToken::new(),
         stopping: CancellationToken::new(),
     }

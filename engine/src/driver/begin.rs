@@ -7,7 +7,7 @@ use model::fact::StepResult;
 use model::journal::Progress;
 use model::{
     Call, Effect, Entry, ErrorKind, Fact, IdempotencyKey, Performance, StepError, StepPath,
-    Timestamp,
+    Timestamp, TraceContext,
 };
 
 use super::page::Page;
@@ -244,7 +244,6 @@ impl Run {
         let timeout = timeout.into_iter().chain(left).min();
         let performed = self.core.library.performer(&self.core, action, *version).await?;
         let step_span = self.span_of_step(path).filter(|_| self.core.spans.are_sent());
-        let request = self.journal.request.as_ref().filter(|_| step_span.is_some());
         let opened = opened.deriving(parameters);
         let performing = Performing {
             parameters: parameters.clone(),
@@ -257,8 +256,10 @@ impl Run {
             hosts: self.rights().hosts(),
             log: self.core.folders.log(&self.id, path),
             redactor: opened.redactor().clone(),
-            traceparent: step_span.map(|step| attempt_place(step, attempt)),
-            tracestate: request.and_then(|request| request.tracestate.clone()),
+            trace: step_span.map(|step| TraceContext {
+                parent: attempt_place(step, attempt),
+                state: self.journal.request.as_ref().and_then(|own| own.tracestate.clone()),
+            }),
             cancel: self.core.killing.child_token(),
             stopping: self.core.stopping.clone(),
         };

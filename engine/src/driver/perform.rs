@@ -94,7 +94,8 @@ pub(super) async fn perform(core: Arc<Core>, job: Job, place: Permit) -> Report 
     let (opened, action) = (job.opened.clone(), job.action.clone());
     let log = job.declared.then(|| job.performing.log.join("stderr.log"));
     let (begun, from) = (Instant::now(), core.now());
-    let (number, span) = (job.performing.attempt, job.step_span.zip(job.performing.traceparent));
+    let own_span = job.performing.trace.as_ref().map(|trace| trace.parent);
+    let (number, span) = (job.performing.attempt, job.step_span.zip(own_span));
     let connection = connection_of(&core, &action, &job.performing.parameters);
     let performance = place.around(attempt(&core.clock, job)).await;
     if goes_on(&core, action.as_ref(), &performance) {
@@ -162,8 +163,7 @@ async fn attempt(clock: &Clock, job: Job) -> Performance {
         hosts: performing.hosts.clone(),
         log: performing.log.clone(),
         redactor: performing.redactor.clone(),
-        traceparent: performing.traceparent,
-        tracestate: performing.tracestate.clone(),
+        trace: performing.trace.clone(),
         cancel: performing.cancel.clone(),
         stopping: performing.stopping.clone(),
     };
@@ -338,8 +338,7 @@ mod tests {
             hosts: hosts("callers.example"),
             log: std::path::PathBuf::new(),
             redactor: Arc::default(),
-            traceparent: None,
-            tracestate: None,
+            trace: None,
             cancel: CancellationToken::new(),
             stopping: CancellationToken::new(),
         }

@@ -295,8 +295,7 @@ impl Walk {
             hosts: self.rights().hosts(),
             log: log.path().to_owned(),
             redactor: opened.redactor().clone(),
-            traceparent: None,
-            tracestate: None,
+            trace: None,
             cancel: state.cancel.child_token(),
             stopping: self.core.stopping.clone(),
         };

@@ -266,6 +266,7 @@ fn notice(
     (cause, from): (Option<Cause>, Option<TraceContext>),
 ) -> Event {
     let source = EventSource { installation: core.installation.clone(), emitter: Emitter::Engine };
+    let (traceparent, tracestate) = TraceContext::split(from);
     let envelope = Envelope {
         // Several types may tell of one thing.
         id: format!("{kind}/{id}"),
@@ -274,8 +275,8 @@ fn notice(
         time: core.now(),
         subject: Some(subject),
         cause,
-        traceparent: from.as_ref().map(|from| from.parent),
-        tracestate: from.and_then(|from| from.state),
+        traceparent,
+        tracestate,
     };
     Event { envelope, data }
 }

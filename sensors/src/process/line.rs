@@ -2,7 +2,7 @@
 
 use host::redact::Redactor;
 use model::json::{LargeNumber, Unread};
-use model::{Timestamp, TraceParent, TraceState, Value};
+use model::{Timestamp, Value};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
@@ -37,11 +37,9 @@ pub(super) struct Told {
     pub(super) subject: Option<String>,
     #[serde(default, deserialize_with = "time")]
     pub(super) time: Option<Timestamp>,
-    /// CloudEvents' extension for distributed tracing; what is none is left out, as W3C asks.
-    #[serde(default, deserialize_with = "traceparent")]
-    pub(super) traceparent: Option<TraceParent>,
-    #[serde(default, deserialize_with = "tracestate")]
-    pub(super) tracestate: Option<TraceState>,
+    /// CloudEvents' extension for distributed tracing.
+    pub(super) traceparent: Option<String>,
+    pub(super) tracestate: Option<String>,
 }
 
 fn time<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
@@ -51,16 +49,6 @@ fn time<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Erro
         D::Error::custom(message)
     };
     text.parse().map(Some).map_err(|_| wrong())
-}
-
-fn traceparent<'de, D: Deserializer<'de>>(from: D) -> Result<Option<TraceParent>, D::Error> {
-    let text = Option::<String>::deserialize(from)?;
-    Ok(text.and_then(|text| text.parse().ok()))
-}
-
-fn tracestate<'de, D: Deserializer<'de>>(from: D) -> Result<Option<TraceState>, D::Error> {
-    let text = Option::<String>::deserialize(from)?;
-    Ok(text.and_then(|text| text.parse().ok()))
 }
 
 #[derive(Deserialize)]

@@ -27,7 +27,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use host::process::{End, Job, Limits, Programs, Service};
 use host::redact::Redactor;
-use model::{Envelope, Event, Map, Name, PackName, Schema, TriggerType, Value};
+use model::{Envelope, Event, Map, Name, PackName, Schema, TraceContext, TriggerType, Value};
 use serde_json::json;
 
 pub use config::ProcessConfig;
@@ -179,6 +179,9 @@ impl Process {
         let kind: TriggerType =
             format!("{prefix}{name}").parse().map_err(|error| format!("{error}"))?;
         let id = told.id.map_or_else(|| self.random_id(), Ok)?;
+        // What is none is left out, as W3C asks.
+        let [place, state] = [&told.traceparent, &told.tracestate].map(Option::as_deref);
+        let (traceparent, tracestate) = TraceContext::split(TraceContext::read(place, state));
         let envelope = Envelope {
             id,
             source: context.source.clone(),
@@ -186,8 +189,8 @@ impl Process {
             time: told.time.unwrap_or_else(|| context.clock.now()),
             subject: told.subject,
             cause: None,
-            traceparent: told.traceparent,
-            tracestate: told.tracestate.filter(|_| told.traceparent.is_some()),
+            traceparent,
+            tracestate,
         };
         Ok(Event { envelope, data: told.data })
     }

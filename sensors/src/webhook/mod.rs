@@ -189,7 +189,7 @@ impl Webhook {
         })?;
         // One that is none is the sender's trouble, not this event's.
         let [place, state] = ["traceparent", "tracestate"].map(|name| header(&headers, name));
-        let trace = TraceContext::read(place, state);
+        let (traceparent, tracestate) = TraceContext::split(TraceContext::read(place, state));
         let envelope = Envelope {
             id: id.map_or_else(|| self.random_id(), Ok)?,
             source: self.source.clone(),
@@ -197,8 +197,8 @@ impl Webhook {
             time: request.received_at,
             subject: None,
             cause: None,
-            traceparent: trace.as_ref().map(|trace| trace.parent),
-            tracestate: trace.and_then(|trace| trace.state),
+            traceparent,
+            tracestate,
         };
         Ok(Event { envelope, data: self.payload(request, headers, body) })
     }
