@@ -58,6 +58,14 @@ fn the_token_of_a_context_is_sent_to_its_own_server_alone_and_never_shown() {
     here.run(&["pack", "list", "--server", &server.api()]).ended(5);
     let shown = here.run(&["context", "list", "-o", "yaml"]).succeeded().stdout;
     assert!(!shown.contains("tripline_"), "{shown}");
+    // Another server is not sent what was for this one.
+    here.run(&["context", "set", "moved", "--server", &server.api(), "--token-file", "far.token"])
+        .succeeded();
+    let moved = here.run(&["context", "set", "moved", "--server", "127.0.0.1:1"]).succeeded();
+    assert!(moved.stderr.contains("its token was for the server"), "{moved:?}");
+    let tokens = here.json(&["context", "list"]);
+    assert_eq!(tokens[1]["token"], false, "{tokens}");
+    here.run(&["context", "delete", "moved"]).succeeded();
     assert_eq!(
         here.json(&["context", "list"]),
         json!([{ "name": "far", "current": true, "server": server.api(), "token": true }])

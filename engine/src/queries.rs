@@ -20,11 +20,8 @@ use crate::packs::{
 };
 use crate::view::{
     ActionView, AttentionView, ExecutionView, Health, LatestView, PackView, RecordedDecision,
-    RuleExplanation, RuleView, SensorView, SizeView, StepLog, TimerView, TriggerView, steps,
+    RuleExplanation, RuleView, SensorView, SizeView, TimerView, TriggerView, steps,
 };
-
-/// Most bytes of one step's log that are shown.
-const SHOWN_LOG: u64 = 1024 * 1024;
 
 /// What is said of a program that has to catch up since a restore.
 const AWAITS_CONFIRMATION: &str = "what it tells without a `time` may have been told before the restore, until somebody says that it has caught up";
@@ -72,23 +69,6 @@ impl Engine {
     /// Events that fit `filter`, newest first.
     pub async fn events(&self, filter: &EventFilter) -> Result<Vec<EventRow>, AskError> {
         Ok(self.core.store.events(filter).await?)
-    }
-
-    /// What an execution's steps printed to stderr or logged, in the order of their paths, and what
-    /// is said of its result.
-    pub async fn logs(&self, id: &ExecutionId) -> Result<Vec<StepLog>, AskError> {
-        let view = self.execution(id).await?;
-        let folders = self.core.folders.clone();
-        let read = view.steps.into_iter().filter_map(|step| {
-            let text = match (step.kind, &step.result) {
-                ("log", Some(Value::String(message))) => message.clone(),
-                _ => read_logs(&folders.log(id, &step.path))?,
-            };
-            Some(StepLog { path: step.path.to_string(), text })
-        });
-        let result = read_logs(&folders.logs(id));
-        let result = result.map(|text| StepLog { path: "result".to_owned(), text });
-        Ok(read.chain(result).collect())
     }
 
     /// Every rule.
@@ -456,30 +436,4 @@ fn pack_view(status: &PackStatus) -> PackView {
         sensors: active.map_or(0, |pack| pack.sensors.len()),
         findings: status.findings.iter().map(Into::into).collect(),
     }
-}
-
-/// The text of the log files of one step, if it has any.
-fn read_logs(folder: &std::path::Path) -> Option<String> {
-    use std::io::Read;
-    let entries = std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
-    // Folders here are those of a child execution's steps.
-    let is_log = |path: &std::path::PathBuf| {
-        path.is_file() && path.extension().is_some_and(|extension| extension == "log")
-    };
-    let mut files: Vec<_> = entries.filter(is_log).collect();
-    files.sort();
-    files.first()?;
-    let mut bytes = Vec::new();
-    for path in files {
-        let file = std::fs::File::open(path).ok()?;
-        file.take(SHOWN_LOG).read_to_end(&mut bytes).ok()?;
-    }
-    Some(match String::from_utf8(bytes) {
-        Ok(text) => text,
-        Err(error) => {
-            let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-            let line = if text.ends_with('\n') { "" } else { "\n" };
-            format!("{text}{line}[tripline: what is not UTF-8 here is shown as \u{FFFD}]\n")
-        }
-    })
 }

@@ -3,6 +3,7 @@
 
 mod support;
 
+use engine::logs::Which;
 use model::{Actor, ExecutionState};
 use serde_json::json;
 use support::{House, ended, error_kind, key, result, run, until};
@@ -67,7 +68,7 @@ async fn a_failing_step_can_be_caught_and_its_error_looked_at() {
     let id = run(&engine, "p.tries", json!({})).await;
     let view = ended(&engine, &id).await;
     assert_eq!(result(&view), &json!({ "kind": "program", "attempts": 2, "code": 3 }));
-    let logs = engine.logs(&id).await.unwrap();
+    let logs = engine.logs(&id, Which::default()).await.unwrap().logs;
     assert!(logs[0].text.contains("nothing works"), "{logs:?}");
 }
 

@@ -5,12 +5,37 @@
 mod support;
 
 use engine::Engine;
+use engine::logs::Which;
 use model::ExecutionId;
 use serde_json::json;
 use support::{House, ended, result, run};
 
 async fn logs(engine: &Engine, id: &ExecutionId) -> Vec<(String, String)> {
-    engine.logs(id).await.unwrap().into_iter().map(|log| (log.path, log.text)).collect()
+    let logs = engine.logs(id, Which::default()).await.unwrap().logs;
+    logs.into_iter().map(|log| (log.path, log.text)).collect()
+}
+
+#[tokio::test]
+async fn logs_that_fill_an_answer_are_told_in_several() {
+    let house = House::new();
+    let program =
+        "i=0; while [ $i -lt 20 ]; do head -c 65536 /dev/zero | tr '\\0' x >&2; i=$((i+1)); done";
+    house.program("loud", "read", program);
+    house.chain("go", "", r#"for i in 0..6 { run("p.loud"); } log("done");"#);
+    let engine = house.start().await;
+    let id = run(&engine, "p.go", json!({})).await;
+    ended(&engine, &id).await;
+    let (mut which, mut told) = (Which::default(), Vec::new());
+    loop {
+        let page = engine.logs(&id, which.clone()).await.unwrap();
+        told.push(page.logs.into_iter().map(|log| log.path).collect::<Vec<_>>());
+        let Some(next) = page.next else { break };
+        which.after = Some(next);
+    }
+    assert_eq!(told, [vec!["1", "2", "3", "4"], vec!["5", "6", "7"]]);
+    let one = Which { step: "7".parse().ok(), after: None };
+    let [one] = engine.logs(&id, one).await.unwrap().logs.try_into().unwrap();
+    assert_eq!((&*one.path, &*one.text), ("7", "done"));
 }
 
 fn line(action: &str, what: &str) -> String {

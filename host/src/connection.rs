@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use model::PackName;
 use model::diagnostic::instead;
+use model::{PackName, wildcard};
 use reqwest::Url;
 
 use crate::kubernetes::{Access, Cluster, Observer, REQUESTS_PER_SECOND};
@@ -176,11 +176,7 @@ impl ConnectionSpec {
 
     /// Whether `pack` may use it.
     pub fn admits(&self, pack: &PackName) -> bool {
-        let fits = |pattern: &String| match pattern.strip_suffix('*') {
-            Some(prefix) => pack.as_str().starts_with(prefix),
-            None => pattern == pack.as_str(),
-        };
-        self.packs.iter().any(fits)
+        self.packs.iter().any(|pattern| wildcard::matches(pattern, pack.as_str()))
     }
 }
 

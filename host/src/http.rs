@@ -46,16 +46,14 @@ pub enum NoWay {
 /// The client for a request to `url`, which connects to addresses within `reach` alone, or to the
 /// proxy that the environment names for it.
 ///
-/// A proxy resolves names itself. So a name is looked up here first and refused if it is too far;
-/// one that only the proxy can resolve is left to the proxy's own rules.
+/// A proxy resolves names itself, and takes any of their addresses. So a name is looked up here first
+/// and refused if one of them is too far; one that only the proxy can resolve is left to the proxy's
+/// own rules.
 pub async fn guarded(url: &Url, reach: Reach, proxies: &Proxies) -> Result<Client, NoWay> {
     guard::check_literal(url, reach)?;
     let Some(proxy) = proxies.of_url(url) else { return Ok(kept(None, reach)?) };
-    if let Some(name) = url.domain()
-        && let Err(error) = guard::resolve(name, reach).await
-        && let Some(blocked) = guard::blocked(error.as_ref())
-    {
-        return Err(blocked.clone().into());
+    if let Some(name) = url.domain() {
+        guard::wholly_within(name, reach).await?;
     }
     Ok(kept(Some(proxy), reach)?)
 }

@@ -139,6 +139,7 @@ impl Set {
     fn run(self) -> Outcome {
         let mut contexts = Contexts::load()?;
         let mut context = contexts.all.remove(&self.name).unwrap_or_default();
+        let before = context.clone();
         if let Some(server) = self.server {
             context = Context { server: Some(check_server(&server)?), state: None, ..context };
         }
@@ -147,6 +148,10 @@ impl Set {
             let state = state.map_err(|error| Failure::file("the current folder", &error))?;
             context = Context { server: None, state: Some(state), ..context };
         }
+        // A token is for the server that it was given for.
+        if (&context.server, &context.state) != (&before.server, &before.state) {
+            context.token = None;
+        }
         if let Some(file) = &self.token_file {
             context.token = Some(token(&input::text(file)?)?);
         }
@@ -154,8 +159,14 @@ impl Set {
             let failure = Failure::usage(format!("the context `{}` names no server", self.name));
             return Err(failure.with_hint("give --server URL, or --state DIR"));
         }
+        let forgotten = before.token.is_some() && context.token.is_none();
         contexts.all.insert(self.name.clone(), context);
         let path = contexts.save()?;
+        if forgotten {
+            output::tell(
+                "its token was for the server that it named before, and is forgotten: --token-file gives another",
+            );
+        }
         output::say(&format!("`{}` is kept in {}", self.name, path.display()))?;
         if contexts.current.as_ref() != Some(&self.name) {
             output::say(&format!("use it: tripline context use {}", self.name))?;

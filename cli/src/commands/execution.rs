@@ -3,7 +3,8 @@
 
 use clap::{Args, Subcommand};
 use model::{
-    ActionRef, EventKey, ExecutionId, ExecutionState, Origin, PackName, RuleRef, Timestamp, Value,
+    ActionRef, EventKey, ExecutionId, ExecutionState, Origin, PackName, RuleRef, StepPath,
+    Timestamp, Value,
 };
 use serde_json::json;
 
@@ -25,7 +26,7 @@ pub(crate) enum Command {
     /// Show one: its steps, what failed and what to do now
     Get(Get),
     /// Show what its steps printed to stderr or logged
-    Logs(Get),
+    Logs(Logs),
     /// Watch it until it ends, and the runs that go on from it; the exit code is that of `run`
     Watch(One),
     /// End it, and run its undo handlers
@@ -55,6 +56,17 @@ pub(crate) struct One {
 pub(crate) struct Get {
     #[command(flatten)]
     one: One,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Logs {
+    #[command(flatten)]
+    one: One,
+    /// Only what this step printed or logged
+    #[arg(long, value_name = "PATH")]
+    step: Option<StepPath>,
     #[command(flatten)]
     output: Output,
 }
@@ -189,7 +201,7 @@ impl Command {
         match self {
             Self::List(args) => args.run().await,
             Self::Get(args) => args.run().await,
-            Self::Logs(args) => args.logs().await,
+            Self::Logs(args) => args.run().await,
             Self::Watch(args) => args.watch().await,
             Self::Cancel(args) => args.run().await,
             Self::Pause(args) => args.run().await,
@@ -317,16 +329,35 @@ impl Get {
         }
         Ok(Exit::Done)
     }
+}
 
-    async fn logs(self) -> Outcome {
-        let client = self.one.connection.client()?;
-        let logs = client.list(&format!("{}/logs", self.one.path()), &[]).await?;
+impl Logs {
+    async fn run(self) -> Outcome {
+        let logs = self.all().await?;
         match self.output.format {
             Format::Table if logs.is_empty() => output::say("nothing was printed or logged")?,
             Format::Table => print_logs(&logs)?,
             format => output::value(format, &logs)?,
         }
         Ok(Exit::Done)
+    }
+
+    /// The logs, by as many answers as that takes.
+    async fn all(&self) -> Result<Vec<Value>, Failure> {
+        let client = self.one.connection.client()?;
+        let path = format!("{}/logs", self.one.path());
+        let step = self.step.as_ref().map(|step| ("step", step.to_string()));
+        let mut query: Vec<_> = step.into_iter().collect();
+        let mut logs = Vec::new();
+        loop {
+            let mut list: Value = client.get(&path, &query).await?;
+            if let Value::Array(items) = list["items"].take() {
+                logs.extend(items);
+            }
+            let Some(next) = list["next"].as_str() else { return Ok(logs) };
+            query.retain(|(name, _)| *name != "after");
+            query.push(("after", next.to_owned()));
+        }
     }
 }
 

@@ -132,8 +132,23 @@ pub(crate) async fn resolve(
     name: &str,
     reach: Reach,
 ) -> Result<Vec<SocketAddr>, Box<dyn std::error::Error + Send + Sync>> {
-    let found: Vec<SocketAddr> = tokio::net::lookup_host((name, 0)).await?.collect();
+    let found = tokio::net::lookup_host((name, 0)).await?.collect();
     within(name, found, reach).map_err(Into::into)
+}
+
+/// Refuses a name that has an address which is not within reach; one that has none fits.
+pub(crate) async fn wholly_within(name: &str, reach: Reach) -> Result<(), Blocked> {
+    let found = tokio::net::lookup_host((name, 0)).await;
+    found.map_or(Ok(()), |mut found| all_within(name, &mut found, reach))
+}
+
+fn all_within(
+    name: &str,
+    found: &mut dyn Iterator<Item = SocketAddr>,
+    reach: Reach,
+) -> Result<(), Blocked> {
+    let too_far = found.map(|address| address.ip()).find(|address| reach_of(*address) > reach);
+    too_far.map_or(Ok(()), |address| Err(Blocked::too_far(name, address)))
 }
 
 fn within(name: &str, found: Vec<SocketAddr>, reach: Reach) -> Result<Vec<SocketAddr>, Blocked> {

@@ -121,6 +121,11 @@ fn a_name_is_connected_to_only_at_addresses_within_reach() {
     assert_eq!(within(Reach::Public), [at("93.184.215.14")]);
     assert_eq!(within(Reach::Private), [at("10.0.0.1"), at("93.184.215.14")]);
     assert_eq!(within(Reach::Local).len(), 4);
+    // Who connects for us takes any of them.
+    let by_another = |reach| all_within("rebinding.test", &mut mixed.into_iter(), reach);
+    assert!(matches!(by_another(Reach::Public), Err(Blocked::TooFar { .. })));
+    assert!(matches!(by_another(Reach::Private), Err(Blocked::TooFar { .. })));
+    assert!(by_another(Reach::Local).is_ok());
     let only = vec![at("127.0.0.1")];
     let error = super::within("rebinding.test", only, Reach::Private).unwrap_err();
     assert_eq!(

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::Method;
 use engine::Engine;
+use engine::logs::{Logs, Which};
 use engine::rerun::{Repeated, Repetition};
 use engine::view::{ExecutionView, StepLog};
 use model::{
@@ -190,11 +191,23 @@ async fn one(
     Ok(Json(engine.execution(&id).await?))
 }
 
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct WhichLogs {
+    /// Only that of this step.
+    step: Option<StepPath>,
+    /// Only those of steps after this one.
+    after: Option<StepPath>,
+}
+
+/// As many as fill an answer: `next` says after which step there are more.
 async fn logs(
     State(engine): State<Engine>,
     Named(id): Named<ExecutionId>,
-) -> Result<Json<List<StepLog>>, Problem> {
-    Ok(List::all(engine.logs(&id).await?))
+    Asked(WhichLogs { step, after }): Asked<WhichLogs>,
+) -> Result<Json<List<StepLog, StepPath>>, Problem> {
+    let Logs { logs, next } = engine.logs(&id, Which { step, after }).await?;
+    Ok(Json(List { items: logs, next }))
 }
 
 #[derive(Deserialize, JsonSchema)]

@@ -52,7 +52,7 @@ const ROWS: usize = 50;
 #[derive(Serialize, JsonSchema)]
 struct List<T, C = Position> {
     items: Vec<T>,
-    /// What `before` (of keys: `after`) must be to get the rows after these; absent after the last
+    /// What `before` (of keys and logs: `after`) must be to get the rows after these; absent after the last
     /// one.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<C>,
