@@ -62,11 +62,11 @@ pub(crate) struct Get {
 
 #[derive(Debug, Args)]
 pub(crate) struct Logs {
-    #[command(flatten)]
-    one: One,
     /// Only what this step printed or logged
     #[arg(long, value_name = "PATH")]
     step: Option<StepPath>,
+    #[command(flatten)]
+    one: One,
     #[command(flatten)]
     output: Output,
 }
