@@ -169,6 +169,8 @@ async fn an_event_of_the_cluster_that_a_selector_chooses_is_told_once_however_it
     stage.is_watching().await;
     watch.stop().await.unwrap();
     stage.make_event("unheard", no_labels()).await;
+    // What is newest is remembered.
+    stage.make("newest", no_labels()).await;
     stage.lab.forget_history().await.unwrap();
     let watch = stage.watch("kubernetes.event", of("fields", "type=Warning"));
     stage.has_told(1).await;
