@@ -1,6 +1,7 @@
 //! Values too large for a fact: kept beside the log, named by their content.
 
 use std::fmt;
+use std::io::{self, BufWriter, Write};
 use std::str::FromStr;
 
 use schemars::JsonSchema;
@@ -40,10 +41,21 @@ impl Hash {
         Self(hasher.finalize().into())
     }
 
-    /// The hash of a JSON value: object keys are sorted, so equal values hash equal.
-    pub fn of_value(value: &Value) -> Self {
-        // serde_json's maps are ordered by key (the feature `preserve_order` is off).
-        Self::of(value.to_string().as_bytes())
+    /// The hash of a value's JSON text: keys of JSON objects are sorted, so equal values hash equal.
+    pub fn of_value(value: &impl Serialize) -> Self {
+        Self::and_length(value).0
+    }
+
+    /// The same, and how many bytes that text has. It is not kept anywhere.
+    pub fn and_length(value: &impl Serialize) -> (Self, usize) {
+        // The text comes in pieces of a few bytes, which the hash takes better by the block.
+        let mut hashed = BufWriter::with_capacity(1024, Hashed::default());
+        // serde_json's maps are ordered by key (the feature `preserve_order` is off). Nothing here can
+        // fail: the hash takes all, and what is stored is nothing that JSON refuses.
+        let _ = serde_json::to_writer(&mut hashed, value);
+        let _ = hashed.flush();
+        let Hashed { hasher, length } = std::mem::take(hashed.get_mut());
+        (Self(hasher.finalize().into()), length)
     }
 
     /// The raw bytes.
@@ -62,9 +74,30 @@ impl Hash {
     }
 }
 
+/// Takes the hash of what is written to it.
+#[derive(Default)]
+struct Hashed {
+    hasher: Sha256,
+    length: usize,
+}
+
+impl Write for Hashed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.hasher.update(bytes);
+        self.length += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 impl fmt::Display for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        let digit = |n: u8| char::from(b"0123456789abcdef"[usize::from(n)]);
+        let digits = self.0.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]);
+        f.write_str(&digits.collect::<String>())
     }
 }
 
@@ -136,6 +169,17 @@ mod tests {
         let hash = Hash::of(b"Hello");
         assert_eq!(hash.to_string().parse(), Ok(hash));
         assert!("xyz".parse::<Hash>().is_err());
+    }
+
+    #[test]
+    fn a_value_is_hashed_and_measured_as_its_text() {
+        let long = serde_json::json!({ "long": "ä\n".repeat(3000), "a": [1, -2.5, null, {}] });
+        for value in [long, serde_json::json!(""), Value::Null] {
+            let text = value.to_string();
+            let expected = (Hash::of(text.as_bytes()), text.len());
+            assert_eq!(Hash::and_length(&value), expected);
+            assert_eq!(crate::json::length(&value), text.len());
+        }
     }
 
     #[test]

@@ -4,6 +4,9 @@
 //! one from 2^64 on as a float, which is another number. Neither may slip in: such a number is
 //! refused where it comes in, with its place.
 
+use std::io;
+
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
@@ -60,6 +63,33 @@ pub fn printed(output: &[u8]) -> Value {
         "" => json!({}),
         text => json!({ "text": text }),
     })
+}
+
+/// How many bytes of JSON text `value` has: none of it is made.
+///
+/// ```
+/// use model::json;
+/// assert_eq!(json::length(&serde_json::json!({ "ä\n": [1.5, null] })), 19);
+/// ```
+pub fn length(value: &impl Serialize) -> usize {
+    let mut counted = Counted(0);
+    // It takes whatever comes, and what is stored is nothing that JSON refuses.
+    let _ = serde_json::to_writer(&mut counted, value);
+    counted.0
+}
+
+/// Counts what is written to it.
+struct Counted(usize);
+
+impl io::Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Where the first number begins, in a text that is JSON, that does not fit.

@@ -1,6 +1,6 @@
 //! Bounds on values, and paths into them.
 
-use crate::Value;
+use crate::{Value, json};
 
 /// Most bytes of JSON text in an event's data.
 pub const MAX_EVENT_BYTES: usize = 4 * 1024 * 1024;
@@ -46,7 +46,7 @@ pub fn fits(value: &Value) -> Result<(), Unfit> {
     if listed.max(mapped) > MAX_TOTAL_ITEMS {
         return Err(Unfit::TotalItems(listed.max(mapped)));
     }
-    match value.to_string().len() {
+    match json::length(value) {
         bytes if bytes > INLINE_VALUE_BYTES => Err(Unfit::Bytes(bytes)),
         _ => Ok(()),
     }

@@ -40,7 +40,7 @@ struct Held {
 impl Keeper {
     pub(crate) fn new(file: Option<PathBuf>, state: &Path) -> Self {
         let path = file.as_ref().map(|file| file.to_string_lossy().into_owned());
-        let name = Hash::of_value(&path.unwrap_or_default().into()).short();
+        let name = Hash::of_value(&path.unwrap_or_default()).short();
         Self { file, copy: state.join(format!("environment-{name}.yaml")), held: Mutex::default() }
     }
 
