@@ -95,11 +95,8 @@ async fn commit(store: &dyn Store, like: &model::fact::EventAccepted, n: usize) 
     };
     let id = format!("bare/{n}");
     let key = model::EventKey::derive(&event.event.envelope.source, &event.event.envelope.id);
-    let write = Write {
-        stream: Stream::Event(key),
-        expected: Some(model::Version::NONE),
-        facts: vec![Fact::EventAccepted(event)],
-    };
+    let write =
+        Write::new(Stream::Event(key), Some(model::Version::NONE), [Fact::EventAccepted(event)]);
     let at = Clock::System.now();
     let batch = Batch { id: BatchId::new(id), actor: Actor::engine(), at, writes: vec![write] };
     store.append(batch).await.unwrap();

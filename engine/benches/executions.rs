@@ -75,7 +75,7 @@ async fn commits(store: &dyn Store, at_a_time: usize, count: usize) -> f64 {
         .for_each_concurrent(at_a_time, |n| async move {
             let stream = Stream::Key(format!("bench/{at_a_time}/{n}"));
             let fact = Fact::KeySet { value: n.into(), expires_at: None };
-            let write = Write { stream, expected: None, facts: vec![fact] };
+            let write = Write::new(stream, None, [fact]);
             let id = BatchId::new(format!("bench/{at_a_time}/{n}"));
             let at = Clock::System.now();
             store

@@ -2,7 +2,7 @@
 //! kept for each execution to which a rule passes its token, and nowhere else.
 
 use host::redact::Redactor;
-use model::{Event, Hash, Schema, Value};
+use model::{Event, Hash, Schema, Value, json};
 
 use crate::secrets::{Fresh, Opened};
 
@@ -11,6 +11,8 @@ pub(crate) struct Arrival {
     pub(crate) event: Event,
     /// The hash of its data, by which a repetition with other data is known.
     pub(crate) payload: Hash,
+    /// The bytes of its data's JSON text.
+    pub(crate) bytes: usize,
     /// What the tokens in its data stand for.
     pub(crate) fresh: Vec<Fresh>,
     /// Whether a server that was lost before a restore may have told it too.
@@ -19,7 +21,8 @@ pub(crate) struct Arrival {
 
 impl From<Event> for Arrival {
     fn from(event: Event) -> Self {
-        Self { payload: Hash::of_value(&event.data), event, fresh: Vec::new(), retold: false }
+        let (payload, bytes) = Hash::and_length(&event.data);
+        Self { event, payload, bytes, fresh: Vec::new(), retold: false }
     }
 }
 
@@ -36,7 +39,8 @@ impl Arrival {
         // would tell deliveries apart that are the same.
         let values = fresh.iter().map(|one| (one.value.expose(), ""));
         let payload = Hash::of_value(&Redactor::new(values).value(shown));
-        Self { event: Event { data, ..event }, payload, fresh, retold: false }
+        let bytes = json::length(&data);
+        Self { event: Event { data, ..event }, payload, bytes, fresh, retold: false }
     }
 
     /// An event that a server which was lost may have told too, if `retold`.

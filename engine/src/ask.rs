@@ -198,16 +198,12 @@ impl Engine {
         let asked = (request.action.clone(), request.parameters.clone(), fresh.clone());
         let Granted { tokens, sealing } = self.core.keep(&id, &fresh, request.at)?;
         let granted = Granted::fact(tokens, request.at);
-        let facts = std::iter::once(Fact::ExecutionRequested(request)).chain(granted).collect();
+        let facts = std::iter::once(Fact::ExecutionRequested(request)).chain(granted);
         let batch = Batch {
             id: BatchId::new(format!("run/{}", random::name())),
             actor,
             at: self.core.now(),
-            writes: vec![Write {
-                stream: Stream::Execution(id.clone()),
-                expected: Some(Version::NONE),
-                facts,
-            }],
+            writes: vec![Write::new(Stream::Execution(id.clone()), Some(Version::NONE), facts)],
         };
         let engine = self.clone();
         let begun = self.core.impatient(async move {
@@ -318,11 +314,11 @@ impl Engine {
             id: BatchId::new(format!("switch/{}", random::name())),
             actor,
             at: self.core.now(),
-            writes: vec![Write {
-                stream: Stream::Rule(rule.clone()),
-                expected: None,
-                facts: vec![Fact::RuleSwitched { enabled }],
-            }],
+            writes: vec![Write::new(
+                Stream::Rule(rule.clone()),
+                None,
+                [Fact::RuleSwitched { enabled }],
+            )],
         };
         let engine = self.clone();
         let switched = self.core.impatient(async move {
@@ -414,11 +410,7 @@ impl Engine {
             id: BatchId::new(format!("key/{}", random::name())),
             actor,
             at: now,
-            writes: vec![Write {
-                stream: Stream::Key(key.to_owned()),
-                expected: None,
-                facts: vec![fact],
-            }],
+            writes: vec![Write::new(Stream::Key(key.to_owned()), None, [fact])],
         };
         let core = self.core.clone();
         self.core.impatient(async move { core.append(batch).await }).await?;

@@ -171,7 +171,7 @@ impl Core {
             return;
         }
         for fact in batch.writes.iter().flat_map(|write| &write.facts) {
-            if let Fact::EventAccepted(accepted) = fact {
+            if let Fact::EventAccepted(accepted) = &**fact {
                 for span in spans::of_event(accepted, begun, self.now()) {
                     self.spans.end(span);
                 }

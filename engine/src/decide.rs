@@ -2,6 +2,7 @@
 //! events about these.
 
 use std::collections::VecDeque;
+use std::slice;
 use std::sync::Arc;
 
 use futures::FutureExt;
@@ -11,13 +12,14 @@ use model::fact::{EventAccepted, ExecutionRequested};
 use model::value::{INLINE_EVENT_BYTES, INLINE_VALUE_BYTES, brief, fits};
 use model::{
     Body, ErrorKind, Event, EventKey, ExecutionId, Fact, Hash, Origin, RuleRef, Schema, Stream,
-    Timestamp, Value, Version, token,
+    Timestamp, Value, Version, json, token,
 };
 use rules::{Decision, Selected};
-use store::{Sealing, Write};
+use store::{Encoded, Sealing, Write};
 
 use crate::arrival::Arrival;
 use crate::core::{Core, Trouble};
+use crate::evaluators::{Panicked, Workbench};
 use crate::notices;
 use crate::packs::Generation;
 use crate::pages::{Consequence, Room, Sides, defer, next_part};
@@ -49,7 +51,7 @@ impl Decided {
     /// Its facts, and their bytes: what it weighs in a batch.
     pub(crate) fn weight(&self) -> (usize, usize) {
         let facts = || self.writes.iter().flat_map(|write| &write.facts);
-        (facts().count(), facts().map(|fact| fact.encode().len()).sum())
+        (facts().count(), facts().map(|fact| fact.bytes().len()).sum())
     }
 
     /// Its parts that go beside the facts of whoever tells it.
@@ -68,6 +70,21 @@ pub(crate) async fn decide(
     decide_under(core, &generation, event, reemit_of, Room::COMMIT).await
 }
 
+/// The same of several, which the rules are shown together: handing them over costs more than a look.
+pub(crate) async fn decide_together(
+    core: &Core,
+    events: Vec<Arrival>,
+) -> Result<Vec<Decided>, Trouble> {
+    let generation = core.generation.load_full();
+    let shown: Vec<Shown> = events.into_iter().map(|event| Shown::new(core, event)).collect();
+    let decisions = ask_rules(core, &generation, &shown).await;
+    let mut decided = Vec::with_capacity(shown.len());
+    for (one, decision) in shown.into_iter().zip(decisions) {
+        decided.push(conclude(core, &generation, one, decision, (None, Room::COMMIT)).await?);
+    }
+    Ok(decided)
+}
+
 /// Lets the rules of `generation` see `event`; at most `room` goes into its own commit.
 pub(crate) fn decide_under<'a>(
     core: &'a Core,
@@ -76,51 +93,68 @@ pub(crate) fn decide_under<'a>(
     reemit_of: Option<EventKey>,
     room: Room,
 ) -> BoxFuture<'a, Result<Decided, Trouble>> {
-    let Arrival { event, payload, fresh, retold } = event.into();
+    let shown = Shown::new(core, event.into());
     async move {
-        let accepted_at = core.now();
-        let event = Arc::new(event);
-        let key = event.key();
-        let mut bounds = Bounds { inline: 0, secrets: room.secrets() };
-        let told = Told { event: &event, fresh: &fresh, retold };
-        let (made, sealing) =
-            consequences(core, generation, told, accepted_at, &mut bounds).await?;
-        let executions = made.iter().filter_map(|one| match one {
-            Consequence::Request(_, id, _) => Some(id.clone()),
-            Consequence::Failure(_) | Consequence::Told(_) => None,
-        });
-        let executions = executions.collect();
-        let mut left: VecDeque<Consequence> = made.into();
-        let part = next_part(&mut left, room);
-        let deferred = defer(core, &key, left, accepted_at).await?;
-        let envelope = event.envelope.clone();
-        let data = body(core, &event.data, &part.matched).await?;
-        let accepted = EventAccepted {
-            event: StoredEvent { envelope, data },
-            payload,
-            accepted_at,
-            generation: generation.number,
-            matched: part.matched,
-            reemit_of,
-            retold,
-        };
-        let facts = std::iter::once(Fact::EventAccepted(accepted)).chain(part.failures).collect();
-        let stream = Stream::Event(key.clone());
-        let own = Write { stream, expected: Some(Version::NONE), facts };
-        let writes = std::iter::once(own).chain(part.writes).chain(deferred).collect();
-        Ok(Decided { key, payload, writes, sealing, executions })
+        let decision = ask_rules(core, generation, slice::from_ref(&shown)).await.pop();
+        conclude(core, generation, shown, decision.unwrap_or_default(), (reemit_of, room)).await
     }
     .boxed()
 }
 
-/// What the rules see.
-#[derive(Clone, Copy)]
-struct Told<'a> {
-    event: &'a Arc<Event>,
+/// An event as the rules see it, and what came with it.
+struct Shown {
+    event: Arc<Event>,
+    accepted_at: Timestamp,
+    payload: Hash,
+    bytes: usize,
     /// What the tokens in its data stand for.
-    fresh: &'a [Fresh],
+    fresh: Vec<Fresh>,
     /// Whether a server that was lost may have told it too.
     retold: bool,
+}
+
+impl Shown {
+    fn new(core: &Core, arrival: Arrival) -> Self {
+        let Arrival { event, payload, bytes, fresh, retold } = arrival;
+        Self { event: Arc::new(event), accepted_at: core.now(), payload, bytes, fresh, retold }
+    }
+}
+
+/// What is stored of an event, next to what the rules decided; at most `room` goes into its own commit.
+async fn conclude(
+    core: &Core,
+    generation: &Arc<Generation>,
+    shown: Shown,
+    decision: Decision,
+    (reemit_of, room): (Option<EventKey>, Room),
+) -> Result<Decided, Trouble> {
+    let mut bounds = Bounds { inline: 0, secrets: room.secrets() };
+    let (made, sealing) = consequences(core, generation, &shown, decision, &mut bounds).await?;
+    let executions = made.iter().filter_map(|one| match one {
+        Consequence::Request(_, id, _) => Some(id.clone()),
+        Consequence::Failure(_) | Consequence::Told(_) => None,
+    });
+    let executions = executions.collect();
+    let Shown { event, accepted_at, payload, bytes, retold, .. } = shown;
+    let key = event.key();
+    let mut left: VecDeque<Consequence> = made.into();
+    let part = next_part(&mut left, room);
+    let deferred = defer(core, &key, left, accepted_at).await?;
+    let Event { envelope, data } = Arc::unwrap_or_clone(event);
+    let data = body(core, data, bytes, &part.matched).await?;
+    let accepted = Fact::EventAccepted(EventAccepted {
+        event: StoredEvent { envelope, data },
+        payload,
+        accepted_at,
+        generation: generation.number,
+        matched: part.matched,
+        reemit_of,
+        retold,
+    });
+    let facts = std::iter::once(accepted.into()).chain(part.failures);
+    let own = Write::new(Stream::Event(key.clone()), Some(Version::NONE), facts);
+    let writes = std::iter::once(own).chain(part.writes).chain(deferred).collect();
+    Ok(Decided { key, payload, writes, sealing, executions })
 }
 
 /// What an event's requests have room for together.
@@ -135,19 +169,18 @@ struct Bounds {
 async fn consequences(
     core: &Core,
     generation: &Arc<Generation>,
-    told: Told<'_>,
-    at: Timestamp,
+    shown: &Shown,
+    decision: Decision,
     bounds: &mut Bounds,
 ) -> Result<(Vec<Consequence>, Vec<Sealing>), Trouble> {
-    let event = told.event;
-    let decision = ask_rules(core, generation, event, at).await;
+    let event = &shown.event;
     let (mut made, mut sealing) = (Vec::new(), Vec::new());
     let mut failed: Vec<(RuleRef, String)> =
         decision.failed.into_iter().map(|failure| (failure.rule, failure.error)).collect();
     for selected in decision.selected {
         let rule = selected.rule.clone();
         let id = ExecutionId::for_rule(&event.key(), &rule, None);
-        match request(core, generation, told, (&id, selected), at, bounds).await? {
+        match request(core, generation, shown, (&id, selected), bounds).await? {
             Ok((facts, sealed)) => {
                 made.push(Consequence::Request(rule, id, facts));
                 sealing.extend(sealed);
@@ -164,23 +197,41 @@ async fn consequences(
             sealing.extend(told.sealing);
             made.push(Consequence::Told(told.writes));
         }
-        made.push(Consequence::Failure(Box::new(Fact::RuleFailed { rule, error })));
+        made.push(Consequence::Failure(Fact::RuleFailed { rule, error }.into()));
     }
     Ok((made, sealing))
 }
 
-async fn ask_rules(
+/// What the rules decide of each.
+async fn ask_rules(core: &Core, generation: &Generation, shown: &[Shown]) -> Vec<Decision> {
+    if let Ok(decisions) = ask_together(core, generation, shown).await {
+        return decisions;
+    }
+    // One of them ended the evaluation of all.
+    let mut decisions = Vec::with_capacity(shown.len());
+    for one in shown {
+        let asked = ask_together(core, generation, slice::from_ref(one)).await;
+        let panicked = |error: Panicked| Decision {
+            failed: vec![rules::RuleFailure { rule: unknown_rule(), error: error.to_string() }],
+            ..Decision::default()
+        };
+        decisions.extend(asked.unwrap_or_else(|error| vec![panicked(error)]));
+    }
+    decisions
+}
+
+async fn ask_together(
     core: &Core,
     generation: &Generation,
-    event: &Arc<Event>,
-    at: Timestamp,
-) -> Decision {
-    let (rules, seen) = (generation.rules.clone(), event.clone());
-    let asked = core.evaluators.call(move |bench| rules.decide(&mut bench.rules, &seen, at));
-    asked.await.unwrap_or_else(|panicked| Decision {
-        failed: vec![rules::RuleFailure { rule: unknown_rule(), error: panicked.to_string() }],
-        ..Decision::default()
-    })
+    shown: &[Shown],
+) -> Result<Vec<Decision>, Panicked> {
+    let rules = generation.rules.clone();
+    let seen: Vec<_> = shown.iter().map(|one| (one.event.clone(), one.accepted_at)).collect();
+    let decide = move |bench: &mut Workbench| {
+        let decide = |(event, at): (Arc<Event>, _)| rules.decide(&mut bench.rules, &event, at);
+        seen.into_iter().map(decide).collect()
+    };
+    core.evaluators.call(decide).await
 }
 
 /// The rule that a failure without a rule is told under.
@@ -201,11 +252,12 @@ fn shortened(error: String) -> String {
 async fn request(
     core: &Core,
     generation: &Arc<Generation>,
-    Told { event, fresh, retold }: Told<'_>,
+    shown: &Shown,
     (id, selected): (&ExecutionId, Selected),
-    at: Timestamp,
     bounds: &mut Bounds,
-) -> Result<Result<(Vec<Fact>, Vec<Sealing>), String>, Trouble> {
+) -> Result<Result<(Vec<Encoded>, Vec<Sealing>), String>, Trouble> {
+    let Shown { event, accepted_at: at, fresh, retold, .. } = shown;
+    let at = *at;
     let resolved = match core.library.resolve(generation, None, &selected.action) {
         Ok(resolved) => resolved,
         Err(error) => return Ok(Err(error.message)),
@@ -224,7 +276,7 @@ async fn request(
         return Ok(Err(misfit(violation.message)));
     }
     let schema = resolved.parameters();
-    let secret = (schema, passed, fresh);
+    let secret = (schema, passed, fresh.as_slice());
     let (granted, sealing) = match sealed(core, id, &mut given, secret, at, bounds) {
         Ok(sealed) => sealed,
         Err(why) => return Ok(Err(misfit(why))),
@@ -245,9 +297,10 @@ async fn request(
         traceparent: event.envelope.traceparent.map(|_| event.envelope.span()),
         tracestate: event.envelope.tracestate.clone(),
         passed: Vec::new(),
-        doubted: retold,
+        doubted: *retold,
     });
-    Ok(Ok((std::iter::once(requested).chain(granted).collect(), sealing)))
+    let facts = std::iter::once(requested).chain(granted).map(Encoded::from);
+    Ok(Ok((facts.collect(), sealing)))
 }
 
 /// Puts tokens where `schema` says `secret: true`: the fact that grants them to the execution `id`,
@@ -314,10 +367,10 @@ async fn stored(
         *value = core.bounded(value.take()).await?;
     }
     let mut parameters = Value::Object(parameters);
-    let mut bytes = parameters.to_string().len();
+    let mut bytes = json::length(&parameters);
     if *inline + bytes > INLINE_REQUESTS_BYTES || bytes > INLINE_VALUE_BYTES {
         lighten(core, &mut parameters).await?;
-        bytes = parameters.to_string().len();
+        bytes = json::length(&parameters);
     }
     *inline += bytes;
     if bytes > INLINE_VALUE_BYTES {
@@ -333,22 +386,23 @@ async fn stored(
 async fn lighten(core: &Core, parameters: &mut Value) -> Result<(), Trouble> {
     let Value::Object(parameters) = parameters else { return Ok(()) };
     for value in parameters.values_mut() {
-        if value.to_string().len() > SMALL_PARAMETER_BYTES && !token::is_within(value) {
+        if json::length(value) > SMALL_PARAMETER_BYTES && !token::is_within(value) {
             *value = core.blob(value).await?.to_value();
         }
     }
     Ok(())
 }
 
-/// The data, or where it lies if the fact that holds it would grow too large.
+/// The data, of so many bytes, or where it lies if the fact that holds it would grow too large.
 async fn body(
     core: &Core,
-    data: &Value,
+    data: Value,
+    bytes: usize,
     matched: &[(RuleRef, ExecutionId)],
 ) -> Result<Body, Trouble> {
     let names = matched.iter().map(|(rule, id)| rule.to_string().len() + id.as_str().len() + 8);
-    if data.to_string().len() + names.sum::<usize>() > INLINE_EVENT_BYTES {
-        return Ok(Body::Blob(core.blob(data).await?));
+    if bytes + names.sum::<usize>() > INLINE_EVENT_BYTES {
+        return Ok(Body::Blob(core.blob(&data).await?));
     }
-    Ok(Body::Inline(data.clone()))
+    Ok(Body::Inline(data))
 }

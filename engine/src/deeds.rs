@@ -16,7 +16,7 @@ impl Engine {
             id: BatchId::new(format!("note/{}", random::name())),
             actor,
             at: self.core.now(),
-            writes: vec![Write { stream: Stream::Installation, expected: None, facts: vec![fact] }],
+            writes: vec![Write::new(Stream::Installation, None, [fact])],
         };
         let core = self.core.clone();
         self.core.impatient(async move { core.append(batch).await }).await?;

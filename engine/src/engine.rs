@@ -292,11 +292,11 @@ async fn installation(store: &dyn Store, clock: &Clock) -> Result<Name, StartErr
     // `i` and characters of a-z, 2-7 have the form of a name.
     let name: Name =
         format!("i{}", &random[..8]).parse().unwrap_or_else(|error| unreachable!("{error}"));
-    let write = Write {
-        stream: Stream::Installation,
-        expected: Some(Version::NONE),
-        facts: vec![Fact::InstallationNamed { name: name.clone() }],
-    };
+    let write = Write::new(
+        Stream::Installation,
+        Some(Version::NONE),
+        [Fact::InstallationNamed { name: name.clone() }],
+    );
     let batch = Batch {
         id: BatchId::new("installation"),
         actor: Actor::engine(),

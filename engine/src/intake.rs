@@ -16,11 +16,13 @@ use store::{
 
 use crate::arrival::Arrival;
 use crate::core::{Core, Trouble};
-use crate::decide::{Decided, decide};
+use crate::decide::{Decided, decide, decide_together};
 use crate::driver::Driver;
 use crate::pages::Begun;
 
-/// How many events are shown to the rules at once: the threads that evaluate are kept busy.
+/// How many events are shown to the rules together: as long as that lasts, others wait for the thread.
+const TOGETHER: usize = 8;
+/// How many times so many are shown at once: the threads that evaluate are kept busy.
 const AT_ONCE: usize = 8;
 
 /// What became of an event.
@@ -88,12 +90,12 @@ impl Standing {
         let remembered = seen.into_iter().map(|(object, entry)| {
             let fact = entry.map_or(Fact::ObjectGone, |entry| Fact::ObjectSeen { entry });
             let stream = Stream::Seen(format!("{sensor}/{object}"));
-            Write { stream, expected: None, facts: vec![fact] }
+            Write::new(stream, None, [fact])
         });
         let mut writes: Vec<Write> = remembered.collect();
         writes.extend(cursor.map(|cursor| {
             let facts = vec![Fact::CursorMoved { cursor, behind }];
-            Write { stream: Stream::Sensor(sensor), expected: None, facts }
+            Write::new(Stream::Sensor(sensor), None, facts)
         }));
         writes
     }
@@ -109,17 +111,17 @@ pub async fn accept(
 ) -> Result<Vec<Accepted>, IntakeError> {
     let mut accepted = Vec::new();
     let told_until = standing.as_ref().and_then(|standing| standing.told_until);
-    events.iter().try_for_each(fits)?;
-    let decided = futures::stream::iter(events).map(|event| async move {
+    let arrivals = events.into_iter().map(|event| {
         let retold = told_until.is_some_and(|until| event.envelope.time <= until);
-        decide(core, Arrival::of(event, retold), None).await
+        Arrival::of(event, retold)
     });
-    let decided: Vec<Decided> = decided.buffered(AT_ONCE).try_collect().await?;
-    let mut decided = decided.into_iter().peekable();
+    let arrivals: Vec<Arrival> = arrivals.collect();
+    arrivals.iter().try_for_each(fits)?;
+    let mut decided = decide_all(core, arrivals).await?.into_iter().peekable();
     let mut standing = standing.map(Standing::writes).unwrap_or_default();
     // Whichever part is the last one, it has room for what goes with it.
     let taken = standing.iter().flat_map(|write| &write.facts);
-    let taken = (standing.len(), taken.map(|fact| fact.encode().len()).sum());
+    let taken = (standing.len(), taken.map(|fact| fact.bytes().len()).sum());
     loop {
         let part = next_part(&mut decided, taken);
         let last = decided.peek().is_none();
@@ -131,13 +133,24 @@ pub async fn accept(
     }
 }
 
-/// An error where no rule could be given `event`.
-fn fits(event: &Event) -> Result<(), IntakeError> {
-    let bytes = event.data.to_string().len();
-    if bytes > MAX_EVENT_BYTES {
-        return Err(IntakeError::TooLarge(bytes));
+/// What the rules make of each, in order.
+async fn decide_all(core: &Core, arrivals: Vec<Arrival>) -> Result<Vec<Decided>, Trouble> {
+    let mut arrivals = arrivals.into_iter();
+    let some = std::iter::from_fn(|| {
+        let some: Vec<Arrival> = arrivals.by_ref().take(TOGETHER).collect();
+        (!some.is_empty()).then_some(some)
+    });
+    let decided = futures::stream::iter(some).map(|some| decide_together(core, some));
+    decided.buffered(AT_ONCE).try_concat().await
+}
+
+/// An error where no rule could be given the event.
+fn fits(arrival: &Arrival) -> Result<(), IntakeError> {
+    match arrival.bytes {
+        bytes if bytes > MAX_EVENT_BYTES => Err(IntakeError::TooLarge(bytes)),
+        _ if is_too_deep(&arrival.event.data) => Err(IntakeError::TooDeep),
+        _ => Ok(()),
     }
-    if is_too_deep(&event.data) { Err(IntakeError::TooDeep) } else { Ok(()) }
 }
 
 /// Stores one event, which may have secrets in its data.
@@ -147,7 +160,7 @@ pub(crate) async fn accept_one(
     actor: &Actor,
     arrival: Arrival,
 ) -> Result<Accepted, IntakeError> {
-    fits(&arrival.event)?;
+    fits(&arrival)?;
     let decided = decide(core, arrival, None).await?;
     accept_decided(core, driver, actor, decided).await
 }
@@ -274,7 +287,7 @@ async fn leave_out(core: &Core, stream: &Stream, told: &mut [Told]) -> Result<()
         false => Fact::EventRepeated { at: core.now() },
     };
     told.answer = Accepted::Duplicate { key: told.key.clone(), differs };
-    told.writes = vec![Write { stream: stream.clone(), expected: None, facts: vec![repeated] }];
+    told.writes = vec![Write::new(stream.clone(), None, [repeated])];
     told.sealing.clear();
     Ok(())
 }

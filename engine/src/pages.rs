@@ -5,6 +5,7 @@
 //! rules or to the process meanwhile, the pages say what the rules of that moment made of it.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt;
@@ -15,7 +16,7 @@ use model::{
     Actor, BatchId, EventKey, ExecutionId, Fact, Hash, RuleRef, Stream, Timestamp, Value, Version,
 };
 use serde::{Deserialize, Serialize};
-use store::{Appended, Batch, Sealing, StoreError, Write};
+use store::{Appended, Batch, Encoded, Sealing, StoreError, Write};
 
 use crate::core::{Core, Trouble};
 use crate::driver::Driver;
@@ -76,9 +77,9 @@ impl Sides {
 /// One thing that the rules made of an event; it is stored whole.
 pub(crate) enum Consequence {
     /// An execution is requested: the first facts of its stream.
-    Request(RuleRef, ExecutionId, Vec<Fact>),
+    Request(RuleRef, ExecutionId, Vec<Encoded>),
     /// A rule failed.
-    Failure(Box<Fact>),
+    Failure(Encoded),
     /// An event of the engine's own, with what rules make of that.
     Told(Vec<Write>),
 }
@@ -95,14 +96,14 @@ impl Consequence {
     fn bytes(&self) -> usize {
         match self {
             Self::Request(_, _, facts) => bytes(facts),
-            Self::Failure(fact) => bytes([&**fact]),
+            Self::Failure(fact) => bytes([fact]),
             Self::Told(writes) => bytes(writes.iter().flat_map(|write| &write.facts)),
         }
     }
 }
 
-fn bytes<'a>(facts: impl IntoIterator<Item = &'a Fact>) -> usize {
-    facts.into_iter().map(|fact| fact.encode().len()).sum()
+fn bytes<'a>(facts: impl IntoIterator<Item = &'a Encoded>) -> usize {
+    facts.into_iter().map(|fact| fact.bytes().len()).sum()
 }
 
 /// Consequences that are stored together.
@@ -111,7 +112,7 @@ pub(crate) struct Part {
     /// The rules that selected the event, and what they asked for.
     pub(crate) matched: Vec<(RuleRef, ExecutionId)>,
     /// Facts of the event's own stream.
-    pub(crate) failures: Vec<Fact>,
+    pub(crate) failures: Vec<Encoded>,
     /// Facts of other streams.
     pub(crate) writes: Vec<Write>,
 }
@@ -122,9 +123,9 @@ impl Part {
             Consequence::Request(rule, id, facts) => {
                 self.matched.push((rule, id.clone()));
                 let stream = Stream::Execution(id);
-                self.writes.push(Write { stream, expected: Some(Version::NONE), facts });
+                self.writes.push(Write::new(stream, Some(Version::NONE), facts));
             }
-            Consequence::Failure(fact) => self.failures.push(*fact),
+            Consequence::Failure(fact) => self.failures.push(fact),
             Consequence::Told(writes) => self.writes.extend(writes),
         }
     }
@@ -175,25 +176,25 @@ pub(crate) async fn defer(
         let Part { matched, failures, mut writes } = next_part(&mut left, Room::COMMIT);
         let mut own = failures;
         if !matched.is_empty() {
-            own.push(Fact::MoreMatched { matched, at });
+            own.push(Fact::MoreMatched { matched, at }.into());
         }
         if !own.is_empty() {
             let stream = Stream::Event(event.clone());
-            writes.push(Write { stream, expected: None, facts: own });
+            writes.push(Write::new(stream, None, own));
         }
         pages.push(core.blob(&Page::of(&writes)).await?.blob);
     }
     // A page holds 400 requests, and the hash of one has 67 bytes: a fact names those of three
     // million rules.
-    let facts = vec![Fact::PagesDeferred { pages: pages.clone() }];
     let stream = Stream::Pages(event.clone());
-    Ok((!pages.is_empty()).then_some(Write { stream, expected: Some(Version::NONE), facts }))
+    let named = |pages| Write::new(stream, Some(Version::NONE), [Fact::PagesDeferred { pages }]);
+    Ok((!pages.is_empty()).then(|| named(pages)))
 }
 
 impl Page {
     fn of(writes: &[Write]) -> Value {
         // Facts and streams are plain values: nothing that JSON refuses.
-        let value = |fact: &Fact| serde_json::to_value(fact).unwrap_or_default();
+        let value = |fact: &Encoded| serde_json::to_value(&**fact).unwrap_or_default();
         let writes = writes.iter().map(|write| PageWrite {
             stream: write.stream.clone(),
             new: write.expected.is_some(),
@@ -210,7 +211,7 @@ impl Page {
             let facts: Result<Vec<Fact>, _> = write.facts.iter().map(fact).collect();
             let facts = facts.map_err(|error| error.to_string())?;
             let expected = write.new.then_some(Version::NONE);
-            Ok(Write { stream: write.stream, expected, facts })
+            Ok(Write::new(write.stream, expected, facts))
         });
         writes.collect()
     }
@@ -242,7 +243,7 @@ impl Begun {
     /// And what these do.
     pub(crate) fn add(&mut self, writes: &[Write]) {
         for write in writes {
-            match (&write.stream, write.facts.first()) {
+            match (&write.stream, write.facts.first().map(Deref::deref)) {
                 (Stream::Execution(id), Some(Fact::ExecutionRequested(request))) => {
                     self.executions.push((id.clone(), request.origin.rule().cloned()));
                 }
@@ -355,17 +356,13 @@ pub(crate) async fn try_store_pages(
         if core.stopping.is_cancelled() {
             return Ok(given_up);
         }
-        let cursor = Write {
-            stream: stream.clone(),
-            expected: Some(version),
-            facts: vec![Fact::PageStored { page, of }],
-        };
+        let cursor = Write::new(stream.clone(), Some(version), [Fact::PageStored { page, of }]);
         let (writes, actor) = match (read_page(core, blob).await, lost) {
             (Err(Trouble::Store(StoreError::Corrupt(error))), Lost::GiveUp(actor)) => {
                 given_up += 1;
                 let fact = Fact::PageGivenUp { page, of, error, at: core.now() };
                 let stream = Stream::Event(event.clone());
-                (vec![Write { stream, expected: None, facts: vec![fact] }], actor.clone())
+                (vec![Write::new(stream, None, [fact])], actor.clone())
             }
             (read, _) => (read?, Actor::engine()),
         };

@@ -126,7 +126,7 @@ impl Engine {
             id: BatchId::new(format!("refused/{}", random::name())),
             actor: who.actor(),
             at,
-            writes: vec![Write { stream: Stream::Refusals, expected: None, facts }],
+            writes: vec![Write::new(Stream::Refusals, None, facts)],
         };
         // Not worth waiting for: a store that takes nothing has other things to do first.
         if let Err(error) = self.core.store.append(batch).await {

@@ -170,7 +170,7 @@ impl Engine {
             id: BatchId::new(format!("token/{}", random::name())),
             actor,
             at: self.now(),
-            writes: vec![Write { stream, expected: Some(expected), facts: vec![fact] }],
+            writes: vec![Write::new(stream, Some(expected), [fact])],
         };
         let core = self.core.clone();
         let put = self.core.impatient(async move {

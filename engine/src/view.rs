@@ -61,7 +61,7 @@ pub struct SizeView {
 impl SizeView {
     /// The size of the journal that `facts` are.
     pub(crate) fn of(facts: &[Recorded], steps: usize) -> Self {
-        let bytes = facts.iter().map(|recorded| recorded.fact.encode().len()).sum();
+        let bytes = facts.iter().map(|recorded| model::json::length(&recorded.fact)).sum();
         Self {
             steps,
             max_steps: chains::MAX_STEPS,

@@ -19,7 +19,7 @@ fn house() -> House {
 
 /// Stores what the watch with this id remembers of so many objects, and where it stands.
 async fn remember(house: &House, id: &str, cursor: Value, objects: usize) {
-    let write = |stream, fact| Write { stream, expected: None, facts: vec![fact] };
+    let write = |stream, fact| Write::new(stream, None, [fact]);
     let seen = |n: usize| {
         let entry = json!({ "uid": n.to_string() });
         write(Stream::Seen(format!("{id}/default/{n}")), Fact::ObjectSeen { entry })

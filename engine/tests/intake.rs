@@ -277,8 +277,7 @@ async fn an_execution_that_exists_already_is_left_out_and_the_others_are_stored(
             doubted: false,
         };
         let facts = vec![model::Fact::ExecutionRequested(request)];
-        let write =
-            store::Write { stream: model::Stream::Execution(id.clone()), expected: None, facts };
+        let write = store::Write::new(model::Stream::Execution(id.clone()), None, facts);
         let id = model::BatchId::new(format!("before/{id}"));
         let batch = store::Batch {
             id,

@@ -115,7 +115,7 @@ async fn the_chains_that_it_runs_are_held_with_it() {
 /// Appends to the execution's stream alone, as a process does that is killed right afterwards.
 async fn append(house: &House, id: &ExecutionId, fact: Fact) {
     let stream = Stream::Execution(id.clone());
-    let writes = vec![store::Write { stream, expected: None, facts: vec![fact] }];
+    let writes = vec![store::Write::new(stream, None, [fact])];
     let batch = store::Batch {
         id: BatchId::new(format!("{id} alone at {}", house.store.head().await.unwrap().0)),
         actor: who(),

@@ -167,8 +167,8 @@ async fn a_named_repetition_that_was_cut_off_goes_on_under_its_name() {
     let cut_off = async |name: &str| {
         let id = ExecutionId::for_request(&Actor::token("test"), name);
         let stream = Stream::Execution(id.clone());
-        let facts = facts[..300].iter().map(|it| it.fact.clone()).collect();
-        let write = store::Write { stream, expected: Some(Version::NONE), facts };
+        let facts = facts[..300].iter().map(|it| it.fact.clone());
+        let write = store::Write::new(stream, Some(Version::NONE), facts);
         let (batch, at) = (model::BatchId::new(format!("cut off/{name}")), engine.now());
         let batch = store::Batch { id: batch, actor: Actor::engine(), at, writes: vec![write] };
         engine.store().append(batch).await.unwrap();
@@ -205,7 +205,7 @@ async fn what_was_taken_over_before_the_engine_died_is_no_execution_without_its_
         id: model::BatchId::new("half"),
         actor: Actor::engine(),
         at,
-        writes: vec![store::Write { stream, expected: None, facts: vec![fact] }],
+        writes: vec![store::Write::new(stream, None, [fact])],
     };
     engine.store().append(batch).await.unwrap();
     engine.shutdown(std::time::Duration::ZERO).await;

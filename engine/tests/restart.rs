@@ -266,11 +266,7 @@ fn a_chain_whose_evaluation_ends_the_engine_three_times_is_handed_to_a_person() 
     Runtime::new().unwrap().block_on(async {
         let stream = |id: &ExecutionId| model::Stream::Execution(id.clone());
         let (facts, _) = house.store.read(&stream(&id), model::Version::NONE).await.unwrap();
-        let write = store::Write {
-            stream: stream(&other),
-            expected: None,
-            facts: vec![facts[0].fact.clone()],
-        };
+        let write = store::Write::new(stream(&other), None, [facts[0].fact.clone()]);
         let batch = store::Batch {
             id: model::BatchId::new("again"),
             actor: model::Actor::token("test"),

@@ -33,11 +33,11 @@ async fn restore(house: &House) {
         id: BatchId::new("restored"),
         actor: Actor::engine(),
         at,
-        writes: vec![Write {
-            stream: Stream::Installation,
-            expected: None,
-            facts: vec![Fact::StateRestored { taken_at: at, at }],
-        }],
+        writes: vec![Write::new(
+            Stream::Installation,
+            None,
+            [Fact::StateRestored { taken_at: at, at }],
+        )],
     };
     house.store.append(batch).await.unwrap();
 }

@@ -184,11 +184,11 @@ async fn a_record_that_was_moved_to_another_name_is_not_taken_for_it() {
     engine.shutdown(std::time::Duration::from_secs(5)).await;
     let records = house.store.sealed_under("", "", 9).await.unwrap();
     let moved = Sealing::Put(records[0].0.clone(), records[1].1.clone());
-    let write = Write {
-        stream: Stream::Sensor("x".to_owned()),
-        expected: None,
-        facts: vec![Fact::CursorMoved { cursor: 1.into(), behind: false }],
-    };
+    let write = Write::new(
+        Stream::Sensor("x".to_owned()),
+        None,
+        [Fact::CursorMoved { cursor: 1.into(), behind: false }],
+    );
     let batch = Batch {
         id: BatchId::new("move"),
         actor: Actor::engine(),

@@ -54,7 +54,7 @@ async fn of_an_earlier_version(served: &Served, name: &str, packs: &[&str]) -> S
     let grant = Grant { role: Role::Admin, packs };
     let made = Fact::TokenCreated(TokenCreated { hash, grant, expires_at: None, at });
     let stream = Stream::Token(name.parse().unwrap());
-    let writes = vec![Write { stream, expected: None, facts: vec![made] }];
+    let writes = vec![Write::new(stream, None, [made])];
     let id = BatchId::new(format!("token/{name}"));
     let batch = Batch { id, actor: Actor::engine(), at, writes };
     served.engine.store().append(batch).await.unwrap();

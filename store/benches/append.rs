@@ -42,11 +42,11 @@ fn batch(task: u64, n: u64) -> Batch {
         id: BatchId::new(format!("{task}/{n}")),
         actor: Actor::engine(),
         at: Timestamp::UNIX_EPOCH,
-        writes: vec![Write {
-            stream: Stream::Sensor(format!("bench/{task}/{n}")),
-            expected: Some(Version::NONE),
-            facts: vec![Fact::CursorMoved { cursor: "x".repeat(270).into(), behind: false }],
-        }],
+        writes: vec![Write::new(
+            Stream::Sensor(format!("bench/{task}/{n}")),
+            Some(Version::NONE),
+            [Fact::CursorMoved { cursor: "x".repeat(270).into(), behind: false }],
+        )],
     }
 }
 

@@ -1,10 +1,10 @@
-//! Batches, checked and encoded before any store takes them.
+//! Batches, checked before any store takes them.
 
 use std::collections::BTreeSet;
 
-use model::{Actor, BatchId, Fact, Stream, Timestamp, Version};
+use model::{Actor, BatchId, Fact, Stream, Timestamp};
 
-use crate::port::{Batch, MAX_BATCH_BYTES, MAX_BATCH_FACTS, MAX_FACT_BYTES, StoreError};
+use crate::port::{Batch, MAX_BATCH_BYTES, MAX_BATCH_FACTS, MAX_FACT_BYTES, StoreError, Write};
 use crate::sealed::{MAX_SEALED_BYTES, MAX_SEALED_CHANGES, Sealing};
 
 /// A well-formed batch within the bounds.
@@ -13,49 +13,25 @@ pub(crate) struct Prepared {
     pub(crate) id: BatchId,
     pub(crate) actor: Actor,
     pub(crate) at: Timestamp,
-    pub(crate) writes: Vec<PreparedWrite>,
+    pub(crate) writes: Vec<Write>,
     pub(crate) sealing: Vec<Sealing>,
     /// Bytes of all encoded facts and records.
     pub(crate) bytes: usize,
 }
 
-/// The facts of a batch for one stream, at least one.
-#[derive(Debug)]
-pub(crate) struct PreparedWrite {
-    pub(crate) stream: Stream,
-    pub(crate) expected: Option<Version>,
-    pub(crate) facts: Vec<Encoded>,
-}
-
-/// A fact and its bytes.
-#[derive(Debug)]
-pub(crate) struct Encoded {
-    pub(crate) fact: Fact,
-    pub(crate) body: Vec<u8>,
-}
-
 impl Prepared {
-    /// `batch` with its facts encoded, or what is wrong with it.
+    /// `batch` with what it weighs, or what is wrong with it.
     pub(crate) fn of(batch: Batch, sealing: Vec<Sealing>) -> Result<Self, StoreError> {
         let Batch { id, actor, at, writes } = batch;
         let refused = |why: String| StoreError::Refused(format!("`{}` {why}", id.as_str()));
         check_shape(&writes).map_err(refused)?;
-        let writes: Vec<_> = writes.into_iter().map(PreparedWrite::of).collect();
         let bytes = check_bytes(&writes).map_err(refused)?;
         let bytes = bytes + check_sealing(&sealing).map_err(refused)?;
         Ok(Self { id, actor, at, writes, sealing, bytes })
     }
 }
 
-impl PreparedWrite {
-    fn of(write: crate::port::Write) -> Self {
-        let encode = |fact: Fact| Encoded { body: fact.encode(), fact };
-        let facts = write.facts.into_iter().map(encode).collect();
-        Self { stream: write.stream, expected: write.expected, facts }
-    }
-}
-
-fn check_shape(writes: &[crate::port::Write]) -> Result<(), String> {
+fn check_shape(writes: &[Write]) -> Result<(), String> {
     let facts: usize = writes.iter().map(|write| write.facts.len()).sum();
     if facts > MAX_BATCH_FACTS {
         return Err(format!("holds {facts} facts, more than {MAX_BATCH_FACTS}"));
@@ -79,10 +55,10 @@ fn check_shape(writes: &[crate::port::Write]) -> Result<(), String> {
     Ok(())
 }
 
-fn check_bytes(writes: &[PreparedWrite]) -> Result<usize, String> {
+fn check_bytes(writes: &[Write]) -> Result<usize, String> {
     let mut total = 0;
-    for Encoded { fact, body } in writes.iter().flat_map(|write| &write.facts) {
-        let (name, bytes) = (fact.name(), body.len());
+    for fact in writes.iter().flat_map(|write| &write.facts) {
+        let (name, bytes) = (fact.name(), fact.bytes().len());
         if bytes > MAX_FACT_BYTES {
             return Err(format!(
                 "holds a {name} of {bytes} bytes, more than {MAX_FACT_BYTES}: keep its body as a blob"

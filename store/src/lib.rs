@@ -19,11 +19,11 @@
 //!     id: BatchId::new(id),
 //!     actor: Actor::engine(),
 //!     at: Timestamp::UNIX_EPOCH,
-//!     writes: vec![Write {
-//!         stream: stream.clone(),
-//!         expected: Some(Version::NONE),
-//!         facts: vec![Fact::CursorMoved { cursor: "abc".into(), behind: false }],
-//!     }],
+//!     writes: vec![Write::new(
+//!         stream.clone(),
+//!         Some(Version::NONE),
+//!         [Fact::CursorMoved { cursor: "abc".into(), behind: false }],
+//!     )],
 //! };
 //! let first = Appended::Committed { position: Position(1) };
 //! assert_eq!(store.append(batch("one")).await.unwrap(), first);
@@ -35,6 +35,7 @@
 //! ```
 
 mod batch;
+mod encoded;
 pub mod memory;
 pub mod port;
 mod projection;
@@ -42,6 +43,7 @@ pub mod retention;
 mod sealed;
 pub mod sqlite;
 
+pub use encoded::Encoded;
 pub use memory::Memory;
 pub use port::*;
 pub use retention::{Ages, Retention};

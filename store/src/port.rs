@@ -11,6 +11,7 @@ use model::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::encoded::Encoded;
 use crate::retention::Retention;
 use crate::sealed::{Sealed, Sealing};
 
@@ -61,7 +62,18 @@ pub struct Write {
     /// What version it must have; `None`: any.
     pub expected: Option<Version>,
     /// The facts, in order: at least one, of the kinds that such a stream holds.
-    pub facts: Vec<Fact>,
+    pub facts: Vec<Encoded>,
+}
+
+impl Write {
+    /// These facts for `stream`, if it has the version that is `expected`.
+    pub fn new(
+        stream: Stream,
+        expected: Option<Version>,
+        facts: impl IntoIterator<Item: Into<Encoded>>,
+    ) -> Self {
+        Self { stream, expected, facts: facts.into_iter().map(Into::into).collect() }
+    }
 }
 
 /// The answer to an append.

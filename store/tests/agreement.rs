@@ -116,8 +116,8 @@ async fn memory_and_sqlite_agree_on_any_facts() {
                 let (stream, fact) = writes(&mut dice);
                 let expected = (dice.roll(9) == 0).then_some(Version(n));
                 match one.writes.iter_mut().find(|write| write.stream == stream) {
-                    Some(write) => write.facts.push(fact),
-                    None => one.writes.push(store::Write { stream, expected, facts: vec![fact] }),
+                    Some(write) => write.facts.push(fact.into()),
+                    None => one.writes.push(store::Write::new(stream, expected, [fact])),
                 }
             }
             let (left, right) = (sqlite.append(one.clone()).await, memory.append(one).await);

@@ -109,11 +109,8 @@ async fn fill(from: impl Read, fresh: &Path, at: Timestamp) -> Result<Manifest, 
         return Err(BackupError::Damaged("its log does not end where it says".to_owned()));
     }
     let store = Sqlite::open(fresh, &Options::default())?;
-    let restored = Write {
-        stream: Stream::Installation,
-        expected: None,
-        facts: vec![Fact::StateRestored { taken_at: manifest.at, at }],
-    };
+    let restored =
+        Write::new(Stream::Installation, None, [Fact::StateRestored { taken_at: manifest.at, at }]);
     let id = BatchId::new(format!("restored/{at}"));
     store.append(Batch { id, actor: Actor::engine(), at, writes: vec![restored] }).await?;
     drop(store);

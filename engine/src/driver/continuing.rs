@@ -60,8 +60,8 @@ impl Run {
         let (of, by) = (self.id.clone(), Some(self.asked_by.clone()));
         let continues = Fact::ExecutionContinues { of, in_a_row, idle, by, at };
         let facts = [Fact::ExecutionRequested(request), continues];
-        let facts = facts.into_iter().chain(Granted::fact(tokens, at)).collect();
-        let side = Write { stream: Stream::Execution(next.clone()), expected, facts };
+        let facts = facts.into_iter().chain(Granted::fact(tokens, at));
+        let side = Write::new(Stream::Execution(next.clone()), expected, facts);
         if self.driver.continues {
             page.begun.executions.push((next.clone(), self.lane.clone()));
         }
@@ -127,11 +127,11 @@ impl Run {
                 id: BatchId::new(format!("{stream}@{}", version.0)),
                 actor: Actor::engine(),
                 at,
-                writes: vec![Write {
-                    stream: stream.clone(),
-                    expected: Some(version),
-                    facts: vec![Fact::TokensGranted { tokens, at }],
-                }],
+                writes: vec![Write::new(
+                    stream.clone(),
+                    Some(version),
+                    [Fact::TokensGranted { tokens, at }],
+                )],
             };
             version = match self.core.append_sealing(batch, sealing).await? {
                 Appended::Committed { position } => Version(position.0),

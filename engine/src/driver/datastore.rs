@@ -3,14 +3,14 @@
 use actions::datastore::{Change, Entry, Plan, entry_key, plan};
 use model::fact::StepResult;
 use model::{ActionRef, Call, Fact, StepError, StepPath, Stream, Timestamp, Value, Version};
-use store::{KeyRow, Write};
+use store::{Encoded, KeyRow, Write};
 
 use crate::core::{Core, Trouble};
 
 /// A datastore step, ready to be stored.
 pub(super) struct Planned {
     /// Its intent and its end.
-    pub(super) facts: Vec<Fact>,
+    pub(super) facts: Vec<Encoded>,
     /// The change of the entry, if there is one, with the version it was planned on.
     pub(super) change: Option<Write>,
 }
@@ -51,7 +51,7 @@ pub(super) async fn planned(
     };
     let intended = Fact::StepIntended { path: path.clone(), call: call.clone(), at: now };
     let finished = Fact::StepFinished { path: path.clone(), result, attempts: 1, at: now };
-    Ok(Planned { facts: vec![intended, finished], change })
+    Ok(Planned { facts: vec![intended.into(), finished.into()], change })
 }
 
 /// The entry that a call is about.
@@ -94,5 +94,5 @@ fn write(key: String, version: Version, change: Change) -> Write {
         Change::Set { value, expires_at } => Fact::KeySet { value, expires_at },
         Change::Delete => Fact::KeyDeleted,
     };
-    Write { stream: Stream::Key(key), expected: Some(version), facts: vec![fact] }
+    Write::new(Stream::Key(key), Some(version), [fact])
 }

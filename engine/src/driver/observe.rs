@@ -1,16 +1,17 @@
 //! What is measured and told of an execution once it is stored.
 
 use model::{Call, Fact, StepPath, Timestamp, TraceParent};
+use store::Encoded;
 
 use super::run::Run;
 use crate::spans::{self, Step};
 
 impl Run {
     /// Counts, and tells in spans, what has ended with these facts.
-    pub(super) fn observe(&self, facts: &[Fact]) {
+    pub(super) fn observe(&self, facts: &[Encoded]) {
         let Some(request) = &self.journal.request else { return };
         for fact in facts {
-            match fact {
+            match &**fact {
                 Fact::ExecutionFinished { outcome, at } => {
                     self.core.metrics.finished(&request.action, outcome.state);
                     if self.core.spans.are_sent() {
@@ -34,11 +35,15 @@ impl Run {
 
     /// What the step at `path` is, and when it was asked for: as the journal says, or `facts` that
     /// it has not taken in yet.
-    fn asked_at<'a>(&'a self, facts: &'a [Fact], path: &StepPath) -> Option<(&'a Call, Timestamp)> {
+    fn asked_at<'a>(
+        &'a self,
+        facts: &'a [Encoded],
+        path: &StepPath,
+    ) -> Option<(&'a Call, Timestamp)> {
         if let Some(entry) = self.journal.entries.get(path) {
             return Some((&entry.call, entry.at));
         }
-        facts.iter().find_map(|fact| match fact {
+        facts.iter().find_map(|fact| match &**fact {
             Fact::StepIntended { path: found, call, at } if found == path => Some((call, *at)),
             _ => None,
         })

@@ -1,11 +1,12 @@
 //! What a turn wants stored: noted fact by fact, then stored in as few commits as bounds allow.
 
 use std::collections::VecDeque;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use model::{Actor, BatchId, Event, Fact, Stream, Timestamp, Version};
 use store::{
-    Appended, Batch, MAX_BATCH_BYTES, MAX_BATCH_FACTS, MAX_SEALED_CHANGES, Sealing, Write,
+    Appended, Batch, Encoded, MAX_BATCH_BYTES, MAX_BATCH_FACTS, MAX_SEALED_CHANGES, Sealing, Write,
 };
 
 use super::bounds;
@@ -29,7 +30,7 @@ pub(super) struct Page {
 
 /// A fact of the execution, and those of other streams that belong into the same commit.
 struct Noted {
-    fact: Fact,
+    fact: Encoded,
     sides: Sides,
 }
 
@@ -40,7 +41,7 @@ impl Noted {
 
     fn bytes(&self) -> usize {
         let sides = self.sides.writes.iter().flat_map(|side| &side.facts);
-        let facts = std::iter::once(&self.fact).chain(sides).map(|fact| fact.encode().len());
+        let facts = std::iter::once(&self.fact).chain(sides).map(|fact| fact.bytes().len());
         facts.chain(self.sides.sealing.iter().map(Sealing::bytes)).sum()
     }
 }
@@ -76,7 +77,7 @@ impl Run {
             self.asked = None;
         }
         Arc::make_mut(&mut self.journal).apply(&fact);
-        page.noted.push_back(Noted { fact, sides });
+        page.noted.push_back(Noted { fact: fact.into(), sides });
     }
 
     /// Takes in facts that are stored already.
@@ -133,7 +134,7 @@ impl Run {
     /// Stores what is on the page; its jobs stay on it.
     pub(super) async fn store(&mut self, page: &mut Page, actor: Actor) -> Result<(), Trouble> {
         while let Some((facts, Sides { writes, sealing })) = next_part(&mut page.noted) {
-            let place = Place::after(facts.last());
+            let place = Place::after(facts.last().map(Deref::deref));
             match self.append_sealing(writes, facts, actor.clone(), sealing).await? {
                 Appended::Committed { .. } => self.place = place,
                 Appended::Conflict { stream, actual } => {
@@ -150,7 +151,7 @@ impl Run {
     pub(super) async fn append(
         &mut self,
         writes: Vec<Write>,
-        facts: Vec<Fact>,
+        facts: Vec<Encoded>,
         actor: Actor,
     ) -> Result<Appended, Trouble> {
         self.append_sealing(writes, facts, actor, Vec::new()).await
@@ -160,14 +161,14 @@ impl Run {
     pub(super) async fn append_sealing(
         &mut self,
         mut writes: Vec<Write>,
-        facts: Vec<Fact>,
+        facts: Vec<Encoded>,
         actor: Actor,
         sealing: Vec<Sealing>,
     ) -> Result<Appended, Trouble> {
         let stream = Stream::Execution(self.id.clone());
         let id = BatchId::new(format!("{stream}@{}", self.version.0));
-        self.bytes += facts.iter().map(|fact| fact.encode().len()).sum::<usize>();
-        writes.push(Write { stream, expected: Some(self.version), facts });
+        self.bytes += facts.iter().map(|fact| fact.bytes().len()).sum::<usize>();
+        writes.push(Write::new(stream, Some(self.version), facts));
         let batch = Batch { id, actor, at: self.core.now(), writes };
         let (appended, batch) = self.core.append_keeping(batch, sealing).await?;
         let told = batch.writes.last().map_or(&[][..], |own| &own.facts);
@@ -192,7 +193,7 @@ const fn chain_sees(fact: &Fact) -> bool {
 }
 
 /// As much from the front as fits into one batch, at least one fact with its sides.
-fn next_part(noted: &mut VecDeque<Noted>) -> Option<(Vec<Fact>, Sides)> {
+fn next_part(noted: &mut VecDeque<Noted>) -> Option<(Vec<Encoded>, Sides)> {
     let first = noted.pop_front()?;
     let (mut count, mut bytes) = (first.facts(), first.bytes());
     let (mut facts, mut sides) = (vec![first.fact], first.sides);

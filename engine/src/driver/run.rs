@@ -122,7 +122,7 @@ impl Run {
             version,
             asked_by,
             place,
-            bytes: facts.iter().map(|recorded| recorded.fact.encode().len()).sum(),
+            bytes: facts.iter().map(|recorded| model::json::length(&recorded.fact)).sum(),
             warned: false,
         })
     }

@@ -8,7 +8,7 @@ use actions::secrets::Recipe;
 use model::fact::{Grant, StepResult};
 use model::{Actor, Call, ErrorKind, Fact, StepError, StepPath, Stream, Timestamp, Token, Value};
 use serde_json::json;
-use store::{Appended, Sealing, Write};
+use store::{Appended, Encoded, Sealing, Write};
 
 use super::ask::{Intention, refused};
 use super::handing::Holder;
@@ -154,7 +154,8 @@ impl Run {
                 }
             };
             facts.push(Fact::StepFinished { path: path.clone(), result, attempts: 1, at });
-            match self.append_sealing(writes, facts.clone(), Actor::engine(), sealing).await? {
+            let stored = facts.iter().cloned().map(Encoded::from).collect();
+            match self.append_sealing(writes, stored, Actor::engine(), sealing).await? {
                 Appended::Committed { .. } => {
                     self.take_in(&facts);
                     if let Some(setting) = setting {

@@ -396,12 +396,8 @@ impl Run {
                 doubted: own.is_some_and(|own| own.doubted),
             };
             let granted = Granted::fact(handed, at);
-            let facts = std::iter::once(Fact::ExecutionRequested(request)).chain(granted).collect();
-            sides.push(Write {
-                stream: Stream::Execution(child.clone()),
-                expected: Some(Version::NONE),
-                facts,
-            });
+            let facts = std::iter::once(Fact::ExecutionRequested(request)).chain(granted);
+            sides.push(Write::new(Stream::Execution(child.clone()), Some(Version::NONE), facts));
             page.begun.executions.push((child, self.lane.clone()));
         } else {
             self.fresh.insert(path.clone());

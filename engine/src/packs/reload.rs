@@ -392,7 +392,7 @@ async fn record(
         let fact = Fact::GenerationActivated { generation: now.number, packs: now.hashes() };
         writes.entry(Stream::Installation).or_default().push(fact);
     }
-    let writes = writes.into_iter().map(|(stream, facts)| Write { stream, expected: None, facts });
+    let writes = writes.into_iter().map(|(stream, facts)| Write::new(stream, None, facts));
     let mut writes: Vec<Write> = writes.collect();
     let mut late = Vec::new();
     for event in told {

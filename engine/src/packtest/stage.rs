@@ -328,7 +328,7 @@ async fn append(
         id: BatchId::new(format!("test/{stream}")),
         actor: Actor::token("test"),
         at: core.now(),
-        writes: vec![Write { stream, expected, facts }],
+        writes: vec![Write::new(stream, expected, facts)],
     };
     core.append(batch).await.map(|_| ())
 }

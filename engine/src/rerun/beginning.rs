@@ -4,7 +4,7 @@
 //! that nobody asked to run are no execution yet, and go with time if the engine dies in between. Asked
 //! for again under the same name, what is missing is added to them.
 
-use model::{Actor, BatchId, ExecutionId, Fact, Stream, Timestamp, Value, Version};
+use model::{Actor, BatchId, ExecutionId, Fact, Stream, Timestamp, Value, Version, json};
 use store::{
     Appended, Batch, MAX_BATCH_BYTES, MAX_BATCH_FACTS, MAX_SEALED_CHANGES, Recorded, Sealing, Write,
 };
@@ -128,7 +128,7 @@ impl Engine {
                 id: BatchId::new(format!("rerun/{name}/{n}")),
                 actor,
                 at: self.core.now(),
-                writes: vec![Write { stream, expected: Some(version), facts }],
+                writes: vec![Write::new(stream, Some(version), facts)],
             };
             match self.core.append_sealing(batch, sealing).await? {
                 Appended::Committed { position } => version = Version(position.0),
@@ -148,11 +148,11 @@ fn timeless(fact: &Fact) -> Value {
 }
 
 fn size(facts: &[Fact]) -> usize {
-    facts.iter().map(|fact| fact.encode().len()).sum()
+    facts.iter().map(json::length).sum()
 }
 
 fn weight(fact: &Fact, sealing: &[Sealing]) -> usize {
-    fact.encode().len() + sealing.iter().map(Sealing::bytes).sum::<usize>()
+    json::length(fact) + sealing.iter().map(Sealing::bytes).sum::<usize>()
 }
 
 /// As much a page as fits a commit, at least one fact with its records.

@@ -74,11 +74,7 @@ impl Engine {
                 id: BatchId::new(format!("secret/{}", random::name())),
                 actor,
                 at: core.now(),
-                writes: vec![Write {
-                    stream: Stream::Secret(path.clone()),
-                    expected: None,
-                    facts: vec![Fact::SecretDeleted],
-                }],
+                writes: vec![Write::new(Stream::Secret(path.clone()), None, [Fact::SecretDeleted])],
             };
             let all = Sealing::DeleteAll(format!("{NAMED}{path}@"));
             core.change_secret(batch, vec![all]).await?;
@@ -120,11 +116,7 @@ impl Core {
                 id: BatchId::new(format!("rekey/{}", random::name())),
                 actor: actor.clone(),
                 at: core.now(),
-                writes: vec![Write {
-                    stream: Stream::Installation,
-                    expected: None,
-                    facts: vec![fact],
-                }],
+                writes: vec![Write::new(Stream::Installation, None, [fact])],
             };
             let replaced = sealing.clone();
             core.change_secret(batch, sealing).await?;
@@ -171,8 +163,7 @@ impl Core {
         let name = record(path, version);
         let sealed = self.vault.seal(&name, value, self.now())?;
         let sealing = vec![Sealing::Put(name, sealed.clone())];
-        let write =
-            Write { stream, expected: Some(expected), facts: vec![Fact::SecretSet { version }] };
+        let write = Write::new(stream, Some(expected), [Fact::SecretSet { version }]);
         let latest = Latest { version, sealed, first };
         Ok(Setting { write, sealing, path: path.to_owned(), latest })
     }

@@ -64,11 +64,11 @@ impl Core {
             id: BatchId::new(format!("versions/{}", random::name())),
             actor: Actor::engine(),
             at: self.now(),
-            writes: vec![Write {
-                stream: Stream::Secret(path.to_owned()),
-                expected: None,
-                facts: vec![Fact::SecretVersionsDropped { versions: versions.to_vec() }],
-            }],
+            writes: vec![Write::new(
+                Stream::Secret(path.to_owned()),
+                None,
+                [Fact::SecretVersionsDropped { versions: versions.to_vec() }],
+            )],
         };
         self.append_sealing(batch, versions.iter().map(delete).collect()).await?;
         Ok(())

@@ -56,11 +56,11 @@ async fn store(
         id: BatchId::new(format!("catching-up/{}", random::name())),
         actor: Actor::engine(),
         at: core.now(),
-        writes: vec![Write {
-            stream: Stream::Sensor(id.to_owned()),
+        writes: vec![Write::new(
+            Stream::Sensor(id.to_owned()),
             expected,
-            facts: vec![Fact::CursorMoved { cursor, behind }],
-        }],
+            [Fact::CursorMoved { cursor, behind }],
+        )],
     };
     core.append(batch).await
 }

@@ -67,7 +67,7 @@ async fn store(
     cursor: Value,
     gone: impl Iterator<Item = String>,
 ) -> Result<(), Trouble> {
-    let write = |stream, fact| Write { stream, expected: None, facts: vec![fact] };
+    let write = |stream, fact| Write::new(stream, None, [fact]);
     let moved = write(Stream::Sensor(id.to_owned()), Fact::CursorMoved { cursor, behind: false });
     let gone = gone.map(|object| write(Stream::Seen(format!("{id}/{object}")), Fact::ObjectGone));
     let batch = Batch {

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use model::fact::{EventAccepted, ExecutionRequested};
 use model::{EventKey, ExecutionId, Fact, Hash, RuleRef, Stream, Timestamp, Version};
 
-use crate::batch::{Prepared, PreparedWrite};
-use crate::port::{Appended, Position, Recorded, RuleCount, StoreError};
+use crate::batch::Prepared;
+use crate::encoded::Encoded;
+use crate::port::{Appended, Position, Recorded, RuleCount, StoreError, Write};
 use crate::projection::{Repeats, Standing, rule_counts};
 use crate::sealed::{Sealed, Sealing};
 
@@ -65,17 +66,17 @@ impl State {
         if let Some(&position) = self.batches.get(batch.id.as_str()) {
             return Appended::Committed { position };
         }
-        for PreparedWrite { stream, expected, .. } in &batch.writes {
+        for Write { stream, expected, .. } in &batch.writes {
             let actual = self.version(stream);
             if expected.is_some_and(|expected| expected != actual) {
                 return Appended::Conflict { stream: stream.clone(), actual };
             }
         }
-        for PreparedWrite { stream, facts, .. } in batch.writes {
+        for Write { stream, facts, .. } in batch.writes {
             for encoded in facts {
                 let position = Position(self.head().0 + 1);
-                self.project(&stream, position, &encoded.fact);
-                let (at, actor, fact) = (batch.at, batch.actor.clone(), encoded.fact);
+                self.project(&stream, position, &encoded);
+                let (at, actor, fact) = (batch.at, batch.actor.clone(), encoded.into_fact());
                 self.streams.entry(stream.clone()).or_default().push(position);
                 let stream = stream.clone();
                 self.log.push(Some(Recorded { position, stream, at, actor, fact }));
@@ -147,8 +148,9 @@ impl State {
 /// Replaces the facts by what reads back from their bytes, as it would from a disk.
 pub(super) fn read_back(batch: &mut Prepared) -> Result<(), StoreError> {
     for encoded in batch.writes.iter_mut().flat_map(|write| &mut write.facts) {
-        let read = Fact::decode(model::fact::VERSION, &encoded.body);
-        encoded.fact = read.map_err(|error| StoreError::Refused(error.to_string()))?;
+        let read = Fact::decode(model::fact::VERSION, encoded.bytes());
+        let fact = read.map_err(|error| StoreError::Refused(error.to_string()))?;
+        *encoded = Encoded::from(fact);
     }
     Ok(())
 }

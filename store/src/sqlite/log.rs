@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::head::Head;
 use super::refs;
 use super::values::{self, corrupt, nanos, number};
-use crate::batch::Encoded;
+use crate::encoded::Encoded;
 use crate::port::{Position, Recorded, StoreError};
 
 /// What of a fact its hash covers besides the hash before it and its body's: as it is stored, so
@@ -80,17 +80,17 @@ pub(super) fn append(
     head: Head,
     stream: (i64, &str),
     (at, actor): (Timestamp, &str),
-    Encoded { fact, body }: &Encoded,
+    fact: &Encoded,
 ) -> Result<Head, StoreError> {
     let (position, at) = (Position(head.position.0 + 1), nanos(at));
     let (version, name) = (model::fact::VERSION, fact.name());
     let header = Header { position, stream: stream.1, at, actor, version, name };
-    let hash = header.chained(&head.hash, &Hash::of(body));
+    let hash = header.chained(&head.hash, fact.hash());
     let mut insert = connection.prepare_cached(
         "INSERT INTO facts (position, stream, at, actor, version, name, hash, body)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     )?;
-    let place = number(position);
+    let (place, body) = (number(position), fact.bytes());
     insert.execute(params![place, stream.0, at, actor, version, name, hash.as_bytes(), body])?;
     refs::put(connection, position, fact, body)?;
     Ok(Head { position, hash })

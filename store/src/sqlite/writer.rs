@@ -10,6 +10,7 @@
 //! written, so a conflict leaves nothing to roll back and never touches its neighbours. An error
 //! of SQLite's own, such as a full disk, fails the transaction and so exactly the batches in it.
 
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,8 +24,8 @@ use super::error::{OpenError, io_failure};
 use super::head::{Head, HeadFile};
 use super::values::number;
 use super::{backup, log, project, sealed};
-use crate::batch::{Prepared, PreparedWrite};
-use crate::port::{Appended, MAX_BATCH_BYTES, Position, StoreError};
+use crate::batch::Prepared;
+use crate::port::{Appended, MAX_BATCH_BYTES, Position, StoreError, Write};
 
 /// Batches that wait while a group commits. A sync takes milliseconds, and more callers than this
 /// at once gain nothing from a longer queue: they wait for a place in it instead.
@@ -247,7 +248,7 @@ fn append(
         return Ok(Appended::Committed { position: Position(position as u64) });
     }
     let mut streams = Vec::with_capacity(batch.writes.len());
-    for PreparedWrite { stream, expected, .. } in &batch.writes {
+    for Write { stream, expected, .. } in &batch.writes {
         let name = stream.to_string();
         let row = log::stream(connection, &name)?;
         let actual = row.map_or(Version::NONE, |row| row.version);
@@ -261,10 +262,10 @@ fn append(
         let first = Position(head.position.0 + 1);
         let last = Position(head.position.0 + write.facts.len() as u64);
         let stream = log::put_stream(connection, &name, row, last)?;
-        for encoded in &write.facts {
-            *head = log::append(connection, *head, (stream, &name), behind, encoded)?;
+        for fact in &write.facts {
+            *head = log::append(connection, *head, (stream, &name), behind, fact)?;
         }
-        let facts = write.facts.iter().map(|encoded| &encoded.fact);
+        let facts = write.facts.iter().map(Deref::deref);
         project::facts(connection, &write.stream, first, facts)?;
     }
     batch.sealing.iter().try_for_each(|change| sealed::change(connection, change))?;

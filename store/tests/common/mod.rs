@@ -41,7 +41,7 @@ pub fn set(value: &str, expires: Option<i64>) -> Fact {
 
 /// Facts for one stream at whatever version.
 pub fn write(stream: Stream, facts: Vec<Fact>) -> Write {
-    Write { stream, expected: None, facts }
+    Write::new(stream, None, facts)
 }
 
 /// The same, at this version only.
