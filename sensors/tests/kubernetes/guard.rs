@@ -223,3 +223,26 @@ async fn what_went_with_the_definition_of_its_kind_is_no_question() {
     assert!(stage.told()[12..].iter().all(|told| told.starts_with("deleted t")));
     watch.stop().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the lab"]
+async fn what_went_with_the_definition_of_its_kind_as_the_cluster_was_put_back_is_a_question() {
+    let mut stage = Stage::new().await;
+    stage.make("b", no_labels()).await;
+    let backup = stage.lab.back_up().unwrap();
+    // The cluster must not have come on as far again when its kind is back: an API server that begins
+    // and a definition write too.
+    for n in 0..300 {
+        stage.set("b", n).await;
+    }
+    stage.define().await;
+    let watch = stage.has_a_dozen_things().await;
+    stage.lab.restore(&backup).await.unwrap();
+    stage.has_noticed_that_they_are_taken_away().await;
+    stage.define().await;
+    stage.waits("12 of 12 objects are gone at once").await;
+    assert_eq!(stage.told().len(), 12);
+    watch.confirm();
+    stage.has_told(24).await;
+    watch.stop().await.unwrap();
+}
