@@ -15,6 +15,7 @@ use super::difference::{difference, paths};
 use super::goal::Goal;
 use super::going::{is_going, standing};
 use super::manifest::{Manifest, manifests};
+use super::namespaces::Namespaces;
 use super::tokens::fitting;
 use super::waiting::{self, Awaited, Wait};
 
@@ -33,11 +34,13 @@ pub(super) async fn apply(asked: &Asked<'_>) -> Result<Acted, Trouble> {
     let wait = wait(asked)?;
     let all = manifests(&asked.parameters()["manifest"])?;
     let (mut moved, mut targets) = (Vec::new(), Vec::new());
+    let namespaces = Namespaces::default();
     for wave in all.chunk_by(|one, next| one.wave == next.wave) {
         let before = targets.len();
         for some in batches(wave) {
             let mut failed = None;
-            for (manifest, applied) in some.iter().zip(beside(asked, some, &all).await) {
+            for (manifest, applied) in some.iter().zip(beside(asked, some, &all, &namespaces).await)
+            {
                 match applied {
                     Ok((target, one)) => {
                         let uid = uid(&one).as_str().map(ToOwned::to_owned);
@@ -68,7 +71,8 @@ pub(super) async fn diff(asked: &Asked<'_>) -> Result<Value, Trouble> {
     let all = manifests(&asked.parameters()["manifest"])?;
     let mut objects = Vec::new();
     for some in batches(&all) {
-        for (manifest, looked) in some.iter().zip(beside(asked, some, &all).await) {
+        let looked = beside(asked, some, &all, &Namespaces::default()).await;
+        for (manifest, looked) in some.iter().zip(looked) {
             let (_, moved) = looked.map_err(|trouble| within(trouble, manifest, &[]))?;
             let mut object = answer(&moved);
             let (before, after) = (moved.before.as_ref(), moved.after.as_ref());
@@ -93,12 +97,13 @@ async fn beside(
     asked: &Asked<'_>,
     some: &[Manifest],
     all: &[Manifest],
+    namespaces: &Namespaces,
 ) -> Vec<Result<(Option<Target>, Moved), Trouble>> {
     if let [first, _, ..] = some {
         // It is discovered once for all of them; each tells itself where it is not known.
         resource(asked, first, all).await.ok();
     }
-    join_all(some.iter().map(|manifest| one(asked, manifest, all))).await
+    join_all(some.iter().map(|manifest| one(asked, manifest, all, namespaces))).await
 }
 
 fn answer(moved: &Moved) -> Value {
@@ -132,6 +137,7 @@ async fn one(
     asked: &Asked<'_>,
     manifest: &Manifest,
     all: &[Manifest],
+    namespaces: &Namespaces,
 ) -> Result<(Option<Target>, Moved), Trouble> {
     let identity = &manifest.identity;
     let created = || Moved::new(identity.clone(), None, Some(manifest.object.clone()));
@@ -159,15 +165,36 @@ async fn one(
             }
             after => after?,
         };
-        if !is_going(&after) {
-            let moved = Moved::new(target.identity(), before, Some(after));
-            return Ok((Some(target), moved));
+        let written = Instant::now();
+        if is_going(&after) {
+            // What was written goes with the object.
+            if asked.dry {
+                return Ok((Some(target), created()));
+            }
+            continue;
         }
-        // What was written goes with the object.
-        if asked.dry {
-            return Ok((Some(target), created()));
+        // Nothing is made in a namespace that is going.
+        let namespace = target.namespace.as_deref().filter(|_| before.is_some() && !asked.dry);
+        match namespace {
+            Some(name) if namespaces.is_going(asked, name, written).await? => {
+                if Instant::now() >= until {
+                    return Err(goes_with(name));
+                }
+                asked.pause(PAUSE).await?;
+            }
+            _ => {
+                let moved = Moved::new(target.identity(), before, Some(after));
+                return Ok((Some(target), moved));
+            }
         }
     }
+}
+
+fn goes_with(namespace: &str) -> Trouble {
+    let message = format!(
+        "its namespace `{namespace}` is being deleted, and not gone yet: what is in it goes with it"
+    );
+    refused(ErrorKind::Unavailable, message)
 }
 
 /// How long what stands in the way may take to be gone: no longer than the step waits for what it

@@ -23,6 +23,7 @@ mod going;
 mod health;
 mod job;
 mod manifest;
+mod namespaces;
 mod object;
 mod patience;
 mod program;

@@ -93,3 +93,41 @@ async fn a_namespace_that_is_being_deleted_is_made_anew_with_what_is_in_it() {
     assert_eq!(result(&applied, 0), ("shop", "created"));
     assert_eq!(result(&applied, 1), ("settings", "created"));
 }
+
+#[tokio::test]
+#[ignore = "needs the lab"]
+async fn what_is_written_into_a_namespace_that_is_going_is_not_called_applied() {
+    // Without controllers nobody empties it.
+    let lab = Lab::start(Parts::Bare).await;
+    let namespace =
+        json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "shop" } });
+    let mut map = config_map("settings", "x");
+    map["metadata"]["namespace"] = json!("shop");
+    let role = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+        "metadata": { "name": "maps" },
+        "rules": [{ "apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "create", "patch"] }],
+    });
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+        "metadata": { "name": "maps" },
+        "subjects": [{ "kind": "ServiceAccount", "name": "narrow", "namespace": "default" }],
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "maps" },
+    });
+    lab.done("apply", json!({ "manifest": [namespace, role, binding, map] })).await;
+    map["data"]["key"] = json!("y");
+    let apply = json!({ "manifest": map, "wait": { "timeout": "1s" } });
+    assert_eq!(result(&lab.done("apply", apply.clone()).await, 0), ("settings", "configured"));
+    lab.done("delete", of("v1", "Namespace", "shop", json!({}))).await;
+
+    let error = lab.failed("apply", apply.clone()).await;
+    says(
+        &error,
+        ErrorKind::Unavailable,
+        "v1 ConfigMap shop/settings: its namespace `shop` is being deleted",
+    );
+    // Who may not see namespaces is told what the API server says of the object.
+    let mut blind = apply;
+    blind["connection"] = json!("narrow");
+    assert_eq!(result(&lab.done("apply", blind).await, 0), ("settings", "unchanged"));
+}

@@ -73,3 +73,16 @@ async fn objects_side_by_side_keep_to_the_connections_rate() {
     // Two requests for each, at 20 a second.
     assert!(begun.elapsed() > Duration::from_millis(1_900), "{:?}", begun.elapsed());
 }
+
+#[tokio::test]
+#[ignore = "needs the lab"]
+async fn the_namespace_of_many_objects_is_looked_at_once_for_those_that_are_written_together() {
+    let (lab, proxy) = Lab::behind_a_proxy(Parts::Bare).await;
+    lab.done("apply", json!({ "manifest": maps(32, "x") })).await;
+    proxy.asked();
+    lab.done("apply", json!({ "manifest": maps(32, "y") })).await;
+    let asked = proxy.asked();
+    let of_namespace = asked.iter().filter(|one| one.path.ends_with("/namespaces/default"));
+    let of_namespace = of_namespace.count();
+    assert!((1..32).contains(&of_namespace), "{of_namespace} of {}", asked.len());
+}
