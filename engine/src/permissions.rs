@@ -19,7 +19,7 @@ use serde_json::json;
 
 use crate::environment::{Environment, PackEnvironment};
 use crate::packs::{Generation, Pack, Place, Resolved, fits_pattern, fits_secret, is_built_in};
-use crate::passed;
+use crate::passed::{self, LEFT_OUT};
 
 /// What may be done for one pack, or for a person.
 pub(crate) struct Rights {
@@ -92,19 +92,28 @@ impl Rights {
             (_, None) if action.as_str() == "http.request" => self.host(parameters)?,
             _ => {}
         }
-        self.passed_on(action, named)
+        self.passed_on(action, named, connection)
     }
 
-    /// Whether who passed these on may use them.
-    fn passed_on(&self, action: &ActionRef, connection: Option<&str>) -> Result<(), StepError> {
-        let chosen = connection.filter(|name| !self.is_configured(name));
+    /// Whether who passed these on may use them: the action and the connection, which was named or not.
+    fn passed_on(
+        &self,
+        action: &ActionRef,
+        named: Option<&str>,
+        used: Option<&str>,
+    ) -> Result<(), StepError> {
+        let chosen = named.filter(|name| !self.is_configured(name));
         for (rights, names) in &self.behalf {
-            if names.contains(action.as_str()) {
+            let is_theirs = names.contains(action.as_str());
+            if is_theirs {
                 rights.action(action)?;
             }
-            if let Some(name) = chosen.filter(|name| names.contains(*name)) {
-                rights.lent(name)?;
-            }
+            let connection = match named {
+                Some(_) => chosen.filter(|name| names.contains(*name)),
+                // Whoever chose the action, or the connection, left it out.
+                None => used.filter(|_| is_theirs || names.contains(LEFT_OUT)),
+            };
+            connection.map_or(Ok(()), |name| rights.lent(name))?;
         }
         Ok(())
     }

@@ -397,6 +397,65 @@ async fn a_connection_passed_to_a_chain_of_another_pack_must_be_lent_to_who_pass
         the connection `secret` is not lent to the pack `p`: add `p` to its `packs` at DIR/dev.yaml:4"#]].assert_eq(&told.join("\n"));
 }
 
+#[tokio::test]
+async fn a_connection_that_is_left_out_where_one_can_be_said_must_be_lent_to_who_left_it_out() {
+    let house = house("{ actions: [q.*, kubernetes.*], connections: [] }");
+    house.chain(
+        "call",
+        "chain: { type: string }, given: { type: object }",
+        "run(params.chain, params.given)",
+    );
+    deputy(&house);
+    // Each asks the cluster for a kind that no text names; what is there is not asked.
+    for (name, schema, text) in [
+        (
+            "of",
+            "connection: { type: string }",
+            "run(\"q.inner\", #{ at: #{ of: get(params, \"connection\") } })",
+        ),
+        ("inner", "at: { type: object }", "run(\"kubernetes.get\", given(params.at.of))"),
+        ("its", "name: { type: string }", "run(\"kubernetes.get\", given(()))"),
+    ] {
+        let given = "fn given(connection) { let all = #{ api_version: \"v1\", kind: \"Pod\", name: \"x\" }; \
+                     if connection != () { all.connection = connection; } all }";
+        let file = format!("entry_point: {name}.rhai\nparameters: {{ {schema} }}\n");
+        house.write_in("q", &format!("actions/{name}.yaml"), &file);
+        house.write_in("q", &format!("actions/{name}.rhai"), &format!("{given}\n{text}"));
+    }
+    let connection = |name: &str| {
+        format!("  {name}: {{ type: kubernetes, credentials: {{ file: none }}, packs: ['*'] }}\n")
+    };
+    let text = ["default", "other"].map(connection).concat();
+    std::fs::write(house.path("dev.yaml"), format!("connections:\n{text}")).unwrap();
+    let engine = start_in(&house).await;
+    let own = "the pack `p` may not use the server's own cluster: add `connections: [default]` to `permissions` in its pack.yaml";
+    let other = own
+        .replace("the server's own cluster", "the connection `other`")
+        .replace("[default]", "[other]");
+    let pod = json!({ "api_version": "v1", "kind": "Pod", "name": "x" });
+    for (chain, given, expected) in [
+        ("q.of", json!({}), Some(own)),
+        ("q.of", json!({ "connection": "other" }), Some(other.as_str())),
+        ("q.run", json!({ "action": "kubernetes.get", "with": pod }), Some(own)),
+        // Nobody could say one: it is the chain's own choice, whatever else is called so.
+        ("q.its", json!({ "name": "default" }), None),
+    ] {
+        let parameters = json!({ "chain": chain, "given": given });
+        let dry = parameters.as_object().unwrap().clone();
+        let dry = engine.dry_run("p.call".parse().unwrap(), dry, BTreeMap::new()).await.unwrap();
+        let told = [
+            message(&ended(&engine, &run(&engine, "p.call", parameters).await).await),
+            dry.error.unwrap().message,
+        ];
+        for told in told {
+            match expected {
+                Some(expected) => assert_eq!(told, expected, "{chain} {given}"),
+                None => assert!(told.contains("kubeconfig"), "it is asked: {told}"),
+            }
+        }
+    }
+}
+
 #[test]
 fn what_would_always_be_denied_is_an_error_of_check() {
     let house = house("{ actions: [http.request] }");

@@ -3,7 +3,8 @@
 use model::{PackName, StepError};
 
 use super::run::{Run, Runs};
-use crate::passed;
+use crate::packs::Generation;
+use crate::passed::Passing;
 use crate::permissions::Rights;
 
 impl Run {
@@ -29,10 +30,15 @@ impl Run {
 
     /// What the steps of this execution may do now.
     pub(super) fn rights(&self) -> Rights {
-        let environment = self.core.environment.load();
         let chain = self.journal.request.as_ref().filter(|_| !matches!(self.runs, Runs::Single));
-        let passed = chain.map(|request| passed::to(request, &environment));
+        let generation = self.core.generation.load();
+        let passed = chain.map(|request| self.passing(&generation).to(request));
         self.rights_of(self.caller().as_ref()).on_behalf_of(passed.unwrap_or_default())
+    }
+
+    /// What is passed on to the chain that it runs, and by it.
+    pub(super) fn passing<'a>(&'a self, generation: &'a Generation) -> Passing<'a> {
+        Passing { core: &self.core, generation, pinned: self.pinned.as_ref() }
     }
 
     pub(super) fn rights_of(&self, caller: Option<&PackName>) -> Rights {

@@ -25,7 +25,6 @@ use crate::emitting;
 use crate::evaluators::{Kept, Workbench};
 use crate::notices;
 use crate::pages::Sides;
-use crate::passed;
 use crate::secrets::Granted;
 use crate::suspects::{Mark, REFUSED_AT};
 
@@ -380,8 +379,8 @@ impl Run {
         if let Call::Child { action, parameters, version, .. } = &call {
             let child = self.id.child(&path);
             let own = self.journal.request.as_ref();
-            let environment = self.core.environment.load();
-            let passed = own.map(|own| passed::on(own, action, parameters, &environment));
+            let generation = self.core.generation.load();
+            let passed = own.map(|own| self.passing(&generation).on(own, action, parameters));
             let request = ExecutionRequested {
                 action: action.clone(),
                 parameters: parameters.clone(),

@@ -16,7 +16,6 @@ use crate::driver::ask::{Intention, Lookup};
 use crate::driver::handing::Holder;
 use crate::driver::within;
 use crate::packs::Performer;
-use crate::passed;
 use crate::secrets::Opened;
 
 /// Reads that wait: not performed once something was planned that they may wait for.
@@ -139,8 +138,7 @@ impl Walk {
             return Ok(None);
         };
         let prefix = format!("{}{}/", self.asked.prefix, told.path);
-        let environment = self.core.environment.load_full();
-        let passed = passed::on(&self.request, &action, &parameters, &environment);
+        let passed = self.passing().on(&self.request, &action, &parameters);
         let asked = Asked { action, parameters, prefix, passed };
         let child = self.child(asked, handed, state).await?;
         let error = child.error.clone().map(|error| {

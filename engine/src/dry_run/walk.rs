@@ -20,9 +20,10 @@ use crate::core::Core;
 use crate::driver::run::context;
 use crate::driver::single;
 use crate::packs::{ActionKind, Generation, Pack, Resolved};
+use crate::passed::Passing;
 use crate::permissions::Rights;
 use crate::secrets::{Fresh, Opened, Read, passed_on};
-use crate::{emitting, passed, random};
+use crate::{emitting, random};
 
 /// Deepest nesting of chains that run chains.
 const MAX_DEPTH: usize = 16;
@@ -106,10 +107,15 @@ impl Walk {
 
     /// Who the steps are made for.
     pub(super) fn rights(&self) -> Rights {
-        let passed = passed::to(&self.request, &self.core.environment.load());
+        let passed = self.passing().to(&self.request);
         let (generation, environment) =
             (self.generation.clone(), self.core.environment.load_full());
         Rights::of(generation, environment, self.owner(), self.pack.as_ref()).on_behalf_of(passed)
+    }
+
+    /// What is passed on to the chain, and by it.
+    pub(super) fn passing(&self) -> Passing<'_> {
+        Passing { core: &self.core, generation: &self.generation, pinned: self.pack.as_ref() }
     }
 
     pub(super) fn owner(&self) -> Option<&PackName> {
