@@ -56,8 +56,7 @@ impl Secret {
     }
 
     fn hidden(value: &str) -> Self {
-        let redactor = Arc::new(Redactor::new([(value, "[secret]")]));
-        known().hold(&redactor);
+        let redactor = known().hold(Redactor::new([(value, "[secret]")]));
         Self { value: value.to_owned().into(), _hidden: Some(redactor) }
     }
 }

@@ -71,8 +71,8 @@ impl Access {
         value.set_sensitive(true);
         self.signature = Some((name, value));
         let password = secret.split_once(':').map_or("", |(_, password)| password);
-        self.hidden = Arc::new(Redactor::new([secret, password].map(|text| (text, CREDENTIALS))));
-        known().hold(&self.hidden);
+        let hidden = Redactor::new([secret, password].map(|text| (text, CREDENTIALS)));
+        self.hidden = known().hold(hidden);
         Ok(())
     }
 

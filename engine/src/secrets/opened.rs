@@ -171,8 +171,7 @@ impl Opened {
         });
         seen.extend(opened);
         let needles = seen.iter().map(|(label, value)| (value.expose(), label.as_str()));
-        let redactor = Arc::new(Redactor::new(needles));
-        known().hold(&redactor);
+        let redactor = known().hold(Redactor::new(needles));
         Self { values, seen, redactor }
     }
 

@@ -159,8 +159,7 @@ impl Vault {
         let needles = used.values.values().zip(&labels).flat_map(|(values, label)| {
             values.iter().map(move |value| (value.expose(), label.as_str()))
         });
-        used.redactor = Arc::new(Redactor::new(needles));
-        known().hold(&used.redactor);
+        used.redactor = known().hold(Redactor::new(needles));
     }
 
     /// Whether this version of a named secret may still be used: what was deleted may not, nor may it come

@@ -242,15 +242,12 @@ pub(super) fn brief(stderr: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::redact::Redactor;
 
     #[test]
     fn what_git_repeats_of_a_credential_is_not_told_even_where_it_is_cut() {
-        let held = Arc::new(Redactor::new([("correct-horse-battery", "[secret]")]));
-        known().hold(&held);
+        let _held = known().hold(Redactor::new([("correct-horse-battery", "[secret]")]));
         for length in 470..500 {
             let told = brief(&format!("remote: {} correct-horse-battery", "x".repeat(length)));
             assert!(!told.contains("corr"), "{told}");

@@ -1,7 +1,13 @@
 //! Values in every form that output has them in.
 
-use super::*;
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use model::Token;
+use model::token::percent_encode;
 use serde_json::json;
+
+use super::forms::escape;
+use super::*;
 
 const VALUE: &str = "p4ss \"wörd\"/+?";
 
@@ -122,14 +128,4 @@ fn lines_of_a_long_value_are_found_alone_but_not_what_every_key_has() {
     let ordinary = "-----BEGIN PRIVATE KEY-----";
     assert_eq!(redactor.text(ordinary), ordinary);
     assert_eq!(redactor.text(&escape(key)), "[key]");
-}
-
-#[test]
-fn the_log_forgets_what_nobody_holds_any_more() {
-    let known = Known::default();
-    let one = Arc::new(redactor());
-    known.hold(&one);
-    assert_eq!(known.bytes(b"another value").as_ref(), b"[other]");
-    drop(one);
-    assert_eq!(known.bytes(b"another value").as_ref(), b"another value");
 }
