@@ -27,6 +27,7 @@ pub mod foreseen;
 pub mod id;
 pub mod journal;
 pub mod json;
+pub mod keys;
 pub mod name;
 pub mod path;
 pub mod plan;

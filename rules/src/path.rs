@@ -166,44 +166,11 @@ fn unknown_root(found: &str) -> BadPath {
 
 /// The steps of a path; at least one.
 fn split(text: &str) -> Result<Vec<Segment>, BadPath> {
-    let bad = |what: &str| BadPath {
-        message: format!("`{text}` is not a path: {what}"),
+    let keys = model::keys::read(text).map_err(|why| BadPath {
+        message: format!("`{text}` is not a path: {why}"),
         hint: Some(r#"write it like `trigger.labels["a.b/c"].items.0`"#.to_owned()),
-    };
-    let mut segments = Vec::new();
-    let mut rest = text;
-    loop {
-        let end = rest.find(['.', '[', ']', '"', '\'', ' ']).unwrap_or(rest.len());
-        let (name, tail) = rest.split_at(end);
-        if name.is_empty() {
-            return Err(bad("a name is missing"));
-        }
-        segments.push(Segment::new(name.to_owned()));
-        rest = tail;
-        while let Some(inside) = rest.strip_prefix('[') {
-            let (name, tail) = bracket(inside).ok_or_else(|| bad("a bracket holds no key"))?;
-            segments.push(Segment::new(name.to_owned()));
-            rest = tail;
-        }
-        match rest.strip_prefix('.') {
-            Some(tail) => rest = tail,
-            None if rest.is_empty() => return Ok(segments),
-            None => return Err(bad(&format!("`{rest}` follows a complete name"))),
-        }
-    }
-}
-
-/// `"key"]…`, `'key']…` or `0]…`: the key and what follows the bracket.
-fn bracket(inside: &str) -> Option<(&str, &str)> {
-    for quote in ['"', '\''] {
-        if let Some(quoted) = inside.strip_prefix(quote) {
-            let (name, tail) = quoted.split_once(quote)?;
-            return Some((name, tail.strip_prefix(']')?));
-        }
-    }
-    let (index, tail) = inside.split_once(']')?;
-    index.parse::<usize>().ok()?;
-    Some((index, tail))
+    })?;
+    Ok(keys.into_iter().map(|key| Segment::new(key.to_owned())).collect())
 }
 
 #[cfg(test)]

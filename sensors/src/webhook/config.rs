@@ -1,7 +1,7 @@
 //! What a webhook's YAML says, checked as far as that goes without its secrets.
 
 use model::value::MAX_DEPTH;
-use model::{Duration, Map, Schema, Size, Value};
+use model::{Duration, Map, Schema, Size, Value, keys};
 
 use super::template::Template;
 use crate::BuildError;
@@ -126,17 +126,13 @@ fn secret_fields(parameters: &Map, id: &Id) -> Result<Schema, BuildError> {
     for (i, field) in listed.into_iter().flatten().enumerate() {
         let field = field.as_str().unwrap_or_default();
         let wrong = |message| BuildError::at(&format!("secret_fields.{i}"), message);
-        let names = names_towards(field).ok_or_else(|| {
-            wrong(format!("`{field}` is no place in a request"))
-                .with_hint("write it as body.password, headers.x-api-key or query.code")
+        let names = names_towards(field).map_err(|why| {
+            wrong(format!("`{field}` is no place in a request: {why}")).with_hint(
+                r#"write it as body.password, body["a.key with dots"], headers.x-api-key or query.code"#,
+            )
         })?;
-        if *id == Id::Content && names[0] == "body" {
-            let message = format!(
-                "`{field}` is signed, and with `id: {{ content: true }}` each event's id is a hash of what is signed, by which a short secret can be guessed"
-            );
-            return Err(wrong(message).with_hint(
-                "name the header with the delivery's id in `id: { header: … }`, or leave `id` out",
-            ));
+        if let Some((why, hint)) = told_by(id, &names) {
+            return Err(wrong(format!("`{field}` {why}")).with_hint(hint));
         }
         let place = names.iter().fold(&mut payload, |at, name| &mut at["properties"][name]);
         place["secret"] = true.into();
@@ -145,21 +141,44 @@ fn secret_fields(parameters: &Map, id: &Id) -> Result<Schema, BuildError> {
     Schema::compile(&properties).map_err(|error| BuildError::at("secret_fields", error.message))
 }
 
+/// Why an event's id would tell what is secret at a place in the request, and what to do.
+fn told_by(id: &Id, names: &[String]) -> Option<(&'static str, &'static str)> {
+    let (part, name) = (names.first()?.as_str(), names.get(1));
+    match id {
+        Id::Content if part == "body" => Some((
+            "is signed, and with `id: { content: true }` each event's id is a hash of what is signed, by which a short secret can be guessed",
+            "name the header with the delivery's id in `id: { header: … }`, or leave `id` out",
+        )),
+        Id::Header(header) if part == "headers" && name.is_none_or(|name| name == header) => {
+            Some((
+                "is stored and shown as each event's id, by `id: { header: … }`",
+                "name in `id` a header that is not secret, or leave `id` out; or name the headers that are secret one by one",
+            ))
+        }
+        _ => None,
+    }
+}
+
 /// The names on the way to a place in a request, as its payload has them. Those of headers and of the
-/// query lie side by side, whatever dots are in them.
-fn names_towards(field: &str) -> Option<Vec<String>> {
-    let (part, within) = field.split_once('.').unzip();
-    let part = part.unwrap_or(field);
-    let within = match (part, within) {
-        ("body" | "headers" | "query", None) => Vec::new(),
-        ("body", Some(path)) => path.split('.').map(ToOwned::to_owned).collect(),
-        ("headers", Some(name)) if is_header(name) => vec![name.to_ascii_lowercase()],
-        ("query", Some(name)) => vec![name.to_owned()],
-        _ => return None,
+/// query lie side by side, so that dots within them need no quotes.
+fn names_towards(field: &str) -> Result<Vec<String>, String> {
+    let names = match field.split_once('.') {
+        Some((part @ ("headers" | "query"), name)) if !name.is_empty() => vec![part, name],
+        _ => keys::read(field)?,
     };
-    // No body is nested deeper.
-    let fits = within.len() <= MAX_DEPTH && within.iter().all(|name| !name.is_empty());
-    fits.then(|| std::iter::once(part.to_owned()).chain(within).collect())
+    let mut names: Vec<String> = names.into_iter().map(ToOwned::to_owned).collect();
+    match (names[0].as_str(), names.len() - 1) {
+        ("body" | "headers" | "query", 0) | ("query", 1) => Ok(names),
+        ("body", depth) if depth <= MAX_DEPTH => Ok(names),
+        ("body", depth) => Err(format!("no body is nested {depth} deep")),
+        ("headers", 1) if is_header(&names[1]) => {
+            names[1].make_ascii_lowercase();
+            Ok(names)
+        }
+        ("headers", 1) => Err(format!("`{}` is not the name of a header", names[1])),
+        ("headers" | "query", _) => Err(format!("nothing lies within one of the {}", names[0])),
+        (other, _) => Err(format!("`{other}` is none of body, headers and query")),
+    }
 }
 
 fn body_limit(parameters: &Map) -> Result<usize, BuildError> {
