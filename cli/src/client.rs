@@ -9,6 +9,7 @@ use model::Value;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use server::files::{Addresses, read_token};
+use store::Sqlite;
 
 use crate::config;
 use crate::contexts::{Context, Contexts};
@@ -136,11 +137,13 @@ pub(crate) fn check_server(server: &str) -> Result<String, Failure> {
 }
 
 fn local_server(state: &Path) -> Result<std::net::SocketAddr, Failure> {
-    let Some(addresses) = Addresses::read(state)? else {
-        let message = format!("no server runs on the state folder {}", state.display());
-        return Err(Failure::unreachable(message).with_hint(
-            "start one with `tripline serve`, or name one with --server, --context or --state",
-        ));
+    let told = Addresses::read(state)?;
+    let addresses = match (told, Sqlite::holder(state)) {
+        (Some(addresses), Ok(Some(pid))) if pid == addresses.pid.to_string() => addresses,
+        // Whether it runs cannot be told: asking it shows that.
+        (Some(addresses), Err(_)) => addresses,
+        (_, Ok(Some(pid))) => return Err(not_listening(state, &pid)),
+        (killed, _) => return Err(no_server(state, killed.as_ref())),
     };
     let mut api = addresses.api;
     // "Any address" is one to listen on, not to connect to.
@@ -152,6 +155,29 @@ fn local_server(state: &Path) -> Result<std::net::SocketAddr, Failure> {
         });
     }
     Ok(api)
+}
+
+/// Whoever answers at the address of a server that was killed is another one, and no business of its token.
+fn no_server(state: &Path, killed: Option<&Addresses>) -> Failure {
+    let message = format!("no server runs on the state folder {}", state.display());
+    match killed {
+        None => Failure::unreachable(message).with_hint(
+            "start one with `tripline serve`, or name one with --server, --context or --state",
+        ),
+        Some(killed) => {
+            let pid = killed.pid;
+            let message = format!("{message}: the last one, process {pid}, was killed");
+            Failure::unreachable(message)
+                .with_hint("start it again with `tripline serve`: what was under way goes on")
+        }
+    }
+}
+
+fn not_listening(state: &Path, pid: &str) -> Failure {
+    let state = state.display();
+    let message = format!("the process {pid} runs on the state folder {state} and answers nobody");
+    Failure::unreachable(message)
+        .with_hint("a server does so for a moment when it starts and when it ends: try again")
 }
 
 pub(crate) fn http(base: &str) -> Result<reqwest::Client, Failure> {

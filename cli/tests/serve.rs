@@ -3,12 +3,12 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
 
 use hmac::{Hmac, KeyInit, Mac};
 use nix::sys::signal::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::Sha256;
 use support::{SOON, World, client, eventually, send};
 
@@ -114,13 +114,41 @@ fn a_server_that_is_told_to_stop_leaves_nothing_behind_but_its_state() {
 #[test]
 fn a_killed_server_is_told_apart_from_one_that_never_ran() {
     let world = World::new();
-    world.serve().kill();
+    let server = world.serve();
+    let told = format!("the last one, process {}, was killed", server.pid());
+    server.kill();
+    assert!(world.path("state/server.json").exists());
     let refused = world.run(&["execution", "list"]).ended(4);
-    assert!(
-        refused.stderr.contains("no server answers at http://127.0.0.1:"),
-        "{}",
-        refused.stderr
-    );
+    assert!(refused.stderr.contains(&told), "{}", refused.stderr);
+    assert!(refused.stderr.contains("hint: start it again"), "{}", refused.stderr);
+}
+
+#[test]
+fn nobody_is_sent_the_token_of_a_server_that_was_killed() {
+    let world = World::new();
+    world.serve().kill();
+    // Its address is another program's by now.
+    let heir = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    heir.set_nonblocking(true).unwrap();
+    let mut told: Value = serde_json::from_str(&world.read("state/server.json")).unwrap();
+    told["api"] = json!(heir.local_addr().unwrap().to_string());
+    world.write("state/server.json", &told.to_string());
+    world.run(&["execution", "list"]).ended(4);
+    let asked = heir.accept().map_err(|error| error.kind());
+    assert_eq!(asked.unwrap_err(), std::io::ErrorKind::WouldBlock);
+}
+
+#[test]
+fn a_server_that_is_about_to_start_is_told_apart_from_none() {
+    let world = World::new();
+    world.serve().kill();
+    let mut held = std::fs::File::create(world.path("state/lock")).unwrap();
+    held.lock().unwrap();
+    // As the next server does: it holds the folder, and has not said yet where it listens.
+    held.write_all(b"4242").unwrap();
+    let refused = world.run(&["execution", "list"]).ended(4);
+    let told = "the process 4242 runs on the state folder";
+    assert!(refused.stderr.contains(told), "{}", refused.stderr);
 }
 
 #[test]

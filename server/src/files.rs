@@ -68,7 +68,9 @@ impl Addresses {
         written.map_err(|source| FileError { path, source })
     }
 
-    pub(crate) fn remove(state: &Path) {
+    /// Forgets what a server wrote that runs no more: at its end, or before the next one starts if that was a
+    /// sudden one.
+    pub fn remove(state: &Path) {
         // A file that stays only makes the command line try an address where nobody answers.
         let _ = fs::remove_file(state.join(ADDRESSES));
     }

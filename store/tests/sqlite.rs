@@ -92,9 +92,9 @@ async fn a_second_process_is_refused_and_told_who_has_the_folder() {
     let pid = std::process::id().to_string();
     let refused = open(folder.path()).unwrap_err().to_string();
     assert!(refused.contains(&format!("in use by process {pid}")), "{refused}");
-    assert_eq!(Sqlite::holder(folder.path()), Some(pid));
+    assert_eq!(Sqlite::holder(folder.path()).unwrap(), Some(pid));
     drop(store);
-    assert_eq!(Sqlite::holder(folder.path()), None);
+    assert_eq!(Sqlite::holder(folder.path()).unwrap(), None);
     open(folder.path()).unwrap();
 }
 

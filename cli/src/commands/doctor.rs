@@ -31,7 +31,7 @@ impl Args {
                 Failure::usage(format!("there is no folder {shown}")).with_hint("see --state")
             );
         }
-        if let Some(pid) = Sqlite::holder(&state) {
+        if let Ok(Some(pid)) = Sqlite::holder(&state) {
             output::say(&format!("the process {pid} runs on it"))?;
         }
         let mut findings = engine::doctor::examine(&state, secrets).await;

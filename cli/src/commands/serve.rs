@@ -9,6 +9,7 @@ use engine::packs::shipped::{self, Shipped};
 use host::Clock;
 use host::process::Launcher;
 use nix::sys::signal::Signal as Limit;
+use server::files::Addresses;
 use server::{Running, ServeError};
 use store::{Sqlite, Store};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -106,6 +107,7 @@ async fn serve(config: &Config) -> Outcome {
 async fn start(config: &Config) -> Result<(Engine, Running), Failure> {
     existing(&config.packs)?;
     let store = open_store(&config.state).await?;
+    Addresses::remove(&config.state);
     let packs = unpacked(&config.packs, &config.state)?;
     let launcher = Launcher::own().map_err(|error| Failure::file("the running binary", &error))?;
     let settings = engine::Settings {

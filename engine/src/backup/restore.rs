@@ -55,7 +55,7 @@ async fn restore_into(
     at: Timestamp,
 ) -> Result<Manifest, BackupError> {
     private(state).map_err(failed(state))?;
-    if let Some(pid) = Sqlite::holder(state) {
+    if let Some(pid) = Sqlite::holder(state).map_err(failed(state))? {
         return Err(BackupError::Running { folder: state.to_owned(), pid });
     }
     let there = others(state)?;

@@ -1,7 +1,7 @@
 //! One process at a time: an operating-system lock on a file in the state folder.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::thread::park_timeout;
 use std::time::{Duration, Instant};
@@ -38,12 +38,16 @@ impl Lock {
         Ok(Self { _file: file })
     }
 
-    /// The process that holds the folder's lock, if one does.
-    pub(super) fn holder(folder: &Path) -> Option<String> {
-        let mut file = File::open(path(folder)).ok()?;
+    /// The process that holds the folder's lock, if one does; an error where that cannot be told.
+    pub(super) fn holder(folder: &Path) -> io::Result<Option<String>> {
+        let mut file = match File::open(path(folder)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened?,
+        };
         match file.try_lock_shared() {
-            Err(TryLockError::WouldBlock) => Some(pid(&mut file)),
-            _ => None,
+            Ok(()) => Ok(None),
+            Err(TryLockError::WouldBlock) => Ok(Some(pid(&mut file))),
+            Err(TryLockError::Error(error)) => Err(error),
         }
     }
 }

@@ -147,8 +147,8 @@ impl Sqlite {
         needs::needs(folder)
     }
 
-    /// The id of the process that has `folder` open, if one has.
-    pub fn holder(folder: &Path) -> Option<String> {
+    /// The id of the process that has `folder` open, if one has; an error where that cannot be told.
+    pub fn holder(folder: &Path) -> io::Result<Option<String>> {
         Lock::holder(folder)
     }
 

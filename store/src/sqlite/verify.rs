@@ -117,7 +117,7 @@ fn look(folder: &Path, findings: &mut Vec<Finding>) -> Result<Looked, Finding> {
         let what = format!("the database has schema {found}, this version {}", schema::NEWEST);
         return Err(Finding::warning(what, "start the server once: it migrates the database"));
     }
-    let alone = Lock::holder(folder).is_none();
+    let alone = !matches!(Lock::holder(folder), Ok(Some(_)));
     findings.extend(sound(&connection, alone).map_err(damaged)?);
     findings.extend(check_head(&connection, acknowledged));
     let checkpoint = Checkpoint::read(&connection).map_err(damaged)?;
