@@ -14,6 +14,9 @@ $(SCHEMATHESIS): .ci/schemathesis.txt
 	$(@D)/pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@
 
+# From when on `make test` counts how long it takes.
+export MAKE_BEGUN := $(shell date +%s)
+
 # LAB=0 leaves out the tests that need the lab's real servers, and Go, which builds them.
 export LAB ?= 1
 
@@ -28,7 +31,7 @@ demo: ## Build Tripline, let a push, a webhook, a timer and a cluster do their w
 	$(CARGO) xtask demo
 
 .PHONY: test
-test: fmt clippy tidy $(if $(filter 0,$(LAB)),,lab) $(SCHEMATHESIS) ## Check format, lints and house rules, then run every test; ends with "N passed, N failed"
+test: fmt clippy tidy $(if $(filter 0,$(LAB)),,lab) $(SCHEMATHESIS) ## Check format, lints and house rules, then run every test; ends with how long it took and "N passed, N failed"
 	@$(CARGO) xtask test
 
 .PHONY: lab

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result};
 
@@ -10,9 +11,15 @@ use crate::repo;
 /// What a test says that is ignored because it needs real servers.
 const NEEDS_THE_LAB: &str = "needs the lab";
 
+/// When `make` began, in seconds since 1970: what it does before the tests takes its time too.
+const BEGUN: &str = "MAKE_BEGUN";
+/// What takes longer is run too seldom.
+const LONG: Duration = Duration::from_secs(30 * 60);
+
 /// Runs every test of the workspace, the rest of the run too when one binary failed; then those that
 /// need the lab, and, where it is installed, puts the API to the test by a client that is not ours.
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
+    let begun = Instant::now();
     let all = ["--workspace", "--no-fail-fast"];
     let mut sum = cargo_test(&all, arguments)?;
     let lab = std::mem::take(&mut sum.need_the_lab);
@@ -25,8 +32,27 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
         let api = ["--package", "tripline-cli", "--test", "api_fuzz"];
         sum = sum.and(cargo_test(&api, &["--".to_owned(), "--ignored".to_owned()])?);
     }
-    println!("{} passed, {} failed", sum.passed, sum.failed);
+    let took = since_make_began().unwrap_or_else(|| begun.elapsed());
+    println!("{}\n{} passed, {} failed", told(took), sum.passed, sum.failed);
     Ok(if sum.ended && sum.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn since_make_began() -> Option<Duration> {
+    let begun = Duration::from_secs(std::env::var(BEGUN).ok()?.parse().ok()?);
+    SystemTime::UNIX_EPOCH.elapsed().ok()?.checked_sub(begun)
+}
+
+/// How long all of it took.
+fn told(took: Duration) -> String {
+    let (minutes, seconds) = (took.as_secs() / 60, took.as_secs() % 60);
+    let told = format!("took {minutes} min {seconds} s");
+    match took > LONG {
+        true => format!(
+            "warning: {told}, more than {} minutes: look for what is slow (`finished in` above), or for what else the machine does",
+            LONG.as_secs() / 60
+        ),
+        false => told,
+    }
 }
 
 fn tell_what_is_left_out(tests: &[String]) {
@@ -142,6 +168,14 @@ test result: a test that prints this is not a result
         let need_the_lab = vec!["b::c".to_owned()];
         assert_eq!(counts, Counts { passed: 4, failed: 2, need_the_lab, ended: false });
         assert_eq!(String::from_utf8(shown).unwrap(), output);
+    }
+
+    #[test]
+    fn how_long_it_took_is_told_and_warned_of_beyond_half_an_hour() {
+        assert_eq!(told(Duration::from_secs(1_445)), "took 24 min 5 s");
+        assert_eq!(told(LONG), "took 30 min 0 s");
+        let late = told(LONG + Duration::from_secs(1));
+        assert!(late.starts_with("warning: took 30 min 1 s, more than 30 minutes: "), "{late}");
     }
 
     #[test]
