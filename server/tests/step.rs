@@ -1,6 +1,8 @@
 //! What the program of a step that runs elsewhere may ask: its own step, as long as that is under way.
 #![allow(clippy::unwrap_used)]
 
+#[path = "../../cli/tests/support/examples.rs"]
+mod examples;
 mod support;
 
 use std::path::{Path, PathBuf};
@@ -68,6 +70,28 @@ async fn the_token_of_a_step_opens_that_step_as_long_as_it_is_under_way() {
     let over = get(&served, "parameters", &token).await.problem(401, "unauthenticated");
     assert!(over["detail"].as_str().unwrap().contains("the step is over"), "{over}");
     assert_eq!(get(&served, "parameters", &two.token()).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_whose_image_holds_curl_asks_and_hands_in_as_the_guide_shows() {
+    let served = Served::start().await;
+    let seat = attended(&served, 1, None).await;
+    let shown = examples::examples().into_iter().find(|example| {
+        example.page == "docs/guide/cluster-programs.md" && example.text.contains("curl")
+    });
+    let (token, api) = (seat.token(), format!("http://{}", served.running.api()));
+    let folder = served.folder.path().join("program");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("report.txt"), "a report").unwrap();
+    let typed = tokio::task::spawn_blocking(move || {
+        let variables = [("TRIPLINE_STEP_TOKEN", &*token), ("TRIPLINE_API", &api)];
+        examples::type_into_shell(&shown.unwrap().text, &folder, &variables)
+    });
+    let printed = typed.await.unwrap();
+    let artifact = printed.strip_prefix(r#"{"n":1,"password":"correct-horse"}"#);
+    let artifact: Value = serde_json::from_str(artifact.expect(&printed)).unwrap();
+    let kept = std::fs::read_to_string(artifact["path"].as_str().unwrap()).unwrap();
+    assert_eq!((&*kept, seat.answer()), ("a report", Some(json!({ "rows": 3 }))));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -56,6 +56,7 @@ mod retention;
 mod rules_on_events;
 mod secret_store;
 mod secrets_missing;
+mod shell_examples;
 mod sleepers;
 mod state_folder;
 mod terminal;

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 pub(crate) fn docs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs")
@@ -95,4 +96,25 @@ pub(crate) fn words(command: &str) -> Vec<String> {
     }
     words.extend(word);
     words
+}
+
+/// What the documentation's shell examples call, with the Debian packages that bring it.
+const PROGRAMS: [(&str, &str); 2] = [("curl", "curl"), ("openssl", "openssl")];
+
+/// What a shell prints that is given `text` in this folder, with these variables besides the usual ones; it
+/// ends at the first command that fails, which fails the test.
+#[track_caller]
+pub(crate) fn type_into_shell(text: &str, folder: &Path, variables: &[(&str, &str)]) -> String {
+    for (program, package) in PROGRAMS.iter().filter(|(program, _)| text.contains(program)) {
+        let there = Command::new(program).arg("--help").output().is_ok();
+        assert!(there, "the example needs `{program}`: install it (`apt-get install {package}`)");
+    }
+    let mut shell = Command::new("bash");
+    shell.args(["-euo", "pipefail", "-c", text]).current_dir(folder);
+    // No proxy of the machine has a part in what is asked of it.
+    shell.env("NO_PROXY", "*").envs(variables.iter().copied());
+    let done = shell.output().unwrap();
+    let [told, errors] = [done.stdout, done.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+    assert!(done.status.success(), "{text}\n{told}{errors}");
+    told
 }
