@@ -130,6 +130,7 @@ fn one_trace_goes_from_who_told_the_event_to_what_its_steps_run() {
     assert_eq!(failed.span.status.as_ref().unwrap().code, 2);
     assert_eq!(spans["execution shop.ship"].attribute("tripline.rule").unwrap(), "shop.ship");
     assert!(spans.values().all(|one| one.service == "tripline"));
+    assert!(spans.values().all(|one| one.span.trace_state == STATE), "{spans:#?}");
     assert!(spans.values().all(|one| one.span.end_time_unix_nano >= one.span.start_time_unix_nano));
     let sent = String::from_utf8_lossy(&collector.bytes()).into_owned();
     assert!(!sent.contains("a-bike") && !sent.contains("a-secret"), "values are in attributes");
@@ -154,6 +155,7 @@ fn a_trace_goes_on_over_a_kill() {
 
     let spans = spans_of(&collector, &event.trace());
     let told = parts(&spans);
+    assert!(spans.values().all(|one| one.span.trace_state.is_empty()), "{spans:#?}");
     for part in [
         "execution shop.ship < event shop.ordered",
         "step shop.tell < execution shop.ship",

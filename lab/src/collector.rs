@@ -27,6 +27,8 @@ pub struct Printed {
     pub parent: String,
     /// What it is called.
     pub name: String,
+    /// What tracing systems know of its trace; empty where nothing came in.
+    pub state: String,
 }
 
 impl Collector {
@@ -87,6 +89,7 @@ fn printed(log: &str) -> Vec<Printed> {
             "ID" => &mut span.id,
             "Parent ID" => &mut span.parent,
             "Name" => &mut span.name,
+            "TraceState" => &mut span.state,
             _ => continue,
         };
         value.trim().clone_into(field);

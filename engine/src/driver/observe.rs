@@ -22,8 +22,8 @@ impl Run {
                 }
                 Fact::StepFinished { path, result, attempts, at } if self.core.spans.are_sent() => {
                     let asked = self.asked_at(facts, path);
-                    if let Some(((call, from), execution)) = asked.zip(self.span()) {
-                        let attempts = *attempts;
+                    if let Some((call, from)) = asked {
+                        let (execution, attempts) = (request.trace(&self.id), *attempts);
                         let step = Step { id: &self.id, path, call, result, attempts };
                         self.core.spans.end(spans::of_step(execution, &step, from, *at));
                     }

@@ -94,8 +94,8 @@ pub(super) async fn perform(core: Arc<Core>, job: Job, place: Permit) -> Report 
     let (opened, action) = (job.opened.clone(), job.action.clone());
     let log = job.declared.then(|| job.performing.log.join("stderr.log"));
     let (begun, from) = (Instant::now(), core.now());
-    let own_span = job.performing.trace.as_ref().map(|trace| trace.parent);
-    let (number, span) = (job.performing.attempt, job.step_span.zip(own_span));
+    let trace = job.performing.trace.clone();
+    let (number, span) = (job.performing.attempt, job.step_span.zip(trace));
     let connection = connection_of(&core, &action, &job.performing.parameters);
     let performance = place.around(attempt(&core.clock, job)).await;
     if goes_on(&core, action.as_ref(), &performance) {

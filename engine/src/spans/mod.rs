@@ -67,6 +67,8 @@ pub(crate) struct Span {
     pub(crate) place: TraceParent,
     /// That of the span that it is a part of.
     pub(crate) parent: Option<TraceParent>,
+    /// What tracing systems know of its trace, as it came in.
+    pub(crate) state: Option<model::TraceState>,
     pub(crate) kind: SpanKind,
     pub(crate) name: Cow<'static, str>,
     pub(crate) from: Timestamp,
@@ -120,14 +122,15 @@ impl Spans {
 }
 
 fn data(span: Span, scope: InstrumentationScope) -> SpanData {
-    let Span { place, parent, kind, name, from, to, error, mut attributes } = span;
+    let Span { place, parent, state, kind, name, from, to, error, mut attributes } = span;
     attributes.extend(error.map(|kind| KeyValue::new("error.type", kind)));
     let context = SpanContext::new(
         TraceId::from_bytes(place.trace.to_be_bytes()),
         SpanId::from_bytes(place.span.to_be_bytes()),
         TraceFlags::SAMPLED,
         false,
-        TraceState::NONE,
+        // What the SDK would not take is of no use to it; the standard's lists are all taken.
+        state.and_then(|state| state.to_string().parse().ok()).unwrap_or(TraceState::NONE),
     );
     SpanData {
         span_context: context,
@@ -159,8 +162,8 @@ mod tests {
     fn span(n: usize) -> Span {
         let (at, place) = (Timestamp::UNIX_EPOCH, TraceParent::root(&n.to_string()));
         let (kind, name) = (SpanKind::Internal, "test".into());
-        let (error, attributes) = (None, Vec::new());
-        Span { place, parent: None, kind, name, from: at, to: at, error, attributes }
+        let (state, error, attributes) = (None, None, Vec::new());
+        Span { place, parent: None, state, kind, name, from: at, to: at, error, attributes }
     }
 
     #[tokio::test]

@@ -3,7 +3,7 @@
 use model::fact::{EventAccepted, ExecutionRequested, StepResult};
 use model::{
     ActionRef, Call, ErrorKind, ExecutionId, ExecutionState, Outcome, Performance, StepError,
-    StepPath, Timestamp, TraceParent,
+    StepPath, Timestamp, TraceContext, TraceParent,
 };
 use opentelemetry::trace::SpanKind;
 use opentelemetry::{Array, KeyValue, StringValue, Value};
@@ -32,6 +32,7 @@ pub(crate) fn of_event(accepted: &EventAccepted, begun: Timestamp, now: Timestam
     let event = Span {
         place,
         parent: envelope.traceparent,
+        state: envelope.tracestate.clone(),
         kind: SpanKind::Consumer,
         name: format!("event {}", envelope.kind).into(),
         from: accepted.accepted_at,
@@ -46,6 +47,7 @@ pub(crate) fn of_event(accepted: &EventAccepted, begun: Timestamp, now: Timestam
     let matching = Span {
         place: place.within(&format!("rules {key}")),
         parent: Some(place),
+        state: envelope.tracestate.clone(),
         kind: SpanKind::Internal,
         name: "rules".into(),
         from: accepted.accepted_at,
@@ -82,6 +84,7 @@ pub(crate) fn of_execution(
     Span {
         place: request.span(id),
         parent: request.asked_from(),
+        state: request.tracestate.clone(),
         kind: SpanKind::Internal,
         name: format!("execution {}", request.action).into(),
         from: request.at,
@@ -102,7 +105,7 @@ pub(crate) struct Step<'a> {
 
 /// A step of the execution of this span.
 pub(crate) fn of_step(
-    execution: TraceParent,
+    execution: TraceContext,
     step: &Step<'_>,
     from: Timestamp,
     to: Timestamp,
@@ -124,8 +127,9 @@ pub(crate) fn of_step(
         attribute("tripline.effect", effect),
     ];
     Span {
-        place: step_place(execution, id, path),
-        parent: Some(execution),
+        place: step_place(execution.parent, id, path),
+        parent: Some(execution.parent),
+        state: execution.state,
         kind: SpanKind::Internal,
         name: call.action().map_or("sleep".into(), |action| format!("step {action}").into()),
         from,
@@ -135,9 +139,9 @@ pub(crate) fn of_step(
     }
 }
 
-/// An attempt at the step of the span `step`.
+/// An attempt at the step of the span `step`, and where that attempt stands.
 pub(crate) fn of_attempt(
-    (step, place): (TraceParent, TraceParent),
+    (step, own): (TraceParent, TraceContext),
     action: &ActionRef,
     attempt: u32,
     performance: &Performance,
@@ -150,8 +154,9 @@ pub(crate) fn of_attempt(
         Performance::Unknown(error) => ("unknown", Some(kind(error))),
     };
     Span {
-        place,
+        place: own.parent,
         parent: Some(step),
+        state: own.state,
         kind: SpanKind::Client,
         name: format!("attempt {action}").into(),
         from,
