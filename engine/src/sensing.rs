@@ -157,6 +157,7 @@ impl Sensing {
         secrets.lock().unwrap_or_else(PoisonError::into_inner).extend(stored);
         let built = self.build(generation, &subscription, &secrets);
         let state = match &built {
+            Ok(Built::Task(task)) => task.begins(),
             Ok(_) => SensorState::Running,
             Err(error) => SensorState::Waiting(error.clone()),
         };

@@ -137,6 +137,11 @@ async fn stale_credentials_are_read_again_and_never_shown() {
     let cluster = Cluster::new("lab", access, Limiter::per_second(1000.0), nothing());
     let refused = cluster.resource("v1", "ConfigMap").await.unwrap_err();
     assert_eq!(refused.kind, ErrorKind::Unauthenticated);
+    let why = format!(
+        "the credentials of the connection `lab` (Unauthorized): they may have expired: renew them in the file {}",
+        token.display()
+    );
+    assert!(refused.message.ends_with(&why), "{refused}");
     assert!(!format!("{refused:?}{cluster:?}").contains("no-such-token"), "{refused:?}");
     std::fs::write(&token, ADMIN).unwrap();
     maps(&cluster).await;

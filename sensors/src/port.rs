@@ -140,6 +140,10 @@ pub struct Context<'a> {
 /// `run` returns `Ok` only after `cancel` fired or when nothing can ever happen again; an error
 /// makes the engine start it again with backoff, from the cursor stored last.
 pub trait Sensor: Send + Sync {
+    /// How it stands as it begins, until it says otherwise.
+    fn begins(&self) -> SensorState {
+        SensorState::Running
+    }
     /// Watches until told to end.
     fn run<'a>(&'a self, context: Context<'a>) -> BoxFuture<'a, Result<(), SensorError>>;
     /// Asks for a look at the source right now instead of at the next regular time.

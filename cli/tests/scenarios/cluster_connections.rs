@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use host::kubernetes::{Patch, Request};
 use lab::{ADMIN, NARROW, Parts};
+use model::ErrorKind;
 use serde_json::{Value, json};
 
-use crate::clusters::{MAPS, Stage, started};
+use crate::clusters::{MAPS, Stage, cluster, started};
 use crate::files::{PATIENCE, chain, events_of, pack, sensor_is, world};
 use crate::support::{World, eventually};
 
@@ -83,6 +84,16 @@ fn each_context_of_a_kubeconfig_is_a_connection_of_its_own() {
     assert!(denied.stderr.contains("default:narrow` may not get namespaces"), "{denied:?}");
 }
 
+/// Waits until the API server takes this token no more: it does for some seconds longer than it asks.
+fn until_refused(stage: &Stage, token: &str) {
+    let owner = cluster(&stage.lab, token);
+    let maps = Request::get(MAPS);
+    eventually(PATIENCE, || {
+        let refused = stage.runtime.block_on(owner.request(&maps)).err()?;
+        (refused.kind == ErrorKind::Unauthenticated).then_some(())
+    });
+}
+
 #[test]
 #[ignore = "needs the lab"]
 fn an_address_with_a_token_and_an_authority_of_the_secret_store_is_a_way_in_and_a_new_token_too() {
@@ -113,7 +124,8 @@ fn an_address_with_a_token_and_an_authority_of_the_secret_store_is_a_way_in_and_
         drop(world.run_with_input(&["secret", "set", path], value).succeeded());
     };
     set("shop/authority", &authority);
-    set("shop/token", &token(Duration::from_secs(4)));
+    let short = token(Duration::from_secs(15));
+    set("shop/token", &short);
     sensor_is(&world, &sensor, "running");
     let change = |n: u64| {
         let data = json!({ "data": { "n": n.to_string() } });
@@ -127,6 +139,12 @@ fn an_address_with_a_token_and_an_authority_of_the_secret_store_is_a_way_in_and_
     };
     change(1);
     has_told(1);
+    // A watch that has begun goes on until its end: whoever begins another one is refused.
+    until_refused(&stage, &short);
+    world.run(&["sensor", "restart", &sensor]).succeeded();
+    let refused = sensor_is(&world, &sensor, "failing");
+    let says = refused["message"].as_str().unwrap();
+    assert!(says.contains("(Unauthorized)") && says.contains("at shop/token"), "{says}");
     change(2);
     change(3);
     set("shop/token", &token(Duration::from_secs(3600)));

@@ -95,7 +95,7 @@ impl Keeper {
         }
         self.sensor.behind.store(behind, Ordering::Relaxed);
         let cursor = stood.map(|row| row.cursor).filter(|cursor| !cursor.is_null());
-        status(&self.sensor.status).state = SensorState::Running;
+        status(&self.sensor.status).state = task.begins();
         let run = self.sensor.cancel.child_token();
         let context = Context {
             source: self.source.clone(),

@@ -59,6 +59,16 @@ impl Access {
         client(config).await
     }
 
+    /// Where its credentials are renewed.
+    pub(super) fn place(&self) -> String {
+        match self {
+            Self::Own { .. } => "the server's kubeconfig or its pod's service account".to_owned(),
+            Self::Kubeconfig { kubeconfig: secret, .. } | Self::Server { token: secret, .. } => {
+                secret.to_string()
+            }
+        }
+    }
+
     async fn config(&self, lookup: &Lookup) -> Result<Config, Failure> {
         match self {
             Self::Own { context: None } => Config::infer().await.map_err(|error| {

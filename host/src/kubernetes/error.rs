@@ -7,6 +7,7 @@ use kube::client::AuthError;
 use model::ErrorKind;
 use serde_json::{Value, json};
 
+use super::Access;
 use super::rbac::Missing;
 use crate::http as wire;
 use crate::redact::known;
@@ -137,6 +138,16 @@ impl Failure {
         }
         let message = format!("the API server cannot be reached: {}", wire::chain(error));
         Self::unsent(ErrorKind::Unavailable, message)
+    }
+
+    /// The same, of credentials that were refused, with what to do.
+    pub(super) fn of_credentials(self, connection: &str, access: &Access) -> Self {
+        let message = format!(
+            "the API server does not take the credentials of the connection `{connection}` ({}): they may have expired: renew them in {}",
+            self.message,
+            access.place()
+        );
+        Self { message, ..self }
     }
 
     /// Whether what was asked for is not there.

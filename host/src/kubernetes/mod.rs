@@ -216,7 +216,12 @@ impl Cluster {
             if failure.is_unserved() {
                 self.rediscover();
             }
-            return Err(failure);
+            return Err(match status {
+                http::StatusCode::UNAUTHORIZED => {
+                    failure.of_credentials(self.name(), &self.shared.access)
+                }
+                _ => failure,
+            });
         }
     }
 
