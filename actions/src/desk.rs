@@ -219,10 +219,10 @@ impl OpenStep {
     /// step's own. A later one of the same name replaces it.
     pub async fn artifact(&self, name: &str) -> Result<Incoming, NoArtifact> {
         let to = format!("{}/{name}", folder(&self.key));
-        let place = Place::below(&self.exports, &to)?;
+        let place = Place::of_step(&self.exports, &to)?;
         self.files.admit(Path::new(name))?;
         self.exports.hold(self.key.root(), Path::new(&to))?;
-        self.exports.mark_download(Path::new(&to))?;
+        self.exports.mark_download(Path::new(&to), None)?;
         let download = Download::begin(place, &format!("{}/{name}", self.key)).await?;
         Ok(Incoming::new(download, Path::new(name), self.files.clone()))
     }
@@ -230,7 +230,7 @@ impl OpenStep {
 
 /// Where the files of a step lie among the exports.
 fn folder(key: &IdempotencyKey) -> String {
-    format!("steps/{}/{}", key.root(), short(key))
+    format!("{}/{}/{}", Exports::STEPS, key.root(), short(key))
 }
 
 impl Seat {

@@ -65,12 +65,18 @@ impl Export {
     }
 
     fn target(&self, to: &str) -> Result<PathBuf, StepError> {
-        self.exports.target(Path::new(to)).ok_or_else(|| {
-            let message = format!(
+        let refused = |message| StepError::new(ErrorKind::InvalidParameters, message);
+        let target = self.exports.target(Path::new(to)).ok_or_else(|| {
+            refused(format!(
                 "`to`: `{to}` is not a folder to export to: name one below the server's exports, such as `releases/app`, without `..` and names that begin with a dot"
-            );
-            StepError::new(ErrorKind::InvalidParameters, message)
-        })
+            ))
+        })?;
+        match self.exports.closed(&target) {
+            Some(why) => Err(refused(format!(
+                "`to`: nothing is exported to `{to}`: {why}; name another folder, such as `releases/app`"
+            ))),
+            None => Ok(target),
+        }
     }
 
     /// Notes who asks for the folder, before it is there.

@@ -43,7 +43,7 @@ impl HttpRequest {
         let access = Access::of(performing, &self.connections)?;
         let (parameters, key) = (&performing.parameters, &performing.key);
         let request = Request::parse(parameters, key, &access).map_err(invalid)?;
-        let wanted = Wanted::of(parameters, key, &self.exports).map_err(invalid)?;
+        let wanted = Wanted::of(performing, &self.exports).map_err(invalid)?;
         Ok((access, request.into_file(wanted)))
     }
 }

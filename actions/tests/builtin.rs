@@ -160,6 +160,36 @@ async fn an_export_is_written_once_and_found_again() {
 }
 
 #[tokio::test]
+async fn nothing_is_put_into_what_was_exported_or_handed_in() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let (context, commit) = exported_place(folder.path()).await;
+    let (export, request) = (action("git.export", &context), action("http.request", &context));
+    let exporting =
+        |to: &str| performing(json!({ "sensor": "demo.app", "commit": commit, "to": to }));
+    done(export.perform(exporting("releases/app")).await);
+    for (to, told_of) in [
+        ("releases/app/file.txt", "`releases/app` is an export of a commit"),
+        ("releases/app/deep/new", "`releases/app` is an export of a commit"),
+        ("steps/x_1/1/report", "`steps` is for the files that programs of steps hand in"),
+    ] {
+        let url = "http://127.0.0.1:1/";
+        let download = performing(json!({ "url": url, "download": { "to": to } }));
+        for performance in [request.perform(download).await, export.perform(exporting(to)).await] {
+            let (how, told) = (kind(&performance), told(&performance));
+            assert_eq!(how, ("failed", Some(ErrorKind::InvalidParameters)), "{told}");
+            assert!(told.contains(told_of), "{told}");
+        }
+    }
+    let exported = folder.path().join("exports/releases/app");
+    assert_eq!(std::fs::read_to_string(exported.join("file.txt")).unwrap(), "content");
+    // Whoever removed it by hand: a file in its place is not the commit.
+    std::fs::remove_dir_all(&exported).unwrap();
+    std::fs::write(&exported, "something else").unwrap();
+    let performance = export.perform(exporting("releases/app")).await;
+    assert_eq!(kind(&performance), ("failed", Some(ErrorKind::Conflict)), "{}", told(&performance));
+}
+
+#[tokio::test]
 async fn a_temporary_export_is_held_by_its_execution_and_others_by_nobody() {
     let folder = tempfile::TempDir::new().unwrap();
     let (context, commit) = exported_place(folder.path()).await;

@@ -119,6 +119,58 @@ async fn a_file_that_is_there_stays_until_the_new_one_is_whole() {
 }
 
 #[tokio::test]
+async fn a_file_that_was_downloaded_for_another_pack_is_not_replaced() {
+    let place = Place::new();
+    let server = Server::answering(answer("200 OK", "", "new")).await;
+    let file = place.path("tools/run.sh");
+    let download = async |pack: Option<&str>| {
+        let parameters = json!({ "url": server.url("/"), "download": { "to": "tools/run.sh" } });
+        let mut performing = place.performing(parameters);
+        performing.pack = pack.map(|name| name.parse().unwrap());
+        place.action().perform(performing).await
+    };
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(&file, "whoever put it there").unwrap();
+    for pack in ["p", "p"] {
+        done(download(Some(pack)).await);
+        assert_eq!(fs::read_to_string(&file).unwrap(), "new");
+    }
+    fs::write(&file, "of p").unwrap();
+    let refused = download(Some("q")).await;
+    assert_eq!(
+        told(&refused),
+        format!(
+            "failed invalid_parameters: `download.to`: {} is a file of the pack `p`: name another file, or remove it",
+            file.display()
+        )
+    );
+    assert_eq!(fs::read_to_string(&file).unwrap(), "of p");
+    done(download(None).await);
+    assert_eq!(fs::read_to_string(&file).unwrap(), "new", "a person replaces any");
+    done(download(Some("p")).await);
+    fs::remove_file(&file).unwrap();
+    done(download(Some("q")).await);
+    assert_eq!(kind(&download(Some("p")).await).0, "failed", "whoever came first");
+}
+
+#[tokio::test]
+async fn two_packs_that_download_to_one_place_at_once_do_not_replace_each_others_file() {
+    let place = Place::new();
+    let whole = async |pack: &'static str| {
+        let at = host::download::Place::below(&place.exports(), "tool", Some(pack)).unwrap();
+        let mut download = host::download::Download::begin(at, pack).await.unwrap();
+        download.write(pack.as_bytes()).await.unwrap();
+        download.whole()
+    };
+    let (first, second) = (whole("p").await, whole("q").await);
+    first.keep().await.unwrap();
+    let told = second.keep().await.unwrap_err().to_string();
+    assert!(told.contains("is a file of the pack `p`"), "{told}");
+    assert_eq!(fs::read_to_string(place.path("tool")).unwrap(), "p");
+    assert!(place.is_tidy());
+}
+
+#[tokio::test]
 async fn what_may_have_had_an_effect_is_not_said_to_have_failed() {
     let place = Place::new();
     let server = Server::answering(answer("200 OK", "", "123456789")).await;

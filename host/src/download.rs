@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use tokio::fs::{self, File};
 use tokio::io::AsyncWriteExt;
 
-use crate::git::Exports;
+use crate::git::{Exports, placing};
 
 /// A place that nothing is downloaded to.
 #[derive(Debug, thiserror::Error)]
@@ -31,28 +31,78 @@ pub enum BadPlace {
         /// Where.
         path: String,
         /// What it is.
-        what: &'static str,
+        what: String,
     },
+    /// It lies where nothing is changed.
+    #[error(
+        "nothing is downloaded to `{to}`: {why}; name another file, such as `releases/app.tar`"
+    )]
+    Closed {
+        /// What was asked for.
+        to: String,
+        /// Why not.
+        why: String,
+    },
+}
+
+/// For whom a file is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Whose {
+    /// This pack; none: a person.
+    Pack(Option<String>),
+    /// A step whose program hands it in: it has a folder of its own.
+    Step,
 }
 
 /// Where a body goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
-    exports: PathBuf,
+    exports: Exports,
+    to: PathBuf,
     path: PathBuf,
+    whose: Whose,
 }
 
 impl Place {
-    /// The file `to` below the exports. Whatever is a link on the way leads outside.
-    pub fn below(exports: &Exports, to: &str) -> Result<Self, BadPlace> {
-        let outside = || BadPlace::Outside(to.to_owned());
+    /// The file `to` below the exports, for this `pack`; none: for a person. It is not in what was
+    /// exported or handed in, and replaces no file that was downloaded for another pack.
+    pub fn below(exports: &Exports, to: &str, pack: Option<&str>) -> Result<Self, BadPlace> {
+        Self::checked(exports, to, Whose::Pack(pack.map(ToOwned::to_owned)))
+    }
+
+    /// The file `to` below the exports, which a step's program hands in.
+    pub fn of_step(exports: &Exports, to: &str) -> Result<Self, BadPlace> {
+        Self::checked(exports, to, Whose::Step)
+    }
+
+    fn checked(exports: &Exports, to: &str, whose: Whose) -> Result<Self, BadPlace> {
         let relative = Path::new(to);
         if to.ends_with('/') || relative.is_absolute() || exports.target(relative).is_none() {
-            return Err(outside());
+            return Err(BadPlace::Outside(to.to_owned()));
         }
-        let base = exports.path(Path::new(""));
-        let mut path = base.clone();
-        let mut parts = relative.components().peekable();
+        let (to, path) = (relative.to_owned(), exports.path(relative));
+        let place = Self { exports: exports.clone(), to, path, whose };
+        place.check()?;
+        Ok(place)
+    }
+
+    fn check(&self) -> Result<(), BadPlace> {
+        self.no_links()?;
+        let Whose::Pack(pack) = &self.whose else { return Ok(()) };
+        if let Some(why) = self.exports.closed(&self.to) {
+            return Err(BadPlace::Closed { to: self.to.to_string_lossy().into_owned(), why });
+        }
+        let other = self.exports.downloaded_for(&self.to);
+        match other.filter(|other| pack.as_ref().is_some_and(|pack| pack != other)) {
+            Some(other) => Err(taken(&self.path, &format!("a file of the pack `{other}`"))),
+            None => Ok(()),
+        }
+    }
+
+    /// Whatever is a link on the way leads outside.
+    fn no_links(&self) -> Result<(), BadPlace> {
+        let mut path = self.exports.path(Path::new(""));
+        let mut parts = self.to.components().peekable();
         while let Some(part) = parts.next() {
             path.push(part);
             let Ok(found) = path.symlink_metadata() else { continue };
@@ -63,16 +113,31 @@ impl Place {
                 (_, false) if !found.is_dir() => "not a folder",
                 _ => continue,
             };
-            let path = path.to_string_lossy().into_owned();
-            return Err(BadPlace::Taken { path, what });
+            return Err(taken(&path, what));
         }
-        Ok(Self { exports: base, path })
+        Ok(())
+    }
+
+    /// Puts `body` there, if it may still go there.
+    fn put(&self, body: &Path) -> io::Result<()> {
+        let _placing = placing();
+        self.check().map_err(io::Error::other)?;
+        let pack = match &self.whose {
+            Whose::Pack(pack) => pack.as_deref(),
+            Whose::Step => None,
+        };
+        self.exports.mark_download(&self.to, pack)?;
+        std::fs::rename(body, &self.path)
     }
 
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+fn taken(path: &Path, what: &str) -> BadPlace {
+    BadPlace::Taken { path: path.to_string_lossy().into_owned(), what: what.to_owned() }
 }
 
 /// A file that is on its way.
@@ -98,7 +163,7 @@ pub struct Whole {
 impl Download {
     /// Begins one for the step with this key, over what an attempt that was killed has left.
     pub async fn begin(place: Place, key: &str) -> io::Result<Self> {
-        let folder = parts(&place.exports).join(Hash::of(key.as_bytes()).to_string());
+        let folder = parts_of(&place.exports).join(Hash::of(key.as_bytes()).to_string());
         fs::create_dir_all(&folder).await?;
         let file = File::create(body(&folder)).await?;
         Ok(Self { place, folder, file, hasher: Sha256::new(), size: 0 })
@@ -129,11 +194,11 @@ impl Whole {
         let download = &mut self.download;
         download.file.flush().await?;
         download.file.sync_all().await?;
+        download.place.put(&body(&download.folder))?;
         let path = download.place.path.clone();
-        let parent = path.parent().unwrap_or(&download.place.exports);
-        fs::create_dir_all(parent).await?;
-        fs::rename(body(&download.folder), &path).await?;
-        File::open(parent).await?.sync_all().await?;
+        if let Some(folder) = path.parent() {
+            File::open(folder).await?.sync_all().await?;
+        }
         Ok(path)
     }
 }
@@ -147,11 +212,7 @@ impl Drop for Download {
 
 /// The folder of what is on its way to these exports.
 pub fn parts_of(exports: &Exports) -> PathBuf {
-    parts(&exports.path(Path::new("")))
-}
-
-fn parts(base: &Path) -> PathBuf {
-    base.join(".downloads")
+    exports.path(Path::new(".downloads"))
 }
 
 fn body(folder: &Path) -> PathBuf {

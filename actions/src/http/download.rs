@@ -4,12 +4,13 @@ use std::path::PathBuf;
 
 use host::download::{Download, Place};
 use host::git::Exports;
-use model::{Change, ErrorKind, Hash, IdempotencyKey, Size, StepError, Value};
+use model::{Change, ErrorKind, Hash, IdempotencyKey, PackName, Size, StepError, Value};
 use reqwest::Response;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::exchange::Trouble;
+use crate::Performing;
 
 /// Most bytes where the step says nothing.
 const DEFAULT_LIMIT: Size = Size::from_bytes(256 * 1024 * 1024);
@@ -53,7 +54,7 @@ pub(super) fn schema() -> Value {
             "to": {
                 "type": "string",
                 "required": true,
-                "description": "the file, relative to the server's exports; one that is there is replaced",
+                "description": "the file, relative to the server's exports; one that was downloaded for the same pack is replaced",
             },
             "max_size": {
                 "type": ["string", "integer"],
@@ -70,12 +71,9 @@ pub(super) fn schema() -> Value {
 }
 
 impl Wanted {
-    /// What `parameters` ask for, if anything, else what is wrong with it.
-    pub(super) fn of(
-        parameters: &Value,
-        key: &IdempotencyKey,
-        exports: &Exports,
-    ) -> Result<Option<Self>, String> {
+    /// What a step asks for, if anything, else what is wrong with it.
+    pub(super) fn of(performing: &Performing, exports: &Exports) -> Result<Option<Self>, String> {
+        let (parameters, key) = (&performing.parameters, &performing.key);
         let given = match &parameters["download"] {
             Value::Null => return Ok(None),
             given => Parameters::deserialize(given),
@@ -84,7 +82,8 @@ impl Wanted {
         if parameters["method"] == "HEAD" {
             return Err("`download`: the answer to HEAD has no body: use GET".to_owned());
         }
-        let place = Place::below(exports, &given.to);
+        let pack = performing.pack.as_ref().map(PackName::as_str);
+        let place = Place::below(exports, &given.to, pack);
         let digest = |text: String| text.to_ascii_lowercase().parse::<Hash>();
         Ok(Some(Self {
             place: place.map_err(|error| format!("`download.to`: {error}"))?,
@@ -156,9 +155,6 @@ impl Wanted {
         let (sha256, size) = (whole.sha256, whole.size);
         if let Some(expected) = self.sha256.filter(|expected| *expected != sha256) {
             return Err(Trouble::Digest { expected, found: sha256 });
-        }
-        if self.temporary {
-            self.exports.mark_download(&self.to).map_err(unwritten)?;
         }
         let path = whole.keep().await.map_err(unwritten)?;
         Ok(Saved { path: path.to_string_lossy().into_owned(), size, sha256 })

@@ -10,6 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{ChildStdin, ChildStdout};
 
+use super::exports::placing;
 use super::{GitError, Repository};
 
 /// An export that is there.
@@ -173,11 +174,9 @@ impl Target {
 
     /// Whether the target is there already, of this commit.
     fn holds(&self, commit: &str) -> Result<bool, GitError> {
-        if self.folder.symlink_metadata().is_err() {
-            return Ok(false);
-        }
+        let Ok(found) = self.folder.symlink_metadata() else { return Ok(false) };
         match std::fs::read_to_string(&self.marker) {
-            Ok(held) if held.trim() == commit => Ok(true),
+            Ok(held) if found.is_dir() && held.trim() == commit => Ok(true),
             _ => Err(GitError::TargetExists(self.folder.clone())),
         }
     }
@@ -194,6 +193,7 @@ impl Target {
     /// The marker comes first: a marker without its folder says nothing, a folder without its
     /// marker would be taken for somebody else's.
     fn finish(&self, commit: &str) -> Result<(), GitError> {
+        let _placing = placing();
         std::fs::write(&self.marker, commit).map_err(GitError::io("write", &self.marker))?;
         std::fs::rename(&self.temporary, &self.folder).map_err(GitError::io("make", &self.folder))
     }

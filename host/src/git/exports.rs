@@ -8,15 +8,18 @@ use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Component, Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Where the files of owners lie, and folders that are on their way out.
 const OWNERS: &str = ".owners";
 const LEAVING: &str = ".leaving";
 /// What stands beside an export, as `.NAME.` and this: what lacks both was put there by others.
 const MARKS: [&str; 2] = ["commit", "download"];
+/// Held while something is put in its place: what was looked at before is so until it is there.
+static PLACING: Mutex<()> = Mutex::new(());
 
 /// The folder of all exports.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Exports {
     base: PathBuf,
 }
@@ -48,11 +51,35 @@ impl Exports {
         free.then(|| below.to_owned())
     }
 
-    /// Marks that the file `to` was downloaded for its owners alone.
-    pub fn mark_download(&self, to: &Path) -> io::Result<()> {
+    /// Where the files lie that programs of steps handed in.
+    pub const STEPS: &str = "steps";
+
+    /// Why no step puts anything at `to`, which is a [`Self::target`]: what is there is read and run as
+    /// what it was when it came.
+    pub fn closed(&self, to: &Path) -> Option<String> {
+        if to.starts_with(Self::STEPS) {
+            let steps = Self::STEPS;
+            return Some(format!("`{steps}` is for the files that programs of steps hand in"));
+        }
+        let folders = to.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty());
+        let exported = folders.into_iter().find(|folder| self.mark(folder, MARKS[0]).exists());
+        exported.map(|folder| {
+            let folder = folder.display();
+            format!("`{folder}` is an export of a commit, which stays what the commit says")
+        })
+    }
+
+    /// Notes that `to` is a file that was downloaded, and for which pack; none: for a person or a step.
+    pub fn mark_download(&self, to: &Path, pack: Option<&str>) -> io::Result<()> {
         let mark = self.mark(to, MARKS[1]);
         fs::create_dir_all(mark.parent().unwrap_or(&self.base))?;
-        fs::write(mark, "")
+        fs::write(mark, pack.unwrap_or_default())
+    }
+
+    /// The pack that the file `to` was downloaded for, where one is noted.
+    pub(crate) fn downloaded_for(&self, to: &Path) -> Option<String> {
+        let pack = fs::read_to_string(self.mark(to, MARKS[1])).ok()?;
+        Some(pack).filter(|pack| !pack.is_empty() && self.path(to).exists())
     }
 
     /// The owner of what stays until somebody removes it by hand.
@@ -149,6 +176,11 @@ impl Exports {
     }
 }
 
+/// Whoever holds this is the only one to put anything in its place.
+pub(crate) fn placing() -> MutexGuard<'static, ()> {
+    PLACING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,7 +217,7 @@ mod tests {
             fs::create_dir_all(folder.path().join("x")).unwrap();
             fs::write(folder.path().join(to), "it").unwrap();
             if to != "foreign" {
-                exports.mark_download(Path::new(to)).unwrap();
+                exports.mark_download(Path::new(to), None).unwrap();
             }
         }
         exports.release("a").unwrap();

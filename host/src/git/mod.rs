@@ -42,6 +42,7 @@ pub use commits::{Commit, Commits, MAX_COMMITS};
 pub use error::GitError;
 pub use export::{Exported, PlannedExport};
 pub use exports::Exports;
+pub(crate) use exports::placing;
 pub use keys::drop_keys;
 pub use local::Local;
 pub use mirrors::Mirrors;
