@@ -30,6 +30,10 @@ use crate::kubernetes::short;
 /// What every such token begins with.
 pub const PREFIX: &str = "tripline_step_";
 
+/// Around the number of the run, the name of the file that keeps what was handed in.
+const ANSWER: &str = "answer-";
+const SEALED: &str = ".sealed";
+
 /// Closes a text, or opens what was closed, under a name.
 pub type Keeping<Of, To> = Arc<dyn Fn(&str, &Of) -> Result<To, String> + Send + Sync>;
 
@@ -62,6 +66,8 @@ pub struct Desk(Option<Arc<Inner>>);
 
 struct Inner {
     settings: DeskSettings,
+    /// Held by who writes what was handed in: nobody puts an older one back.
+    writing: Arc<Mutex<()>>,
     open: Mutex<BTreeMap<String, Arc<OpenStep>>>,
 }
 
@@ -78,10 +84,14 @@ pub struct OpenStep {
     safe: Safe,
     exports: Exports,
     files: Arc<Files>,
-    answer: Mutex<Option<Value>>,
+    answer: Mutex<Answer>,
+    writing: Arc<Mutex<()>>,
     /// One is written at a time, to its end whoever waits for that.
     handing: Arc<tokio::sync::Mutex<()>>,
 }
+
+/// What a program handed in, if it did, or why what is there cannot be read.
+pub type Answer = Result<Option<Value>, String>;
 
 /// What a token is for.
 pub enum Bearer {
@@ -103,7 +113,7 @@ pub struct Seat {
 impl Desk {
     /// A desk that is reached as `settings` say.
     pub fn new(settings: DeskSettings) -> Self {
-        Self(Some(Arc::new(Inner { settings, open: Mutex::default() })))
+        Self(Some(Arc::new(Inner { settings, writing: Arc::default(), open: Mutex::default() })))
     }
 
     /// Where programs reach it, or why they cannot.
@@ -132,7 +142,7 @@ impl Desk {
             StepError::new(ErrorKind::Internal, "there is no desk where there is an address")
         })?;
         let name = format!("{}:{}", performing.run, performing.key);
-        let file = performing.log.join(format!("answer-{}.sealed", performing.run));
+        let file = performing.log.join(format!("{ANSWER}{}{SEALED}", performing.run));
         let DeskSettings { safe, exports, .. } = inner.settings.clone();
         let answer = Mutex::new(kept(&file, &name, &safe).await);
         let (parameters, key) = (performing.parameters.clone(), performing.key.clone());
@@ -147,10 +157,29 @@ impl Desk {
             exports,
             files,
             answer,
+            writing: inner.writing.clone(),
             handing: Arc::default(),
         });
         inner.open().insert(step.name.clone(), step.clone());
         Ok(Seat { inner, step, api })
+    }
+
+    /// Writes what was handed in anew, as `anew` makes it of the bytes in `file`; false: it leaves them as
+    /// they are, or there are none.
+    pub fn keep_anew(
+        &self,
+        file: &Path,
+        anew: impl FnOnce(Vec<u8>) -> Result<Option<Vec<u8>>, String>,
+    ) -> Result<bool, String> {
+        let Some(inner) = &self.0 else { return Ok(false) };
+        let _writing = alone(&inner.writing);
+        let sealed = match std::fs::read(file) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            sealed => sealed.map_err(|error| error.to_string())?,
+        };
+        let Some(sealed) = anew(sealed)? else { return Ok(false) };
+        keep(file, &sealed).map_err(|error| error.to_string())?;
+        Ok(true)
     }
 
     /// What `token` is for.
@@ -171,7 +200,7 @@ impl Desk {
 
 impl Inner {
     fn open(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Arc<OpenStep>>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        alone(&self.open)
     }
 
     fn code(&self, name: &str) -> Hmac<Sha256> {
@@ -209,9 +238,10 @@ impl OpenStep {
     }
 
     fn take_in(&self, answer: Value) -> Result<(), String> {
+        let _writing = alone(&self.writing);
         let sealed = (self.safe.seal)(&self.name, &answer.to_string())?;
         keep(&self.file, &sealed).map_err(|error| format!("it cannot be kept: {error}"))?;
-        *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
+        *alone(&self.answer) = Ok(Some(answer));
         Ok(())
     }
 
@@ -245,8 +275,8 @@ impl Seat {
     }
 
     /// What the program handed in.
-    pub fn answer(&self) -> Option<Value> {
-        self.step.answer.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn answer(&self) -> Answer {
+        alone(&self.step.answer).clone()
     }
 }
 
@@ -268,8 +298,25 @@ fn keep(file: &Path, sealed: &[u8]) -> std::io::Result<()> {
     host::file::replace(file, sealed, 0o600)
 }
 
-/// What was kept; what cannot be opened any more counts as not handed in.
-async fn kept(file: &Path, name: &str, safe: &Safe) -> Option<Value> {
-    let sealed = tokio::fs::read(file).await.ok()?;
-    serde_json::from_str(&(safe.open)(name, &sealed).ok()?).ok()
+/// What was kept.
+async fn kept(file: &Path, name: &str, safe: &Safe) -> Answer {
+    let told = |why: String| format!("{}: {why}", file.display());
+    let sealed = match tokio::fs::read(file).await {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        sealed => sealed.map_err(|error| told(error.to_string()))?,
+    };
+    let text = (safe.open)(name, &sealed).map_err(told)?;
+    serde_json::from_str(&text).map(Some).map_err(|error| told(error.to_string()))
+}
+
+/// The name under which `file` is sealed, if it is what a program handed in; the logs of all steps lie in
+/// `logs`.
+pub fn name_of(logs: &Path, file: &Path) -> Option<String> {
+    let run = file.file_name()?.to_str()?.strip_prefix(ANSWER)?.strip_suffix(SEALED)?;
+    let key = file.parent()?.strip_prefix(logs).ok()?.to_str()?;
+    Some(format!("{run}:{key}"))
+}
+
+fn alone<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -14,7 +14,7 @@ use crate::ask::AskError;
 use crate::engine::Engine;
 use crate::folders::Folders;
 use crate::random;
-use crate::secrets::{Plain, Vault};
+use crate::secrets::{Plain, Vault, answer_record};
 
 /// Who shows the token of a step.
 pub enum StepBearer {
@@ -69,20 +69,17 @@ pub(crate) fn desk(
 fn safe(vault: Arc<Vault>, now: Timestamp) -> Safe {
     let opener = vault.clone();
     let seal = move |name: &str, text: &str| {
-        let sealed = vault.seal(&record(name), &Plain::new(text), now);
+        let sealed = vault.seal(&answer_record(name), &Plain::new(text), now);
         let sealed = sealed.map_err(|error| error.to_string())?;
         serde_json::to_vec(&sealed).map_err(|error| error.to_string())
     };
     let open = move |name: &str, bytes: &[u8]| {
         let sealed: Sealed = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-        let opened = opener.unseal(&record(name), &sealed).map_err(|error| error.to_string())?;
+        let opened =
+            opener.unseal(&answer_record(name), &sealed).map_err(|error| error.to_string())?;
         Ok(opened.expose().to_owned())
     };
     Safe { seal: Arc::new(seal), open: Arc::new(open) }
-}
-
-fn record(name: &str) -> String {
-    format!("answer/{name}")
 }
 
 /// What tokens of steps are made with; made at the first start, and the same at every later one.

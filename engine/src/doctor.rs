@@ -11,10 +11,12 @@ use store::sqlite::{Finding, Needs};
 
 use crate::backup::UNFINISHED;
 use crate::folders::Folders;
-use crate::secrets::{KeyError, KeySource, SecretSettings, Vault};
+use crate::secrets::{Answer, KeyError, KeySource, SecretSettings, Vault, root};
 
 const PUT_BACK: &str =
     "put the key back where `secrets.keys` in tripline.yaml says, or beside the state folder";
+
+const READABLE: &str = "let the server's user read it";
 
 /// Everything that is wrong with the state folder `state`, whose secrets the keys of `secrets` open.
 pub async fn examine(state: &Path, secrets: SecretSettings) -> Vec<Finding> {
@@ -28,6 +30,9 @@ pub async fn examine(state: &Path, secrets: SecretSettings) -> Vec<Finding> {
     if !damaged && let Ok(needs) = Sqlite::needs(state) {
         findings.extend(missing_packs(state, &needs));
         findings.extend(needs.behind.iter().map(|sensor| behind(sensor)));
+        if let Ok(vault) = &vault {
+            findings.extend(shut_answers(vault, state, &needs));
+        }
         findings.extend(shut(vault, &needs));
     }
     findings
@@ -94,6 +99,20 @@ fn missing_packs(state: &Path, needs: &Needs) -> Vec<Finding> {
             folders.packs().display()
         );
         finding(Severity::Error, what, "restore a backup, or cancel them")
+    });
+    told.collect()
+}
+
+/// What programs of steps handed in that the configured keys do not open.
+fn shut_answers(vault: &Vault, state: &Path, needs: &Needs) -> Vec<Finding> {
+    let roots = needs.unfinished.iter().map(root).collect();
+    let answers = match Answer::all(&Folders::new(state.to_owned()), &roots) {
+        Ok(answers) => answers,
+        Err(error) => return vec![finding(Severity::Error, error.to_string(), READABLE)],
+    };
+    let told = answers.iter().filter_map(|answer| answer.trouble(vault)).map(|error| {
+        let what = format!("what the program of a step handed in is lost to it: {error}");
+        finding(Severity::Error, what, PUT_BACK)
     });
     told.collect()
 }

@@ -133,6 +133,7 @@ impl Engine {
         let (git, mirrors) = (Git::new(git_options(&settings)?), Mirrors::default());
         host::git::drop_keys(&folders.git()).map_err(failed)?;
         let vault = Arc::new(Vault::open(settings.secrets.clone(), store.as_ref()).await?);
+        vault.opens_answers(store.as_ref(), &folders).await?;
         let begun = clock.now();
         let metrics = Metrics::new(begun);
         let connections = Connections::observed(vault.lookup(), metrics.of_clusters());

@@ -5,11 +5,17 @@ mod support;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
+use actions::Performing;
+use actions::desk::{Bearer, Seat};
 use engine::secrets::{KeySource, Plain, SecretError};
 use engine::{Engine, StartError};
-use model::Actor;
-use support::House;
+use model::{Actor, ExecutionId, IdempotencyKey, StepPath};
+use serde_json::json;
+use support::{House, run};
+use tokio_util::sync::CancellationToken;
 
 /// Nearly a key: its check sum is wrong.
 const DAMAGED: &str = "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEY";
@@ -17,6 +23,7 @@ const DAMAGED: &str = "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZG
 async fn start(house: &House, keys: &[KeySource]) -> Result<Engine, StartError> {
     let mut settings = house.settings();
     settings.secrets.keys = keys.to_vec();
+    settings.advertise = Some("http://127.0.0.1:1".to_owned());
     Engine::start(settings, house.store.clone(), house.clock.clone()).await
 }
 
@@ -65,7 +72,7 @@ async fn what_is_stored_is_encrypted_and_survives_a_restart() {
     let house = House::new();
     let engine = house.start().await;
     set(&engine, "databases/admin", "in plain sight").await.unwrap();
-    engine.shutdown(std::time::Duration::from_secs(5)).await;
+    engine.shutdown(Duration::from_secs(5)).await;
     let (_, sealed) = house.store.sealed_under("", "", 1).await.unwrap().remove(0);
     assert!(!String::from_utf8_lossy(&sealed.ciphertext).contains("plain"));
     let engine = house.start().await;
@@ -101,7 +108,7 @@ async fn without_a_configured_key_one_is_made_beside_the_state_for_its_owner_alo
     assert!(!file.exists(), "no secret, no key");
     set(&engine, "a", "long enough").await.unwrap();
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-    engine.shutdown(std::time::Duration::from_secs(5)).await;
+    engine.shutdown(Duration::from_secs(5)).await;
     std::fs::rename(&file, house.path("elsewhere")).unwrap();
     let told = refused(&house, &[]).await;
     assert!(told.contains("1 encrypted secrets can only be opened with the key age1"), "{told}");
@@ -120,7 +127,7 @@ async fn rekey_lets_an_old_key_go_and_not_before() {
         set(&engine, &format!("many/{n}"), &format!("value number {n}")).await.unwrap();
     }
     let before = key_of(&engine, "many/1");
-    engine.shutdown(std::time::Duration::from_secs(5)).await;
+    engine.shutdown(Duration::from_secs(5)).await;
     let told = refused(&house, std::slice::from_ref(&new)).await;
     assert!(told.contains("250 encrypted secrets") && told.contains(&before), "{told}");
 
@@ -129,11 +136,62 @@ async fn rekey_lets_an_old_key_go_and_not_before() {
     assert_eq!(engine.rekey(&Actor::token("test")).await.unwrap(), 250);
     assert_eq!(engine.rekey(&Actor::token("test")).await.unwrap(), 0);
     assert_ne!(key_of(&engine, "many/2"), before);
-    engine.shutdown(std::time::Duration::from_secs(5)).await;
+    engine.shutdown(Duration::from_secs(5)).await;
 
     let engine = start(&house, &[new]).await.unwrap();
     assert_eq!(engine.secret_value("many/1").unwrap().expose(), "a new value");
     assert_eq!(engine.secret_value("many/249").unwrap().expose(), "value number 249");
+}
+
+/// The place at the desk of the one step of `id`.
+async fn attended(house: &House, engine: &Engine, id: &ExecutionId) -> Seat {
+    let path = StepPath::top(1);
+    let step = Performing {
+        parameters: json!({}),
+        key: IdempotencyKey::new(id, &path),
+        attempt: 1,
+        run: 1,
+        resumed: false,
+        timeout: None,
+        pack: None,
+        hosts: Vec::new(),
+        log: house.path("state/logs").join(id.as_str()).join(path.to_string()),
+        redactor: Arc::default(),
+        trace: None,
+        cancel: CancellationToken::new(),
+        stopping: CancellationToken::new(),
+    };
+    engine.desk().attend(&step, None).await.unwrap()
+}
+
+#[tokio::test]
+async fn what_a_program_handed_in_outlives_the_key_that_it_was_sealed_with() {
+    let house = House::new();
+    house.chain("sleeps", "", r#"sleep("1h")"#);
+    let (old, new) = (key_file(&house, "old"), key_file(&house, "new"));
+    let engine = start(&house, std::slice::from_ref(&old)).await.unwrap();
+    let id = run(&engine, "p.sleeps", json!({})).await;
+    let seat = attended(&house, &engine, &id).await;
+    let Bearer::Open(step) = engine.desk().bearer(&seat.token()) else { panic!("it is open") };
+    step.hand_in(json!({ "rows": 3 })).await.unwrap();
+    let handed_in = Ok(Some(json!({ "rows": 3 })));
+    engine.shutdown(Duration::from_secs(5)).await;
+    let told = refused(&house, std::slice::from_ref(&new)).await;
+    assert!(told.contains("1 encrypted secrets can only be opened with the key age1"), "{told}");
+
+    let engine = start(&house, &[new.clone(), old]).await.unwrap();
+    assert_eq!(engine.rekey(&Actor::token("test")).await.unwrap(), 1);
+    assert_eq!(engine.rekey(&Actor::token("test")).await.unwrap(), 0);
+    assert_eq!(attended(&house, &engine, &id).await.answer(), handed_in);
+    engine.shutdown(Duration::from_secs(5)).await;
+
+    let engine = start(&house, std::slice::from_ref(&new)).await.unwrap();
+    assert_eq!(attended(&house, &engine, &id).await.answer(), handed_in);
+    let file = house.path("state/logs").join(id.as_str()).join("1/answer-1.sealed");
+    std::fs::write(&file, "{").unwrap();
+    let told = attended(&house, &engine, &id).await.answer().unwrap_err();
+    assert!(told.contains("answer-1.sealed: "), "{told}");
+    assert_eq!(engine.rekey(&Actor::token("test")).await.unwrap(), 0, "it needs no key");
 }
 
 #[tokio::test]
@@ -143,7 +201,7 @@ async fn a_key_comes_from_a_file_a_variable_or_a_command() {
     let print = KeySource::Command(vec!["cat".to_owned(), file.display().to_string()]);
     let engine = start(&house, &[print]).await.unwrap();
     set(&engine, "a", "long enough").await.unwrap();
-    engine.shutdown(std::time::Duration::from_secs(5)).await;
+    engine.shutdown(Duration::from_secs(5)).await;
     let engine = start(&house, &[KeySource::File(file)]).await.unwrap();
     assert_eq!(engine.secret_value("a").unwrap().expose(), "long enough");
 }
@@ -181,7 +239,7 @@ async fn a_record_that_was_moved_to_another_name_is_not_taken_for_it() {
     let engine = house.start().await;
     set(&engine, "cheap", "known to many").await.unwrap();
     set(&engine, "dear", "known to few").await.unwrap();
-    engine.shutdown(std::time::Duration::from_secs(5)).await;
+    engine.shutdown(Duration::from_secs(5)).await;
     let records = house.store.sealed_under("", "", 9).await.unwrap();
     let moved = Sealing::Put(records[0].0.clone(), records[1].1.clone());
     let write = Write::new(

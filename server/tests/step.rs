@@ -61,7 +61,7 @@ async fn the_token_of_a_step_opens_that_step_as_long_as_it_is_under_way() {
 
     let handed = ask(&served, Method::PUT, "result", &one.token(), &json!({ "rows": 3 })).await;
     assert_eq!(handed.status, 204, "{}", handed.text);
-    assert_eq!((one.answer(), two.answer()), (Some(json!({ "rows": 3 })), None));
+    assert_eq!((one.answer(), two.answer()), (Ok(Some(json!({ "rows": 3 }))), Ok(None)));
     let no_program = get(&served, "program", &one.token()).await;
     no_program.problem(404, "not_found");
 
@@ -91,7 +91,7 @@ async fn a_program_whose_image_holds_curl_asks_and_hands_in_as_the_guide_shows()
     let artifact = printed.strip_prefix(r#"{"n":1,"password":"correct-horse"}"#);
     let artifact: Value = serde_json::from_str(artifact.expect(&printed)).unwrap();
     let kept = std::fs::read_to_string(artifact["path"].as_str().unwrap()).unwrap();
-    assert_eq!((&*kept, seat.answer()), ("a report", Some(json!({ "rows": 3 }))));
+    assert_eq!((&*kept, seat.answer()), ("a report", Ok(Some(json!({ "rows": 3 })))));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -209,10 +209,10 @@ async fn what_was_handed_in_is_there_after_a_restart_and_its_token_too() {
 
     let served = Served::in_folder(folder).await;
     let seat = attended(&served, 1, None).await;
-    assert_eq!((seat.token(), seat.answer()), (token, Some(secret)));
+    assert_eq!((seat.token(), seat.answer()), (token, Ok(Some(secret))));
     let other = Performing { run: 2, ..performing(&served, 1, json!({})) };
     let other = served.engine.desk().attend(&other, None).await.unwrap();
-    assert_eq!(other.answer(), None, "another run hands in its own");
+    assert_eq!(other.answer(), Ok(None), "another run hands in its own");
     assert!(matches!(served.engine.desk().bearer(&other.token()), Bearer::Open(_)));
 }
 

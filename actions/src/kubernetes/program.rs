@@ -27,7 +27,7 @@ use super::job::{
 use super::patience::at_first;
 use super::short;
 use crate::connection::no_connection;
-use crate::desk::{Desk, Seat};
+use crate::desk::{Answer, Desk, Seat};
 use crate::{Action, Metadata, Performing};
 
 /// What runs a program of the pack's own: it asks the API for it.
@@ -179,17 +179,16 @@ impl ClusterProgram {
 }
 
 /// What a program that ended well answers: what it handed in, else what it printed.
-fn done(ended: &Ended, answer: Option<Value>) -> Performance {
-    match (answer, &ended.unread) {
-        (Some(answer), _) => Performance::Done(answer),
-        (None, None) => Performance::Done(ended.output()),
-        (None, Some(why)) => {
-            let message =
-                format!("the program ended well, and what it printed cannot be read: {why}");
-            let error = StepError::new(ErrorKind::Unavailable, message);
-            Performance::Unknown(error.with_details(ended.told()))
-        }
-    }
+fn done(ended: &Ended, answer: Answer) -> Performance {
+    let (what, why) = match (answer, &ended.unread) {
+        (Ok(Some(answer)), _) => return Performance::Done(answer),
+        (Ok(None), None) => return Performance::Done(ended.output()),
+        (Ok(None), Some(why)) => ("printed", why.clone()),
+        (Err(why), _) => ("handed in", why),
+    };
+    let message = format!("the program ended well, and what it {what} cannot be read: {why}");
+    let error = StepError::new(ErrorKind::Unavailable, message);
+    Performance::Unknown(error.with_details(ended.told()))
 }
 
 /// A word in which the cluster puts in nothing.

@@ -24,6 +24,7 @@
 //!   values, what its request brought, what its children's results gave back. A token that is
 //!   merely known (from an event, a log, another execution) is text like any other.
 
+mod answers;
 mod keys;
 mod named;
 mod opened;
@@ -39,6 +40,7 @@ use serde::Serialize;
 use store::{MAX_SEALED_BYTES, StoreError};
 use zeroize::Zeroizing;
 
+pub(crate) use answers::{Answer, record as answer_record};
 pub use keys::{KeyError, KeySource};
 pub(crate) use named::Setting;
 pub(crate) use opened::{Fresh, Granted, Opened, kept, misfit, passed_on, root, too_long};

@@ -1,5 +1,7 @@
 //! Named secrets: set, deleted, encrypted anew.
 
+use std::sync::Arc;
+
 use model::{Actor, BatchId, Fact, Stream, Version};
 use store::{Appended, Batch, Recorded, Sealing, Write};
 
@@ -92,36 +94,49 @@ impl Engine {
 }
 
 impl Core {
-    async fn rekey(&self, actor: &Actor) -> Result<u64, SecretError> {
-        let core = self;
-        let _one = core.vault.changing.lock().await;
-        let Some(key) = core.vault.first_key() else { return Ok(0) };
+    async fn rekey(self: &Arc<Self>, actor: &Actor) -> Result<u64, SecretError> {
+        let _one = self.vault.changing.lock().await;
+        let Some(key) = self.vault.first_key() else { return Ok(0) };
         let (mut after, mut records) = (String::new(), 0);
         loop {
-            let page = core.store.sealed_under("", &after, PAGE).await?;
-            let Some((last, _)) = page.last() else { return Ok(records) };
+            let page = self.store.sealed_under("", &after, PAGE).await?;
+            let Some((last, _)) = page.last() else { break };
             after.clone_from(last);
             let mut sealing = Vec::new();
             for (name, sealed) in page.into_iter().filter(|(_, sealed)| sealed.key != key) {
-                let value = core.vault.unseal(&name, &sealed)?;
-                let sealed = core.vault.seal(&name, &value, sealed.at)?;
+                let value = self.vault.unseal(&name, &sealed)?;
+                let sealed = self.vault.seal(&name, &value, sealed.at)?;
                 sealing.push(Sealing::Replace(name, sealed));
             }
-            if sealing.is_empty() {
-                continue;
-            }
-            records += sealing.len() as u64;
-            let fact = Fact::SecretsRekeyed { key: key.clone(), records: sealing.len() as u64 };
-            let batch = Batch {
-                id: BatchId::new(format!("rekey/{}", random::name())),
-                actor: actor.clone(),
-                at: core.now(),
-                writes: vec![Write::new(Stream::Installation, None, [fact])],
-            };
-            let replaced = sealing.clone();
-            core.change_secret(batch, sealing).await?;
-            core.vault.replaced(replaced);
+            let (replaced, some) = (sealing.clone(), sealing.len() as u64);
+            self.note_rekeyed(actor, &key, some, sealing).await?;
+            self.vault.replaced(replaced);
+            records += some;
         }
+        let answers = self.rekey_answers(&key).await?;
+        self.note_rekeyed(actor, &key, answers, Vec::new()).await?;
+        Ok(records + answers)
+    }
+
+    /// Stores `sealing`, and that so many are encrypted with `key` now; nothing where there are none.
+    async fn note_rekeyed(
+        &self,
+        actor: &Actor,
+        key: &str,
+        records: u64,
+        sealing: Vec<Sealing>,
+    ) -> Result<(), SecretError> {
+        if records == 0 {
+            return Ok(());
+        }
+        let fact = Fact::SecretsRekeyed { key: key.to_owned(), records };
+        let batch = Batch {
+            id: BatchId::new(format!("rekey/{}", random::name())),
+            actor: actor.clone(),
+            at: self.now(),
+            writes: vec![Write::new(Stream::Installation, None, [fact])],
+        };
+        self.change_secret(batch, sealing).await
     }
 }
 

@@ -75,15 +75,21 @@ impl Vault {
     /// The vault of a store: reads the keys, and refuses to start without one that a record names.
     pub async fn open(settings: SecretSettings, store: &dyn Store) -> Result<Self, SecretError> {
         let keys = Keys::read(&settings).await?;
-        for (key, records) in store.sealing_keys().await? {
-            if keys.get(&key).is_none() {
-                let configured = keys.names();
-                return Err(KeyError::Missing { key, records, configured }.into());
-            }
-        }
         let vault = Self::new(Some(settings.fallback), keys);
+        vault.has_all(store.sealing_keys().await?)?;
         vault.load(store).await?;
         Ok(vault)
+    }
+
+    /// Refuses to go on without a key that so many records name.
+    pub(super) fn has_all(&self, named: BTreeMap<String, u64>) -> Result<(), SecretError> {
+        let keys = self.keys();
+        match named.into_iter().find(|(key, _)| keys.get(key).is_none()) {
+            Some((key, records)) => {
+                Err(KeyError::Missing { key, records, configured: keys.names() }.into())
+            }
+            None => Ok(()),
+        }
     }
 
     /// A vault that opens what the keys of `settings` open, and knows of no secret.

@@ -1,7 +1,7 @@
 //! What a store cannot do without and does not hold itself: keys, the contents of packs, and
 //! somebody's word that a sensor has caught up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use model::{ExecutionId, Hash};
@@ -21,6 +21,8 @@ pub struct Needs {
     /// Contents of packs that executions which have not ended began with, or their steps; each with
     /// the first of these.
     pub packs: BTreeMap<Hash, ExecutionId>,
+    /// Executions that have not ended.
+    pub unfinished: BTreeSet<ExecutionId>,
     /// Sensors that have not caught up since the state was restored.
     pub behind: Vec<String>,
 }
@@ -28,7 +30,8 @@ pub struct Needs {
 /// What the store in `folder` needs; it may be in use.
 pub(super) fn needs(folder: &Path) -> Result<Needs, Finding> {
     let connection = schema::open_reader(&schema::path(folder)).map_err(StoreError::from)?;
-    let mut needs = Needs { packs: packs(&connection)?, ..Needs::default() };
+    let (packs, unfinished) = (packs(&connection)?, unfinished(&connection)?);
+    let mut needs = Needs { packs, unfinished, ..Needs::default() };
     let cursors = log::latest_of(&connection, "sensor/", usize::MAX, projection::sensor_cursor)?;
     needs.behind = cursors.into_iter().filter(|(_, row)| row.behind).map(|(id, _)| id).collect();
     for (key, records) in sealed::keys(&connection)? {
@@ -36,6 +39,16 @@ pub(super) fn needs(folder: &Path) -> Result<Needs, Finding> {
         needs.keys.insert(key, (records, one));
     }
     Ok(needs)
+}
+
+fn unfinished(connection: &Connection) -> Result<BTreeSet<ExecutionId>, StoreError> {
+    let mut query = connection.prepare("SELECT id FROM executions WHERE finished_at IS NULL")?;
+    let mut rows = query.query([])?;
+    let mut found = BTreeSet::new();
+    while let Some(row) = rows.next()? {
+        found.insert(values::text(row, "id")?);
+    }
+    Ok(found)
 }
 
 fn packs(connection: &Connection) -> Result<BTreeMap<Hash, ExecutionId>, StoreError> {
