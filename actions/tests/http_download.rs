@@ -10,10 +10,12 @@ mod support;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use actions::{BuiltinContext, Performing, SharedAction};
 use host::download::parts_of;
 use host::git::Exports;
+use host::redact::Redactor;
 use model::{Effect, ErrorKind, Hash, Performance, Value};
 use serde_json::json;
 use server::{Reply, Server, answer};
@@ -116,6 +118,28 @@ async fn a_file_that_is_there_stays_until_the_new_one_is_whole() {
     let mut read = String::new();
     std::io::Read::read_to_string(&mut open, &mut read).unwrap();
     assert_eq!(read, "old", "who reads the old file goes on reading it");
+}
+
+#[tokio::test]
+async fn a_value_that_comes_back_is_taken_out_of_the_file_unless_its_digest_is_fixed() {
+    let place = Place::new();
+    // Longer than what comes in one piece, and the value over an end of one.
+    let body = format!("{}correct-horse-battery{}", "x".repeat(100_000), "y".repeat(100_000));
+    let server = Server::answering(answer("200 OK", "", body.as_bytes())).await;
+    let download = async |download: Value| {
+        let mut performing =
+            place.performing(json!({ "url": server.url("/"), "download": download }));
+        performing.redactor = Arc::new(Redactor::new([("correct-horse-battery", "tlsec_x")]));
+        done(place.action().perform(performing).await)
+    };
+    let result = download(json!({ "to": "told" })).await;
+    let clean = body.replace("correct-horse-battery", "tlsec_x");
+    assert_eq!(fs::read_to_string(place.path("told")).unwrap(), clean);
+    assert_eq!(result["size"], clean.len());
+    assert_eq!(result["sha256"], Hash::of(clean.as_bytes()).to_string());
+    let sha256 = Hash::of(body.as_bytes()).to_string();
+    download(json!({ "to": "fixed", "sha256": sha256 })).await;
+    assert_eq!(fs::read_to_string(place.path("fixed")).unwrap(), body);
 }
 
 #[tokio::test]

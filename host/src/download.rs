@@ -169,11 +169,6 @@ impl Download {
         Ok(Self { place, folder, file, hasher: Sha256::new(), size: 0 })
     }
 
-    /// The bytes so far.
-    pub fn size(&self) -> u64 {
-        self.size
-    }
-
     /// Adds to it.
     pub async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.hasher.update(bytes);

@@ -1,9 +1,11 @@
 //! Bodies that go to a file below the server's exports instead of into the result.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use host::download::{Download, Place};
 use host::git::Exports;
+use host::redact::Redactor;
 use model::{Change, ErrorKind, Hash, IdempotencyKey, PackName, Size, StepError, Value};
 use reqwest::Response;
 use serde::Deserialize;
@@ -25,6 +27,8 @@ pub(super) struct Wanted {
     exports: Exports,
     to: PathBuf,
     temporary: bool,
+    /// What is taken out of the body; none where its digest is fixed.
+    redactor: Option<Arc<Redactor>>,
 }
 
 /// A file that is in its place.
@@ -84,6 +88,7 @@ impl Wanted {
         }
         let pack = performing.pack.as_ref().map(PackName::as_str);
         let place = Place::below(exports, &given.to, pack);
+        let redactor = given.sha256.is_none().then(|| performing.redactor.clone());
         let digest = |text: String| text.to_ascii_lowercase().parse::<Hash>();
         Ok(Some(Self {
             place: place.map_err(|error| format!("`download.to`: {error}"))?,
@@ -97,6 +102,7 @@ impl Wanted {
             exports: exports.clone(),
             to: given.to.into(),
             temporary: given.temporary,
+            redactor,
         }))
     }
 
@@ -145,11 +151,21 @@ impl Wanted {
         if response.content_length().is_some_and(|announced| announced > limit) {
             return Err(Trouble::TooLarge(self.limit));
         }
+        let redactor = self.redactor.as_ref().filter(|redactor| !redactor.is_empty());
+        let (mut clean, mut received) = (redactor.map(|redactor| redactor.stream()), 0);
         while let Some(chunk) = response.chunk().await.map_err(Trouble::lost)? {
-            if download.size() + chunk.len() as u64 > limit {
+            received += chunk.len() as u64;
+            if received > limit {
                 return Err(Trouble::TooLarge(self.limit));
             }
-            download.write(&chunk).await.map_err(unwritten)?;
+            let written = match &mut clean {
+                Some(clean) => download.write(&clean.push(&chunk)).await,
+                None => download.write(&chunk).await,
+            };
+            written.map_err(unwritten)?;
+        }
+        if let Some(clean) = clean {
+            download.write(&clean.finish()).await.map_err(unwritten)?;
         }
         let whole = download.whole();
         let (sha256, size) = (whole.sha256, whole.size);

@@ -263,6 +263,9 @@ fn fifty_secrets_go_every_road_and_none_is_found() {
     let view = world.reaches(&id, &["succeeded", "failed"]);
     assert_eq!(view["state"], "succeeded", "{view:#}");
 
+    let downloaded = fs::read(world.path("state/exports/mirrored.json")).unwrap();
+    search.road("a download", downloaded, TOKEN);
+
     sensor_is(&world, "p/repo", "failing");
     deliver(&server, search);
     resolve(&world, &server, search);

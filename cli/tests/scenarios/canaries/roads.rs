@@ -127,6 +127,8 @@ const ROADS: &str = r#"
     let shouted = run("p.shout", #{ a: [all, all.map(|one| base64("x" + one))] });
     let once = #{ retry: #{ attempts: 1 } };
     let told = [shouted, run("http.request", #{ connection: "mirror", url: "connected" })];
+    told.push(run("http.request", #{ url: "http://MIRROR/", method: "POST", json: all,
+        download: #{ to: "mirrored.json" } }));
     for one in all {
         try { run("p.fail", #{ a: one }, once); } catch (e) { told.push(e); log(e.message); }
         let asked = #{ url: "http://MIRROR/" + url_encode(one), method: "POST",
