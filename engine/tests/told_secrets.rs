@@ -270,6 +270,66 @@ async fn what_a_person_says_a_step_came_to_is_a_token_where_its_result_is_secret
     assert!(!stored.contains(VALUE) && stored.contains("tlsec_"), "{stored}");
 }
 
+#[tokio::test]
+async fn what_a_person_says_is_stored_without_the_values_that_the_execution_knows() {
+    let house = house(0);
+    house.program("pay", "unsafe", "kill -9 $$");
+    house.chain("go", "word: { secret: true }", r#"run("p.pay", #{ a: params.word })"#);
+    let engine = house.start().await;
+    let who = || Actor::token("test");
+    let said = format!("it has {VALUE} in it");
+    for n in 0..3 {
+        let id = run(&engine, "p.go", json!({ "word": VALUE })).await;
+        until(&engine, &id, &[ExecutionState::NeedsAttention]).await;
+        let fact = match n {
+            0 => {
+                let fail = Resolution::Fail(said.clone());
+                engine.resolve(who(), &id, None, fail).await.unwrap();
+                "StepResolved"
+            }
+            1 => {
+                engine.pause(who(), &id, Some(said.clone())).await.unwrap();
+                "ExecutionPaused"
+            }
+            _ => {
+                engine.cancel(who(), &id, Some(said.clone())).await.unwrap();
+                "CancelRequested"
+            }
+        };
+        let stored = stored(&house, &id).await;
+        assert!(stored.contains("it has tlsec_"), "{fact}: {stored}");
+        assert!(!stored.contains(VALUE), "{fact}: {stored}");
+    }
+}
+
+#[tokio::test]
+async fn a_secret_that_cannot_be_kept_is_no_word_about_a_step_and_leaves_it_waiting() {
+    let house = house(0);
+    house.program("login", "unsafe", "kill -9 $$");
+    let declared = "entry_point: login.sh\neffect: unsafe\nresult: { session: { type: string, secret: true } }\n";
+    house.write("actions/login.yaml", declared);
+    let engine = house.start().await;
+    let id = run(&engine, "p.login", json!({})).await;
+    until(&engine, &id, &[ExecutionState::NeedsAttention]).await;
+    engine.shutdown(std::time::Duration::from_secs(5)).await;
+    // No record needs the key that was made; where another one is to be made stands a folder.
+    std::fs::remove_file(house.path("state.key")).unwrap();
+    let engine = house.start().await;
+    std::fs::create_dir(house.path("state.key")).unwrap();
+    let resolve = |session: String| {
+        let done = Resolution::Done(json!({ "session": session }));
+        engine.resolve(Actor::token("test"), &id, None, done)
+    };
+    let refused = resolve("x".repeat(520 * 1024)).await.unwrap_err().to_string();
+    assert!(refused.contains("has 532480 bytes, more than the"), "{refused}");
+    let refused = resolve(VALUE.to_owned()).await.unwrap_err();
+    assert!(matches!(refused, engine::AskError::Unavailable(_)), "{refused}");
+    assert!(refused.to_string().contains("state.key"), "{refused}");
+    std::fs::remove_dir(house.path("state.key")).unwrap();
+    resolve(VALUE.to_owned()).await.unwrap();
+    result(&ended(&engine, &id).await);
+}
+
 async fn stored(house: &House, id: &ExecutionId) -> String {
     let stream = Stream::Execution(id.clone());
     let (facts, _) = house.store.read(&stream, Version::NONE).await.unwrap();

@@ -6,6 +6,7 @@ use super::page::Page;
 use super::run::Run;
 use super::{Message, Refused};
 use crate::core::Trouble;
+use crate::secrets::{Fresh, too_long};
 
 impl Run {
     /// Takes in what somebody says.
@@ -19,7 +20,7 @@ impl Run {
             Message::Cancel { actor, reason, reply } => {
                 let refusal = self.journal.undo.is_some().then_some(Refused::Undoing);
                 if refusal.is_none() && self.journal.cancel_requested.is_none() {
-                    let at = self.core.now();
+                    let (reason, at) = (self.clean(reason).await?, self.core.now());
                     self.say(vec![Fact::CancelRequested { reason, at }], actor).await?;
                 }
                 // Who asked may have gone.
@@ -73,14 +74,38 @@ impl Run {
             Err(refused) => return Ok(Err(refused)),
         };
         let (mut page, mut said) = (Page::default(), resolution);
-        if let Resolution::Done(value) = said {
-            let opened = self.opened().await?;
-            let (value, fresh) = opened.told(value, &schema);
-            self.grant_fresh(&mut page, &fresh, self.core.now())?;
-            said = Resolution::Done(self.core.bounded(value).await?);
+        let opened = self.opened().await?;
+        match said {
+            Resolution::Done(value) => {
+                let (value, fresh) = opened.told(value, &schema);
+                if let Some(refused) = self.unkept(&fresh) {
+                    return Ok(Err(refused));
+                }
+                self.grant_fresh(&mut page, &fresh, self.core.now())?;
+                said = Resolution::Done(self.core.bounded(value).await?);
+            }
+            Resolution::Fail(why) => {
+                said = Resolution::Fail(opened.redactor().text(&why).into_owned());
+            }
+            Resolution::Retry => {}
         }
         let facts = self.resolution(said);
         self.say_on(page, facts, actor).await.map(Ok)
+    }
+
+    /// Why what is secret in a person's word cannot be kept.
+    fn unkept(&self, fresh: &[Fresh]) -> Option<Refused> {
+        if let Some(why) = too_long(fresh) {
+            return Some(Refused::BadResult(why));
+        }
+        let keyless = (!fresh.is_empty()).then(|| self.keyless()).flatten();
+        keyless.map(|error| Refused::Store(error.message))
+    }
+
+    /// What somebody says, without the values that the execution knows.
+    pub(super) async fn clean(&mut self, said: Option<String>) -> Result<Option<String>, Trouble> {
+        let Some(said) = said else { return Ok(None) };
+        Ok(Some(self.opened().await?.redactor().text(&said).into_owned()))
     }
 
     /// What the result of the waiting step looks like, if it may be resolved like this.

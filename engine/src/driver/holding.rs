@@ -42,6 +42,7 @@ impl Run {
         if self.journal.cancel_requested.is_some() {
             return Ok(Err(Refused::Ending));
         }
+        let reason = self.clean(reason).await?;
         if self.journal.paused.is_none() {
             let (reason, with_parent, at) = (reason.clone(), by.is_parent(), self.core.now());
             let paused = Fact::ExecutionPaused { reason, with_parent, at };
