@@ -31,7 +31,7 @@ impl Deploys {
         self.run_with(action, parameters, &["-o", "json"])
     }
 
-    fn run_with(&self, action: &str, parameters: &Value, more: &[&str]) -> Done {
+    pub(crate) fn run_with(&self, action: &str, parameters: &Value, more: &[&str]) -> Done {
         self.world.write("parameters.json", &parameters.to_string());
         let parameters = self.world.path("parameters.json");
         let arguments = ["run", action, "--params", parameters.to_str().unwrap()];

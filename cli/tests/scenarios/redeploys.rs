@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::deploys::{Deploys, behind_service, refused, service, version, web};
 use crate::files::lines;
+use crate::support::{SOON, eventually};
 
 /// A manifest that leaves the number of pods to somebody else.
 fn scaled_elsewhere(image: &str) -> Value {
@@ -36,6 +37,19 @@ impl Deploys {
         scale["replicas"] = json!(replicas);
         self.run("kubernetes.scale", &scale).succeeded();
         self.run("kubernetes.wait", &workload).succeeded();
+    }
+
+    /// Has all pods with these labels end again and again.
+    fn crash_pods(&self, labels: &Value) {
+        let pods = json!({ "api_version": "v1", "kind": "Pod", "namespace": "default", "labels": labels, "select": [] });
+        let done = self.run("kubernetes.list", &pods).succeeded();
+        let found: Value = serde_json::from_str(&done.stdout).unwrap();
+        let crash = json!({ "lab.tripline.dev/pod": "crash" });
+        for pod in found["items"].as_array().unwrap() {
+            let pod =
+                json!({ "api_version": "v1", "kind": "Pod", "name": pod["name"], "labels": crash });
+            self.run("kubernetes.label", &pod).succeeded();
+        }
     }
 
     fn image_of(&self, kind: &str) -> Value {
@@ -209,4 +223,23 @@ fn a_refused_deploy_behind_a_service_leaves_anothers_workload_and_the_service_as
     assert_eq!(deploys.replicas("web-blue"), 2);
     assert_eq!(deploys.writers("web-blue"), before);
     assert_eq!(deploys.color(), Value::Null);
+}
+
+#[test]
+#[ignore = "needs the lab"]
+fn a_service_that_cannot_go_back_keeps_the_new_version_with_its_pods() {
+    let deploys = Deploys::start_with(Parts::Rollouts);
+    deploys.run("kubernetes.apply", &json!({ "manifest": service() })).succeeded();
+    deploys.run("deploy.blue_green", &behind_service(version("web:1"))).succeeded();
+    let mut next = behind_service(version("web:2"));
+    next["keep"] = json!("1h");
+    next["timeout"] = json!("20s");
+    let id = deploys.run_with("deploy.blue_green", &next, &["--detach"]).line();
+    eventually(SOON, || (deploys.color() == "green").then_some(()));
+    deploys.crash_pods(&json!({ "app": "web", "tripline.dev/color": "blue" }));
+    eventually(SOON, || (deploys.ready("web-blue") == Value::Null).then_some(()));
+    deploys.world.run(&["execution", "cancel", &id]).succeeded();
+    eventually(2 * SOON, || (deploys.world.execution(&id)["state"] == "cancelled").then_some(()));
+    assert_eq!(deploys.color(), "green");
+    assert_eq!((deploys.replicas("web-green"), deploys.ready("web-green")), (json!(2), json!(2)));
 }
