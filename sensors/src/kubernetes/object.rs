@@ -1,25 +1,14 @@
 //! An object as it is compared and told: without bookkeeping, a Secret without its values.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Read, Write};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
-use flate2::Compression;
-use flate2::read::DeflateDecoder;
-use flate2::write::DeflateEncoder;
 use model::{Map, Timestamp, Value};
 use serde::{Deserialize, Serialize};
 
 use super::compare::Operation;
 use super::conditions;
+use super::packing::{pack, unpack};
 use super::ways::{Mark, Way};
-
-/// Most characters of a compressed object that is remembered: of what is larger, only that it was
-/// there, and its conditions. An entry is one fact, and one fact has 512 KiB.
-const MAX_REMEMBERED: usize = 256 * 1024;
-/// Most bytes that a remembered object can unpack to.
-const MAX_UNPACKED: u64 = 8 << 20;
 
 /// An object that is there.
 #[derive(Debug, Clone, PartialEq)]
@@ -146,20 +135,6 @@ pub(super) fn key_of(value: &Value) -> Option<String> {
         Some(namespace) => format!("{namespace}/{name}"),
         None => name.to_owned(),
     })
-}
-
-fn pack(value: &Value) -> Option<String> {
-    let mut packer = DeflateEncoder::new(Vec::new(), Compression::fast());
-    packer.write_all(value.to_string().as_bytes()).ok()?;
-    let packed = STANDARD_NO_PAD.encode(packer.finish().ok()?);
-    (packed.len() <= MAX_REMEMBERED).then_some(packed)
-}
-
-fn unpack(packed: &str) -> Option<Value> {
-    let packed = STANDARD_NO_PAD.decode(packed).ok()?;
-    let mut text = Vec::new();
-    DeflateDecoder::new(packed.as_slice()).take(MAX_UNPACKED).read_to_end(&mut text).ok()?;
-    serde_json::from_slice(&text).ok()
 }
 
 /// When somebody wrote, and whether that was to a part of it such as its status.

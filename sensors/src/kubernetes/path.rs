@@ -1,7 +1,7 @@
 //! What changed in an object, by paths.
 
 use host::kubernetes::Path;
-use model::Value;
+use model::{Map, Value};
 
 /// Most paths that are named of one change.
 const MAX_CHANGED: usize = 100;
@@ -23,19 +23,19 @@ fn walk(old: &Value, new: &Value, at: &mut Vec<String>, found: &mut Vec<String>)
     };
     let gone = before.keys().filter(|name| !after.contains_key(*name));
     for name in after.keys().chain(gone) {
-        at.push(name.clone());
-        if !is_bookkeeping(at) {
-            let of = |map: &model::Map| map.get(name).cloned().unwrap_or_default();
-            walk(&of(before), &of(after), at, found);
+        if *at == ["metadata"] && is_counted_up(name) {
+            continue;
         }
+        let of = |map| Map::get(map, name).unwrap_or(&Value::Null);
+        at.push(name.clone());
+        walk(of(before), of(after), at, found);
         at.pop();
     }
 }
 
-/// What the API server counts up by itself.
-fn is_bookkeeping(at: &[String]) -> bool {
-    matches!(at, [first, second]
-        if first == "metadata" && ["resourceVersion", "generation"].contains(&second.as_str()))
+/// Whether the API server counts up this field of an object's metadata by itself.
+pub(super) fn is_counted_up(name: &str) -> bool {
+    ["resourceVersion", "generation"].contains(&name)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! From a change to events: what rules see of it.
 
 use model::value::{MAX_DEPTH, is_deeper};
-use model::{Envelope, Event, Hash, Timestamp, TriggerType, Value};
+use model::{Envelope, Event, Hash, Timestamp, TriggerType, Value, json};
 use serde_json::json;
 
 use super::compare::{Change, Operation};
@@ -90,17 +90,19 @@ fn object(change: &Change, operation: Operation, catch_up: bool) -> Value {
     };
     let fits = |old: &&Value| {
         !is_deeper(old, MAX_DEPTH - 1)
-            && old.to_string().len() + change.object.to_string().len() <= MAX_BYTES
+            && json::length(old) + json::length(&change.object) <= MAX_BYTES
     };
     let old = change.old.as_ref().filter(fits);
-    json!({
-        "operation": operation.as_str(),
-        "object": change.object,
-        "old": old,
-        "changed": changed,
-        "initial": change.initial,
-        "catch_up": catch_up && !change.initial,
-    })
+    // Copied whole: `json!` would make each value of them anew.
+    let fields = [
+        ("operation", operation.as_str().into()),
+        ("object", change.object.clone()),
+        ("old", old.cloned().unwrap_or_default()),
+        ("changed", changed.into()),
+        ("initial", change.initial.into()),
+        ("catch_up", (catch_up && !change.initial).into()),
+    ];
+    Value::Object(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }
 
 /// A condition, as it is and as it was.

@@ -5,7 +5,7 @@
 //! last state that could be, or with its metadata alone.
 
 use model::value::{MAX_DEPTH, MAX_EVENT_BYTES, is_deeper, is_too_deep};
-use model::{Event, Map, Value};
+use model::{Event, Map, Value, json};
 
 use super::compare::{Change, Operation};
 use super::object::{Entry, Owed};
@@ -26,7 +26,7 @@ pub(super) enum Unfit {
 /// Whether an event can hold the object: it lies a level deep in it, with some text around it.
 pub(super) fn fits(object: &Value) -> bool {
     const AROUND: usize = 4096;
-    !is_deeper(object, MAX_DEPTH - 1) && object.to_string().len() + AROUND <= MAX_EVENT_BYTES
+    !is_deeper(object, MAX_DEPTH - 1) && json::length(object) + AROUND <= MAX_EVENT_BYTES
 }
 
 /// The bytes of an event's data.
@@ -34,7 +34,7 @@ fn weigh(data: &Value) -> Result<usize, Unfit> {
     if is_too_deep(data) {
         return Err(Unfit::Depth);
     }
-    match data.to_string().len() {
+    match json::length(data) {
         bytes if bytes > MAX_EVENT_BYTES => Err(Unfit::Bytes(bytes)),
         bytes => Ok(bytes),
     }

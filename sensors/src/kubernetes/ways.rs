@@ -4,9 +4,13 @@
 //! for each way, under a number that the cursor gives it. A way that is given up and taken up again
 //! has another number, so that what changed in between is nobody's.
 
+use std::collections::BTreeMap;
+
 use host::kubernetes::Path;
 use model::{Hash, Map, Value};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::path::is_counted_up;
 
 /// Which changes count.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,28 +86,77 @@ impl Changes {
     fn print(&self, value: &Value, generation: Option<i64>) -> String {
         let hash = match self {
             Self::Paths(paths) => {
-                let found = paths.iter().map(|path| path.find(value).cloned().unwrap_or_default());
-                Hash::of_value(&Value::Array(found.collect()))
+                let found = paths.iter().map(|path| path.find(value));
+                Hash::of_value(&found.collect::<Vec<_>>())
             }
             // As far as the generation tells.
             Self::Spec if generation.is_some() => {
-                Hash::of_value(&without(value, &["metadata", "status"]))
+                let counts = |(name, _): &(&String, _)| *name != "metadata" && *name != "status";
+                Hash::of_value(&fields(value).filter(counts).collect::<BTreeMap<_, _>>())
             }
-            Self::Spec | Self::Any => {
-                let mut whole = without(value, &[]);
-                if let Some(metadata) = whole.get_mut("metadata").and_then(Value::as_object_mut) {
-                    metadata.remove("resourceVersion");
-                    metadata.remove("generation");
-                }
-                Hash::of_value(&whole)
-            }
+            Self::Spec | Self::Any => Hash::of_value(&whole(value)),
         };
         hash.to_string()[..32].to_owned()
     }
 }
 
-fn without(value: &Value, names: &[&str]) -> Value {
-    let fields = value.as_object().into_iter().flatten();
-    let kept = fields.filter(|(name, _)| !names.contains(&name.as_str()));
-    Value::Object(kept.map(|(name, value)| (name.clone(), value.clone())).collect::<Map>())
+fn fields(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    value.as_object().into_iter().flatten()
+}
+
+/// The fields of an object, but for what the API server counts up by itself.
+fn whole(object: &Value) -> BTreeMap<&str, Part<'_>> {
+    fields(object).map(|(name, value)| (name.as_str(), Part::of(name, value))).collect()
+}
+
+/// A field of an object as it counts.
+enum Part<'a> {
+    Value(&'a Value),
+    Metadata(&'a Map),
+}
+
+impl<'a> Part<'a> {
+    fn of(name: &str, value: &'a Value) -> Self {
+        match value {
+            Value::Object(metadata) if name == "metadata" => Self::Metadata(metadata),
+            value => Self::Value(value),
+        }
+    }
+}
+
+impl Serialize for Part<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Value(value) => value.serialize(serializer),
+            Self::Metadata(fields) => {
+                let counts = |(name, _): &(&String, _)| !is_counted_up(name);
+                serializer.collect_map(fields.iter().filter(counts))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_print_is_of_the_text_of_what_counts_and_stays_as_it_was_stored() {
+        let object = json!({ "kind": "Thing", "spec": { "n": 1 }, "status": { "ready": true },
+            "metadata": { "name": "a", "generation": 2, "resourceVersion": "7" } });
+        let unnumbered = json!({ "kind": "Thing", "spec": 1, "metadata": "none" });
+        let paths = ["spec.n", "spec.gone"].map(|path| path.parse().unwrap()).to_vec();
+        let any =
+            r#"{"kind":"Thing","metadata":{"name":"a"},"spec":{"n":1},"status":{"ready":true}}"#;
+        for (changes, object, counts) in [
+            (Changes::Spec, &object, r#"{"kind":"Thing","spec":{"n":1}}"#),
+            (Changes::Any, &object, any),
+            (Changes::Paths(paths), &object, "[1,null]"),
+            (Changes::Spec, &unnumbered, r#"{"kind":"Thing","metadata":"none","spec":1}"#),
+        ] {
+            let expected = Hash::of(counts.as_bytes()).to_string()[..32].to_owned();
+            assert_eq!(changes.mark(object).print, expected, "{changes:?}");
+        }
+    }
 }
