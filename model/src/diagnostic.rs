@@ -159,8 +159,12 @@ pub fn suggest<'a>(found: &str, candidates: impl IntoIterator<Item = &'a str>) -
 }
 
 /// There is no `what` of this name, and which known one was probably meant: on one line, for
-/// errors that have no hint of their own.
+/// errors that have no hint of their own. Of a pack that has some, it is none of another pack.
 pub fn unknown<'a>(what: &str, name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    let known: Vec<&str> = known.into_iter().collect();
+    let own = name.find('.').map(|dot| &name[..=dot]);
+    let own = own.filter(|own| known.iter().any(|known| known.starts_with(own)));
+    let known = known.into_iter().filter(|known| own.is_none_or(|own| known.starts_with(own)));
     let meant = suggest(name, known).map(|known| format!("; did you mean `{known}`?"));
     format!("there is no {what} `{name}`{}", meant.unwrap_or_default())
 }
@@ -241,6 +245,18 @@ mod tests {
             assert_eq!(instead(found, known), hint);
         }
         assert_eq!(instead("moon", []), "there is none here to name");
+    }
+
+    #[test]
+    fn of_a_pack_that_has_some_no_other_packs_name_is_meant() {
+        let known = ["shop.ship", "shop2.shp", "chop.ship"];
+        for (found, told) in [
+            ("shop.shp", "there is no rule `shop.shp`; did you mean `shop.ship`?"),
+            ("shop.paint", "there is no rule `shop.paint`"),
+            ("shp.ship", "there is no rule `shp.ship`; did you mean `shop.ship`?"),
+        ] {
+            assert_eq!(unknown("rule", found, known), told);
+        }
     }
 
     #[test]

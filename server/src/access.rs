@@ -109,7 +109,7 @@ pub(crate) async fn guard(
     match (access.about, path) {
         (About::Installation, _) => who.must_be_whole()?,
         (About::Thing(thing), Some(Path(id))) if !who.grant.is_whole() => {
-            // What does not exist belongs to nobody, and the route says that it does not exist.
+            // What belongs to nobody is built in, or does not exist, as the route says.
             if let Some(owners) = owners::of(&app, thing, &id).await?
                 && !owners.iter().any(|pack| who.covers(pack))
             {

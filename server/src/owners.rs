@@ -15,10 +15,12 @@ use crate::access::Thing;
 use crate::problem::Problem;
 
 /// The packs that the thing with this id belongs to, any of which will do: none for what concerns
-/// the installation. `None`: there is no such thing, or it is built in and for everybody to see.
+/// the installation. `None`: there is no such thing, or it is built in and for everybody to see. What
+/// stands below a pack's name belongs to that pack whether it is there or not: who does not cover it is
+/// not told which.
 pub(crate) async fn of(app: &App, thing: Thing, id: &str) -> Result<Option<Vec<String>>, Problem> {
     match thing {
-        Thing::OfPack => Ok(installed(app, id).map(|pack| vec![pack])),
+        Thing::OfPack => Ok(named(app, id)),
         Thing::Key => Ok(Some(vec![first(id).to_owned()])),
         Thing::Execution => execution(app, id).await,
         Thing::Event => event(app, id).await,
@@ -31,9 +33,9 @@ fn first(id: &str) -> &str {
     id.split(['.', '/']).next().unwrap_or_default()
 }
 
-/// The pack that `id` begins with, where there is one.
-fn installed(app: &App, id: &str) -> Option<String> {
-    Some(first(id)).filter(|pack| app.engine.has_pack(pack)).map(ToOwned::to_owned)
+/// The pack whose name `id` begins with; none: it is built in.
+fn named(app: &App, id: &str) -> Option<Vec<String>> {
+    of_prefix(&app.engine, first(id)).map(|pack| vec![pack.to_owned()])
 }
 
 async fn execution(app: &App, id: &str) -> Result<Option<Vec<String>>, Problem> {
@@ -78,7 +80,7 @@ pub(crate) async fn of_event(app: &App, row: &EventRow) -> Result<Vec<String>, P
         Some(Emitter::Sensor(sensor)) => owners.push(sensor.pack.to_string()),
         Some(Emitter::Subscription(..) | Emitter::Api(_) | Emitter::Execution) | None => {}
     }
-    owners.extend(installed(app, row.envelope.kind.as_str()));
+    owners.extend(named(app, row.envelope.kind.as_str()).unwrap_or_default());
     Ok(owners)
 }
 
@@ -96,11 +98,7 @@ async fn told_of(app: &App, envelope: &Envelope) -> Result<Vec<String>, Problem>
     let about = envelope.kind.as_str().strip_prefix("tripline.").unwrap_or_default();
     let owners = match first(about) {
         "execution" | "approval" | "loop_detected" => execution(app, subject).await?,
-        "sensor" => match sensor(app, subject).await? {
-            // One that is gone belongs to whose it was.
-            None => installed(app, subject).map(|pack| vec![pack]),
-            found => found,
-        },
+        "sensor" => sensor(app, subject).await?,
         "rule" => subject.parse::<RuleRef>().ok().map(|rule| vec![rule.pack.to_string()]),
         "pack" => Some(vec![subject.to_owned()]),
         _ => None,
@@ -108,10 +106,11 @@ async fn told_of(app: &App, envelope: &Envelope) -> Result<Vec<String>, Problem>
     Ok(owners.unwrap_or_default())
 }
 
+/// One that is gone belongs to whose it was.
 async fn sensor(app: &App, id: &str) -> Result<Option<Vec<String>>, Problem> {
     match app.engine.sensor(id).await {
         Ok(found) => Ok(Some(of_sensor(app, &found))),
-        Err(AskError::NotFound(_)) => Ok(None),
+        Err(AskError::NotFound(_)) => Ok(named(app, id)),
         Err(error) => Err(error.into()),
     }
 }
@@ -119,7 +118,7 @@ async fn sensor(app: &App, id: &str) -> Result<Option<Vec<String>>, Problem> {
 /// The pack that names it, and those whose rules listen to it.
 pub(crate) fn of_sensor(app: &App, sensor: &SensorView) -> Vec<String> {
     let rules = sensor.rules.iter().map(|rule| rule.pack.to_string());
-    installed(app, &sensor.id).into_iter().chain(rules).collect()
+    named(app, &sensor.id).into_iter().flatten().chain(rules).collect()
 }
 
 /// Those whose rules listen to it.
@@ -127,23 +126,16 @@ pub(crate) fn of_timer(timer: &TimerView) -> Vec<String> {
     timer.rules.iter().map(|rule| rule.pack.to_string()).collect()
 }
 
-async fn of_sensor_id(app: &App, id: &str) -> Result<Option<Vec<String>>, Problem> {
-    Ok(match sensor(app, id).await? {
-        None => installed(app, id).map(|pack| vec![pack]),
-        found => found,
-    })
-}
-
 /// The packs that the thing behind a stream belongs to; none: it concerns the installation.
 pub(crate) async fn of_stream(app: &App, stream: &Stream) -> Result<Vec<String>, Problem> {
     let owners = match stream {
         Stream::Event(key) | Stream::Pages(key) => event(app, key.as_str()).await?,
         Stream::Execution(id) => execution(app, id.as_str()).await?,
-        Stream::Sensor(id) => of_sensor_id(app, id).await?,
+        Stream::Sensor(id) => sensor(app, id).await?,
         Stream::Seen(object) => {
             // A sensor's id has one slash.
             let end = object.match_indices('/').nth(1).map_or(object.len(), |(end, _)| end);
-            of_sensor_id(app, &object[..end]).await?
+            sensor(app, &object[..end]).await?
         }
         Stream::Key(id) => Some(vec![first(id).to_owned()]),
         Stream::Rule(rule) => Some(vec![rule.pack.to_string()]),

@@ -62,6 +62,47 @@ async fn the_name_of_what_is_built_in_is_no_packs_name() {
     }
 }
 
+/// Writes files of a pack, and waits until the server has read them.
+async fn write_pack(served: &Served, name: &str, state: &str, files: &[(&str, &str)]) {
+    for (file, text) in files {
+        let path = served.folder.path().join("packs").join(name).join(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let read = support::eventually(async || {
+        served.post("/api/v1/reload", json!({})).await;
+        let pack = served.get(&format!("/api/v1/packs/{name}")).await.json();
+        (pack["state"] == state).then_some(())
+    });
+    read.await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_cover_a_packs_name_is_not_told_what_is_below_it() {
+    let served = Served::start().await;
+    write_pack(&served, "broken", "rejected", &[("pack.yaml", "name: broken\nversion: [\n")]).await;
+    let (other, broken) = (limited(&served, "other").await, limited(&served, "broken").await);
+    let ask = async |path: &str, token: &str| {
+        let request = served.request(Method::GET, &format!("/api/v1/{path}"));
+        send(request.bearer_auth(token)).await
+    };
+    assert_eq!(ask("packs/broken", &broken).await.status, 200);
+    for path in ["packs/broken", "packs/shoq", "rules/shop.shp", "actions/shop.shp"] {
+        let refused = ask(path, &other).await;
+        assert_eq!(refused.status, 403, "{path}: {}", refused.text);
+        assert!(!refused.text.contains("ship"), "{path}: {}", refused.text);
+    }
+    for path in ["triggers/shop.orderd", "sensors/shop.hok", "sensors/shop.hok/logs"] {
+        let refused = ask(path, &other).await;
+        assert_eq!(refused.status, 403, "{path}: {}", refused.text);
+    }
+    let shop = limited(&served, "shop").await;
+    let missing = ask("rules/shop.shp", &shop).await;
+    assert_eq!(missing.status, 404);
+    assert!(missing.text.contains("did you mean `shop.ship`?"), "{}", missing.text);
+    assert_eq!(ask("actions/core.echo", &other).await.status, 200, "what is built in");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn how_much_others_have_to_do_is_not_told_to_who_covers_one_pack() {
     let served = Served::start().await;
