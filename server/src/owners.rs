@@ -4,6 +4,8 @@
 //! for `web*` does not cover `webhook.received`. What the engine tells of itself belongs to whom it
 //! tells of.
 
+use std::collections::BTreeMap;
+
 use engine::view::{SensorView, TimerView};
 use engine::{AskError, Engine};
 use model::source::Emitter;
@@ -39,17 +41,35 @@ fn named(app: &App, id: &str) -> Option<Vec<String>> {
 }
 
 async fn execution(app: &App, id: &str) -> Result<Option<Vec<String>>, Problem> {
-    // A child belongs to whom its root belongs to.
-    let Ok(root) = id.split('/').next().unwrap_or_default().parse::<ExecutionId>() else {
-        return Ok(None);
-    };
+    let Ok(root) = root(id).parse::<ExecutionId>() else { return Ok(None) };
     let row = app.engine.store().execution(&root).await?;
     let owners = |row| of_execution(&app.engine, &row).map(ToOwned::to_owned).into_iter().collect();
     Ok(row.map(owners))
 }
 
+/// The pack that each of these belongs to, by the id of its root; none: the installation.
+pub(crate) async fn of_roots(
+    app: &App,
+    rows: &[ExecutionRow],
+) -> Result<BTreeMap<String, Option<String>>, Problem> {
+    let mut owners = BTreeMap::new();
+    for row in rows {
+        let id = root(row.id.as_str());
+        if !owners.contains_key(id) {
+            let of_root = execution(app, id).await?.unwrap_or_default().into_iter().next();
+            owners.insert(id.to_owned(), of_root);
+        }
+    }
+    Ok(owners)
+}
+
+/// A child belongs to whom its root belongs to.
+pub(crate) fn root(id: &str) -> &str {
+    id.split('/').next().unwrap_or_default()
+}
+
 /// The pack whose rule asked for it, or whose action a person ran; none: the action is built in.
-pub(crate) fn of_execution<'a>(engine: &Engine, row: &'a ExecutionRow) -> Option<&'a str> {
+fn of_execution<'a>(engine: &Engine, row: &'a ExecutionRow) -> Option<&'a str> {
     match row.origin.rule() {
         Some(rule) => Some(rule.pack.as_str()),
         None => of_prefix(engine, row.action.pack()),

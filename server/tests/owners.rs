@@ -104,6 +104,33 @@ async fn who_does_not_cover_a_packs_name_is_not_told_what_is_below_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_child_is_listed_for_who_sees_its_root() {
+    let served = Served::start().await;
+    let chain = "entry_point: go.rhai\n";
+    let of_b = "name: b\nversion: 1.0.0\n";
+    let of_a = "name: a\nversion: 1.0.0\npermissions: { actions: [b.*] }\n";
+    let files = [("pack.yaml", of_b), ("actions/go.yaml", chain), ("actions/go.rhai", "1")];
+    write_pack(&served, "b", "active", &files).await;
+    let files =
+        [("pack.yaml", of_a), ("actions/go.yaml", chain), ("actions/go.rhai", r#"run("b.go")"#)];
+    write_pack(&served, "a", "active", &files).await;
+    let asked = json!({ "action": "a.go", "parameters": {} });
+    let root = served.post("/api/v1/executions", asked).await.json()["id"].clone();
+    let root = root.as_str().unwrap();
+    let ended = served.ended(root).await;
+    assert_eq!(ended["state"], "succeeded", "{ended}");
+    for (pattern, seen) in [("a", 1), ("b", 0), ("*", 1)] {
+        let token = limited(&served, pattern).await;
+        for query in ["children=true&action=b.go".to_owned(), format!("parent={root}")] {
+            let path = format!("/api/v1/executions?{query}");
+            let listed = send(served.request(Method::GET, &path).bearer_auth(&token)).await.json();
+            let items = listed["items"].as_array().unwrap();
+            assert_eq!(items.len(), seen, "{query} for {pattern}: {listed}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn how_much_others_have_to_do_is_not_told_to_who_covers_one_pack() {
     let served = Served::start().await;
     served.ended(&served.order("bike").await).await;
