@@ -319,6 +319,11 @@ fn is_stale(failure: &Failure) -> bool {
 }
 
 impl Sensor for ObjectSensor {
+    /// Nobody knows yet whether the cluster lets it watch, and what changes before it does is no change.
+    fn begins(&self) -> SensorState {
+        SensorState::Waiting("it has not looked at the cluster yet".to_owned())
+    }
+
     fn run<'a>(&'a self, context: Context<'a>) -> BoxFuture<'a, Result<(), SensorError>> {
         async move {
             let cancel = context.cancel.clone();
