@@ -4,7 +4,6 @@
 
 use chains::testing::Trial;
 use expect_test::{Expect, expect};
-use model::ExecutionId;
 use serde_json::json;
 
 fn ends(text: &str, expected: Expect) {
@@ -62,9 +61,6 @@ fn where_it_cannot_be_it_is_refused_with_what_to_do() {
             "failed: `continue_as` needs the parameters as a map, found a whole number (invalid_parameters)"
         ],
     );
-    let mut child = Trial::of("continue_as(#{})");
-    child.input.execution = ExecutionId::random(&[1; 32]).child(&"3".parse().unwrap());
-    expect!["failed: `continue_as` cannot be called in a chain that another one runs as a step: that one waits for its result (rejected)"].assert_eq(&child.advance().shown());
 }
 
 #[test]

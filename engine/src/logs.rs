@@ -53,7 +53,10 @@ fn read(view: ExecutionView, id: &ExecutionId, which: &Which, folders: &Folders)
     for step in view.steps.into_iter().filter(|step| of(&step.path)) {
         let text = match (step.kind, step.result) {
             ("log", Some(Value::String(message))) => Some(message),
-            _ => text(&folders.log(id, &step.path)),
+            _ => text(&match &step.child {
+                Some(child) => folders.logs(child),
+                None => folders.log(id, &step.path),
+            }),
         };
         let Some(text) = text else { continue };
         bytes += text.len();

@@ -20,7 +20,7 @@ use crate::packs::{
 };
 use crate::view::{
     ActionView, AttentionView, ExecutionView, Health, LatestView, PackView, RecordedDecision,
-    RuleExplanation, RuleView, SensorView, SizeView, TimerView, TriggerView, steps,
+    RuleExplanation, RuleView, SensorView, SizeView, StepView, TimerView, TriggerView, steps,
 };
 
 /// What is said of a program that has to catch up since a restore.
@@ -43,10 +43,11 @@ impl Engine {
             Some(_) => latest_run(&*self.core.store, id).await?,
             None => None,
         };
+        let steps = self.with_children_as_they_are(steps(id, &facts)).await?;
         Ok(ExecutionView {
             pack_version: pack_version.map(|pack| pack.version.clone()),
             parameters: journal.request.as_ref().map(|r| r.parameters.clone()).unwrap_or_default(),
-            steps: steps(id, &facts),
+            steps,
             size: SizeView::of(&facts, journal.steps()),
             attention: journal.attention.map(|(path, error)| AttentionView { path, error }),
             outcome: journal.outcome,
@@ -56,6 +57,19 @@ impl Engine {
             actor,
             row,
         })
+    }
+
+    /// The same steps, of which each that runs a child names the run that this is now.
+    async fn with_children_as_they_are(
+        &self,
+        mut steps: Vec<StepView>,
+    ) -> Result<Vec<StepView>, AskError> {
+        for child in steps.iter_mut().filter_map(|step| step.child.as_mut()) {
+            if let Some(latest) = latest_run(&*self.core.store, child).await? {
+                *child = latest.id;
+            }
+        }
+        Ok(steps)
     }
 
     /// Executions that fit `filter`, newest first.

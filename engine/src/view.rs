@@ -108,7 +108,7 @@ pub struct StepView {
     pub result: Option<Value>,
     /// What it failed with, or what its latest attempt did.
     pub error: Option<StepError>,
-    /// The child execution it runs as.
+    /// The child execution it runs as; of one that went on by `continue_as`, the last run.
     pub child: Option<ExecutionId>,
     /// What a person decided about it last, where nobody knew whether it was done.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -242,7 +242,8 @@ fn step(id: &ExecutionId, journal: &Journal, path: &StepPath) -> Option<StepView
         next_at,
         result,
         error,
-        child: matches!(entry.call, Call::Child { .. }).then(|| id.child(path)),
+        child: matches!(entry.call, Call::Child { .. })
+            .then(|| journal.maker(id, path).child(path)),
         resolved: None,
     })
 }

@@ -218,6 +218,21 @@ expect: { outcome: failed, error: { kind: child_failed, message: no box } }",
 }
 
 #[test]
+fn a_chain_that_another_one_runs_is_followed_to_its_last_run() {
+    let tests = "- name: it
+  event: { type: shop.ordered, data: { item: book } }
+  mocks: { shop.pack: [{ result: { box: 1 }, times: 1 }, { result: { box: 5 } }] }
+  expect: { steps: [shop.wrap: { steps: [shop.pack, shop.pack] }], result: 5 }
+";
+    let folder = shop("run(\"shop.wrap\", #{ item: params.item })", tests);
+    let wrap = "let n = run(\"shop.pack\", #{ item: params.item }).box;
+if n < 3 { sleep(\"1d\"); continue_as(params) }
+n";
+    write(folder.path(), "actions/wrap.rhai", wrap);
+    assert_eq!(told(&folder), "ok it");
+}
+
+#[test]
 fn the_datastore_is_real_and_begins_as_the_test_says() {
     passes(
         "let n = run(\"datastore.increment\", #{ key: \"orders\" }).value;

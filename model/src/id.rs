@@ -79,12 +79,13 @@ impl FromStr for EventKey {
     }
 }
 
-/// An execution's id: `ex_` and 26 base32 characters, or `<parent>/<step path>` for a child.
+/// An execution's id: `ex_` and 26 base32 characters, or `<parent>/<step path>` for a child. A child that
+/// went on by `continue_as` has several runs at its place: `<parent>/<step path>~2` is the second.
 #[derive(
     Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema, Serialize, Deserialize,
 )]
 #[serde(try_from = "String", into = "String")]
-#[schemars(extend("pattern" = r"^ex_[a-z2-7]{26}(/(undo\.)?[1-9][0-9]{0,6}(\.(0|[1-9][0-9]{0,6})\.[1-9][0-9]{0,6})*)*$"))]
+#[schemars(extend("pattern" = r"^ex_[a-z2-7]{26}(/(undo\.)?[1-9][0-9]{0,6}(\.(0|[1-9][0-9]{0,6})\.[1-9][0-9]{0,6})*(~([2-9]|[1-9][0-9]{1,9}))?)*$"))]
 pub struct ExecutionId(String);
 
 impl ExecutionId {
@@ -106,22 +107,42 @@ impl ExecutionId {
         Self(format!("{}{}", Self::PREFIX, digest(&["request", actor.as_str(), name])))
     }
 
-    /// The execution that goes on where this one ends by `continue_as`.
+    /// The execution that goes on where this one ends by `continue_as`: of a child, the next run at its
+    /// place.
     #[must_use]
     pub fn continuation(&self) -> Self {
-        Self(format!("{}{}", Self::PREFIX, digest(&["continued", self.as_str()])))
+        match self.place() {
+            Some((parent, path, run)) => parent.nth_child(&path, run.saturating_add(1)),
+            None => Self(format!("{}{}", Self::PREFIX, digest(&["continued", self.as_str()]))),
+        }
     }
 
-    /// The child that this execution runs at `path`.
+    /// The child that this execution runs at `path`, as it begins.
     #[must_use]
     pub fn child(&self, path: &StepPath) -> Self {
-        Self(format!("{}/{path}", self.0))
+        self.nth_child(path, 1)
+    }
+
+    /// The child that this execution runs at `path`, in the run of this number, from 1.
+    #[must_use]
+    pub fn nth_child(&self, path: &StepPath, run: u32) -> Self {
+        match run {
+            0 | 1 => Self(format!("{}/{path}", self.0)),
+            run => Self(format!("{}/{path}{RUN}{run}", self.0)),
+        }
     }
 
     /// The execution that runs this one as a step, and the step's path there.
     pub fn parent(&self) -> Option<(Self, StepPath)> {
-        let (parent, path) = self.0.rsplit_once('/')?;
-        Some((Self(parent.to_owned()), path.parse().ok()?))
+        self.place().map(|(parent, path, _)| (parent, path))
+    }
+
+    /// The execution that runs this one as a step, the step's path there, and which run at that place
+    /// this is.
+    pub fn place(&self) -> Option<(Self, StepPath, u32)> {
+        let (parent, place) = self.0.rsplit_once('/')?;
+        let (path, run) = read_place(place)?;
+        Some((Self(parent.to_owned()), path, run))
     }
 
     /// The id as text.
@@ -137,12 +158,23 @@ impl FromStr for ExecutionId {
         let bad = || BadId { kind: "an execution", prefix: Self::PREFIX, found: text.to_owned() };
         let mut parts = text.split('/');
         let root = parts.next().and_then(|root| root.strip_prefix(Self::PREFIX));
-        let children = parts.all(|path| path.parse::<StepPath>().is_ok());
+        let children = parts.all(|place| read_place(place).is_some());
         match root {
             Some(root) if is_digest(root) && children => Ok(Self(text.to_owned())),
             _ => Err(bad()),
         }
     }
+}
+
+/// Stands between the path of a child's step and the number of its run.
+const RUN: char = '~';
+
+/// The path of a child's step and the number of its run; the first has none in its id.
+fn read_place(text: &str) -> Option<(StepPath, u32)> {
+    let Some((path, run)) = text.split_once(RUN) else { return Some((text.parse().ok()?, 1)) };
+    let number: u32 = run.parse().ok()?;
+    // One spelling for each: `~02` and `~+2` are none.
+    (number > 1 && number.to_string() == run).then_some((path.parse().ok()?, number))
 }
 
 /// What an action gets to recognise a repeated performance: `execution/step-path`.
@@ -163,7 +195,8 @@ impl IdempotencyKey {
 
     /// The step's execution and its path there.
     pub fn step(&self) -> Option<(ExecutionId, StepPath)> {
-        self.0.parse::<ExecutionId>().ok()?.parent()
+        let (execution, path) = self.0.rsplit_once('/')?;
+        Some((execution.parse().ok()?, path.parse().ok()?))
     }
 
     /// The execution that began it all: the step's own, or the one whose descendant that is.
@@ -227,6 +260,25 @@ mod tests {
     }
 
     #[test]
+    fn each_run_of_a_child_has_an_id_of_its_own_at_the_same_place() {
+        let root = ExecutionId::random(&[7; 32]);
+        let path: StepPath = "undo.3.0.1".parse().unwrap();
+        let first = root.child(&path);
+        let second = first.continuation();
+        assert_eq!(second.as_str(), format!("{root}/{path}~2"));
+        let third = second.continuation();
+        assert_eq!(third, root.nth_child(&path, 3));
+        assert_eq!(third.place(), Some((root, path.clone(), 3)));
+        let below = third.child(&path).continuation();
+        assert_eq!(below.as_str(), format!("{third}/{path}~2"));
+        assert_eq!(below.parent(), Some((third.clone(), path.clone())));
+        assert_eq!(below.to_string().parse(), Ok(below));
+        let key = IdempotencyKey::new(&third, &path);
+        assert_eq!(key.step(), Some((third.clone(), path)));
+        assert_eq!(IdempotencyKey::read(third.as_str()).step(), None, "a run is no step");
+    }
+
+    #[test]
     fn what_is_not_an_id_is_refused() {
         for text in
             ["", "ex_", "ex_short", "ev_aaaaaaaaaaaaaaaaaaaaaaaaa1", "aaaaaaaaaaaaaaaaaaaaaaaaaa"]
@@ -234,5 +286,10 @@ mod tests {
             assert!(text.parse::<ExecutionId>().is_err(), "{text}");
             assert!(text.parse::<EventKey>().is_err(), "{text}");
         }
+        let root = ExecutionId::random(&[7; 32]);
+        for place in ["", "x", "1~", "1~0", "1~1", "1~02", "1~+2", "1~2~3", "~2", "1~4294967296"] {
+            assert!(format!("{root}/{place}").parse::<ExecutionId>().is_err(), "{place}");
+        }
+        assert!(format!("{root}~2").parse::<ExecutionId>().is_err());
     }
 }

@@ -35,11 +35,6 @@ fn refusal(pass: &Pass) -> Option<&'static str> {
             "ends the whole chain: call it in the chain itself, not in a branch or handler",
         );
     }
-    if pass.execution.parent().is_some() {
-        return Some(
-            "cannot be called in a chain that another one runs as a step: that one waits for its result",
-        );
-    }
     pass.registrations.iter().any(undo).then_some(
         "cannot be called once `undo` is registered: the new run would not know what to undo; keep what must be undone in a chain of its own",
     )

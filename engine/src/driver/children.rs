@@ -10,10 +10,12 @@ use model::{
 use serde_json::json;
 use tokio::sync::oneshot;
 
+use super::holding::By;
 use super::page::Page;
 use super::run::Run;
 use super::{Message, Refused};
 use crate::core::Trouble;
+use crate::going_on::latest_run;
 use crate::secrets::passed_on;
 
 impl Run {
@@ -25,10 +27,9 @@ impl Run {
         deadline: Option<Timestamp>,
         ending: bool,
     ) -> Result<bool, Trouble> {
-        let child = self.id.child(path);
         let late = deadline.is_some_and(|at| at <= self.core.now());
         if self.asked_children.remove(path)
-            && let Some((outcome, tokens)) = self.child_outcome(&child).await?
+            && let (child, Some((outcome, tokens))) = self.child_outcome(path).await?
         {
             let given = json!([&outcome.result, &outcome.error]);
             self.grant(page, passed_on(&given, &tokens), self.core.now());
@@ -40,24 +41,24 @@ impl Run {
         if (late || ending) && self.told_children.insert(path.clone()) {
             let why = if late { "its deadline passed" } else { "the chain that runs it is ending" };
             let (reply, _) = oneshot::channel();
-            let message =
-                Message::Cancel { actor: Actor::engine(), reason: Some(why.to_owned()), reply };
-            self.driver.send(child, self.lane.clone(), message);
+            let (by, reason) = (By::Parent(Actor::engine()), Some(why.to_owned()));
+            self.tell_child(path, Message::Cancel { by, reason, reply }).await?;
         }
         Ok(false)
     }
 
-    /// How a child ended, and the tokens it could use.
+    /// The run that a child is now; how it ended and the tokens it could use, if it ended and did not go
+    /// on.
     async fn child_outcome(
         &self,
-        child: &ExecutionId,
-    ) -> Result<Option<(Outcome, BTreeMap<Token, Grant>)>, Trouble> {
-        let ended = self.core.store.execution(child).await?.is_some_and(|row| row.state.is_end());
-        if !ended {
-            return Ok(None);
+        path: &StepPath,
+    ) -> Result<(ExecutionId, Option<(Outcome, BTreeMap<Token, Grant>)>), Trouble> {
+        let store = &self.core.store;
+        let child = self.current_child(path).await?;
+        if !store.execution(&child).await?.is_some_and(|row| row.state.is_end()) {
+            return Ok((child, None));
         }
-        let (facts, _) =
-            self.core.store.read(&Stream::Execution(child.clone()), Version::NONE).await?;
+        let (facts, _) = store.read(&Stream::Execution(child.clone()), Version::NONE).await?;
         let (mut ended, mut tokens) = (None, BTreeMap::new());
         for recorded in facts {
             match recorded.fact {
@@ -66,25 +67,41 @@ impl Run {
                 _ => {}
             }
         }
-        Ok(ended.map(|outcome| (outcome, tokens)))
+        let ended = ended.filter(|outcome| outcome.continued_as.is_none());
+        Ok((child, ended.map(|outcome| (outcome, tokens))))
+    }
+
+    /// The run that the child at `path` is now, as far as is stored: it may go on at any moment.
+    async fn current_child(&self, path: &StepPath) -> Result<ExecutionId, Trouble> {
+        let first = self.id.child(path);
+        let latest = latest_run(&*self.core.store, &first).await?;
+        Ok(latest.map_or(first, |run| run.id))
+    }
+
+    async fn tell_child(&self, path: &StepPath, message: Message) -> Result<(), Trouble> {
+        let child = self.current_child(path).await?;
+        self.driver.send(child, self.lane.clone(), message);
+        Ok(())
     }
 
     /// Says the same to every child that runs.
-    pub(super) fn tell_children(
+    pub(super) async fn tell_children(
         &self,
         message: impl Fn(oneshot::Sender<Result<(), Refused>>) -> Message,
-    ) {
+    ) -> Result<(), Trouble> {
         let children = self.journal.open().filter(|(_, e)| matches!(e.call, Call::Child { .. }));
         for (path, _) in children {
             // One that has just ended refuses, which nobody needs to know.
             let (reply, _) = oneshot::channel();
-            self.driver.send(self.id.child(path), self.lane.clone(), message(reply));
+            self.tell_child(path, message(reply)).await?;
         }
+        Ok(())
     }
 
-    /// Tells the execution that runs this one as a step.
+    /// Tells the execution that runs this one as a step; one that goes on leaves that to its last run.
     pub(super) fn tell_parent(&self) {
-        if let Some((parent, path)) = self.id.parent() {
+        let goes_on = self.journal.outcome.as_ref().is_some_and(|end| end.continued_as.is_some());
+        if let Some((parent, path)) = self.id.parent().filter(|_| !goes_on) {
             self.driver.send(parent, self.lane.clone(), Message::ChildEnded(path));
         }
     }

@@ -52,7 +52,7 @@ impl Run {
             Err(error) => return self.finish(page, failed(outcome, error)).await,
         };
         let next = self.id.continuation();
-        // Its own copies: this run's go with it.
+        // Its own copies: this run's go with it. A child's are its root's.
         let mut granted = self.core.take_over(handed, &next, at).await?;
         granted.extend(self.core.keep_all(&next, &fresh, at).map_err(trouble)?);
         let Granted { tokens, sealing } = granted.pop().unwrap_or_default();
@@ -62,7 +62,7 @@ impl Run {
         let facts = [Fact::ExecutionRequested(request), continues];
         let facts = facts.into_iter().chain(Granted::fact(tokens, at));
         let side = Write::new(Stream::Execution(next.clone()), expected, facts);
-        if self.driver.continues {
+        if self.driver.continues || next.parent().is_some() {
             page.begun.executions.push((next.clone(), self.lane.clone()));
         }
         let outcome = Outcome { continued_as: Some(next), ..outcome };
@@ -144,7 +144,8 @@ impl Run {
     }
 
     /// The request of the run that goes on: for the same reason as this one, with the chain that is
-    /// active now, or the pinned one where none is; and what its schema calls secret.
+    /// active now, or the pinned one where none is; and what its schema calls secret. A child keeps the
+    /// content, and the limit of time, that the step of its parent has.
     async fn continuation(
         &mut self,
         parameters: Value,
@@ -153,7 +154,9 @@ impl Run {
         let gone = || StepError::new(ErrorKind::Internal, "the execution's request is missing");
         let Some(own) = self.journal.request.clone() else { return Ok(Err(gone())) };
         let (opened, generation) = (self.opened().await?, self.core.generation.load_full());
-        let active = generation.packs.values().find(|pack| {
+        let is_child = self.id.parent().is_some();
+        let mut packs = generation.packs.values().filter(|_| !is_child);
+        let active = packs.find(|pack| {
             let chain = pack.actions.get(own.action.name());
             pack.name.as_str() == own.action.pack() && chain.is_some_and(PackAction::is_chain)
         });
@@ -176,7 +179,8 @@ impl Run {
             Intention::Refused(_, error) => return Ok(Err(error)),
             _ => return Ok(Err(gone())),
         };
-        let deadline = pack.actions.get(own.action.name()).and_then(|chain| chain.deadline);
+        let chain = pack.actions.get(own.action.name()).filter(|_| !is_child);
+        let deadline = chain.and_then(|chain| chain.deadline);
         let pack = Some(pack.hash);
         let doubted = self.is_doubted().await?;
         Ok(Ok((ExecutionRequested { parameters, pack, deadline, at, doubted, ..own }, fresh)))

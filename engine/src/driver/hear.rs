@@ -17,11 +17,11 @@ impl Run {
                 self.asked_children.insert(path);
                 Ok(())
             }
-            Message::Cancel { actor, reason, reply } => {
+            Message::Cancel { by, reason, reply } => {
                 let refusal = self.journal.undo.is_some().then_some(Refused::Undoing);
                 if refusal.is_none() && self.journal.cancel_requested.is_none() {
                     let (reason, at) = (self.clean(reason).await?, self.core.now());
-                    self.say(vec![Fact::CancelRequested { reason, at }], actor).await?;
+                    self.say(vec![Fact::CancelRequested { reason, at }], by.actor()).await?;
                 }
                 // Who asked may have gone.
                 let _ = reply.send(refusal.map_or(Ok(()), Err));

@@ -10,7 +10,7 @@ use super::run::Run;
 use super::{Message, Refused};
 use crate::core::Trouble;
 
-/// Who holds an execution, or lets it go on.
+/// Who holds an execution, lets it go on, or ends it.
 #[derive(Debug, Clone)]
 pub(super) enum By {
     /// Somebody.
@@ -20,11 +20,11 @@ pub(super) enum By {
 }
 
 impl By {
-    const fn is_parent(&self) -> bool {
+    pub(super) const fn is_parent(&self) -> bool {
         matches!(self, Self::Parent(_))
     }
 
-    fn actor(&self) -> Actor {
+    pub(super) fn actor(&self) -> Actor {
         let (Self::Actor(actor) | Self::Parent(actor)) = self;
         actor.clone()
     }
@@ -52,7 +52,8 @@ impl Run {
             by: By::Parent(by.actor()),
             reason: reason.clone(),
             reply,
-        });
+        })
+        .await?;
         Ok(Ok(()))
     }
 
@@ -68,7 +69,7 @@ impl Run {
         }
         let at = self.core.now();
         self.say(vec![Fact::ExecutionResumed { at }], by.actor()).await?;
-        self.tell_children(|reply| Message::Resume { by: By::Parent(by.actor()), reply });
+        self.tell_children(|reply| Message::Resume { by: By::Parent(by.actor()), reply }).await?;
         Ok(Ok(()))
     }
 

@@ -71,7 +71,7 @@ pub struct Driver {
     board: Arc<Mutex<Board>>,
     wakes_changed: Arc<Notify>,
     hold: model::Duration,
-    /// Whether what a chain continues as is begun.
+    /// Whether what a chain continues as is begun that nobody waits for.
     continues: bool,
 }
 
@@ -94,7 +94,7 @@ enum Message {
     /// The child that runs as this step has ended.
     ChildEnded(StepPath),
     /// End it, running its undo handlers.
-    Cancel { actor: Actor, reason: Option<String>, reply: oneshot::Sender<Result<(), Refused>> },
+    Cancel { by: By, reason: Option<String>, reply: oneshot::Sender<Result<(), Refused>> },
     /// Hold it: steps under way end, nothing new begins.
     Pause { by: By, reason: Option<String>, reply: oneshot::Sender<Result<(), Refused>> },
     /// Let it go on.
@@ -168,6 +168,18 @@ enum Exit {
     Parked(Option<Timestamp>),
     /// The engine is stopping or the store is gone: the next start goes on.
     Left(Option<Trouble>),
+}
+
+impl Message {
+    /// Whether it comes from the execution that runs this one, and is meant for the run that this is now.
+    const fn is_from_parent(&self) -> bool {
+        match self {
+            Self::Cancel { by, .. } | Self::Pause { by, .. } | Self::Resume { by, .. } => {
+                by.is_parent()
+            }
+            Self::Wake | Self::ChildEnded(_) | Self::Resolve { .. } => false,
+        }
+    }
 }
 
 impl Driver {
@@ -298,7 +310,7 @@ impl Driver {
         actor: Actor,
         reason: Option<String>,
     ) -> Result<(), Refused> {
-        self.ask(id, |reply| Message::Cancel { actor, reason, reply }).await
+        self.ask(id, |reply| Message::Cancel { by: By::Actor(actor), reason, reply }).await
     }
 
     /// Holds an execution: steps under way end and are stored, nothing new begins.

@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use chains::{Input, Program, Step};
 use model::{
-    Actor, ErrorKind, ExecutionId, Fact, Journal, StepError, StepPath, Stream, Timestamp, Value,
-    Version,
+    Actor, Call, ErrorKind, ExecutionId, Fact, Journal, Outcome, StepError, StepPath, Stream,
+    Timestamp, Value, Version,
 };
 use serde_json::json;
 use store::{Recorded, StoreError};
@@ -217,28 +217,33 @@ impl Run {
         }
     }
 
-    async fn park(&mut self, until: Option<Timestamp>) -> Result<Exit, Trouble> {
+    async fn park(&mut self, wake_at: Option<Timestamp>) -> Result<Exit, Trouble> {
+        // A child may end and this process die before its parent has heard of it: the next start asks.
+        let asks_children = self.journal.open().any(|(_, e)| matches!(e.call, Call::Child { .. }));
+        let until = wake_at.filter(|_| !asks_children);
         if self.place != Place::Parked(until) {
             let mut page = Page::default();
             self.note(&mut page, Fact::ExecutionParked { until, at: self.core.now() });
             self.store(&mut page, Actor::engine()).await?;
         }
-        Ok(Exit::Parked(until))
+        Ok(Exit::Parked(wake_at))
     }
 
-    /// Answers messages that came too late.
+    /// Answers messages that came too late; what a parent says is for the run that goes on, if one does.
     fn refuse(&self, messages: &mut UnboundedReceiver<Message>) {
-        let Some(state) = self.journal.outcome.as_ref().map(|outcome| outcome.state) else {
-            return;
-        };
+        let Some(Outcome { state, continued_as, .. }) = &self.journal.outcome else { return };
         while let Ok(message) = messages.try_recv() {
-            if let Message::Cancel { reply, .. }
+            if let Some(next) = continued_as
+                && message.is_from_parent()
+            {
+                self.driver.send(next.clone(), self.lane.clone(), message);
+            } else if let Message::Cancel { reply, .. }
             | Message::Pause { reply, .. }
             | Message::Resume { reply, .. }
             | Message::Resolve { reply, .. } = message
             {
                 // Who asked may have gone.
-                let _ = reply.send(Err(super::Refused::Ended(state)));
+                let _ = reply.send(Err(super::Refused::Ended(*state)));
             }
         }
     }

@@ -61,7 +61,7 @@ pub(super) struct Step {
     pub(super) parameters: Value,
     pub(super) attempts: u32,
     pub(super) result: Option<StepResult>,
-    /// The execution of the chain that it runs.
+    /// The execution of the chain that it runs, to the end of its last run.
     pub(super) child: Option<Box<Ran>>,
 }
 
@@ -157,7 +157,18 @@ impl<'a> Facts<'a> {
             parameters: entry.call.parameters()?.clone(),
             attempts: finished.map_or(entry.progress.attempt, |finished| finished.attempts),
             result: finished.map(|finished| finished.result.clone()),
-            child: self.ran(&id.child(path)).map(Box::new),
+            child: self.child(&id.child(path)).map(Box::new),
         })
+    }
+
+    /// What a child did, in all its runs.
+    fn child(&self, first: &ExecutionId) -> Option<Ran> {
+        let (mut ran, mut next) = (self.ran(first)?, first.continuation());
+        while let Some(later) = self.ran(&next) {
+            ran.steps.extend(later.steps);
+            ran = Ran { steps: ran.steps, ..later };
+            next = next.continuation();
+        }
+        Some(ran)
     }
 }

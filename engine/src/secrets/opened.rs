@@ -123,9 +123,9 @@ impl Core {
 }
 
 impl Core {
-    /// What the execution `id`, which repeats another one, needs to use that one's `tokens`: values
-    /// that are kept for that one go with it, so that this one keeps them too. Each part of it is for a
-    /// commit, and the same however often this is asked.
+    /// What the execution `id`, which repeats another one or goes on from it, needs to use that one's
+    /// `tokens`: values that are kept for that one go with it, so that this one keeps them too, unless both
+    /// have the same root. Each part of it is for a commit, and the same however often this is asked.
     pub(crate) async fn take_over(
         &self,
         tokens: BTreeMap<Token, Grant>,
@@ -135,7 +135,9 @@ impl Core {
         let tokens: Vec<(Token, Grant)> = tokens.into_iter().collect();
         let mut parts = Vec::new();
         for some in tokens.chunks(GRANTED_AT_ONCE) {
-            let own = some.iter().filter(|(_, grant)| matches!(grant, Grant::Kept { .. }));
+            let own = some
+                .iter()
+                .filter(|(_, grant)| matches!(grant, Grant::Kept { by } if *by != root(id)));
             // What is gone by now is an error where it is used, as it was before.
             let values = self.open(&own.cloned().collect()).await?;
             let fresh = values.into_iter().filter_map(|(token, value)| {
