@@ -316,4 +316,7 @@ async fn each_run_tells_who_asked_for_the_first() {
     let first = asked.unwrap();
     let third = next(&engine, &next(&engine, &first).await).await;
     assert_eq!(ended(&engine, &third).await.actor, Actor::token("somebody"));
+    let actor = Some(Actor::token("somebody"));
+    let asked_for = store::ExecutionFilter { actor, limit: 9, ..Default::default() };
+    assert_eq!(engine.executions(&asked_for).await.unwrap().len(), 3, "all of them are that one's");
 }

@@ -337,7 +337,7 @@ pub struct ExecutionFilter {
     pub children: bool,
     /// Only those that repeat this execution.
     pub repeats: Option<ExecutionId>,
-    /// Only those that this one asked for, directly or by an event.
+    /// Only those that this one asked for, directly or by an event, and the runs that they went on as.
     pub actor: Option<Actor>,
     /// Only requested at or after this time.
     pub since: Option<Timestamp>,

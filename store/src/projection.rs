@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use model::access::TokenCreated;
 use model::fact::{EventAccepted, ExecutionRequested};
 use model::{
-    EventKey, ExecutionId, ExecutionState, Fact, Hash, Name, PackName, RuleRef, Stream, Timestamp,
-    Value, Version,
+    Actor, EventKey, ExecutionId, ExecutionState, Fact, Hash, Name, PackName, RuleRef, Stream,
+    Timestamp, Value, Version,
 };
 
 use crate::port::{
@@ -21,6 +21,8 @@ pub(crate) struct Standing {
     pub(crate) finished_at: Option<Timestamp>,
     pub(crate) wake_at: Option<Timestamp>,
     pub(crate) message: Option<String>,
+    /// Who asked for the first of the runs that went on as this one.
+    pub(crate) first_by: Option<Actor>,
 }
 
 impl Standing {
@@ -31,6 +33,7 @@ impl Standing {
         finished_at: None,
         wake_at: None,
         message: None,
+        first_by: None,
     };
 
     /// Takes in the next fact of the execution's stream. The end is the end: what comes late
@@ -45,6 +48,7 @@ impl Standing {
             Fact::StepIntended { at, .. } | Fact::StepRecorded { at, .. } => {
                 self.started_at.get_or_insert(*at);
             }
+            Fact::ExecutionContinues { by, .. } => self.first_by.clone_from(by),
             Fact::AttentionNeeded { error, .. } => self.message = Some(error.message.clone()),
             Fact::StepResolved { .. } => self.message = None,
             Fact::ExecutionFinished { outcome, at } => {
@@ -79,7 +83,7 @@ pub(crate) fn execution_row(
     position: Position,
     standing: Standing,
 ) -> ExecutionRow {
-    let Standing { state, started_at, finished_at, wake_at, message } = standing;
+    let Standing { state, started_at, finished_at, wake_at, message, first_by: _ } = standing;
     ExecutionRow {
         id,
         action: request.action,

@@ -58,6 +58,12 @@ impl State {
         later.filter_map(|stream| seen(self.latest(stream)?.clone(), own)).take(limit).collect()
     }
 
+    /// Who asked for an execution, or for the first of the runs that went on as it.
+    pub(super) fn asked_by<'a>(&'a self, execution: &'a Execution) -> Option<&'a Actor> {
+        let own = || self.at(execution.position).map(|request| &request.actor);
+        execution.standing.first_by.as_ref().or_else(own)
+    }
+
     /// The last of the installation's facts of which `pick` makes something.
     pub(super) fn installation<T>(&self, pick: impl Fn(&Fact) -> Option<T>) -> Option<T> {
         let positions = self.streams.get(&Stream::Installation)?;

@@ -177,13 +177,11 @@ impl Store for Memory {
 
     fn executions<'a>(&'a self, filter: &'a ExecutionFilter) -> Answer<'a, Vec<ExecutionRow>> {
         self.answer(move |state| {
-            let rows = state.executions.iter().map(|(id, execution)| execution.row(id));
-            let asked_by = |row: &ExecutionRow| Some(&state.at(row.position)?.actor);
-            let rows = rows.filter(|row| {
-                let by = filter.actor.as_ref();
-                execution_fits(filter, row) && by.is_none_or(|by| asked_by(row) == Some(by))
+            let asked = state.executions.iter().filter(|(_, execution)| {
+                filter.actor.as_ref().is_none_or(|by| state.asked_by(execution) == Some(by))
             });
-            let rows = rows.collect();
+            let rows = asked.map(|(id, execution)| execution.row(id));
+            let rows = rows.filter(|row| execution_fits(filter, row)).collect();
             newest(rows, filter.limit, |row: &ExecutionRow| row.position)
         })
     }

@@ -53,7 +53,8 @@ fn conditions(filter: &ExecutionFilter) -> (Vec<String>, Vec<Sql>) {
     wanted("action", filter.action.as_ref().map(ToString::to_string));
     wanted("event", filter.event.as_ref().map(ToString::to_string));
     wanted("parent", filter.parent.as_ref().map(ToString::to_string));
-    let asked_by = "(SELECT actor FROM facts WHERE facts.position = executions.position)";
+    let asked_by = "coalesce(first_by, \
+                    (SELECT actor FROM facts WHERE facts.position = executions.position))";
     wanted(asked_by, filter.actor.as_ref().map(|actor| actor.as_str().to_owned()));
     wanted("rerun_of", filter.repeats.as_ref().map(ToString::to_string));
     if let [state] = filter.states[..] {
@@ -140,7 +141,7 @@ pub(super) fn counts(connection: &Connection) -> Result<BTreeMap<ExecutionState,
 }
 
 fn row(row: &Row<'_>) -> Result<ExecutionRow, StoreError> {
-    let Standing { state, started_at, finished_at, wake_at, message } = standing(row)?;
+    let Standing { state, started_at, finished_at, wake_at, message, first_by: _ } = standing(row)?;
     Ok(ExecutionRow {
         id: values::text(row, "id")?,
         action: values::text(row, "action")?,
@@ -164,6 +165,7 @@ pub(super) fn standing(row: &Row<'_>) -> Result<Standing, StoreError> {
         finished_at: values::maybe_time(row, "finished_at")?,
         wake_at: values::maybe_time(row, "wake_at")?,
         message: values::get(row, "message")?,
+        first_by: values::maybe_actor(row, "first_by")?,
     })
 }
 

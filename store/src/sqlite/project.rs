@@ -1,6 +1,6 @@
 //! The projection in SQLite: rows kept up to date within the commit of the facts.
 
-use model::{EventKey, ExecutionId, Fact, Origin, Stream};
+use model::{Actor, EventKey, ExecutionId, Fact, Origin, Stream};
 use rusqlite::{Connection, params};
 
 use super::executions::standing;
@@ -46,7 +46,8 @@ fn execution<'a>(
 
 fn load(connection: &Connection, id: &ExecutionId) -> Result<Option<Standing>, StoreError> {
     let mut query = connection.prepare_cached(
-        "SELECT state, started_at, finished_at, wake_at, message FROM executions WHERE id = ?1",
+        "SELECT state, started_at, finished_at, wake_at, message, first_by
+         FROM executions WHERE id = ?1",
     )?;
     let mut rows = query.query([id.as_str()])?;
     rows.next()?.map(standing).transpose()
@@ -55,12 +56,13 @@ fn load(connection: &Connection, id: &ExecutionId) -> Result<Option<Standing>, S
 fn save(connection: &Connection, id: &ExecutionId, now: &Standing) -> Result<(), StoreError> {
     let mut update = connection.prepare_cached(
         "UPDATE executions SET state = ?2, started_at = ?3, finished_at = ?4, wake_at = ?5,
-         message = ?6 WHERE id = ?1",
+         message = ?6, first_by = ?7 WHERE id = ?1",
     )?;
     let times = [now.started_at, now.finished_at, now.wake_at].map(|time| time.map(nanos));
     let [started_at, finished_at, wake_at] = times;
-    let state = now.state.as_str();
-    update.execute(params![id.as_str(), state, started_at, finished_at, wake_at, now.message])?;
+    let (state, first_by) = (now.state.as_str(), now.first_by.as_ref().map(Actor::as_str));
+    let (id, message) = (id.as_str(), &now.message);
+    update.execute(params![id, state, started_at, finished_at, wake_at, message, first_by])?;
     Ok(())
 }
 

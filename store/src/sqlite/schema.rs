@@ -14,13 +14,14 @@ use crate::port::StoreError;
 
 /// The migrations in order; a file's `user_version` says how many it has had. One that was
 /// released is never changed: what comes later is another file.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("migrations/0001_log_and_projection.sql"),
     include_str!("migrations/0002_audit.sql"),
     include_str!("migrations/0003_sealed.sql"),
     include_str!("migrations/0004_retention.sql"),
     include_str!("migrations/0005_kept.sql"),
     include_str!("migrations/0006_repetitions.sql"),
+    include_str!("migrations/0007_askers.sql"),
 ];
 
 /// After these migrations the columns and tables of the first are filled from the log: what a poll
@@ -194,5 +195,36 @@ mod tests {
         let payload: [u8; 32] =
             connection.query_row("SELECT payload FROM events", [], |row| row.get(0)).unwrap();
         assert_eq!(payload, *blob.blob.as_bytes());
+    }
+
+    #[test]
+    fn an_older_file_learns_who_asked_for_the_first_of_runs_that_went_on() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        (0..6).for_each(|version| migrate_from(&mut connection, version).unwrap());
+        let by = |by: Option<&str>| Fact::ExecutionContinues {
+            of: model::ExecutionId::random(&[1; 32]),
+            in_a_row: 0,
+            idle: 0,
+            by: by.map(model::Actor::token),
+            at: model::Timestamp::UNIX_EPOCH,
+        };
+        // The requests stand at 1, 3 and 5, what follows them right after.
+        for (position, next) in [(1, None), (3, Some(by(Some("ann")))), (5, Some(by(None)))] {
+            let insert = "INSERT INTO executions (position, id, action, requested_at, state)
+                          VALUES (?1, ?1, 'core.noop', 0, 'queued')";
+            connection.execute(insert, [position]).unwrap();
+            let next = next.unwrap_or(Fact::KeyDeleted);
+            let insert = "INSERT OR IGNORE INTO streams VALUES (1, 'execution/x', 1)";
+            connection.execute(insert, []).unwrap();
+            let insert =
+                "INSERT INTO facts (position, stream, at, actor, version, name, hash, body)
+                          VALUES (?1, 1, 0, 'engine', 1, ?2, zeroblob(32), ?3)";
+            connection.execute(insert, params![position + 1, next.name(), next.encode()]).unwrap();
+        }
+        (6..NEWEST).for_each(|version| migrate_from(&mut connection, version).unwrap());
+        let mut query = connection.prepare("SELECT first_by FROM executions").unwrap();
+        let found = query.query_map([], |row| row.get::<_, Option<String>>(0)).unwrap();
+        let found: Vec<_> = found.map(Result::unwrap).collect();
+        assert_eq!(found, [None, Some("token:ann".to_owned()), None]);
     }
 }

@@ -89,6 +89,11 @@ pub(super) fn actor(text: &str) -> Result<Actor, StoreError> {
     Actor::deserialize(text).map_err(|error| corrupt("actor", error))
 }
 
+/// Who is behind something, or nobody.
+pub(super) fn maybe_actor(row: &Row<'_>, column: &str) -> Result<Option<Actor>, StoreError> {
+    get::<Option<String>>(row, column)?.map(|text| actor(&text)).transpose()
+}
+
 /// What `what` holds does not read back.
 pub(super) fn corrupt(what: &str, why: impl Display) -> StoreError {
     StoreError::Corrupt(format!("{what}: {why}"))

@@ -10,6 +10,7 @@ use crate::common::*;
 contract!(
     executions_are_listed_by_what_the_filter_names,
     executions_are_listed_in_pages,
+    the_runs_that_an_execution_goes_on_as_are_listed_with_whoever_asked_for_it,
     unfinished_executions_come_in_pages_in_order_of_id,
     executions_are_counted_by_state,
     the_oldest_execution_that_has_not_begun_is_told,
@@ -55,6 +56,33 @@ async fn executions_are_listed_by_what_the_filter_names(store: &dyn Store) {
         let found: Vec<_> = rows.into_iter().map(|row| row.id).collect();
         let expected: Vec<_> = ids.iter().copied().map(execution_id).collect();
         assert_eq!(found, expected, "{filter:?}");
+    }
+}
+
+async fn the_runs_that_an_execution_goes_on_as_are_listed_with_whoever_asked_for_it(
+    store: &dyn Store,
+) {
+    let continues = |of: u8, by: Option<&str>| Fact::ExecutionContinues {
+        of: execution_id(of),
+        in_a_row: 0,
+        idle: 0,
+        by: by.map(Actor::token),
+        at: at(11),
+    };
+    // What goes on is the engine's own deed.
+    let asked = [(1, None), (2, Some(continues(1, Some("ann")))), (3, Some(continues(2, None)))];
+    for (n, continues) in asked {
+        let facts = std::iter::once(request(Origin::Manual)).chain(continues).collect();
+        let actor = if n == 1 { Actor::token("ann") } else { Actor::engine() };
+        let batch =
+            store::Batch { actor, ..batch(&n.to_string(), vec![write(execution(n), facts)]) };
+        store.append(batch).await.unwrap();
+    }
+    for (actor, ids) in [(Actor::token("ann"), &[2, 1][..]), (Actor::engine(), &[3])] {
+        let filter = ExecutionFilter { actor: Some(actor), limit: 9, ..ExecutionFilter::default() };
+        let rows = store.executions(&filter).await.unwrap();
+        let found: Vec<_> = rows.into_iter().map(|row| row.id).collect();
+        assert_eq!(found, ids.iter().copied().map(execution_id).collect::<Vec<_>>(), "{filter:?}");
     }
 }
 
