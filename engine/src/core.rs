@@ -7,12 +7,13 @@ use arc_swap::ArcSwap;
 use host::Clock;
 use host::connection::Connections;
 use model::value::fits;
-use model::{BlobRef, Fact, Name, Stream, Timestamp, Value, Version};
+use model::{BatchId, BlobRef, Fact, Name, Stream, Timestamp, Value, Version};
 use store::{Answer, Appended, Batch, Restored, Sealing, Store, StoreError};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::asked::is_too_late;
+use crate::asked;
 use crate::environment::Environment;
 use crate::evaluators::Evaluators;
 use crate::fair::Permits;
@@ -103,8 +104,13 @@ pub enum Trouble {
     Store(#[from] StoreError),
 }
 
-/// The longest pause between two attempts to append.
+/// The pauses between two attempts to append: the first, each twice the one before, and the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Batches of which the store is asked, at most, whether they are in. Each waits in memory; what is not asked
+/// is found by the next start.
+static ASKING: Semaphore = Semaphore::const_new(1_024);
 
 /// How long a failure of the store counts: longer than whoever waits pauses between two attempts. When
 /// nobody waits, somebody has to try again to learn that it works.
@@ -157,12 +163,37 @@ impl Core {
     ) -> Result<(Appended, Batch), Trouble> {
         let (begun, begun_at) = (Instant::now(), self.now());
         let append = || self.store.append_sealing(batch.clone(), sealing.clone());
-        let appended = self.wait_out(append).await?;
+        let appended = match self.wait_out(append).await {
+            Err(Trouble::Busy) => self.in_all_the_same(&batch.id).await?,
+            answered => answered?,
+        };
         if let Appended::Committed { .. } = appended {
             self.metrics.committed(&batch, begun.elapsed());
             self.tell_events(&batch, begun_at);
         }
         Ok((appended, batch))
+    }
+
+    /// What became of a batch for which nobody waits any longer: its commit may have gone in before it
+    /// failed. Who asked is told, and the store asked until it answers.
+    async fn in_all_the_same(&self, batch: &BatchId) -> Result<Appended, Trouble> {
+        let first_told = asked::tell();
+        let Some(_place) = ASKING.try_acquire().ok().filter(|_| first_told) else {
+            return Err(Trouble::Busy);
+        };
+        let mut delay = FIRST_PAUSE;
+        loop {
+            match self.store.appended(batch).await {
+                Ok(Some(position)) => return Ok(Appended::Committed { position }),
+                Ok(None) => return Err(Trouble::Busy),
+                Err(StoreError::Full(_) | StoreError::Io(_) | StoreError::Busy) => {}
+                Err(error) => return Err(error.into()),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(delay) => delay = (delay * 2).min(LONGEST_PAUSE),
+                () = self.stopping.cancelled() => return Err(Trouble::Busy),
+            }
+        }
     }
 
     /// Tells in spans of the events that `batch` holds.
@@ -201,8 +232,11 @@ impl Core {
         &self,
         mut attempt: impl FnMut() -> Answer<'a, T>,
     ) -> Result<T, Trouble> {
-        let mut delay = Duration::from_millis(100);
+        let mut delay = FIRST_PAUSE;
         loop {
+            if asked::was_told() {
+                return Err(Trouble::Busy);
+            }
             match attempt().await {
                 Ok(done) => {
                     self.store_failing.over();
@@ -213,7 +247,7 @@ impl Core {
                         tracing::error!(%error, "the store takes nothing; waiting");
                     }
                     let next = tokio::time::Instant::now() + delay;
-                    if is_too_late(next) {
+                    if asked::is_too_late(next) {
                         return Err(Trouble::Busy);
                     }
                     tokio::select! {

@@ -166,6 +166,9 @@ pub trait Store: Send + Sync {
     }
     /// The same; if the batch is appended, and was not before, these records change in order.
     fn append_sealing(&self, batch: Batch, sealing: Vec<Sealing>) -> Answer<'_, Appended>;
+    /// The position of the last fact of the batch of this id, if it is in: an append that was answered
+    /// by an error may have been made all the same. Appends nothing.
+    fn appended<'a>(&'a self, batch: &'a BatchId) -> Answer<'a, Option<Position>>;
     /// The facts of one stream after `after`, oldest first, and the stream's version.
     fn read<'a>(
         &'a self,

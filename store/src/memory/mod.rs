@@ -11,8 +11,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use futures::FutureExt;
 use futures::future::lazy;
 use model::{
-    EventKey, ExecutionId, ExecutionState, Hash, Name, PackName, RuleRef, Stream, Timestamp, Value,
-    Version,
+    BatchId, EventKey, ExecutionId, ExecutionState, Hash, Name, PackName, RuleRef, Stream,
+    Timestamp, Value, Version,
 };
 use tokio::sync::watch;
 
@@ -73,6 +73,10 @@ impl Memory {
 impl Store for Memory {
     fn append_sealing(&self, batch: Batch, sealing: Vec<Sealing>) -> Answer<'_, Appended> {
         lazy(|_| self.append_now(batch, sealing)).boxed()
+    }
+
+    fn appended<'a>(&'a self, batch: &'a BatchId) -> Answer<'a, Option<Position>> {
+        self.answer(move |state| state.batches.get(batch.as_str()).copied())
     }
 
     fn sealed<'a>(&'a self, name: &'a str) -> Answer<'a, Option<Sealed>> {

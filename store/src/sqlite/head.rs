@@ -71,7 +71,7 @@ impl Head {
 /// The file, open for writing.
 #[derive(Debug)]
 pub(super) struct HeadFile {
-    file: File,
+    pub(super) file: File,
 }
 
 impl HeadFile {

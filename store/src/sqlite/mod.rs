@@ -44,8 +44,8 @@ use std::thread::JoinHandle;
 
 use futures::FutureExt;
 use model::{
-    EventKey, ExecutionId, ExecutionState, Hash, Name, PackName, RuleRef, Stream, Timestamp, Value,
-    Version,
+    BatchId, EventKey, ExecutionId, ExecutionState, Hash, Name, PackName, RuleRef, Stream,
+    Timestamp, Value, Version,
 };
 use rusqlite::Connection;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
@@ -211,6 +211,11 @@ async fn blocking<T: Send + 'static>(
 impl Store for Sqlite {
     fn append_sealing(&self, batch: Batch, sealing: Vec<Sealing>) -> Answer<'_, Appended> {
         self.append_now(batch, sealing).boxed()
+    }
+
+    fn appended<'a>(&'a self, batch: &'a BatchId) -> Answer<'a, Option<Position>> {
+        let batch = batch.clone();
+        async move { self.asked(|answer| Work::Look { batch, answer }).await? }.boxed()
     }
 
     fn sealed<'a>(&'a self, name: &'a str) -> Answer<'a, Option<Sealed>> {

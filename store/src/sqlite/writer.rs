@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
-use model::Version;
+use model::{BatchId, Version};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -39,6 +39,13 @@ const MAX_GROUP_BYTES: usize = 2 * MAX_BATCH_BYTES;
 pub(super) enum Work {
     /// To append a batch, with others.
     Append(Request),
+    /// To find out whether a batch is in.
+    Look {
+        /// Its id.
+        batch: BatchId,
+        /// Where the position of its last fact goes.
+        answer: oneshot::Sender<Result<Option<Position>, StoreError>>,
+    },
     /// Anything else that only the one connection that writes can do, between two groups.
     Aside(Box<dyn FnOnce(&Connection) + Send>),
     /// To copy the database into a file, in parts between which the rest goes on.
@@ -157,6 +164,11 @@ impl Log {
     ) -> Option<Work> {
         match work {
             Work::Append(first) => self.group(connection, first, queue),
+            Work::Look { batch, answer } => {
+                // Whoever asked may have gone.
+                let _ = answer.send(self.look(connection, &batch));
+                None
+            }
             Work::Aside(work) => {
                 work(connection);
                 None
@@ -229,11 +241,36 @@ impl Log {
         let appended = group.iter().map(append).collect::<Result<_, _>>()?;
         change.commit()?;
         self.commits.fetch_add(u64::from(head != before), Ordering::Relaxed);
+        self.acknowledge(head)?;
+        Ok(appended)
+    }
+
+    /// Tells the head file, then whoever follows, how far the log is durable.
+    fn acknowledge(&mut self, head: Head) -> Result<(), StoreError> {
         self.file.write(head).map_err(|error| io_failure(&self.folder.join("head"), &error))?;
         self.head = Some(head);
         self.told.send_replace(head.position);
-        Ok(appended)
+        Ok(())
     }
+
+    /// Where a batch ends that is in: acknowledged by now, if its commit was the last and could not be.
+    fn look(
+        &mut self,
+        connection: &Connection,
+        batch: &BatchId,
+    ) -> Result<Option<Position>, StoreError> {
+        if self.head.is_none() {
+            self.acknowledge(log::head(connection)?)?;
+        }
+        known(connection, batch)
+    }
+}
+
+/// Where the batch of this id ends, if it is in.
+fn known(connection: &Connection, batch: &BatchId) -> Result<Option<Position>, StoreError> {
+    let mut query = connection.prepare_cached("SELECT position FROM batches WHERE id = ?1")?;
+    let found = query.query_row([batch.as_str()], |row| row.get::<_, i64>(0)).optional()?;
+    Ok(found.map(|position| Position(position as u64)))
 }
 
 /// Appends one batch within the transaction, and moves `head`.
@@ -242,10 +279,8 @@ fn append(
     head: &mut Head,
     batch: &Prepared,
 ) -> Result<Appended, StoreError> {
-    let id = batch.id.as_str();
-    let mut known = connection.prepare_cached("SELECT position FROM batches WHERE id = ?1")?;
-    if let Some(position) = known.query_row([id], |row| row.get::<_, i64>(0)).optional()? {
-        return Ok(Appended::Committed { position: Position(position as u64) });
+    if let Some(position) = known(connection, &batch.id)? {
+        return Ok(Appended::Committed { position });
     }
     let mut streams = Vec::with_capacity(batch.writes.len());
     for Write { stream, expected, .. } in &batch.writes {
@@ -270,6 +305,45 @@ fn append(
     }
     batch.sealing.iter().try_for_each(|change| sealed::change(connection, change))?;
     let mut insert = connection.prepare_cached("INSERT INTO batches VALUES (?1, ?2)")?;
-    insert.execute(params![id, number(head.position)])?;
+    insert.execute(params![batch.id.as_str(), number(head.position)])?;
     Ok(Appended::Committed { position: head.position })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use model::{Actor, Fact, Stream, Timestamp};
+
+    use super::super::schema;
+    use super::*;
+    use crate::port::{Batch, Write};
+
+    fn batch(id: &str) -> Prepared {
+        let write = Write::new(Stream::Key("k/a".to_owned()), None, [Fact::KeyDeleted]);
+        let (id, actor, at) = (BatchId::new(id), Actor::engine(), Timestamp::UNIX_EPOCH);
+        Prepared::of(Batch { id, actor, at, writes: vec![write] }, Vec::new()).unwrap()
+    }
+
+    #[test]
+    fn a_batch_whose_commit_could_not_be_acknowledged_is_found_to_be_in_once_it_can_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = schema::path(folder.path());
+        let mut connection = schema::open_writer(&path, None).unwrap();
+        schema::migrate(&mut connection, &path, 0).unwrap();
+        let writer = Writer::new(folder.path(), connection, Head::EMPTY, Arc::default()).unwrap();
+        let Writer { connection, mut log } = writer;
+        let full = HeadFile { file: File::options().write(true).open("/dev/full").unwrap() };
+        let whole = std::mem::replace(&mut log.file, full);
+        let refused = log.commit(&connection, &[batch("a")]).unwrap_err();
+        assert!(matches!(refused, StoreError::Full(_)), "{refused}");
+        assert!(log.look(&connection, &BatchId::new("a")).is_err(), "nobody is told of it yet");
+        assert_eq!(*log.told.borrow(), Position(0));
+        log.file = whole;
+        assert_eq!(log.look(&connection, &BatchId::new("b")).unwrap(), None);
+        assert_eq!(log.look(&connection, &BatchId::new("a")).unwrap(), Some(Position(1)));
+        assert_eq!(*log.told.borrow(), Position(1));
+        let head = Head::read(folder.path()).unwrap().unwrap();
+        assert_eq!(head.position, Position(1));
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use expect_test::expect;
 use futures::future::join_all;
-use model::{Actor, Origin, Stream, Version};
+use model::{Actor, BatchId, Origin, Stream, Version};
 use store::{Appended, MAX_BATCH_FACTS, MAX_FACT_BYTES, Position, Store, StoreError};
 
 use crate::common::*;
@@ -52,6 +52,11 @@ async fn a_batch_that_is_in_is_answered_as_the_first_time(store: &dyn Store) {
     put(store, sensor("a"), vec![moved("3")]).await;
     assert_eq!(store.append(once()).await.unwrap(), committed(2));
     assert_eq!(store.head().await.unwrap(), Position(3));
+    let late = batch("late", vec![expecting(Version::NONE, write(sensor("a"), vec![moved("4")]))]);
+    assert!(matches!(store.append(late).await.unwrap(), Appended::Conflict { .. }));
+    for (id, position) in [("once", Some(Position(2))), ("late", None), ("nobody's", None)] {
+        assert_eq!(store.appended(&BatchId::new(id)).await.unwrap(), position, "{id}");
+    }
     let twice = || store.append(batch("twice", vec![write(sensor("b"), vec![moved("1")])]));
     let answers = join_all((0..20).map(|_| twice())).await;
     assert!(answers.into_iter().all(|answer| answer.unwrap() == committed(4)));
