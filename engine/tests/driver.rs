@@ -4,9 +4,11 @@
 mod support;
 
 use engine::logs::Which;
-use model::{Actor, ExecutionState};
+use model::{Actor, Effect, ExecutionState};
 use serde_json::json;
 use support::{House, ended, error_kind, key, result, run, until};
+
+use Effect::{Idempotent, Read, Unsafe};
 
 #[tokio::test]
 async fn a_built_in_action_runs_by_itself() {
@@ -70,6 +72,39 @@ async fn a_failing_step_can_be_caught_and_its_error_looked_at() {
     assert_eq!(result(&view), &json!({ "kind": "program", "attempts": 2, "code": 3 }));
     let logs = engine.logs(&id, Which::default()).await.unwrap().logs;
     assert!(logs[0].text.contains("nothing works"), "{logs:?}");
+}
+
+#[tokio::test]
+async fn a_step_that_is_refused_has_the_effect_of_its_action() {
+    let house = House::new();
+    house.program("pays", "unsafe", "exit 9");
+    house.program("puts", "idempotent", "exit 9");
+    house.program("looks", "read", "exit 9");
+    house.chain("inner", "n: {}", "1");
+    let text = "for action in params.actions { try { run(action, params.given) } catch {} }";
+    house.chain("asks", "actions: {}, given: {}", text);
+    let engine = house.start().await;
+    let actions = ["p.pays", "p.puts", "p.looks", "p.inner", "datastore.set", "p.gone"];
+    let asked = json!({ "actions": actions, "given": { "odd": 1 } });
+    let id = run(&engine, "p.asks", asked).await;
+    let view = ended(&engine, &id).await;
+    assert_eq!(view.row.state, ExecutionState::Succeeded);
+    let steps = view.steps.iter().map(|step| (step.attempts, step.effect.unwrap()));
+    let effects = [Unsafe, Idempotent, Read, Unsafe, Idempotent, Unsafe];
+    assert!(steps.eq(effects.map(|effect| (0, effect))), "{:#?}", view.steps);
+}
+
+#[tokio::test]
+async fn a_chain_that_ends_before_its_first_call_has_started() {
+    let house = House::new();
+    house.chain("fails", "", r#"fail("at once")"#);
+    house.chain("answers", "", "1");
+    let engine = house.start().await;
+    for action in ["p.fails", "p.answers"] {
+        let id = run(&engine, action, json!({})).await;
+        let row = ended(&engine, &id).await.row;
+        assert!(row.started_at.is_some() && row.started_at == row.finished_at, "{row:?}");
+    }
 }
 
 #[tokio::test]

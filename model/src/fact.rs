@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use crate::access::{self, TokenCreated};
 use crate::event::StoredEvent;
 use crate::{
-    ActionRef, Actor, Call, Duration, ErrorKind, EventKey, ExecutionId, Hash, Name, Origin,
-    Outcome, PackName, Record, Resolution, RuleRef, Sequence, StepError, StepPath, Timestamp,
-    Token, TraceContext, TraceParent, TraceState, UndoReason, Value,
+    ActionRef, Actor, Call, Duration, ErrorKind, EventKey, ExecutionId, ExecutionState, Hash, Name,
+    Origin, Outcome, PackName, Record, Resolution, RuleRef, Sequence, StepError, StepPath,
+    Timestamp, Token, TraceContext, TraceParent, TraceState, UndoReason, Value,
 };
 
 /// The version under which facts are written now.
@@ -412,6 +412,19 @@ named! {
 }
 
 impl Fact {
+    /// When an execution had begun to which this happens, if it tells so: it calls something, or its chain
+    /// came to an end before it did.
+    pub fn begun_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::StepIntended { at, .. } | Self::StepRecorded { at, .. } => Some(*at),
+            Self::ExecutionFinished { outcome, at } => {
+                matches!(outcome.state, ExecutionState::Succeeded | ExecutionState::Failed)
+                    .then_some(*at)
+            }
+            _ => None,
+        }
+    }
+
     /// The bytes to store under [`VERSION`].
     pub fn encode(&self) -> Vec<u8> {
         // Facts hold JSON values, strings and numbers only: nothing that JSON refuses.

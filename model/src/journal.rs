@@ -50,7 +50,7 @@ pub struct Journal {
     pub attention: Option<(Option<StepPath>, StepError)>,
     /// When a person was asked or held it, and it went on: limits of time stand still meanwhile.
     pub stops: Vec<(Timestamp, Option<Timestamp>)>,
-    /// The time of the first call.
+    /// The time of the first call, or of the end of a chain that made none.
     pub started_at: Option<Timestamp>,
     /// How it ended.
     pub outcome: Option<Outcome>,
@@ -165,14 +165,13 @@ impl Journal {
     pub fn apply(&mut self, fact: &Fact) {
         self.length.0 += 1;
         let sequence = self.length;
+        self.started_at = self.started_at.or_else(|| fact.begun_at());
         match fact {
             Fact::ExecutionRequested(request) => self.request = Some(request.clone()),
             Fact::StepIntended { path, call, at } => {
-                self.started_at.get_or_insert(*at);
                 self.entries.insert(path.clone(), Entry::new(call.clone(), *at, sequence));
             }
-            Fact::StepRecorded { path, record, at } => {
-                self.started_at.get_or_insert(*at);
+            Fact::StepRecorded { path, record, .. } => {
                 self.records.insert(path.clone(), (sequence, record.clone()));
             }
             Fact::AttemptFailed { path, attempt, error, next_at, .. } => {

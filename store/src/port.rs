@@ -305,7 +305,7 @@ pub struct ExecutionRow {
     pub origin: Origin,
     /// When it was requested.
     pub requested_at: Timestamp,
-    /// When its first step began.
+    /// When its first step began; where its chain came to an end without one, when that was.
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub finished_at: Option<Timestamp>,

@@ -44,10 +44,8 @@ impl Standing {
         }
         self.state = self.state.after(fact);
         self.wake_at = self.wake_after(fact);
+        self.started_at = self.started_at.or_else(|| fact.begun_at());
         match fact {
-            Fact::StepIntended { at, .. } | Fact::StepRecorded { at, .. } => {
-                self.started_at.get_or_insert(*at);
-            }
             Fact::ExecutionContinues { by, .. } => self.first_by.clone_from(by),
             Fact::AttentionNeeded { error, .. } => self.message = Some(error.message.clone()),
             Fact::StepResolved { .. } => self.message = None,

@@ -72,10 +72,12 @@ impl Lookup<'_> {
     ) -> Intention {
         let resolved = match self.library.resolve(self.generation, self.pinned, &action) {
             Ok(resolved) => resolved,
-            Err(error) => return refused(action, parameters, error),
+            Err(error) => return unknown(action, parameters, error),
         };
-        if let Err(error) = self.permitted(&action, &mut parameters, &resolved, fresh) {
-            return refused(action, parameters, error);
+        let permitted = self.permitted(&action, &mut parameters, &resolved, fresh);
+        let effect = resolved.effect(&parameters);
+        if let Err(error) = permitted {
+            return refused((action, parameters, effect), error);
         }
         if let Resolved::Chain { pack, deadline, .. } = &resolved {
             let limit = options.deadline.or(*deadline).map(|length| length.after(self.now));
@@ -87,13 +89,12 @@ impl Lookup<'_> {
                 deadline,
             });
         }
-        let effect = resolved.effect(&parameters);
         let policy = self.policy(options, &resolved, effect);
         let version = resolved.version();
         if let Resolved::Datastore(_) = resolved
             && token::is_within(&parameters)
         {
-            return refused(action, parameters, in_the_open());
+            return refused((action, parameters, effect), in_the_open());
         }
         let call = Call::Run { action, parameters, effect, version, policy };
         match resolved {
@@ -112,17 +113,19 @@ impl Lookup<'_> {
     ) -> Intention {
         let resolved = match self.library.resolve(self.generation, self.pinned, &action) {
             Ok(resolved) => resolved,
-            Err(error) => return refused(action, parameters, error),
+            Err(error) => return unknown(action, parameters, error),
         };
-        if let Err(error) = self.permitted(&action, &mut parameters, &resolved, fresh) {
-            return refused(action, parameters, error);
-        }
+        let permitted = self.permitted(&action, &mut parameters, &resolved, fresh);
         let effect = resolved.effect(&parameters);
+        if let Err(error) = permitted {
+            return refused((action, parameters, effect), error);
+        }
         if effect != Effect::Read || !resolved.is_performed() {
             let message = format!(
                 "`poll` repeats an action without end, so it takes only actions that read; `{action}` is {effect}"
             );
-            return refused(action, parameters, StepError::new(ErrorKind::Rejected, message));
+            let error = StepError::new(ErrorKind::Rejected, message);
+            return refused((action, parameters, effect), error);
         }
         let timeout = options.timeout.or(resolved.timeout());
         let deadline = earliest(options.deadline.map(|length| length.after(self.now)), self.bound);
@@ -211,8 +214,34 @@ fn in_the_open() -> StepError {
     StepError::new(ErrorKind::Rejected, message)
 }
 
+impl Intention {
+    /// The same call, refused.
+    pub(crate) fn refusing(call: Call, error: StepError) -> Self {
+        match call {
+            Call::Run { action, parameters, effect, .. } => {
+                refused((action, parameters, effect), error)
+            }
+            Call::Poll { action, parameters, .. } => {
+                refused((action, parameters, Effect::Read), error)
+            }
+            Call::Child { action, parameters, .. } => {
+                refused((action, parameters, Effect::Unsafe), error)
+            }
+            sleep @ Call::Sleep { .. } => Self::Call(sleep),
+        }
+    }
+}
+
+/// A call of an action that is not there, so that nobody knows what it would do.
+fn unknown(action: ActionRef, parameters: Value, error: StepError) -> Intention {
+    refused((action, parameters, Effect::Unsafe), error)
+}
+
 /// A call that is journaled as it was asked, with the reason why it cannot be performed.
-pub(crate) fn refused(action: ActionRef, parameters: Value, mut error: StepError) -> Intention {
+fn refused(
+    (action, parameters, effect): (ActionRef, Value, Effect),
+    mut error: StepError,
+) -> Intention {
     error.action = Some(action.clone());
     let policy = Policy {
         attempts: 1,
@@ -221,10 +250,7 @@ pub(crate) fn refused(action: ActionRef, parameters: Value, mut error: StepError
         timeout: None,
         deadline: None,
     };
-    Intention::Refused(
-        Call::Run { action, parameters, effect: Effect::Read, version: None, policy },
-        error,
-    )
+    Intention::Refused(Call::Run { action, parameters, effect, version: None, policy }, error)
 }
 
 fn earliest(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {

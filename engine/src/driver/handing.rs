@@ -7,7 +7,7 @@ use std::sync::Arc;
 use model::fact::Grant;
 use model::{ActionRef, Call, PackName, StepError, Token, Value};
 
-use super::ask::{Intention, refused};
+use super::ask::Intention;
 use crate::packs::Pack;
 use crate::permissions::Rights;
 use crate::secrets::{handed_to, usable};
@@ -41,7 +41,7 @@ impl Holder<'_> {
         });
         match handed {
             Ok(tokens) => (intention, tokens),
-            Err(error) => (refused(action.clone(), parameters.clone(), error), BTreeMap::new()),
+            Err(error) => (Intention::refusing(call.clone(), error), BTreeMap::new()),
         }
     }
 

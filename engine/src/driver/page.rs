@@ -28,20 +28,20 @@ pub(super) struct Page {
     pub(super) jobs: Vec<(Job, Permit)>,
 }
 
-/// A fact of the execution, and those of other streams that belong into the same commit.
+/// Facts of the execution, and those of other streams that belong into the same commit.
 struct Noted {
-    fact: Encoded,
+    facts: Vec<Encoded>,
     sides: Sides,
 }
 
 impl Noted {
     fn facts(&self) -> usize {
-        1 + self.sides.writes.iter().map(|side| side.facts.len()).sum::<usize>()
+        self.facts.len() + self.sides.writes.iter().map(|side| side.facts.len()).sum::<usize>()
     }
 
     fn bytes(&self) -> usize {
         let sides = self.sides.writes.iter().flat_map(|side| &side.facts);
-        let facts = std::iter::once(&self.fact).chain(sides).map(|fact| fact.bytes().len());
+        let facts = self.facts.iter().chain(sides).map(|fact| fact.bytes().len());
         facts.chain(self.sides.sealing.iter().map(Sealing::bytes)).sum()
     }
 }
@@ -72,12 +72,21 @@ impl Run {
 
     /// The same, together with what else belongs into its commit.
     pub(super) fn note_with(&mut self, page: &mut Page, fact: Fact, sides: Sides) {
-        let fact = bounds::fitted(fact);
-        if chain_sees(&fact) {
+        self.note_all(page, vec![fact], sides);
+    }
+
+    /// The same of several facts, which mean something only together.
+    pub(super) fn note_all(&mut self, page: &mut Page, facts: Vec<Fact>, sides: Sides) {
+        let facts: Vec<Fact> = facts.into_iter().map(bounds::fitted).collect();
+        if facts.iter().any(chain_sees) {
             self.asked = None;
         }
-        Arc::make_mut(&mut self.journal).apply(&fact);
-        page.noted.push_back(Noted { fact: fact.into(), sides });
+        let journal = Arc::make_mut(&mut self.journal);
+        for fact in &facts {
+            journal.apply(fact);
+        }
+        let facts = facts.into_iter().map(Encoded::from).collect();
+        page.noted.push_back(Noted { facts, sides });
     }
 
     /// Takes in facts that are stored already.
@@ -196,7 +205,7 @@ const fn chain_sees(fact: &Fact) -> bool {
 fn next_part(noted: &mut VecDeque<Noted>) -> Option<(Vec<Encoded>, Sides)> {
     let first = noted.pop_front()?;
     let (mut count, mut bytes) = (first.facts(), first.bytes());
-    let (mut facts, mut sides) = (vec![first.fact], first.sides);
+    let Noted { mut facts, mut sides } = first;
     while let Some(next) = noted.front() {
         count += next.facts();
         bytes += next.bytes();
@@ -205,7 +214,7 @@ fn next_part(noted: &mut VecDeque<Noted>) -> Option<(Vec<Encoded>, Sides)> {
             break;
         }
         let next = noted.pop_front()?;
-        facts.push(next.fact);
+        facts.extend(next.facts);
         sides.extend(next.sides);
     }
     Some((facts, sides))

@@ -10,7 +10,7 @@ use model::{Actor, Call, ErrorKind, Fact, StepError, StepPath, Stream, Timestamp
 use serde_json::json;
 use store::{Appended, Encoded, Sealing, Write};
 
-use super::ask::{Intention, refused};
+use super::ask::Intention;
 use super::handing::Holder;
 use super::page::Page;
 use super::run::Run;
@@ -82,11 +82,7 @@ impl Run {
         fresh.clear();
         match intention {
             Intention::Call(call) | Intention::Datastore(call) | Intention::Secrets(call) => {
-                let (action, parameters) = (call.action().cloned(), call.parameters().cloned());
-                match action {
-                    Some(action) => refused(action, parameters.unwrap_or_default(), error),
-                    None => Intention::Call(call),
-                }
+                Intention::refusing(call, error)
             }
             refused @ Intention::Refused(..) => refused,
         }

@@ -345,9 +345,11 @@ impl Run {
                 }
                 Intention::Refused(call, error) => {
                     self.grant_fresh(page, &fresh, now)?;
-                    self.note(page, Fact::StepIntended { path: path.clone(), call, at: now });
+                    let intended = Fact::StepIntended { path: path.clone(), call, at: now };
                     let result = StepResult::Failed(error);
-                    self.note(page, Fact::StepFinished { path, result, attempts: 0, at: now });
+                    let finished = Fact::StepFinished { path, result, attempts: 0, at: now };
+                    // Apart from its end, the call would be one to make after a kill.
+                    self.note_all(page, vec![intended, finished], Sides::default());
                     over = true;
                 }
                 Intention::Datastore(call) => {

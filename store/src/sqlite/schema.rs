@@ -14,7 +14,7 @@ use crate::port::StoreError;
 
 /// The migrations in order; a file's `user_version` says how many it has had. One that was
 /// released is never changed: what comes later is another file.
-const MIGRATIONS: [&str; 7] = [
+const MIGRATIONS: [&str; 8] = [
     include_str!("migrations/0001_log_and_projection.sql"),
     include_str!("migrations/0002_audit.sql"),
     include_str!("migrations/0003_sealed.sql"),
@@ -22,6 +22,7 @@ const MIGRATIONS: [&str; 7] = [
     include_str!("migrations/0005_kept.sql"),
     include_str!("migrations/0006_repetitions.sql"),
     include_str!("migrations/0007_askers.sql"),
+    include_str!("migrations/0008_begun.sql"),
 ];
 
 /// After these migrations the columns and tables of the first are filled from the log: what a poll
@@ -195,6 +196,22 @@ mod tests {
         let payload: [u8; 32] =
             connection.query_row("SELECT payload FROM events", [], |row| row.get(0)).unwrap();
         assert_eq!(payload, *blob.blob.as_bytes());
+    }
+
+    #[test]
+    fn an_older_file_learns_when_a_chain_began_that_called_nothing() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        (0..7).for_each(|version| migrate_from(&mut connection, version).unwrap());
+        let insert = "INSERT INTO executions
+            (position, id, action, requested_at, state, started_at, finished_at) VALUES
+            (1, 'a', 'core.noop', 0, 'failed', NULL, 5), (2, 'b', 'core.noop', 0, 'failed', 3, 5),
+            (3, 'c', 'core.noop', 0, 'cancelled', NULL, 5), (4, 'd', 'core.noop', 0, 'queued', NULL, NULL)";
+        connection.execute_batch(insert).unwrap();
+        migrate_from(&mut connection, 7).unwrap();
+        let mut query = connection.prepare("SELECT started_at FROM executions").unwrap();
+        let found = query.query_map([], |row| row.get::<_, Option<i64>>(0)).unwrap();
+        let found: Vec<_> = found.map(Result::unwrap).collect();
+        assert_eq!(found, [Some(5), Some(3), None, None]);
     }
 
     #[test]
