@@ -93,10 +93,10 @@ impl Engine {
         key: &EventKey,
         name: Option<&str>,
     ) -> Result<Accepted, AskError> {
-        let (row, data) = self.event(key).await?;
+        let (actor, (row, data)) = (Actor::token(token), self.event(key).await?);
         let envelope = Envelope {
             id: match name {
-                Some(name) => format!("{}/{token}/{name}", row.key),
+                Some(name) => format!("{}/{}/{name}", row.key, self.core.tokens.asker(&actor)),
                 None => format!("{}/{}", row.key, random::name()),
             },
             time: self.core.now(),
@@ -105,7 +105,7 @@ impl Engine {
         };
         let event = Event { envelope, data };
         let decided = decide(&self.core, event, Some(key.clone())).await?;
-        let (actor, Self { core, driver, .. }) = (Actor::token(token), self.clone());
+        let Self { core, driver, .. } = self.clone();
         let accepted = self.core.impatient(async move {
             intake::accept_decided(&core, &driver, &actor, decided).await
         });
@@ -179,7 +179,7 @@ impl Engine {
         name: Option<&str>,
     ) -> Result<ExecutionId, AskError> {
         let (resolved, parameters, fresh) = self.called(&action, parameters)?;
-        let named = name.map(|name| ExecutionId::for_request(&actor, name));
+        let named = name.map(|name| self.requested(&actor, name));
         let id = named.unwrap_or_else(random::execution);
         let (traceparent, tracestate) = TraceContext::split(from);
         let request = ExecutionRequested {

@@ -68,7 +68,7 @@ impl Engine {
             None => (self.whole(of, &journal)?, Vec::new(), Vec::new()),
             Some(from) => self.part(of, &journal, (from, how.force)).await?,
         };
-        let named = how.name.as_deref().map(|name| ExecutionId::for_request(&actor, name));
+        let named = how.name.as_deref().map(|name| self.requested(&actor, name));
         let id = named.unwrap_or_else(random::execution);
         let mut beginning = Beginning::new(request, taken_over);
         if !journal.tokens.is_empty() {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use model::access::TokenCreated;
 use model::{
-    Actor, BatchId, Duration, Fact, Grant, Hash, Name, Role, Stream, Timestamp, Version, Violation,
+    Actor, BatchId, Duration, ExecutionId, Fact, Grant, Hash, Name, Role, Stream, Timestamp,
+    Version, Violation,
 };
 use store::{Appended, AuditFilter, Batch, Recorded, Store, StoreError, TokenRow, Write};
 
@@ -53,6 +54,16 @@ impl Tokens {
         Ok(Self { known, ..Self::default() })
     }
 
+    /// What tells `actor` from others, also from whoever had a token of his name before.
+    pub(crate) fn asker(&self, actor: &Actor) -> String {
+        let known = self.known.load();
+        let name = actor.token_name().and_then(|name| name.parse::<Name>().ok());
+        match name.and_then(|name| known.rows.get(&name)) {
+            Some(token) => format!("{}@{}", actor.as_str(), token.hash.short()),
+            None => actor.as_str().to_owned(),
+        }
+    }
+
     async fn reload(&self, store: &dyn Store) -> Result<(), StoreError> {
         let _alone = self.reading.lock().await;
         self.known.store(Arc::new(Known::read(store).await?));
@@ -87,6 +98,11 @@ impl Engine {
             (_, Some(end)) if end <= self.now() => Holder::Expired(end),
             (Some(grant), _) => Holder::Known { name: name.clone(), grant: grant.clone() },
         })
+    }
+
+    /// The execution that `actor` asks for by a request of this name.
+    pub(crate) fn requested(&self, actor: &Actor, name: &str) -> ExecutionId {
+        ExecutionId::for_request(&self.core.tokens.asker(actor), name)
     }
 
     /// Every token, by name.

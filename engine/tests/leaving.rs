@@ -191,6 +191,33 @@ async fn what_is_taken_back_is_taken_back_though_who_did_it_hung_up() {
 }
 
 #[tokio::test]
+async fn what_a_revoked_token_named_its_requests_is_nothing_to_a_new_one_of_its_name() {
+    let house = house();
+    let engine = start(&house).await;
+    all_end(&engine, 1).await;
+    let (ci, name): (_, model::Name) = (Actor::token("ci"), "ci".parse().unwrap());
+    let ask = async || {
+        let noop = "core.noop".parse().unwrap();
+        let ran = engine.run(ci.clone(), noop, Map::new(), Some("n")).await.unwrap();
+        let how = Repetition { name: Some("again".to_owned()), ..Repetition::default() };
+        let repeated = engine.rerun(ci.clone(), &ran, how).await.unwrap().id;
+        let told = engine.emit("ci", asked("1")).await.unwrap();
+        let retold = engine.reemit("ci", told.key(), Some("r")).await.unwrap();
+        [ran.to_string(), repeated.to_string(), retold.key().to_string()]
+    };
+    let mut answers = Vec::new();
+    for _ in 0..2 {
+        engine.create_token(me(), name.clone(), Grant::ADMIN, None).await.unwrap();
+        let first = ask().await;
+        assert_eq!(ask().await, first, "one and the same token");
+        answers.push(first);
+        engine.revoke_token(me(), &name).await.unwrap();
+    }
+    let differ = |n: usize| answers[0][n] != answers[1][n];
+    assert!((0..3).all(differ), "{answers:#?}");
+}
+
+#[tokio::test]
 async fn what_a_store_in_trouble_was_asked_for_in_vain_is_not_done_later() {
     let house = house();
     let engine = start(&house).await;

@@ -165,7 +165,7 @@ async fn a_named_repetition_that_was_cut_off_goes_on_under_its_name() {
     let request = facts.iter().position(|it| matches!(it.fact, Fact::ExecutionRequested(_)));
     assert!(request > Some(400), "it has several batches");
     let cut_off = async |name: &str| {
-        let id = ExecutionId::for_request(&Actor::token("test"), name);
+        let id = ExecutionId::for_request("token:test", name);
         let stream = Stream::Execution(id.clone());
         let facts = facts[..300].iter().map(|it| it.fact.clone());
         let write = store::Write::new(stream, Some(Version::NONE), facts);

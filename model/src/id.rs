@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{Actor, RuleRef, StepPath};
+use crate::{RuleRef, StepPath};
 
 /// Number of base32 characters of an id's digest: 26 × 5 = 130 bits.
 pub(crate) const DIGEST_CHARS: usize = 26;
@@ -102,9 +102,10 @@ impl ExecutionId {
         Self(format!("{}{}", Self::PREFIX, base32(random)))
     }
 
-    /// An execution that `actor` asked for by a request of this name: asked again, the same one.
-    pub fn for_request(actor: &Actor, name: &str) -> Self {
-        Self(format!("{}{}", Self::PREFIX, digest(&["request", actor.as_str(), name])))
+    /// An execution that `asker`, whatever tells him from others, asked for by a request of this name: asked
+    /// again, the same one.
+    pub fn for_request(asker: &str, name: &str) -> Self {
+        Self(format!("{}{}", Self::PREFIX, digest(&["request", asker, name])))
     }
 
     /// The execution that goes on where this one ends by `continue_as`: of a child, the next run at its

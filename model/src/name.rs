@@ -171,6 +171,11 @@ impl Actor {
         Self(format!("token:{name}"))
     }
 
+    /// The name of the token, if it is the holder of one.
+    pub fn token_name(&self) -> Option<&str> {
+        self.0.strip_prefix("token:")
+    }
+
     /// Somebody without a good token, who sent a request from there.
     pub fn address(address: &str) -> Self {
         Self(format!("address:{address}"))
