@@ -27,7 +27,8 @@ pub(crate) struct Connection {
     /// The server's address [env: TRIPLINE_SERVER]
     #[arg(long, value_name = "URL")]
     server: Option<String>,
-    /// The token [env: TRIPLINE_TOKEN; else that of the context or the state folder]
+    /// The token [env: TRIPLINE_TOKEN; else that of the context, or of the state folder for the server on
+    /// it]
     #[arg(long, value_name = "TOKEN")]
     token: Option<String>,
     /// A server of `tripline context list` [env: TRIPLINE_CONTEXT; else the one in use]
@@ -48,7 +49,7 @@ pub(crate) struct Client {
 
 /// Where a server is looked for.
 enum Place {
-    /// At an address; the token may be that of the state folder.
+    /// At an address; no token of a state folder goes there that nobody named and whose server is another.
     Address(String),
     /// Where a context says, with the token it says: no other server is to see that.
     Context(Context),
@@ -67,7 +68,14 @@ impl Connection {
             output::warn(&slip);
         }
         let (base, found) = match self.place()? {
-            Place::Address(server) => (check_server(&server)?, read_token(&self.folder())?),
+            Place::Address(server) => {
+                let base = check_server(&server)?;
+                let folder = self.folder();
+                // Who names the folder too asks for its token.
+                let own = self.state.is_some() || is_local(&base, &folder);
+                let own = own.then(|| read_token(&folder));
+                (base, own.transpose()?.flatten())
+            }
             Place::Context(Context { server: Some(server), token, .. }) => {
                 (check_server(&server)?, token)
             }
@@ -116,6 +124,20 @@ impl Connection {
 /// The server on a state folder of this machine, and the token there.
 fn local(folder: &Path) -> Result<(String, Option<String>), Failure> {
     Ok((format!("http://{}", local_server(folder)?), read_token(folder)?))
+}
+
+/// Whether the server on this folder is the one at `base`: no other is to see its token.
+fn is_local(base: &str, folder: &Path) -> bool {
+    let (Ok(own), Ok(url)) = (local_server(folder), reqwest::Url::parse(base)) else {
+        return false;
+    };
+    let is_own = |host: &str| {
+        let literal = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+        literal.map_or(host == "localhost" && own.ip().is_loopback(), |ip| ip == own.ip())
+    };
+    url.scheme() == "http"
+        && url.port_or_known_default() == Some(own.port())
+        && url.host_str().is_some_and(is_own)
 }
 
 /// The address that a text means: `host:port` is short for `http://host:port`.

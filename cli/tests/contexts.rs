@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 
 use serde_json::json;
@@ -75,6 +77,33 @@ fn the_token_of_a_context_is_sent_to_its_own_server_alone_and_never_shown() {
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
     let refused = here.run(&["pack", "list"]).ended(2);
     assert!(refused.stderr.contains("chmod 600"), "{}", refused.stderr);
+}
+
+#[test]
+fn the_token_of_the_local_state_folder_goes_to_no_other_server() {
+    let world = named("here");
+    let server = world.serve();
+    let foreign = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = foreign.local_addr().unwrap().to_string();
+    let sent = |arguments: &[&str], variable: Option<&str>| {
+        let mut client = world.client(&[&["pack", "list"], arguments].concat());
+        let child = client.envs(variable.map(|server| ("TRIPLINE_SERVER", server))).spawn();
+        let mut child = child.unwrap();
+        let (mut asked, mut request) = (foreign.accept().unwrap().0, [0; 4096]);
+        let length = asked.read(&mut request).unwrap();
+        asked.write_all(b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n").unwrap();
+        drop(asked);
+        child.wait().unwrap();
+        String::from_utf8_lossy(&request[..length]).to_lowercase().contains("authorization: bearer")
+    };
+    let by_name = address.replace("127.0.0.1", "localhost");
+    assert!(!sent(&["--server", &address], None));
+    assert!(!sent(&["--server", &by_name], None));
+    assert!(!sent(&[], Some(&address)));
+    assert!(sent(&["--server", &address, "--state", "state"], None), "who names it asks for it");
+    let own = server.api();
+    world.run(&["pack", "list", "--server", &own]).succeeded();
+    world.run(&["pack", "list", "--server", &own.replace("127.0.0.1", "localhost")]).succeeded();
 }
 
 #[test]

@@ -91,7 +91,9 @@ fn a_command_whose_answer_is_lost_asks_again_and_starts_one_thing_that_runs() {
     ] {
         let before = executions_of(&world, "p.go").len();
         proxy.cuts.store(1, Ordering::SeqCst);
-        let done = world.run(&[command, &["--server", &proxy.address]].concat()).succeeded();
+        let done = world
+            .run(&[command, &["--state", "state", "--server", &proxy.address]].concat())
+            .succeeded();
         assert!(done.stderr.contains("asking again"), "{done:?}");
         assert_eq!(proxy.cuts.load(Ordering::SeqCst), 0, "{done:?}");
         let after = executions_of(&world, "p.go");
@@ -106,7 +108,17 @@ fn what_an_event_set_off_is_told_though_the_first_answer_is_lost() {
     let server = world.serve();
     let proxy = Proxy::before(&server);
     proxy.cuts.store(1, Ordering::SeqCst);
-    let emit = ["event", "emit", "p.happened", "--server", &proxy.address, "-o", "json"];
+    let emit = [
+        "event",
+        "emit",
+        "p.happened",
+        "--state",
+        "state",
+        "--server",
+        &proxy.address,
+        "-o",
+        "json",
+    ];
     let emitted: Value = serde_json::from_str(&world.run(&emit).succeeded().stdout).unwrap();
     let started = executions_of(&world, "p.go");
     assert_eq!(emitted["executions"], json!(started));
@@ -118,7 +130,9 @@ fn a_connection_that_breaks_again_is_told_of_and_what_may_have_begun() {
     let server = world.serve();
     let proxy = Proxy::before(&server);
     proxy.cuts.store(2, Ordering::SeqCst);
-    let done = world.run(&["run", "p.go", "--detach", "--server", &proxy.address]).ended(4);
+    let done = world
+        .run(&["run", "p.go", "--detach", "--state", "state", "--server", &proxy.address])
+        .ended(4);
     assert!(done.stderr.contains("it may have begun"), "{done:?}");
     assert_eq!(executions_of(&world, "p.go").len(), 1);
 }
