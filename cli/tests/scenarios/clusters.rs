@@ -3,14 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use host::clock::Clock;
 use host::kubernetes::{Access, Cluster, Patch, Request};
 use host::rate::Limiter;
 use host::secret::SecretRef;
 use lab::{ADMIN, Parts};
+use model::Timestamp;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use crate::support::World;
+use crate::files::PATIENCE;
+use crate::support::{World, eventually};
 
 /// A cluster of these parts, and what asks it.
 pub(crate) fn started(parts: Parts) -> (Runtime, lab::Cluster) {
@@ -51,7 +54,11 @@ impl Stage {
                 json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
             stage.admin(&Request::post("/api/v1/namespaces", namespace));
         }
-        stage.admin(&Request::post(MAPS, map("settings", &json!({}))));
+        let made = stage.admin(&Request::post(MAPS, map("settings", &json!({}))));
+        let made = made["metadata"]["creationTimestamp"].as_str().unwrap().parse().unwrap();
+        // What is made in the second in which a sensor begins counts as made after it.
+        let is_past = |made: Timestamp| Clock::System.now().as_second() > made.as_second();
+        eventually(PATIENCE, || is_past(made).then_some(()));
         stage
     }
 
