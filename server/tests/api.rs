@@ -4,7 +4,7 @@
 mod support;
 
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use support::{Served, send};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -180,6 +180,54 @@ async fn listings_are_read_page_by_page() {
     let all = served.get("/api/v1/events?type=shop.ordered").await.json();
     let all: Vec<_> = all["items"].as_array().unwrap().iter().map(|r| r["key"].clone()).collect();
     assert_eq!((seen.len(), seen), (5, all));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_goes_by_name_is_read_page_by_page_and_no_page_is_short_of_what_others_own() {
+    let served = Served::start().await;
+    for name in ["ann", "bob", "cleo"] {
+        let token = json!({ "name": name, "role": "viewer" });
+        assert_eq!(served.post("/api/v1/tokens", token).await.status, 201);
+        let secret = served.request(Method::PUT, &format!("/api/v1/secrets/hooks%2F{name}"));
+        let secret = secret.bearer_auth(served.token()).json(&json!({ "value": "a long value" }));
+        assert_eq!(send(secret).await.status, 200);
+    }
+    let limited = json!({ "name": "zoe", "role": "viewer", "packs": ["shop"] });
+    let limited = served.post("/api/v1/tokens", limited).await.json();
+    let limited = limited["token"].as_str().unwrap();
+    for (noun, name, token) in [
+        ("tokens", "/name", served.token()),
+        ("secrets", "/path", served.token()),
+        ("sensors", "/id", limited.to_owned()),
+        ("timers", "/id", limited.to_owned()),
+        ("rules", "/rule", limited.to_owned()),
+        ("packs", "/folder", limited.to_owned()),
+        ("actions", "/action", limited.to_owned()),
+        ("triggers", "/type", limited.to_owned()),
+    ] {
+        let list = async |query: &[(&str, &str)]| {
+            let request = served.request(Method::GET, &format!("/api/v1/{noun}"));
+            send(request.query(query).bearer_auth(&token)).await.json()
+        };
+        let whole = list(&[("limit", "1000")]).await;
+        assert_eq!(whole["next"], json!(null), "{noun}");
+        let (mut seen, mut after) = (Vec::new(), String::new());
+        loop {
+            let page = list(&[("limit", "2"), ("after", &after)]).await;
+            let items = page["items"].as_array().unwrap();
+            seen.extend(items.iter().cloned());
+            match page["next"].as_str() {
+                Some(next) => next.clone_into(&mut after),
+                None => break,
+            }
+            assert_eq!(items.len(), 2, "{noun} after {after}");
+        }
+        let names = |rows: &[Value]| rows.iter().map(|row| row.pointer(name).cloned()).collect();
+        let (seen, all): (Vec<_>, Vec<_>) =
+            (names(&seen), names(whole["items"].as_array().unwrap()));
+        assert_eq!(seen, all, "{noun}");
+        assert!(seen.iter().all(|name| name.is_some()), "{noun}: {seen:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

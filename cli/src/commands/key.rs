@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::client::{Connection, segment};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::input;
+use crate::listing::Page;
 use crate::output::{self, Column, Format, Output};
 
 #[derive(Debug, Subcommand)]
@@ -73,9 +74,6 @@ pub(crate) struct Delete {
     connection: Connection,
 }
 
-/// Most rows of one answer.
-const PAGE: usize = 1_000;
-
 const COLUMNS: [Column; 4] = [
     Column::at("KEY", "/key"),
     Column::at("VALUE", "/value"),
@@ -115,23 +113,9 @@ impl Command {
 }
 
 impl List {
-    /// The keys, by as many pages as that takes.
     async fn rows(&self) -> Result<Vec<Value>, Failure> {
         let client = self.connection.client()?;
-        let (mut rows, mut after) = (Vec::new(), self.after.clone());
-        while rows.len() < self.limit {
-            let page = (self.limit - rows.len()).min(PAGE).to_string();
-            let query =
-                [("prefix", self.prefix.clone()), ("after", after.clone()), ("limit", page)];
-            let mut list: Value = client.get("/keys", &query).await?;
-            if let Value::Array(items) = list["items"].take() {
-                rows.extend(items);
-            }
-            match list["next"].as_str() {
-                Some(next) => next.clone_into(&mut after),
-                None => break,
-            }
-        }
-        Ok(rows)
+        let query = vec![("prefix", self.prefix.clone()), ("after", self.after.clone())];
+        Page::by_name(&client, "/keys", query, self.limit).await
     }
 }

@@ -7,6 +7,7 @@ use model::Value;
 
 use crate::client::{Connection, segment};
 use crate::failure::{Exit, Failure, Outcome};
+use crate::listing::Page;
 use crate::output::{self, Column, Output};
 
 /// `list`, where there is nothing to choose from.
@@ -36,7 +37,8 @@ where
 impl List {
     /// Lists what is at `path`.
     pub(super) async fn run(self, path: &str, columns: &[Column]) -> Outcome {
-        let rows = self.connection.client()?.list(path, &[]).await?;
+        let client = self.connection.client()?;
+        let rows = Page::by_name(&client, path, Vec::new(), usize::MAX).await?;
         output::list(self.output.format, &rows, columns)?;
         Ok(Exit::Done)
     }

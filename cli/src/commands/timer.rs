@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 
 use crate::client::Connection;
 use crate::failure::{Exit, Outcome};
+use crate::listing::Page;
 use crate::output::{self, Column, Output};
 
 #[derive(Debug, Subcommand)]
@@ -33,8 +34,8 @@ const COLUMNS: [Column; 4] = [
 impl Command {
     pub(super) async fn run(self) -> Outcome {
         let Self::List(List { count, output, connection }) = self;
-        let query = [("count", count.to_string())];
-        let rows = connection.client()?.list("/timers", &query).await?;
+        let (client, query) = (connection.client()?, vec![("count", count.to_string())]);
+        let rows = Page::by_name(&client, "/timers", query, usize::MAX).await?;
         output::list(output.format, &rows, &COLUMNS)?;
         Ok(Exit::Done)
     }

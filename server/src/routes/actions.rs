@@ -7,11 +7,11 @@ use engine::Engine;
 use engine::view::ActionView;
 use model::ActionRef;
 
-use super::List;
 use super::table::Table;
+use super::{ByName, List};
 use crate::access::{About, Access, Thing};
 use crate::auth::Authenticated;
-use crate::extract::Named;
+use crate::extract::{Asked, Named};
 use crate::problem::Problem;
 
 pub(super) fn routes(table: Table) -> Table {
@@ -24,9 +24,15 @@ pub(super) fn routes(table: Table) -> Table {
     )
 }
 
-async fn list(State(engine): State<Engine>, who: Authenticated) -> Json<List<ActionView>> {
+async fn list(
+    State(engine): State<Engine>,
+    who: Authenticated,
+    Asked(asked): Asked<ByName>,
+) -> Json<List<ActionView, String>> {
     let sees = |pack: &str| !engine.has_pack(pack) || who.covers(pack);
-    List::seen(List::all(engine.actions()), |view| sees(view.action.pack()))
+    let mut actions = engine.actions();
+    actions.retain(|view| sees(view.action.pack()));
+    List::by_name(actions, asked, |view| view.action.to_string())
 }
 
 async fn one(

@@ -52,8 +52,8 @@ const ROWS: usize = 50;
 #[derive(Serialize, JsonSchema)]
 struct List<T, C = Position> {
     items: Vec<T>,
-    /// What `before` (of keys and logs: `after`) must be to get the rows after these; absent after the last
-    /// one.
+    /// What `before`, or `after` where a list goes by name, must be to get the rows after these; absent
+    /// after the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<C>,
 }
@@ -62,6 +62,19 @@ impl<T: Serialize> List<T> {
     /// All there are.
     fn all(items: Vec<T>) -> Json<Self> {
         Json(Self { items, next: None })
+    }
+}
+
+impl<T: Serialize> List<T, String> {
+    /// The page of `all` that is asked for, in the order of their names, of which none stands twice.
+    fn by_name(mut all: Vec<T>, asked: ByName, name: impl Fn(&T) -> String) -> Json<Self> {
+        all.sort_by_cached_key(&name);
+        let seen = asked.after.map_or(0, |last| all.partition_point(|item| name(item) <= last));
+        let mut items = all.split_off(seen);
+        let is_last = items.len() <= asked.limit.0;
+        items.truncate(asked.limit.0);
+        let next = items.last().filter(|_| !is_last).map(name);
+        Json(Self { items, next })
     }
 }
 
@@ -78,12 +91,16 @@ impl<T: Serialize, C> List<T, C> {
         list.items.retain(sees);
         Json(list)
     }
+}
 
-    /// Each with only what is for the asker to see.
-    fn shown(Json(mut list): Json<Self>, show: impl FnMut(&mut T)) -> Json<Self> {
-        list.items.iter_mut().for_each(show);
-        Json(list)
-    }
+/// Which page of a list that goes by name.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ByName {
+    /// Only what comes after this one: the `next` of the page before.
+    after: Option<String>,
+    #[serde(default)]
+    limit: Rows,
 }
 
 /// The number of rows that is asked for.

@@ -9,11 +9,11 @@ use model::Fact;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::List;
 use super::table::Table;
+use super::{ByName, List};
 use crate::access::{About, Access, Thing};
 use crate::auth::Authenticated;
-use crate::extract::Named;
+use crate::extract::{Asked, Named};
 use crate::problem::Problem;
 
 pub(super) fn routes(table: Table) -> Table {
@@ -41,8 +41,15 @@ pub(super) fn routes(table: Table) -> Table {
         )
 }
 
-async fn list(State(engine): State<Engine>, who: Authenticated) -> Json<List<PackView>> {
-    List::seen(List::all(engine.pack_views()), |pack| who.covers(&pack.name))
+/// They go by their folders: of two that give themselves one name both are told.
+async fn list(
+    State(engine): State<Engine>,
+    who: Authenticated,
+    Asked(asked): Asked<ByName>,
+) -> Json<List<PackView, String>> {
+    let mut packs = engine.pack_views();
+    packs.retain(|pack| who.covers(&pack.name));
+    List::by_name(packs, asked, |pack| pack.folder.clone())
 }
 
 async fn one(

@@ -7,12 +7,12 @@ use engine::Engine;
 use engine::view::RuleView;
 use model::RuleRef;
 
-use super::List;
 use super::table::Table;
+use super::{ByName, List};
 use crate::access::{About, Access, Thing};
 use crate::answer::Done;
 use crate::auth::Authenticated;
-use crate::extract::Named;
+use crate::extract::{Asked, Named};
 use crate::problem::Problem;
 
 pub(super) fn routes(table: Table) -> Table {
@@ -51,9 +51,11 @@ pub(super) fn routes(table: Table) -> Table {
 async fn list(
     State(engine): State<Engine>,
     who: Authenticated,
-) -> Result<Json<List<RuleView>>, Problem> {
-    let rules = List::all(engine.rules().await?);
-    Ok(List::seen(rules, |view| who.covers(view.rule.pack.as_str())))
+    Asked(asked): Asked<ByName>,
+) -> Result<Json<List<RuleView, String>>, Problem> {
+    let mut rules = engine.rules().await?;
+    rules.retain(|view| who.covers(view.rule.pack.as_str()));
+    Ok(List::by_name(rules, asked, |view| view.rule.to_string()))
 }
 
 async fn one(

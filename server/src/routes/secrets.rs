@@ -11,11 +11,11 @@ use model::ErrorKind;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::List;
 use super::table::Table;
+use super::{ByName, List};
 use crate::access::Access;
 use crate::auth::Authenticated;
-use crate::extract::{Body, Named};
+use crate::extract::{Asked, Body, Named};
 use crate::problem::Problem;
 
 pub(super) fn routes(table: Table) -> Table {
@@ -44,8 +44,11 @@ pub(super) fn routes(table: Table) -> Table {
         )
 }
 
-async fn list(State(engine): State<Engine>) -> Json<List<SecretRow>> {
-    List::all(engine.secrets())
+async fn list(
+    State(engine): State<Engine>,
+    Asked(asked): Asked<ByName>,
+) -> Json<List<SecretRow, String>> {
+    List::by_name(engine.secrets(), asked, |secret| secret.path.clone())
 }
 
 /// Where a secret is: parts of letters, digits, `_`, `.` and `-` with slashes between, none of them

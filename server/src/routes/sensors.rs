@@ -9,13 +9,13 @@ use model::Fact;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::List;
 use super::table::Table;
+use super::{ByName, List};
 use crate::App;
 use crate::access::{About, Access, Thing};
 use crate::answer::Accepted;
 use crate::auth::Authenticated;
-use crate::extract::Named;
+use crate::extract::{Asked, Named};
 use crate::owners;
 use crate::problem::Problem;
 use crate::webhooks::Counts;
@@ -74,19 +74,24 @@ impl Sensor {
     }
 
     /// Without the rules of others that listen to it too.
-    fn show(&mut self, who: &Authenticated) {
+    fn shown(mut self, who: &Authenticated) -> Self {
         who.keep_covered(&mut self.view.rules);
+        self
     }
 }
 
-async fn list(State(app): State<App>, who: Authenticated) -> Result<Json<List<Sensor>>, Problem> {
-    let sees = |sensor: &Sensor| {
-        who.grant.is_whole()
-            || owners::of_sensor(&app, &sensor.view).iter().any(|pack| who.covers(pack))
+async fn list(
+    State(app): State<App>,
+    who: Authenticated,
+    Asked(asked): Asked<ByName>,
+) -> Result<Json<List<Sensor, String>>, Problem> {
+    let sees = |view: &SensorView| {
+        who.grant.is_whole() || owners::of_sensor(&app, view).iter().any(|pack| who.covers(pack))
     };
-    let views = app.engine.sensors().await?;
-    let all = views.into_iter().map(|view| Sensor::of(&app, view));
-    Ok(List::shown(List::seen(List::all(all.collect()), sees), |sensor| sensor.show(&who)))
+    let mut views = app.engine.sensors().await?;
+    views.retain(sees);
+    let shown = views.into_iter().map(|view| Sensor::of(&app, view).shown(&who));
+    Ok(List::by_name(shown.collect(), asked, |sensor| sensor.view.id.clone()))
 }
 
 async fn one(
@@ -94,9 +99,7 @@ async fn one(
     who: Authenticated,
     Named(name): Named<String>,
 ) -> Result<Json<Sensor>, Problem> {
-    let mut sensor = Sensor::of(&app, app.engine.sensor(&name).await?);
-    sensor.show(&who);
-    Ok(Json(sensor))
+    Ok(Json(Sensor::of(&app, app.engine.sensor(&name).await?).shown(&who)))
 }
 
 /// The newest part of a log.

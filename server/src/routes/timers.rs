@@ -8,8 +8,8 @@ use engine::view::TimerView;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::List;
 use super::table::Table;
+use super::{ByName, List, Rows};
 use crate::access::{About, Access};
 use crate::auth::Authenticated;
 use crate::extract::Asked;
@@ -36,18 +36,26 @@ struct Upcoming {
     /// Firings of each timer.
     #[schemars(range(max = MAX_FIRINGS))]
     count: Option<usize>,
+    /// Only timers that come after this one: the `next` of the page before.
+    after: Option<String>,
+    #[serde(default)]
+    limit: Rows,
 }
 
 async fn list(
     State(engine): State<Engine>,
     who: Authenticated,
     Asked(asked): Asked<Upcoming>,
-) -> Result<Json<List<TimerView>>, Problem> {
+) -> Result<Json<List<TimerView, String>>, Problem> {
     match asked.count.unwrap_or(FIRINGS) {
         n if n <= MAX_FIRINGS => {
-            let sees = |timer: &TimerView| owners::of_timer(timer).iter().any(|p| who.covers(p));
-            let seen = List::seen(List::all(engine.timers(n).await?), sees);
-            Ok(List::shown(seen, |timer| who.keep_covered(&mut timer.rules)))
+            let mut timers = engine.timers(n).await?;
+            timers.retain(|timer| owners::of_timer(timer).iter().any(|pack| who.covers(pack)));
+            for timer in &mut timers {
+                who.keep_covered(&mut timer.rules);
+            }
+            let asked = ByName { after: asked.after, limit: asked.limit };
+            Ok(List::by_name(timers, asked, |timer| timer.id.clone()))
         }
         n => Err(Problem::malformed(format!("`count`: {n} is more than {MAX_FIRINGS}"))),
     }

@@ -10,11 +10,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::table::Table;
-use super::{List, lasting};
+use super::{ByName, List, lasting};
 use crate::access::Access;
 use crate::answer::{Created, Done};
 use crate::auth::Authenticated;
-use crate::extract::{Body, Named};
+use crate::extract::{Asked, Body, Named};
 use crate::problem::Problem;
 
 pub(super) fn routes(table: Table) -> Table {
@@ -36,8 +36,11 @@ pub(super) fn routes(table: Table) -> Table {
         .on(Method::DELETE, "/tokens/{name}", Access::admin(), "Ends a token at once.", revoke)
 }
 
-async fn list(State(engine): State<Engine>) -> Json<List<TokenView>> {
-    List::all(engine.tokens())
+async fn list(
+    State(engine): State<Engine>,
+    Asked(asked): Asked<ByName>,
+) -> Json<List<TokenView, String>> {
+    List::by_name(engine.tokens(), asked, |token| token.name.to_string())
 }
 
 #[derive(Deserialize, JsonSchema)]

@@ -7,11 +7,11 @@ use engine::Engine;
 use engine::view::TriggerView;
 use model::TriggerType;
 
-use super::List;
 use super::table::Table;
+use super::{ByName, List};
 use crate::access::{About, Access, Thing};
 use crate::auth::Authenticated;
-use crate::extract::Named;
+use crate::extract::{Asked, Named};
 use crate::problem::Problem;
 
 pub(super) fn routes(table: Table) -> Table {
@@ -32,10 +32,18 @@ pub(super) fn routes(table: Table) -> Table {
         )
 }
 
-async fn list(State(engine): State<Engine>, who: Authenticated) -> Json<List<TriggerView>> {
+async fn list(
+    State(engine): State<Engine>,
+    who: Authenticated,
+    Asked(asked): Asked<ByName>,
+) -> Json<List<TriggerView, String>> {
     let sees = |pack: &str| !engine.has_pack(pack) || who.covers(pack);
-    let seen = List::seen(List::all(engine.triggers()), |view| sees(view.kind.pack()));
-    List::shown(seen, |view| who.keep_covered(&mut view.rules))
+    let mut triggers = engine.triggers();
+    triggers.retain(|view| sees(view.kind.pack()));
+    for view in &mut triggers {
+        who.keep_covered(&mut view.rules);
+    }
+    List::by_name(triggers, asked, |view| view.kind.to_string())
 }
 
 async fn one(
