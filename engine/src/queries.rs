@@ -268,6 +268,8 @@ impl Engine {
                 SensorState::Failing { next_try, .. } => Some(next_try),
                 _ => None,
             };
+            // What has come is being tried.
+            let next_try = next_try.filter(|at| *at > self.core.now());
             let (state, message) = self.stands(&subscription, &status.state);
             views.push(SensorView {
                 cursor: self.core.store.cursor(&subscription.id).await?.map(|row| row.cursor),
@@ -282,6 +284,7 @@ impl Engine {
                 next_try,
                 events: status.events,
                 left_out: status.left_out,
+                restarts: status.restarts,
             });
         }
         Ok(views)

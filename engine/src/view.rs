@@ -307,12 +307,14 @@ pub struct SensorView {
     pub state: &'static str,
     /// The reason it waits for, or its error.
     pub message: Option<String>,
-    /// When it tries again.
+    /// When it tries again; none while it is being tried.
     pub next_try: Option<Timestamp>,
     /// Events since the engine started.
     pub events: u64,
     /// What it saw since then and could tell no rule.
     pub left_out: u64,
+    /// How often it was started again since then, after it had failed.
+    pub restarts: u64,
     /// The rules that listen to it.
     pub rules: Vec<RuleRef>,
     /// Its parameters.

@@ -2,7 +2,7 @@
 
 use futures::future::BoxFuture;
 use host::Clock;
-use model::{Event, Timestamp, Value};
+use model::{Duration, Event, Timestamp, Value};
 use tokio_util::sync::CancellationToken;
 
 /// Events, and the cursor that goes with them: both are stored in one commit.
@@ -51,6 +51,9 @@ pub trait Memory: Send + Sync {
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<(String, Value)>, SinkError>>;
 }
+
+/// A sensor that has run for so long works; what it fails of later is something else.
+pub const HEALTHY: Duration = Duration::from_secs(60);
 
 /// How a sensor stands, as `sensor list` shows it.
 #[derive(Debug, Clone, PartialEq)]
@@ -140,7 +143,8 @@ pub struct Context<'a> {
 /// `run` returns `Ok` only after `cancel` fired or when nothing can ever happen again; an error
 /// makes the engine start it again with backoff, from the cursor stored last.
 pub trait Sensor: Send + Sync {
-    /// How it stands as it begins, until it says otherwise.
+    /// How it stands as it begins, until it says otherwise. One that failed before goes on failing until
+    /// then.
     fn begins(&self) -> SensorState {
         SensorState::Running
     }

@@ -23,6 +23,7 @@ struct Lab {
     folder: TempDir,
     recorder: Arc<Recorder>,
     parameters: Value,
+    clock: Clock,
 }
 
 /// How one run of the program went.
@@ -33,7 +34,7 @@ impl Lab {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("sensors")).unwrap();
         let parameters = json!({ "entry_point": "watch.sh" });
-        let lab = Self { folder, recorder: Arc::default(), parameters };
+        let lab = Self { folder, recorder: Arc::default(), parameters, clock: Clock::System };
         lab.write(script);
         lab
     }
@@ -81,7 +82,7 @@ impl Lab {
             behind: false,
             sink: self.recorder.as_ref(),
             memory: self.recorder.as_ref(),
-            clock: Clock::System,
+            clock: self.clock.clone(),
             cancel: cancel.clone(),
         };
         let sensor = self.sensor();
@@ -214,6 +215,37 @@ async fn a_program_that_ends_is_told_with_its_last_words_and_its_log_is_kept() {
     assert_eq!(lab.fails().await, "the program ended with exit code 0");
     let lab = Lab::new("kill -9 $$");
     assert_eq!(lab.fails().await, "the program was ended by signal 9");
+}
+
+#[tokio::test]
+async fn a_program_that_ends_runs_only_if_it_has_told_something() {
+    for (told, states) in [
+        ("", vec![]),
+        (r#"echo '{"cursor": 1}'"#, vec![SensorState::Running]),
+        (r#"echo '{"type": "tick", "data": {"n": 1}}'"#, vec![SensorState::Running]),
+    ] {
+        let lab = Lab::new(&format!("{told}\nexit 7"));
+        lab.fails().await;
+        assert_eq!(lab.recorder.look(|recorded| recorded.states.clone()), states, "{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_program_that_tells_nothing_runs_once_it_has_lasted_a_minute() {
+    let mut lab = Lab::new("sleep 1000");
+    let start = "2026-01-01T00:00:00Z".parse().unwrap();
+    lab.clock = Clock::simulated(start);
+    let Clock::Simulated(hands) = lab.clock.clone() else { unreachable!() };
+    let cancel = CancellationToken::new();
+    let minute = async {
+        // The first time that anything waits for is that at which it counts as healthy.
+        lab.recorder.until("it waits", |it| it.states.is_empty() && hands.skip()).await;
+        assert_eq!(lab.clock.now().duration_since(start).as_secs(), 60);
+        lab.recorder.until("it runs", |it| it.states == [SensorState::Running]).await;
+        cancel.cancel();
+    };
+    let (ended, ()) = tokio::join!(lab.run(&cancel), minute);
+    assert_eq!(ended, Ok(()));
 }
 
 #[tokio::test]

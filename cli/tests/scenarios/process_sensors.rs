@@ -3,6 +3,7 @@
 use std::fs;
 
 use model::Timestamp;
+use serde_json::json;
 
 use crate::files::{PATIENCE, events_of, has_lines, lines, pack, sensor_is, text, world};
 use crate::support::{World, eventually};
@@ -102,13 +103,48 @@ fn a_program_that_ends_is_started_again_after_pauses_that_grow_until_somebody_re
 }
 
 #[test]
+fn a_program_that_ends_again_and_again_goes_on_failing_while_it_runs_until_it_tells_something() {
+    let world = counting();
+    // Its second run lasts until it is told to end.
+    watching(
+        &world,
+        r#"echo $$ >>"$W/pids"
+        while [ "$(wc -l <"$W/pids")" -eq 2 ] && [ -d "$W" ] && [ ! -e "$W/end" ]; do sleep 0.05; done
+        echo 'no route to host' >&2; exit 7"#,
+    );
+    let server = world.serve();
+    sensor_is(&world, "p.watch", "failing");
+    has_lines(&world, "pids", 2);
+    let sensor = world.json(&["sensor", "get", "p.watch"]);
+    assert_eq!((&sensor["state"], &sensor["restarts"]), (&json!("failing"), &json!(1)));
+    assert_eq!(sensor["message"], "the program ended with exit code 7: no route to host");
+    assert!(sensor["next_try"].is_null(), "it is being tried: {sensor:#}");
+    let metrics = server.ask("GET", "/metrics", None).body;
+    for told in [
+        r#"tripline_sensor_state{sensor="p.watch",state="failing"} 1"#,
+        r#"tripline_sensor_state{sensor="p.watch",state="running"} 0"#,
+        r#"tripline_sensor_restarts_total{sensor="p.watch"} 1"#,
+    ] {
+        assert!(metrics.contains(told), "{told}\n{metrics}");
+    }
+    fs::write(world.folder().join("end"), "").unwrap();
+    has_lines(&world, "pids", 3);
+    watching(&world, COUNTER);
+    ticks(&world, 1);
+    sensor_is(&world, "p.watch", "running");
+    let told = |kind: &str| events_of(&world, kind).len();
+    eventually(PATIENCE, || (told("tripline.sensor.recovered") == 1).then_some(()));
+    assert_eq!(told("tripline.sensor.failing"), 1);
+}
+
+#[test]
 fn a_pack_that_does_not_ask_to_run_programs_runs_none() {
     let world = counting();
     pack(&world, "pack.yaml", "name: p\nversion: 1.0.0\npermissions: { actions: [core.*] }\n");
     let check = world.run(&["check", "packs"]).ended(1);
     assert!(format!("{}{}", check.stdout, check.stderr).contains("permissions.exec"), "{check:?}");
     let _server = world.serve();
-    assert_eq!(world.json(&["sensor", "list"]), serde_json::json!([]));
+    assert_eq!(world.json(&["sensor", "list"]), json!([]));
     assert_eq!(lines(&world, "pids"), Vec::<String>::new());
 }
 
@@ -118,7 +154,7 @@ fn what_a_program_does_not_see_starts_it_not_anew_and_its_events_go_on_being_cou
     let _server = world.serve();
     ticks(&world, 3);
     let sensor = || world.json(&["sensor", "get", "p.watch"]);
-    assert_eq!(sensor()["rules"], serde_json::json!(["p.tick"]));
+    assert_eq!(sensor()["rules"], json!(["p.tick"]));
     let rule = "description: now told\ntrigger: { type: p.tick }\naction: { ref: core.noop }\n";
     pack(&world, "rules/tick.yaml", rule);
     let described = || world.json(&["rule", "get", "p.tick"])["description"] == "now told";

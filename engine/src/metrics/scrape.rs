@@ -100,6 +100,7 @@ impl Engine {
             }
             book.counter(table::SENSOR_EVENTS, &[sensor]).absolute(status.events);
             book.counter(table::SENSOR_LEFT_OUT, &[sensor]).absolute(status.left_out);
+            book.counter(table::SENSOR_RESTARTS, &[sensor]).absolute(status.restarts);
             if let Some((at, late)) = status.newest {
                 book.gauge(table::SENSOR_LAST, &[sensor]).set(seconds(at));
                 book.gauge(table::SENSOR_LAG, &[sensor]).set(late.to_std().as_secs_f64());

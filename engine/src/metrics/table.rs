@@ -99,6 +99,7 @@ pub(super) const SENSOR_STATE: &str = "tripline_sensor_state";
 pub(super) const SENSOR_LAG: &str = "tripline_sensor_lag_seconds";
 pub(super) const SENSOR_EVENTS: &str = "tripline_sensor_events_total";
 pub(super) const SENSOR_LEFT_OUT: &str = "tripline_sensor_left_out_total";
+pub(super) const SENSOR_RESTARTS: &str = "tripline_sensor_restarts_total";
 pub(super) const SENSOR_LAST: &str = "tripline_sensor_last_event_timestamp_seconds";
 pub(super) const WEBHOOKS_REFUSED: &str = "tripline_webhooks_refused_total";
 pub(super) const REQUESTS_REFUSED: &str = "tripline_api_requests_refused_total";
@@ -195,6 +196,11 @@ pub const METRICS: &[Metric] = &[
         SENSOR_LEFT_OUT,
         &["sensor"],
         "What a sensor saw and could tell no rule, or not whole, for it is nested too deep or too large.",
+    ),
+    counter(
+        SENSOR_RESTARTS,
+        &["sensor"],
+        "How often a sensor was started again after it had failed.",
     ),
     gauge(SENSOR_LAST, &["sensor"], "When a sensor last told an event, in Unix time."),
     counter(

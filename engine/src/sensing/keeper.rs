@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::{FutureExt, TryFutureExt};
 use model::{Actor, Event, Timestamp, Value};
-use sensors::{Context, Emission, LeftOut, Memory, Sensor, SensorState, Sink, SinkError};
+use sensors::{Context, Emission, HEALTHY, LeftOut, Memory, Sensor, SensorState, Sink, SinkError};
 use tokio::sync::Mutex;
 
 use super::catching_up;
@@ -21,9 +21,6 @@ use crate::notices;
 
 /// The first and the longest delay before a failed sensor is started again.
 const RESTART_DELAYS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
-
-/// A sensor that ran for so long failed for another reason than the last time.
-const HEALTHY: Duration = Duration::from_secs(60);
 
 /// Keeps one sensor's task running.
 #[derive(Clone)]
@@ -65,7 +62,7 @@ impl Keeper {
                 Err(error) => {
                     let now = self.core.now();
                     // Events alone are no sign of health: it may tell one and fail each time.
-                    if now.duration_since(begun).unsigned_abs() > HEALTHY {
+                    if now.duration_since(begun).unsigned_abs() > HEALTHY.to_std() {
                         delay = RESTART_DELAYS.0;
                     }
                     let next_try = now.saturating_add(delay).unwrap_or(Timestamp::MAX);
@@ -73,6 +70,7 @@ impl Keeper {
                     self.state(SensorState::Failing { error, next_try });
                     self.wait(Some(delay)).await;
                     delay = (delay * 2).min(RESTART_DELAYS.1);
+                    status(&self.sensor.status).restarts += 1;
                 }
             }
         }
@@ -95,7 +93,7 @@ impl Keeper {
         }
         self.sensor.behind.store(behind, Ordering::Relaxed);
         let cursor = stood.map(|row| row.cursor).filter(|cursor| !cursor.is_null());
-        status(&self.sensor.status).state = task.begins();
+        status(&self.sensor.status).begin(task.begins());
         let run = self.sensor.cancel.child_token();
         let context = Context {
             source: self.source.clone(),

@@ -16,6 +16,8 @@ pub(crate) struct Status {
     pub newest: Option<(Timestamp, model::Duration)>,
     /// What it saw and could not tell since the engine started.
     pub left_out: u64,
+    /// How often it was started again after it failed, since the engine started.
+    pub restarts: u64,
     /// Whether it was told to be failing, and not yet to have recovered.
     failing: bool,
     /// Whether it was told to wait for a person, and not yet to have recovered.
@@ -31,11 +33,28 @@ pub(super) enum Turn {
 }
 
 impl Status {
-    /// How a sensor stands that begins; it goes on counting where the one before it ended.
+    /// How a sensor stands that begins; it goes on counting where the one before it ended, and what
+    /// that one was told to fail of is over once this one works.
     pub(super) fn after(before: Option<&Self>, state: SensorState) -> Self {
-        let (events, left_out) = before.map_or((0, 0), |before| (before.events, before.left_out));
-        let newest = before.and_then(|before| before.newest);
-        Self { state, events, newest, left_out, failing: false, guarded: false }
+        match before {
+            Some(before) => Self { state, guarded: false, ..before.clone() },
+            None => Self {
+                state,
+                events: 0,
+                newest: None,
+                left_out: 0,
+                restarts: 0,
+                failing: false,
+                guarded: false,
+            },
+        }
+    }
+
+    /// It is started: so it stands until it says otherwise, unless it failed before.
+    pub(super) fn begin(&mut self, state: SensorState) {
+        if !matches!(self.state, SensorState::Failing { .. }) {
+            self.state = state;
+        }
     }
 
     /// It stands so from now on; what is to be told of that.
@@ -107,5 +126,19 @@ mod tests {
         status.stand(&guarded());
         assert_eq!(status.told(), None, "what was stored is no answer to the question");
         assert_eq!(status.stand(&SensorState::Running), Some(Turn::Recovered));
+    }
+
+    #[test]
+    fn what_failed_goes_on_failing_when_it_is_started_until_it_says_otherwise() {
+        let failing = SensorState::Failing { error: "lost".to_owned(), next_try: Timestamp::MAX };
+        let mut status = Status::after(None, SensorState::Running);
+        status.stand(&failing);
+        status.begin(SensorState::Running);
+        assert_eq!(status.state, failing);
+        // What takes its place is another, and tells neither twice that it fails.
+        let mut next = Status::after(Some(&status), SensorState::Running);
+        assert_eq!(next.state, SensorState::Running);
+        assert_eq!(next.stand(&failing), None);
+        assert_eq!(next.stand(&SensorState::Running), Some(Turn::Recovered));
     }
 }

@@ -20,6 +20,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::{Buf, BytesMut};
@@ -36,7 +37,7 @@ use line::Line;
 use pace::Pace;
 
 use crate::secret::Secret;
-use crate::{Context, Emission, Sensor, SensorError, SensorState};
+use crate::{Context, Emission, HEALTHY, Sensor, SensorError, SensorState};
 
 /// Events of one emission: a store's batch holds 500 facts and 4 MiB.
 const EMISSION_EVENTS: usize = 50;
@@ -79,6 +80,8 @@ struct Pending<'a> {
     pace: Pace,
     /// It prints faster than it is read, and is told so.
     held: bool,
+    /// It is known to work: it has told something, or has run for a while.
+    works: bool,
 }
 
 impl Process {
@@ -112,7 +115,6 @@ impl Process {
         };
         let started = self.programs.start(&job).await;
         let mut service = started.map_err(|error| SensorError(error.to_string()))?;
-        context.sink.state(SensorState::Running);
         let wrong = self.listen(&mut service, context).await;
         let (end, stderr) = service.end().await;
         match wrong {
@@ -133,10 +135,15 @@ impl Process {
     ) -> Result<(), SensorError> {
         let mut pending = Pending::new(self, context);
         let mut read = BytesMut::new();
+        let mut healthy = pin!(context.clock.sleep(HEALTHY));
         loop {
             let chunk = tokio::select! {
                 biased;
                 () = context.cancel.cancelled() => return Ok(()),
+                () = &mut healthy, if !pending.works => {
+                    pending.works();
+                    continue;
+                }
                 chunk = service.read() => chunk,
             };
             let Some(chunk) = chunk else { break };
@@ -213,6 +220,14 @@ impl<'a> Pending<'a> {
             lines: 0,
             pace: Pace::per_second(sensor.rate),
             held: false,
+            works: false,
+        }
+    }
+
+    /// A program that only starts is not known to work: it may end at once, again and again.
+    fn works(&mut self) {
+        if !std::mem::replace(&mut self.works, true) {
+            self.context.sink.state(SensorState::Running);
         }
     }
 
@@ -279,7 +294,9 @@ impl<'a> Pending<'a> {
             return Err(SensorError("it was told to end while it waited".to_owned()));
         }
         let stored = self.context.sink.emit(emission).await;
-        stored.map_err(|error| SensorError(error.to_string()))
+        stored.map_err(|error| SensorError(error.to_string()))?;
+        self.works();
+        Ok(())
     }
 }
 
