@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use model::fact::{ExecutionRequested, StepResult};
 use model::{
-    ActionRef, Actor, Call, Effect, ExecutionId, Fact, Journal, Origin, Record, StepPath, Stream,
-    Timestamp, Value, Version,
+    ActionRef, Actor, Call, Effect, ExecutionId, ExecutionState, Fact, Journal, Origin, Record,
+    StepPath, Stream, Timestamp, Value, Version,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
+use store::ExecutionRow;
 
 use self::beginning::Beginning;
 use crate::ask::AskError;
@@ -25,8 +26,8 @@ use crate::random;
 pub struct Repetition {
     /// The first step to make again; none: all of them.
     pub from: Option<StepPath>,
-    /// Also where undo has begun: what is taken over is assumed to be in effect still; and beside a run
-    /// that it went on as and that has not ended.
+    /// Also where undo has begun: what is taken over is assumed to be in effect still; and all of it
+    /// beside what has not ended, be it the execution itself or a run that it went on as.
     pub force: bool,
     /// Of requests that are named alike, the first one counts.
     pub name: Option<String>,
@@ -60,10 +61,14 @@ impl Engine {
         of: &ExecutionId,
         how: Repetition,
     ) -> Result<Repeated, AskError> {
+        // Before its journal: that of one that had ended holds its end.
+        let row = self.core.store.execution(of).await?;
+        let row = row.ok_or_else(|| AskError::NoExecution(of.clone()))?;
         let journal = self.journal(of).await?;
-        if !how.force {
-            self.is_over(of).await?;
+        if let Some(from) = &how.from {
+            has_step(of, &journal, from)?;
         }
+        self.is_over(&row, &how).await?;
         let (request, taken_over, assumed) = match &how.from {
             None => (self.whole(of, &journal)?, Vec::new(), Vec::new()),
             Some(from) => self.part(of, &journal, (from, how.force)).await?,
@@ -92,12 +97,19 @@ impl Engine {
         begun.await
     }
 
-    /// Refuses what goes on as another run: a repetition would run beside it.
-    async fn is_over(&self, of: &ExecutionId) -> Result<(), AskError> {
-        match latest_run(&*self.core.store, of).await? {
+    /// Refuses what has not ended, or went on as a run that has not: a repetition would run beside it.
+    async fn is_over(&self, row: &ExecutionRow, how: &Repetition) -> Result<(), AskError> {
+        let beside = how.force && how.from.is_none();
+        if !row.state.is_end() && !beside {
+            return Err(AskError::Conflict(going_on(row, how.from.is_some())));
+        }
+        if how.force {
+            return Ok(());
+        }
+        match latest_run(&*self.core.store, &row.id).await? {
             Some(latest) if !latest.state.is_end() => Err(AskError::Conflict(format!(
-                "`{of}` went on: it is `{}` now, which is {}, and a repetition would run beside it; cancel that one first, or use --force",
-                latest.id, latest.state
+                "`{}` went on: it is `{}` now, which is {}, and a repetition would run beside it; cancel that one first, or use --force",
+                row.id, latest.id, latest.state
             ))),
             _ => Ok(()),
         }
@@ -161,7 +173,6 @@ impl Engine {
         (from, force): (&StepPath, bool),
     ) -> Result<(Fact, Vec<Fact>, Vec<AssumedStep>), AskError> {
         let request = request_of(of, journal)?;
-        may_be_cut(of, journal, from)?;
         let pinned = self.pinned(request).await?;
         let at = self.core.now();
         let (copied, assumed) = taken_over(journal, from, at);
@@ -208,19 +219,35 @@ fn origin(of: &ExecutionId, request: &ExecutionRequested) -> Origin {
     Origin::Rerun { of: of.clone(), rule: request.origin.rule().cloned() }
 }
 
-fn may_be_cut(of: &ExecutionId, journal: &Journal, from: &StepPath) -> Result<(), AskError> {
-    let known = journal.entries.contains_key(from) || journal.records.contains_key(from);
-    if from.is_handler() || !known {
+fn has_step(of: &ExecutionId, journal: &Journal, step: &StepPath) -> Result<(), AskError> {
+    let known = journal.entries.contains_key(step) || journal.records.contains_key(step);
+    if step.is_handler() || !known {
         return Err(AskError::NotFound(format!(
-            "`{of}` has no step {from}: see `tripline execution get {of}`"
-        )));
-    }
-    if journal.outcome.is_none() {
-        return Err(AskError::Conflict(format!(
-            "`{of}` has not ended: cancel it, or wait for its end"
+            "`{of}` has no step {step}: see `tripline execution get {of}`"
         )));
     }
     Ok(())
+}
+
+/// Why what has not ended is not repeated, and what to do.
+fn going_on(row: &ExecutionRow, in_part: bool) -> String {
+    let (of, state) = (&row.id, row.state);
+    let first = match state {
+        ExecutionState::NeedsAttention => {
+            format!("decide about it with `tripline execution resolve {of}`, or cancel it")
+        }
+        ExecutionState::Paused => {
+            format!("let it go on with `tripline execution resume {of}`, or cancel it")
+        }
+        ExecutionState::Undoing => "wait for its end".to_owned(),
+        _ => "cancel it, or wait for its end".to_owned(),
+    };
+    let why = match in_part {
+        true => "what it did may change still".to_owned(),
+        false => "a repetition would do beside it what it does, unsafe steps too".to_owned(),
+    };
+    let force = if in_part { "" } else { "; or, if that is harmless, use --force" };
+    format!("`{of}` has not ended, it is {state}, and {why}: {first}{force}")
 }
 
 fn request_of<'a>(

@@ -280,6 +280,44 @@ async fn what_has_no_such_step_or_has_not_ended_is_refused() {
 }
 
 #[tokio::test]
+async fn what_has_not_ended_is_repeated_beside_itself_only_by_force() {
+    let house = house();
+    house.program("lost", "unsafe", "kill -9 $$");
+    house.chain("doubts", "", r#"run("p.work", #{ a: "one" }); run("p.lost")"#);
+    house.chain("naps", "", r#"run("p.work", #{ a: "one" }); sleep("1h")"#);
+    let engine = house.start().await;
+    let doubts = run(&engine, "p.doubts", json!({})).await;
+    until(&engine, &doubts, &[ExecutionState::NeedsAttention]).await;
+    let naps = run(&engine, "p.naps", json!({})).await;
+    until(&engine, &naps, &[ExecutionState::Waiting]).await;
+    let held = run(&engine, "p.naps", json!({})).await;
+    until(&engine, &held, &[ExecutionState::Waiting]).await;
+    engine.pause(Actor::token("test"), &held, None).await.unwrap();
+    let made = ledger(&house).len();
+    for (id, state, first) in [
+        (&doubts, "needs_attention", "execution resolve ex_"),
+        (&held, "paused", "execution resume ex_"),
+        (&naps, "waiting", "cancel it, or wait for its end"),
+    ] {
+        let refused = rerun(&engine, id, Repetition::default()).await.unwrap_err();
+        assert!(matches!(refused, AskError::Conflict(_)), "{refused}");
+        for told in [id.as_str(), state, first, "--force"] {
+            assert!(refused.to_string().contains(told), "{refused}");
+        }
+        let part = rerun(&engine, id, from("1", true)).await.unwrap_err().to_string();
+        assert!(part.contains(state) && !part.contains("--force"), "{part}");
+    }
+    assert_eq!(ledger(&house).len(), made, "nothing was made again");
+    let forced = Repetition { force: true, ..Repetition::default() };
+    let beside = rerun(&engine, &doubts, forced).await.unwrap();
+    until(&engine, &beside.id, &[ExecutionState::NeedsAttention]).await;
+    assert_eq!(ledger(&house).last().unwrap(), &format!("{}/1", beside.id));
+    engine.cancel(Actor::token("test"), &naps, None).await.unwrap();
+    ended(&engine, &naps).await;
+    rerun(&engine, &naps, Repetition::default()).await.unwrap();
+}
+
+#[tokio::test]
 async fn what_a_rule_asked_for_is_repeated_for_its_pack() {
     let house = House::new();
     house.write("pack.yaml", "name: p\nversion: 1.0.0\npermissions: { actions: [datastore.*, http.request], hosts: [a.example.com] }\n");

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, IsTerminal};
 
-use model::{ExecutionId, StepPath, Value};
+use model::{ExecutionId, ExecutionState, StepPath, Value};
 use serde_json::json;
 
 use super::execution::{COLUMNS, Which};
@@ -15,8 +15,9 @@ Examples:
   tripline execution rerun ex_…                       all of it, with what is active now
   tripline execution rerun ex_… --from 3              take over what came before step 3
   tripline execution rerun --failed --rule web.release --since 24h
-Of many, those that were repeated already are left out unless --again says otherwise, and so are
-repetitions: what they repeat is repeated.";
+What has not ended is refused without --force: what it does would be done beside it. Of many, such ones
+are left out; so are those that were repeated already, unless --again says otherwise, and repetitions:
+what they repeat is repeated.";
 
 /// So many are shown to who is asked, the newest.
 const SHOWN: usize = 50;
@@ -31,8 +32,8 @@ pub(crate) struct Args {
     /// The first step to make again; what does not follow it is taken over
     #[arg(long, value_name = "STEP", requires = "id")]
     from: Option<StepPath>,
-    /// Also where undo has begun: assume that what is taken over is still in effect; and beside the run
-    /// that it went on as
+    /// Also where undo has begun: assume that what is taken over is still in effect; and all of it beside
+    /// what has not ended, be it the execution itself or the run that it went on as
     #[arg(long, requires = "id")]
     force: bool,
     #[command(flatten)]
@@ -107,6 +108,8 @@ impl Args {
         for row in self.which.all(client).await? {
             if self.limit.is_some_and(|limit| found.rows.len() >= limit) {
                 found.beyond += 1;
+            } else if !is_over(&row) {
+                found.unended.push(row);
             } else if row["origin"]["rerun"].is_object() {
                 found.repetitions += 1;
             } else if !self.again && is_repeated(client, shown(&row["id"])).await? {
@@ -156,6 +159,8 @@ impl Args {
 struct Found {
     /// To be repeated, newest first.
     rows: Vec<Value>,
+    /// Left out: not ended.
+    unended: Vec<Value>,
     /// Left out: so many were repeated already.
     repeated: usize,
     /// Left out: so many repeat others.
@@ -166,7 +171,7 @@ struct Found {
 
 impl Found {
     const fn is_all(&self) -> bool {
-        self.repeated + self.repetitions + self.beyond == 0
+        self.unended.len() + self.repeated + self.repetitions + self.beyond == 0
     }
 
     fn tell_left_out(&self) {
@@ -179,7 +184,28 @@ impl Found {
                 output::tell(&format!("left out: {count} {why}"));
             }
         }
+        self.tell_unended();
     }
+
+    /// Says which have not ended, the newest.
+    fn tell_unended(&self) {
+        if self.unended.is_empty() {
+            return;
+        }
+        let (count, what) = (self.unended.len(), "resolve, resume or cancel it first");
+        output::tell(&format!("left out: {count} not ended: {what}, or name it with --force"));
+        for row in self.unended.iter().take(SHOWN) {
+            output::tell(&format!("  {}  {}", shown(&row["id"]), shown(&row["state"])));
+        }
+        if count > SHOWN {
+            output::tell(&format!("  … and {} more", count - SHOWN));
+        }
+    }
+}
+
+/// Whether it has ended; what a state of a newer server is, that server knows.
+fn is_over(row: &Value) -> bool {
+    ExecutionState::parse(shown(&row["state"])).is_none_or(ExecutionState::is_end)
 }
 
 /// Whether something repeats it.

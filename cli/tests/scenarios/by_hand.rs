@@ -161,6 +161,30 @@ fn one_that_cannot_be_repeated_holds_up_no_other_and_is_told_at_the_end() {
 }
 
 #[test]
+fn what_has_not_ended_is_left_out_of_many_and_named() {
+    let world = pick();
+    program(&world, "lost", "unsafe", r#"echo lost >>"$W/lost"; kill -9 $$"#);
+    let _server = world.serve();
+    let failed = start(&world, "p.pick");
+    let lost = start(&world, "p.lost");
+    world.reaches(&failed, &["failed"]);
+    world.reaches(&lost, &["needs_attention"]);
+    world.write("mended", "");
+    let many = world.run(&["execution", "rerun", "--pack", "p", "--yes"]).succeeded();
+    assert!(many.stdout.ends_with(&format!("repeats {failed}\n")), "{many:?}");
+    assert_eq!(many.stdout.lines().count(), 1, "{many:?}");
+    assert!(many.stderr.contains("left out: 1 not ended: resolve"), "{many:?}");
+    assert!(many.stderr.contains(&format!("  {lost}  needs_attention\n")), "{many:?}");
+    let one = world.run(&["execution", "rerun", &lost]).ended(1);
+    let resolve = format!("tripline execution resolve {lost}");
+    assert!(one.stderr.contains(&resolve) && one.stderr.contains("--force"), "{one:?}");
+    assert_eq!(lines(&world, "lost").len(), 1, "it was not made again");
+    let forced = world.json(&["execution", "rerun", &lost, "--force"]);
+    world.reaches(&text(&forced["id"]), &["needs_attention"]);
+    assert_eq!(lines(&world, "lost").len(), 2);
+}
+
+#[test]
 fn executions_are_found_by_pack_and_by_when_they_were_asked_for() {
     let world = world();
     world.write("packs/q/pack.yaml", "name: q\nversion: 1.0.0\n");

@@ -265,8 +265,8 @@ async fn resume(
 struct Rerun {
     /// The first step to make again; what does not follow it is taken over. All if nobody says.
     from: Option<StepPath>,
-    /// Also where undo has begun: what is taken over is assumed to be in effect still; and beside the run
-    /// that it went on as.
+    /// Also where undo has begun: what is taken over is assumed to be in effect still; and all of it
+    /// beside what has not ended, be it the execution itself or the run that it went on as.
     #[serde(default)]
     force: bool,
 }
