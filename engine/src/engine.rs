@@ -25,6 +25,7 @@ use crate::environment::EnvironmentStatus;
 use crate::evaluators::Evaluators;
 use crate::fair::Permits;
 use crate::folders::Folders;
+use crate::jumps;
 use crate::metrics::Metrics;
 use crate::packs::{Findings, Generation, Library, LoadContext, Packs};
 use crate::pages::Stuck;
@@ -210,6 +211,7 @@ impl Engine {
         self.core.tasks.spawn(async move { sensing.follow_secrets(secrets).await });
         let driver = self.driver.clone();
         self.core.tasks.spawn(async move { driver.keep_time().await });
+        self.core.tasks.spawn(jumps::tell(self.core.clone()));
         let core = self.core.clone();
         self.core.tasks.spawn(async move { core.metrics.keep(&core.stopping).await });
         let (keep, every) = (settings.retention.clone(), settings.forget_every.to_std());

@@ -30,6 +30,7 @@ mod giving_up;
 mod going_on;
 mod hooks;
 pub mod intake;
+mod jumps;
 pub mod logs;
 pub mod metrics;
 mod notices;

@@ -109,7 +109,7 @@ impl Engine {
         let since = self.now();
         self.store_refusals(&key.0, first, 1, since).await;
         tokio::select! {
-            () = self.core.clock.sleep_until(WINDOW.after(since)) => {}
+            () = self.core.clock.sleep(WINDOW) => {}
             () = self.core.stopping.cancelled() => {}
         }
         if let Counted { more: times @ 1.., latest: Some(latest) } = self.refusals.close(&key) {

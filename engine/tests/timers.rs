@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::fs::File;
+
 use engine::Engine;
 use model::{Actor, Duration, Timestamp};
 use store::EventFilter;
@@ -253,4 +255,38 @@ async fn clock_changes_leave_out_no_fixed_time_and_repeat_none_also_over_a_downt
         assert_eq!(times(&engine, 2).await, late.collect::<Vec<_>>());
         stop(engine).await;
     }
+}
+
+/// Sets the clock and waits until the timer waits for `next`.
+async fn set(house: &House, time: &str, next: &str) {
+    let host::Clock::Simulated(hands) = &house.clock else { unreachable!() };
+    hands.set(time.parse().unwrap());
+    eventually("the timer to look", || async { hands.next() == next.parse().ok() }).await;
+}
+
+#[tokio::test]
+async fn times_that_come_again_are_no_second_event_and_the_log_says_why_they_came() {
+    let house = house();
+    let log = File::create(house.path("log")).unwrap();
+    let log = tracing_subscriber::fmt().without_time().with_ansi(false).with_writer(log);
+    let _logged = tracing::subscriber::set_default(log.finish());
+    let engine = house.start().await;
+    waits_for(&engine, "2030-01-01T01:00:00Z").await;
+    advance_to(&house, "2030-01-01T01:00:00Z");
+    waits_for(&engine, "2030-01-01T02:00:00Z").await;
+    set(&house, "2030-01-01T00:30:00Z", "2030-01-01T01:00:00Z").await;
+    advance_to(&house, "2030-01-01T01:00:00Z");
+    let counted = async || engine.sensors().await.unwrap()[0].events;
+    eventually("it is told again", || async { counted().await == 2 }).await;
+    set(&house, "2030-01-01T03:30:00Z", "2030-01-01T04:00:00Z").await;
+    let on_time = ("2030-01-01T01:00:00Z".to_owned(), false);
+    assert_eq!(told(&engine).await, [on_time, ("2030-01-01T03:00:00Z".to_owned(), true)]);
+    let told = std::fs::read_to_string(house.path("log")).unwrap();
+    for line in [
+        "the clock went back by 30m: it was set from=2030-01-01T01:00:00Z to=2030-01-01T00:30:00Z",
+        "the clock went forward by 2h30m: it was set, or the machine slept from=2030-01-01T01:00:00Z to=2030-01-01T03:30:00Z",
+    ] {
+        assert!(told.contains(line), "{told}");
+    }
+    stop(engine).await;
 }

@@ -96,6 +96,52 @@ async fn a_firing_that_is_not_stored_fires_again() {
     assert_eq!(recorder.events().len(), 1);
 }
 
+#[tokio::test]
+async fn a_clock_that_went_ahead_and_is_right_again_leaves_out_no_time() {
+    let (clock, advance) = clock("2026-01-01T00:00:25Z");
+    let Clock::Simulated(hands) = clock.clone() else { unreachable!() };
+    let recorder = Arc::new(Recorder::default());
+    let sensor = timer("timer.interval", &json!({ "every": "1h" }));
+    let running = Running::start(sensor, recorder.clone(), clock.clone());
+    let waits_for = async |time: &str| {
+        let time = time.parse().ok();
+        recorder.until("it waits", |_| hands.next() == time).await;
+    };
+    waits_for("2026-01-01T01:00:00Z").await;
+    hands.set("2026-01-02T00:00:30Z".parse().unwrap());
+    waits_for("2026-01-02T01:00:00Z").await;
+    hands.set("2026-01-01T00:59:00Z".parse().unwrap());
+    waits_for("2026-01-01T01:00:00Z").await;
+    advance(60);
+    waits_for("2026-01-01T02:00:00Z").await;
+    assert_eq!(recorder.cursor(), Some(json!({ "handled": "2026-01-02T00:00:00Z" })));
+    running.stop().await.unwrap();
+    let ids: Vec<String> = recorder.events().into_iter().map(|event| event.envelope.id).collect();
+    assert_eq!(ids, ["2026-01-02T00:00:00Z", "2026-01-01T01:00:00Z"]);
+}
+
+#[tokio::test]
+async fn a_clock_that_was_set_back_and_is_right_again_tells_nothing_that_has_been() {
+    let (clock, _) = clock("2026-01-01T00:00:25Z");
+    let Clock::Simulated(hands) = clock.clone() else { unreachable!() };
+    let recorder = Arc::new(Recorder::default());
+    let sensor = timer("timer.cron", &json!({ "cron": "0 * * * *", "misfire": "all" }));
+    let running = Running::start(sensor, recorder.clone(), clock.clone());
+    for (set, next) in [
+        ("2026-01-01T00:00:25Z", "2026-01-01T01:00:00Z"),
+        ("1970-01-01T00:30:00Z", "1970-01-01T01:00:00Z"),
+        ("2026-01-01T03:30:00Z", "2026-01-01T04:00:00Z"),
+    ] {
+        hands.set(set.parse().unwrap());
+        let next = next.parse().ok();
+        recorder.until("it waits", |_| hands.next() == next).await;
+    }
+    running.stop().await.unwrap();
+    let ids: Vec<String> = recorder.events().into_iter().map(|event| event.envelope.id).collect();
+    let missed = ["2026-01-01T01:00:00Z", "2026-01-01T02:00:00Z", "2026-01-01T03:00:00Z"];
+    assert_eq!(ids, missed, "what the downtime of a right clock would be");
+}
+
 #[test]
 fn upcoming_times_are_known_ahead() {
     let sensor = timer("timer.cron", &json!({ "cron": "0 9 * * 1-5", "zone": "Europe/Berlin" }));

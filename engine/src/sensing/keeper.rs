@@ -52,7 +52,7 @@ impl Keeper {
     async fn run(&self, task: Arc<dyn Sensor>) {
         let mut delay = RESTART_DELAYS.0;
         while !self.sensor.cancel.is_cancelled() {
-            let begun = self.core.now();
+            let begun = self.core.clock.stands().passed;
             match self.run_once(task.as_ref()).await {
                 Ok(()) if self.sensor.cancel.is_cancelled() => return,
                 Ok(()) => {
@@ -60,12 +60,12 @@ impl Keeper {
                     self.wait(None).await;
                 }
                 Err(error) => {
-                    let now = self.core.now();
+                    let ran = self.core.clock.stands().passed.saturating_sub(begun);
                     // Events alone are no sign of health: it may tell one and fail each time.
-                    if now.duration_since(begun).unsigned_abs() > HEALTHY.to_std() {
+                    if ran > HEALTHY.to_std() {
                         delay = RESTART_DELAYS.0;
                     }
-                    let next_try = now.saturating_add(delay).unwrap_or(Timestamp::MAX);
+                    let next_try = self.core.now().saturating_add(delay).unwrap_or(Timestamp::MAX);
                     tracing::warn!(sensor = %self.sensor.subscription.address(), %error, "the sensor failed");
                     self.state(SensorState::Failing { error, next_try });
                     self.wait(Some(delay)).await;

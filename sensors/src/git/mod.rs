@@ -160,13 +160,13 @@ impl GitSensor {
                 () = cancel.cancelled() => return Ok(()),
                 outcome = look => outcome,
             };
-            let next = match outcome {
+            let pause = match outcome {
                 Ok(stored) => {
                     cursor = stored;
                     if failures.replace(0) != Some(0) {
                         sink.state(SensorState::Running);
                     }
-                    self.every.after(clock.now())
+                    self.every
                 }
                 Err(PollError::Broken { refs, stored }) => {
                     let error = PollError::Broken { refs, stored: None }.to_string();
@@ -175,7 +175,7 @@ impl GitSensor {
                     failures = Some(1);
                     let next_try = self.every.after(clock.now());
                     sink.state(SensorState::Failing { error, next_try });
-                    next_try
+                    self.every
                 }
                 Err(error @ (PollError::Sink(_) | PollError::Cursor(_))) => {
                     return Err(SensorError(error.to_string()));
@@ -183,14 +183,15 @@ impl GitSensor {
                 Err(error) => {
                     let count = failures.unwrap_or(0) + 1;
                     failures = Some(count);
-                    let next_try = backoff(self.every, count).after(clock.now());
+                    let pause = backoff(self.every, count);
+                    let next_try = pause.after(clock.now());
                     sink.state(SensorState::Failing { error: error.to_string(), next_try });
-                    next_try
+                    pause
                 }
             };
             tokio::select! {
                 () = cancel.cancelled() => return Ok(()),
-                () = clock.sleep_until(next) => {}
+                () = clock.sleep(pause) => {}
                 () = self.is_poked(&clock) => {}
             }
         }
@@ -216,9 +217,10 @@ impl GitSensor {
 
     /// Completes when somebody has poked, but not before the shortest pause is over.
     async fn is_poked(&self, clock: &Clock) {
-        let soonest = MIN_PAUSE.after(clock.now());
+        let soonest = clock.stands().passed + MIN_PAUSE.to_std();
         self.poked.notified().await;
-        clock.sleep_until(soonest).await;
+        let left = soonest.saturating_sub(clock.stands().passed).as_millis();
+        clock.sleep(Duration::from_millis(u64::try_from(left).unwrap_or(0))).await;
     }
 }
 

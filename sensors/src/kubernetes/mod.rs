@@ -275,7 +275,7 @@ impl ObjectSensor {
         pause = pause.max(self.timing.retry.0);
         sink.state(state);
         tokio::select! {
-            () = clock.sleep_until(pause.after(clock.now())) => {}
+            () = clock.sleep(pause) => {}
             () = self.poked.notified() => {}
         }
         Ok(())

@@ -303,7 +303,7 @@ impl<'a> Pending<'a> {
 impl Pending<'_> {
     /// Waits until so many events may be stored; false if the sensor is to end before that.
     async fn in_time(&mut self, events: usize) -> bool {
-        let wait = self.pace.take(events, self.context.clock.now());
+        let wait = self.pace.take(events, self.context.clock.stands().passed);
         if wait.is_zero() != self.held {
             return self.waited(wait).await;
         }

@@ -3,6 +3,10 @@
 //! What is due is a pure function of the schedule, the cursor and the time ([`Timer::due`]); the
 //! task only sleeps until the next time. The cursor is the last scheduled time that was handled,
 //! so a restart knows what it missed.
+//!
+//! A clock that is set back lets times come again. They are told again, under the same ids, so that
+//! of those that were told before no rule hears twice, and those that were left out, since the clock
+//! had been wrong, come in their time.
 
 mod config;
 mod schedule;
@@ -71,6 +75,11 @@ impl Timer {
         Due { firings: firings.filter(wanted).collect(), handled: last.or(begun) }
     }
 
+    /// Up to when everything is done, as a clock sees it that may have been set back since.
+    fn seen_from(&self, handled: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+        handled.map(|handled| if self.schedule.is_once() { handled } else { handled.min(now) })
+    }
+
     /// When to look again.
     pub fn next(
         &self,
@@ -105,18 +114,21 @@ impl Timer {
 
     async fn watch(&self, context: Context<'_>) -> Result<(), SensorError> {
         let Context { source, cursor, sink, clock, cancel, .. } = context;
-        let mut handled = cursor.as_ref().map(read_cursor).transpose()?;
+        let mut newest = cursor.as_ref().map(read_cursor).transpose()?;
+        let mut handled = newest;
         let mut first = true;
         loop {
-            let now = clock.now();
-            let due = self.due(&source, handled, now);
-            if due.handled != handled {
+            let standing = clock.stands();
+            let now = standing.time;
+            let due = self.due(&source, self.seen_from(handled, now), now).after(newest);
+            if due.handled > newest || !due.firings.is_empty() {
+                newest = newest.max(due.handled);
                 let events = due.firings.iter().map(|firing| self.event(&source, *firing, now));
-                let cursor = due.handled.map(|time| json!({ "handled": time.to_string() }));
+                let cursor = newest.map(|time| json!({ "handled": time.to_string() }));
                 let emission = Emission { events: events.collect(), cursor, ..Emission::default() };
                 sink.emit(emission).await.map_err(|error| SensorError(error.to_string()))?;
-                handled = due.handled;
             }
+            handled = due.handled;
             // What came due before has been told by now.
             if std::mem::take(&mut first) {
                 sink.state(SensorState::Running);
@@ -126,8 +138,18 @@ impl Timer {
                 biased;
                 () = cancel.cancelled() => return Ok(()),
                 () = clock.sleep_until(next) => {}
+                _ = clock.jump(standing) => {}
             }
         }
+    }
+}
+
+impl Due {
+    /// Without what is late though it came before the newest time that was handled: a clock that was
+    /// set back is right again.
+    fn after(mut self, newest: Option<Timestamp>) -> Self {
+        self.firings.retain(|firing| !firing.misfired || Some(firing.scheduled_at) > newest);
+        self
     }
 }
 
@@ -138,6 +160,7 @@ impl Sensor for Timer {
 
     fn upcoming(&self, cursor: Option<&Value>, now: Timestamp, count: usize) -> Vec<Timestamp> {
         let handled = cursor.and_then(|cursor| read_cursor(cursor).ok());
+        let handled = self.seen_from(handled, now);
         let since = handled.or_else(|| self.schedule.beginning(now));
         let first = since.and_then(|since| self.schedule.after(since));
         std::iter::successors(first, |time| self.schedule.after(*time)).take(count).collect()
