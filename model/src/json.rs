@@ -4,11 +4,17 @@
 //! one from 2^64 on as a float, which is another number. Neither may slip in: such a number is
 //! refused where it comes in, with its place.
 
+mod keys;
+mod objects;
+
 use std::io;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
+
+pub use self::keys::check_keys;
+use self::objects::Objects;
 
 use crate::Value;
 
@@ -35,7 +41,7 @@ pub struct LargeNumber {
     pub column: usize,
 }
 
-/// Reads JSON.
+/// Reads JSON. What has named fields is read from an object, from no array of their values.
 ///
 /// ```
 /// use model::{Value, json};
@@ -44,7 +50,9 @@ pub struct LargeNumber {
 /// assert!(refused.to_string().starts_with("the whole number at line 1, column 2 does not fit"));
 /// ```
 pub fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, Unread> {
-    let value = serde_json::from_slice(text)?;
+    let mut reader = serde_json::Deserializer::from_slice(text);
+    let value = T::deserialize(Objects(&mut reader))?;
+    reader.end()?;
     match large_number(text) {
         Some(at) => Err(place(text, at).into()),
         None => Ok(value),
@@ -141,6 +149,7 @@ fn place(text: &[u8], at: usize) -> LargeNumber {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Duration;
 
     fn check(text: &str, expected: Option<(usize, usize)>) {
         let found = match read::<Value>(text.as_bytes()) {
@@ -171,6 +180,26 @@ mod tests {
             (r#"["\\", 9223372036854775808]"#, 1, 8),
         ] {
             check(text, Some((line, column)));
+        }
+    }
+
+    #[test]
+    fn what_has_fields_is_read_from_an_object_alone() {
+        #[derive(Debug, serde::Deserialize)]
+        struct Named {
+            name: String,
+            more: Option<Value>,
+        }
+        let named = |text: &str| read::<Named>(text.as_bytes());
+        assert_eq!(read::<Option<Duration>>(br#""1h""#).unwrap(), Some(Duration::from_secs(3_600)));
+        let whole = named(r#" { "name": "a", "more": [1, null] } "#).unwrap();
+        assert_eq!((whole.name.as_str(), whole.more), ("a", Some(json!([1, null]))));
+        for (text, told) in [
+            (r#"["a", 1]"#, "invalid type: sequence, expected struct Named at line 1 column 0"),
+            ("7", "invalid type: integer `7`, expected struct Named at line 1 column 1"),
+            (r#"{ "name": "a" } x"#, "trailing characters at line 1 column 17"),
+        ] {
+            assert_eq!(named(text).unwrap_err().to_string(), told);
         }
     }
 

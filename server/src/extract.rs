@@ -86,16 +86,18 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
         let read = tokio::time::timeout(BODY, Bytes::from_request(request, state)).await;
         let body = read.map_err(|_| late())?.map_err(|error| unread(&error))?;
         let text: &[u8] = if body.is_empty() { b"{}" } else { &body };
-        model::json::read(text).map(Self).map_err(|error| match error {
+        let asked = model::json::read(text).map_err(|error| match error {
             Unread::Number(number) => Problem::unfit(format!("the body does not fit: {number}")),
-            Unread::Json(error) => {
-                let told = plain(&error.to_string());
-                let wrong =
-                    if error.is_data() { "the body does not fit" } else { "the body is not JSON" };
-                Problem::malformed(format!("{wrong}: {told}"))
-            }
-        })
+            Unread::Json(error) => unfit(&error),
+        })?;
+        model::json::check_keys(text).map_err(|twice| unfit(&twice))?;
+        Ok(Self(asked))
     }
+}
+
+fn unfit(error: &serde_json::Error) -> Problem {
+    let wrong = if error.is_data() { "the body does not fit" } else { "the body is not JSON" };
+    Problem::malformed(format!("{wrong}: {}", plain(&error.to_string())))
 }
 
 /// A body of any bytes and any length, read piece by piece.

@@ -226,7 +226,7 @@ async fn what_goes_by_name_is_read_page_by_page_and_no_page_is_short_of_what_oth
         let (seen, all): (Vec<_>, Vec<_>) =
             (names(&seen), names(whole["items"].as_array().unwrap()));
         assert_eq!(seen, all, "{noun}");
-        assert!(seen.iter().all(|name| name.is_some()), "{noun}: {seen:?}");
+        assert!(seen.iter().all(Option::is_some), "{noun}: {seen:?}");
     }
 }
 

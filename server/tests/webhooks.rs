@@ -44,13 +44,16 @@ async fn what_is_no_event_is_refused_counted_and_not_stored() {
     let number = send(signed(&served, r#"{"item": 9223372036854775808}"#)).await;
     let detail = number.problem(400, "malformed")["detail"].to_string();
     assert!(detail.contains("the whole number at line 1, column 10"), "{detail}");
+    let twice = send(signed(&served, r#"{"item": "bike", "item": "boat"}"#)).await;
+    let detail = twice.problem(400, "malformed")["detail"].to_string();
+    assert!(detail.contains("the key `item` stands twice in one object at line 1"), "{detail}");
     for path in ["/webhooks/shop/nothing", "/webhooks/shop", "/api/v1/executions", "/healthz"] {
         send(served.hook(path, BODY)).await.problem(404, "not_found");
     }
     let sensor = served.get("/api/v1/sensors/shop.hook").await.json();
     let refused = &sensor["refused"];
     for (kind, count) in
-        [("missing_signature", 1), ("bad_signature", 1), ("too_large", 1), ("malformed", 2)]
+        [("missing_signature", 1), ("bad_signature", 1), ("too_large", 1), ("malformed", 3)]
     {
         assert_eq!(refused[kind], count, "{kind}: {refused}");
     }

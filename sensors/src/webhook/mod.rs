@@ -84,6 +84,9 @@ pub enum Refusal {
     /// The body was signed and is not JSON.
     #[error("the body is not JSON: {0}")]
     Malformed(String),
+    /// The body was signed and says something twice.
+    #[error("{0}: readers differ in which of the two counts; send it once")]
+    Ambiguous(String),
     /// The body holds a number that no rule could be given.
     #[error("{0}")]
     Number(LargeNumber),
@@ -102,7 +105,7 @@ impl Refusal {
             Self::TooLarge { .. } => 413,
             Self::NotJson(_) => 415,
             Self::Missing(_) | Self::BadSignature(_) | Self::Stale { .. } => 401,
-            Self::Malformed(_) | Self::Number(_) | Self::LongId(_) => 400,
+            Self::Malformed(_) | Self::Ambiguous(_) | Self::Number(_) | Self::LongId(_) => 400,
             Self::NoRandom => 503,
         }
     }
@@ -115,7 +118,7 @@ impl Refusal {
             Self::Missing(_) => "missing_signature",
             Self::BadSignature(_) => "bad_signature",
             Self::Stale { .. } => "stale",
-            Self::Malformed(_) | Self::Number(_) => "malformed",
+            Self::Malformed(_) | Self::Ambiguous(_) | Self::Number(_) => "malformed",
             Self::LongId(_) => "long_id",
             Self::NoRandom => "unavailable",
         }
@@ -183,10 +186,7 @@ impl Webhook {
             return Err(Refusal::NotJson(content_type.chars().take(80).collect()));
         }
         let id = self.verify(request, &headers)?;
-        let body: Value = model::json::read(&request.body).map_err(|error| match error {
-            Unread::Json(error) => Refusal::Malformed(error.to_string()),
-            Unread::Number(number) => Refusal::Number(number),
-        })?;
+        let body = body(&request.body)?;
         // One that is none is the sender's trouble, not this event's.
         let [place, state] = ["traceparent", "tracestate"].map(|name| header(&headers, name));
         let (traceparent, tracestate) = TraceContext::split(TraceContext::read(place, state));
@@ -297,6 +297,16 @@ impl Webhook {
         let bytes = (self.random)().ok_or(Refusal::NoRandom)?;
         Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
     }
+}
+
+/// What a signed body says, once.
+fn body(text: &[u8]) -> Result<Value, Refusal> {
+    let body = model::json::read(text).map_err(|error| match error {
+        Unread::Json(error) => Refusal::Malformed(error.to_string()),
+        Unread::Number(number) => Refusal::Number(number),
+    })?;
+    model::json::check_keys(text).map_err(|twice| Refusal::Ambiguous(twice.to_string()))?;
+    Ok(body)
 }
 
 /// The key that a secret stands for: `whsec_…` holds it in base64, anything else is it.

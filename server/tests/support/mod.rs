@@ -1,6 +1,8 @@
 //! A server over a real engine and a real store, in a temporary folder and on free ports.
 #![allow(clippy::unwrap_used, dead_code, reason = "helpers of tests, each of which uses some")]
 
+pub(crate) mod samples;
+
 use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
