@@ -18,7 +18,7 @@ use self::download::Wanted;
 use crate::declare::metadata;
 use crate::{Action, Metadata, Performing};
 use access::Access;
-pub use access::host_denied;
+pub use access::{host_denied, http_url};
 use exchange::exchange;
 use request::Request;
 

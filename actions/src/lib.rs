@@ -25,7 +25,7 @@ pub mod template;
 use host::git::Exports;
 use std::sync::Arc;
 
-pub use http::host_denied;
+pub use http::{host_denied, http_url};
 pub use kubernetes::{
     ClusterJob, ClusterProgram, ClusterProgramSpec, PROTECTED as PROTECTED_NAMESPACES,
     program_rights as cluster_program_rights, rights as cluster_rights,

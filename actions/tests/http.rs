@@ -8,7 +8,7 @@ mod support;
 
 use std::time::Duration;
 
-use actions::{BuiltinContext, Performing, SharedAction};
+use actions::{BuiltinContext, SharedAction};
 use model::{Effect, ErrorKind, Performance, Value};
 use serde_json::json;
 use server::{Reply, Server, answer};
@@ -321,10 +321,19 @@ async fn the_method_and_a_key_decide_the_effect() {
 
 #[tokio::test]
 async fn parameters_that_describe_no_request_fail_without_one() {
-    let performing = Performing { ..performing(json!({ "url": "ftp://h/" })) };
-    let performance = action().perform(performing).await;
-    assert_eq!(
-        told(&performance),
-        "failed invalid_parameters: `url`: expected http or https, found `ftp`"
-    );
+    for (url, wrong) in [
+        ("ftp://h/", "its scheme is `ftp`: expected http or https"),
+        ("mailto:ann@example.com", "its scheme is `mailto`: expected http or https"),
+        ("localhost:8080/health", "its scheme is `localhost`: expected http or https"),
+        ("example.com/health", "it has no scheme: expected http or https"),
+        ("//example.com/", "it has no scheme: expected http or https"),
+        ("", "it has no scheme: expected http or https"),
+        ("https://", "it names no host: expected one"),
+        ("http://?q", "it names no host: expected one"),
+    ] {
+        let performance = action().perform(performing(json!({ "url": url }))).await;
+        let expected =
+            format!("failed invalid_parameters: `url`: {wrong}, as in `https://host/path`");
+        assert_eq!(told(&performance), expected, "{url}");
+    }
 }

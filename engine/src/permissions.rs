@@ -12,7 +12,6 @@ use std::sync::Arc;
 
 use host::connection::{OWN_CLUSTER, used};
 use host::guard::{self, HostPattern};
-use host::http::Url;
 use model::fact::Passed;
 use model::{ActionRef, ErrorKind, PackName, StepError, TriggerType, Value, token};
 use serde_json::json;
@@ -141,8 +140,9 @@ impl Rights {
     /// behind a name is looked at when the request is made.
     fn host(&self, parameters: &Value) -> Result<(), StepError> {
         let url = parameters.get("url").and_then(Value::as_str).unwrap_or_default();
-        // What stands for a secret, or is no URL, is judged when it is performed.
-        let Some(url) = Url::parse(url).ok().filter(|url| !token::is_in(url.as_str())) else {
+        // What stands for a secret, or is no such URL, is judged when it is performed.
+        let read = actions::http_url(url).ok();
+        let Some(url) = read.filter(|url| !token::is_in(url.as_str())) else {
             return Ok(());
         };
         let hosts = self.hosts();

@@ -95,6 +95,20 @@ async fn a_step_that_is_refused_has_the_effect_of_its_action() {
 }
 
 #[tokio::test]
+async fn a_url_that_is_none_of_the_web_is_told_as_such_and_not_as_a_host_that_is_not_listed() {
+    let house = House::new();
+    let permissions = "{ actions: [http.request], hosts: [example.com] }";
+    house.write("pack.yaml", &format!("name: p\nversion: 1.0.0\npermissions: {permissions}\n"));
+    house.chain("ask", "url: { type: string }", r#"run("http.request", #{ url: params.url })"#);
+    let engine = house.start().await;
+    for url in ["mailto:ann@example.com", "file:///etc/passwd", "localhost:8080"] {
+        let id = run(&engine, "p.ask", json!({ "url": url })).await;
+        let ended = ended(&engine, &id).await;
+        assert_eq!(error_kind(&ended), "invalid_parameters", "{url}: {ended:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_chain_that_ends_before_its_first_call_has_started() {
     let house = House::new();
     house.chain("fails", "", r#"fail("at once")"#);

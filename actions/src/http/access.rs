@@ -1,5 +1,6 @@
 //! What a request may reach and how it gets in: its connection, where it names one.
 
+use std::str::FromStr;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -18,6 +19,9 @@ use crate::connection::no_connection;
 
 /// What stands in the place of a connection's credentials.
 const CREDENTIALS: &str = "(credentials)";
+
+/// What keeps a text from being a URL.
+type ParseError = <Url as FromStr>::Err;
 
 /// How a request gets in.
 #[derive(Default)]
@@ -80,7 +84,7 @@ impl Access {
     pub(super) fn url(&self, text: &str) -> Result<Url, String> {
         let url = match &self.connection {
             Some(connection) => connection.request(text).map_err(|error| error.to_string()),
-            None => Url::parse(text).map_err(|error| error.to_string()),
+            None => http_url(text),
         };
         url.map_err(|error| format!("`url`: {error}"))
     }
@@ -150,6 +154,25 @@ impl Access {
             Performance::Failed(failed) => Performance::Failed(error(failed)),
             Performance::Unknown(unknown) => Performance::Unknown(error(unknown)),
         }
+    }
+}
+
+/// The URL of a request, which names a host.
+pub fn http_url(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| match error {
+        ParseError::RelativeUrlWithoutBase => {
+            "it has no scheme: expected http or https, as in `https://host/path`".to_owned()
+        }
+        ParseError::EmptyHost => {
+            "it names no host: expected one, as in `https://host/path`".to_owned()
+        }
+        error => error.to_string(),
+    })?;
+    match url.scheme() {
+        "http" | "https" => Ok(url),
+        scheme => Err(format!(
+            "its scheme is `{scheme}`: expected http or https, as in `https://host/path`"
+        )),
     }
 }
 

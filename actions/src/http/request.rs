@@ -156,9 +156,6 @@ fn append(url: &mut Url, pairs: &BTreeMap<String, Value>) -> Result<(), String> 
 }
 
 fn url(mut url: Url, query: &BTreeMap<String, Value>) -> Result<Url, String> {
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(format!("`url`: expected http or https, found `{}`", url.scheme()));
-    }
     append(&mut url, query)?;
     Ok(url)
 }
