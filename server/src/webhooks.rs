@@ -5,8 +5,8 @@ mod refused;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, Query, Request, State};
-use axum::http::{HeaderMap, StatusCode, Uri};
-use axum::routing::any;
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::routing::post;
 use bytes::{Bytes, BytesMut};
 use engine::{Accepted, Engine, WebhookRefused};
 use futures::StreamExt;
@@ -22,7 +22,7 @@ pub(crate) use self::refused::{Counts, Refusals};
 
 pub(crate) fn router(app: App) -> Router {
     Router::new()
-        .route("/webhooks/{pack}/{sensor}", any(receive))
+        .route("/webhooks/{pack}/{sensor}", post(receive).fallback(not_posted))
         .fallback(async || Problem::new(ErrorKind::NotFound, "there is no webhook at this path"))
         .layer(CatchPanicLayer::new())
         .with_state(app)
@@ -34,22 +34,50 @@ async fn receive(
     Path((pack, sensor)): Path<(String, String)>,
     request: Request,
 ) -> Result<StatusCode, Problem> {
-    // Told apart first: what does not exist is not counted, or memory would be anybody's to fill.
-    let Some(limit) = app.engine.webhook_body_limit(&pack, &sensor) else {
-        let detail = format!("there is no webhook sensor `{pack}.{sensor}`");
-        return Err(Problem::new(ErrorKind::NotFound, detail));
-    };
-    let from = request.extensions().get::<Peer>().map(|peer| peer.0);
+    let limit = body_limit(&app, &pack, &sensor)?;
+    let from = request.extensions().get::<Peer>().copied();
     match accept(&app.engine, &pack, &sensor, limit, request).await {
         Ok(Accepted::New { .. }) => Ok(StatusCode::ACCEPTED),
         Ok(Accepted::Duplicate { .. }) => Ok(StatusCode::OK),
-        Err(refused) => {
-            let id = format!("{pack}.{sensor}");
-            app.refusals.note(&id, from, &refused, app.engine.now());
-            app.engine.metrics().webhook_refused(&id, refused.kind);
-            Err(problem(refused))
-        }
+        Err(refused) => Err(noted(&app, &pack, &sensor, from, refused)),
     }
+}
+
+/// A browser, or whoever tries the address out, sends no event.
+async fn not_posted(
+    State(app): State<App>,
+    Path((pack, sensor)): Path<(String, String)>,
+    method: Method,
+    request: Request,
+) -> Problem {
+    if let Err(unknown) = body_limit(&app, &pack, &sensor) {
+        return unknown;
+    }
+    let from = request.extensions().get::<Peer>().copied();
+    let message = format!("a webhook is sent by POST; this was {method}");
+    noted(&app, &pack, &sensor, from, refused(405, "not_posted", message))
+}
+
+/// Told apart first: what does not exist is not counted, or memory would be anybody's to fill.
+fn body_limit(app: &App, pack: &str, sensor: &str) -> Result<usize, Problem> {
+    app.engine.webhook_body_limit(pack, sensor).ok_or_else(|| {
+        let detail = format!("there is no webhook sensor `{pack}.{sensor}`");
+        Problem::new(ErrorKind::NotFound, detail)
+    })
+}
+
+/// The answer to a request that was refused, which is counted.
+fn noted(
+    app: &App,
+    pack: &str,
+    sensor: &str,
+    from: Option<Peer>,
+    refused: WebhookRefused,
+) -> Problem {
+    let id = format!("{pack}.{sensor}");
+    app.refusals.note(&id, from.map(|Peer(from)| from), &refused, app.engine.now());
+    app.engine.metrics().webhook_refused(&id, refused.kind);
+    problem(refused)
 }
 
 async fn accept(

@@ -72,6 +72,29 @@ async fn something_else_than_json_is_refused_by_its_type() {
         .header("x-signature", signature("a=1"))
         .body("a=1");
     send(form).await.problem(415, "not_json");
+    let untyped = client.post(format!("http://{address}{HOOK}")).body(BODY);
+    let detail = send(untyped).await.problem(415, "not_json")["detail"].to_string();
+    assert!(detail.contains("no `Content-Type` was sent: expected application/json"), "{detail}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_posted_is_told_to_be_and_counted() {
+    let served = Served::start().await;
+    let address = served.running.webhooks().borrow().unwrap();
+    let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
+    let ask = |method: Method, path: &str| {
+        let request = client.request(method, format!("http://{address}{path}"));
+        send(request.header("x-signature", signature(BODY)).body(BODY))
+    };
+    for method in [Method::GET, Method::PUT, Method::OPTIONS] {
+        let answer = ask(method.clone(), HOOK).await;
+        let detail = answer.problem(405, "not_posted")["detail"].clone();
+        assert_eq!(detail, format!("a webhook is sent by POST; this was {method}"));
+        assert_eq!(answer.headers["allow"], "POST");
+    }
+    ask(Method::GET, "/webhooks/shop/nothing").await.problem(404, "not_found");
+    let sensor = served.get("/api/v1/sensors/shop.hook").await.json();
+    assert_eq!(sensor["refused"], json!({ "not_posted": 3 }));
 }
 
 #[tokio::test(flavor = "multi_thread")]

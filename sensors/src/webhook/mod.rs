@@ -67,6 +67,11 @@ pub enum Refusal {
         "the content type is `{0}`: expected application/json; choose JSON in the sender's settings"
     )]
     NotJson(String),
+    /// Not said to be JSON, nor anything else.
+    #[error(
+        "no `Content-Type` was sent: expected application/json; choose JSON in the sender's settings"
+    )]
+    Untyped,
     /// A header that must be there is not, or is empty.
     #[error("the header `{0}` is missing or empty")]
     Missing(String),
@@ -103,7 +108,7 @@ impl Refusal {
     pub const fn status(&self) -> u16 {
         match self {
             Self::TooLarge { .. } => 413,
-            Self::NotJson(_) => 415,
+            Self::NotJson(_) | Self::Untyped => 415,
             Self::Missing(_) | Self::BadSignature(_) | Self::Stale { .. } => 401,
             Self::Malformed(_) | Self::Ambiguous(_) | Self::Number(_) | Self::LongId(_) => 400,
             Self::NoRandom => 503,
@@ -114,7 +119,7 @@ impl Refusal {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::TooLarge { .. } => "too_large",
-            Self::NotJson(_) => "not_json",
+            Self::NotJson(_) | Self::Untyped => "not_json",
             Self::Missing(_) => "missing_signature",
             Self::BadSignature(_) => "bad_signature",
             Self::Stale { .. } => "stale",
@@ -181,9 +186,10 @@ impl Webhook {
             return Err(Refusal::TooLarge { found: request.body.len(), limit });
         }
         let headers = join_headers(&request.headers);
-        let content_type = header(&headers, "content-type").unwrap_or_default();
-        if !is_json(content_type) {
-            return Err(Refusal::NotJson(content_type.chars().take(80).collect()));
+        match header(&headers, "content-type").unwrap_or_default() {
+            "" => return Err(Refusal::Untyped),
+            kind if is_json(kind) => {}
+            other => return Err(Refusal::NotJson(other.chars().take(80).collect())),
         }
         let id = self.verify(request, &headers)?;
         let body = body(&request.body)?;
