@@ -82,9 +82,11 @@ impl Rights {
         self.exec(resolved)?;
         self.action(action)?;
         // A parameter of a pack's own action may be called `connection` too.
-        let connection = parameters.get("connection").filter(|_| resolved.version().is_none());
-        let named = connection.and_then(Value::as_str);
         let built_in = resolved.version().is_none();
+        let named = parameters.get("connection").filter(|_| built_in).and_then(Value::as_str);
+        if built_in {
+            named_openly(action, parameters)?;
+        }
         let connection = built_in.then(|| used(action.as_str(), named)).flatten();
         match (&self.caller, connection) {
             (Caller::Pack(pack), Some(name)) => connected(pack, name)?,
@@ -311,6 +313,22 @@ pub(crate) fn run_job() -> ActionRef {
 /// These entries of `hosts`.
 pub(crate) fn patterns(texts: &[String]) -> Vec<HostPattern> {
     texts.iter().filter_map(|text| text.parse().ok()).collect()
+}
+
+/// What a built-in action is judged by before secrets are put in must stand there as it is meant: as a
+/// secret, a name would be judged by its token and used as what that stands for.
+fn named_openly(action: &ActionRef, parameters: &Value) -> Result<(), StepError> {
+    let (judged, what) = match action.pack() {
+        "secrets" => ("path", "paths of secrets"),
+        _ => ("connection", "names of connections"),
+    };
+    if !parameters.get(judged).is_some_and(token::is_within) {
+        return Ok(());
+    }
+    let message = format!(
+        "the parameters of `{action}` don't fit: `{judged}` holds a secret's token, and {what} are no secrets: give it as plain text, and take `secret: true` from the parameter or the result that it comes from"
+    );
+    Err(StepError::new(ErrorKind::InvalidParameters, message))
 }
 
 fn connected(pack: &Pack, name: &str) -> Result<(), StepError> {

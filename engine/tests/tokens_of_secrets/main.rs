@@ -3,6 +3,7 @@
 
 mod changes;
 mod children;
+mod names;
 #[path = "../support/mod.rs"]
 mod support;
 
