@@ -1,5 +1,7 @@
 //! An execution as people read it: how it stands, what happened, and what to do now.
 
+pub(crate) mod asked;
+
 use std::fmt::Write;
 
 use model::value::brief;
@@ -27,6 +29,8 @@ pub(crate) struct Execution {
     parameters: Value,
     steps: Vec<Step>,
     attention: Option<Attention>,
+    #[serde(default)]
+    waits_for: Vec<Undecided>,
     pub(crate) outcome: Option<Outcome>,
     #[serde(default)]
     continues: Option<ExecutionId>,
@@ -57,6 +61,12 @@ struct Size {
 struct Attention {
     path: Option<StepPath>,
     error: StepError,
+}
+
+/// What must be decided before what was asked to end does.
+#[derive(Debug, Deserialize)]
+struct Undecided {
+    execution: ExecutionId,
 }
 
 #[derive(Debug, Deserialize)]
@@ -122,6 +132,9 @@ pub(crate) fn describe(execution: &Execution) -> String {
     line("requested", &seconds(execution.row.requested_at));
     if let Some(times) = times(&execution.row) {
         line("ran", &times);
+    }
+    if let Some((name, told)) = asked::line(&execution.row) {
+        line(name, &told);
     }
     line("parameters", &brief(&execution.parameters, SHOWN));
     if let Some(result) = execution.outcome.as_ref().and_then(|outcome| outcome.result.as_ref()) {
@@ -345,8 +358,15 @@ fn next(execution: &Execution) -> Option<String> {
         let failed = |step: &&Step| step.error.is_some() && step.child.is_some();
         execution.steps.iter().rev().find(failed).and_then(|step| step.child.clone())
     };
+    let below = execution.waits_for.iter().find(|waits| waits.execution != *id);
     match execution.row.state {
         ExecutionState::NeedsAttention => Some(resolve_hint(execution)),
+        state if !state.is_end() && below.is_some() => below.map(|waits| {
+            format!(
+                "it ends once this is decided about: tripline execution get {}",
+                waits.execution
+            )
+        }),
         ExecutionState::Paused => Some(format!("tripline execution resume {id}")),
         ExecutionState::Failed | ExecutionState::TimedOut => Some(match failed_child() {
             Some(child) => format!("tripline execution get {child}"),
@@ -362,6 +382,11 @@ fn resolve_hint(execution: &Execution) -> String {
     let resolve = format!("tripline execution resolve {id}");
     match execution.attention.as_ref().and_then(|attention| attention.path.as_ref()) {
         None => format!("{resolve} --retry    or: {resolve} --fail MESSAGE"),
+        Some(_) if asked::is_to_end(&execution.row) => format!(
+            "it ends once somebody has said whether the step was done, by one of\n  \
+             {resolve} --done --result '{{}}'    it was done, and this is its result\n  \
+             {resolve} --fail MESSAGE          it was not, and is not performed again"
+        ),
         Some(_) => format!(
             "find out whether the step was done, then one of\n  \
              {resolve} --done --result '{{}}'    it was done, and this is its result\n  \

@@ -20,6 +20,7 @@ use crate::packs::Resolved;
 use crate::random;
 use crate::secrets::{Fresh, Granted, Opened, misfit};
 use crate::sensing::api_source;
+use crate::undecided::{Ending, undecided};
 
 pub use self::error::AskError;
 
@@ -259,14 +260,15 @@ impl Engine {
         Ok(first.is_err() || first == now)
     }
 
-    /// Ends an execution, running its undo handlers.
+    /// Ends an execution, running its undo handlers; answers what must be decided before.
     pub async fn cancel(
         &self,
         actor: Actor,
         id: &ExecutionId,
         reason: Option<String>,
-    ) -> Result<(), AskError> {
-        Ok(self.driver.cancel(id, actor, reason).await?)
+    ) -> Result<Ending, AskError> {
+        self.driver.cancel(id, actor, reason).await?;
+        Ok(Ending { waits_for: undecided(&*self.core.store, id).await? })
     }
 
     /// Holds an execution and its children: steps under way end and are stored, nothing new begins.

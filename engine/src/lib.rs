@@ -51,6 +51,7 @@ mod settings;
 mod spans;
 mod suspects;
 mod tokens;
+mod undecided;
 mod upkeep;
 pub mod view;
 mod watch;

@@ -18,6 +18,7 @@ use crate::packs::{
     ActionKind, Generation, Pack, PackStatus, Subscription, TriggerInfo, activate, is_enabled,
     is_reserved, name_of,
 };
+use crate::undecided::undecided;
 use crate::view::{
     ActionView, AttentionView, ExecutionView, Health, LatestView, PackView, RecordedDecision,
     RuleExplanation, RuleView, SensorView, SizeView, StepView, TimerView, TriggerView, steps,
@@ -44,7 +45,13 @@ impl Engine {
             None => None,
         };
         let steps = self.with_children_as_they_are(steps(id, &facts)).await?;
+        let is_ending = !row.state.is_end() && journal.cancel_requested.is_some();
+        let waits_for = match is_ending {
+            true => undecided(&*self.core.store, id).await?,
+            false => Vec::new(),
+        };
         Ok(ExecutionView {
+            waits_for,
             pack_version: pack_version.map(|pack| pack.version.clone()),
             parameters: journal.request.as_ref().map(|r| r.parameters.clone()).unwrap_or_default(),
             steps,

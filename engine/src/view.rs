@@ -12,6 +12,7 @@ use store::{ExecutionRow, Recorded, RuleCount};
 
 use crate::driver::bounds;
 pub use crate::going_on::LatestView;
+pub use crate::undecided::{Ending, Undecided};
 
 /// One execution with its journal.
 #[derive(Debug, Clone, JsonSchema, Serialize)]
@@ -27,6 +28,9 @@ pub struct ExecutionView {
     pub steps: Vec<StepView>,
     /// The step (none: the chain itself) that a person must decide about, and why.
     pub attention: Option<AttentionView>,
+    /// Where it is to end: what must be decided before, about it and about what it runs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub waits_for: Vec<Undecided>,
     /// How it ended.
     pub outcome: Option<Outcome>,
     /// The run of the same chain that it goes on from, by `continue_as`.

@@ -112,6 +112,34 @@ fn a_deadline_that_passed_while_the_engine_was_dead_over_a_step_undoes_and_times
     assert_eq!(attempts(&house), 1, "nothing begins again in an execution that is to end");
 }
 
+#[tokio::test]
+async fn who_cancels_is_told_what_must_be_decided_first_wherever_below_it_is() {
+    let house = house("read");
+    house.program("lost", "unsafe", "kill -9 $$");
+    chain(&house, r#"run("p.lost");"#);
+    house.chain("outer", "", r#"run("p.one")"#);
+    let engine = house.start().await;
+    let id = run(&engine, "p.outer", json!({})).await;
+    let child = id.child(&model::StepPath::top(1));
+    eventually("the child", || async { engine.execution(&child).await.is_ok() }).await;
+    until(&engine, &child, &[NeedsAttention]).await;
+    let ending = engine.cancel(who(), &id, Some("wrong commit".to_owned())).await.unwrap();
+    let [question] = &ending.waits_for[..] else { panic!("one question: {ending:?}") };
+    assert_eq!((&question.execution, &question.step), (&child, &Some(model::StepPath::top(2))));
+    assert_eq!(question.command, format!("tripline execution resolve {child}"));
+    let view = engine.execution(&id).await.unwrap();
+    assert_eq!(view.waits_for, ending.waits_for);
+    let asked = view.row.asked.unwrap();
+    assert_eq!((asked.by, asked.reason.as_deref()), (who(), Some("wrong commit")));
+    let of_child = engine.cancel(who(), &child, None).await.unwrap();
+    assert_eq!(of_child.waits_for, ending.waits_for);
+    let fail = Resolution::Fail("it was not done".to_owned());
+    engine.resolve(who(), &child, None, fail).await.unwrap();
+    let view = ended(&engine, &id).await;
+    assert_eq!((view.row.state, view.waits_for), (Cancelled, Vec::new()));
+    assert!(view.row.asked.is_some(), "it is told still who asked for its end");
+}
+
 /// Runs the chain until its unsafe step is under way, and cancels it.
 async fn cancelled_over_an_unsafe_step(house: &House, engine: &Engine) -> ExecutionId {
     let id = run(engine, "p.one", json!({})).await;

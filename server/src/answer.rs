@@ -14,6 +14,9 @@ pub(crate) struct Created<T>(pub(crate) T);
 /// 202: it will be done.
 pub(crate) struct Accepted;
 
+/// 202: it will be done, and this is known of it.
+pub(crate) struct Begun<T>(pub(crate) T);
+
 /// 204: it was done, and there is nothing to say.
 pub(crate) struct Done;
 
@@ -32,6 +35,12 @@ impl<T: Serialize> IntoResponse for Created<T> {
 impl IntoResponse for Accepted {
     fn into_response(self) -> Response {
         StatusCode::ACCEPTED.into_response()
+    }
+}
+
+impl<T: Serialize> IntoResponse for Begun<T> {
+    fn into_response(self) -> Response {
+        (StatusCode::ACCEPTED, Json(self.0)).into_response()
     }
 }
 
@@ -59,6 +68,12 @@ impl<T: JsonSchema> Output for Created<T> {
 impl Output for Accepted {
     fn describe(signature: &mut Signature, _: &mut SchemaGenerator) {
         signature.empty(202, "It will be done.");
+    }
+}
+
+impl<T: JsonSchema> Output for Begun<T> {
+    fn describe(signature: &mut Signature, schemas: &mut SchemaGenerator) {
+        signature.answer::<T>(202, "It will be done.", schemas);
     }
 }
 

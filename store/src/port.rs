@@ -292,6 +292,29 @@ pub struct Restored {
     pub at: Timestamp,
 }
 
+/// What somebody asked of an execution: its end, or that it be held.
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+pub struct Asked {
+    /// What it is to do.
+    pub to: AskedTo,
+    /// Who asked.
+    pub by: Actor,
+    /// Why.
+    pub reason: Option<String>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What an execution was asked to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AskedTo {
+    /// To end, its undo handlers first.
+    Cancel,
+    /// To begin nothing new until it is resumed.
+    Pause,
+}
+
 /// An execution as listings show it.
 #[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct ExecutionRow {
@@ -314,6 +337,9 @@ pub struct ExecutionRow {
     pub wake_at: Option<Timestamp>,
     /// The message of its error, or of why it needs attention.
     pub message: Option<String>,
+    /// That somebody asked for its end, also once it has ended; or that it be held, until it is resumed.
+    #[serde(default)]
+    pub asked: Option<Asked>,
     /// The pack content it pins.
     pub pack: Option<Hash>,
     /// The position of its request: the cursor of listings.

@@ -10,7 +10,8 @@ use model::{
 };
 
 use crate::port::{
-    CursorRow, EventRow, ExecutionRow, KeyRow, Position, Recorded, Restored, RuleCount, TokenRow,
+    Asked, AskedTo, CursorRow, EventRow, ExecutionRow, KeyRow, Position, Recorded, Restored,
+    RuleCount, TokenRow,
 };
 
 /// What changes of an execution while it lives.
@@ -23,6 +24,8 @@ pub(crate) struct Standing {
     pub(crate) message: Option<String>,
     /// Who asked for the first of the runs that went on as this one.
     pub(crate) first_by: Option<Actor>,
+    /// Where somebody asked for its end, or that it be held as it is still.
+    pub(crate) asked: Option<Position>,
 }
 
 impl Standing {
@@ -34,11 +37,12 @@ impl Standing {
         wake_at: None,
         message: None,
         first_by: None,
+        asked: None,
     };
 
-    /// Takes in the next fact of the execution's stream. The end is the end: what comes late
-    /// stays in the log and changes nothing here.
-    pub(crate) fn apply(&mut self, fact: &Fact) {
+    /// Takes in the next fact of the execution's stream, at `position`. The end is the end: what
+    /// comes late stays in the log and changes nothing here.
+    pub(crate) fn apply(&mut self, position: Position, fact: &Fact) {
         if self.state.is_end() {
             return;
         }
@@ -47,6 +51,10 @@ impl Standing {
         self.started_at = self.started_at.or_else(|| fact.begun_at());
         match fact {
             Fact::ExecutionContinues { by, .. } => self.first_by.clone_from(by),
+            Fact::CancelRequested { .. } => self.asked = Some(position),
+            // It is held again after each word about a step, for the reason that it was first.
+            Fact::ExecutionPaused { .. } => _ = self.asked.get_or_insert(position),
+            Fact::ExecutionResumed { .. } => self.asked = None,
             Fact::AttentionNeeded { error, .. } => self.message = Some(error.message.clone()),
             Fact::StepResolved { .. } => self.message = None,
             Fact::ExecutionFinished { outcome, at } => {
@@ -74,14 +82,25 @@ impl Standing {
     }
 }
 
-/// The row of an execution that was requested at `position`.
+/// What somebody asked of an execution by this fact.
+pub(crate) fn asked(word: Recorded) -> Option<Asked> {
+    let (to, reason, at) = match word.fact {
+        Fact::CancelRequested { reason, at } => (AskedTo::Cancel, reason, at),
+        Fact::ExecutionPaused { reason, at, .. } => (AskedTo::Pause, reason, at),
+        _ => return None,
+    };
+    Some(Asked { to, by: word.actor, reason, at })
+}
+
+/// The row of an execution that was requested at `position`, with what somebody asked of it.
 pub(crate) fn execution_row(
     id: ExecutionId,
     request: ExecutionRequested,
     position: Position,
     standing: Standing,
+    asked: Option<Asked>,
 ) -> ExecutionRow {
-    let Standing { state, started_at, finished_at, wake_at, message, first_by: _ } = standing;
+    let Standing { state, started_at, finished_at, wake_at, message, .. } = standing;
     ExecutionRow {
         id,
         action: request.action,
@@ -92,6 +111,7 @@ pub(crate) fn execution_row(
         finished_at,
         wake_at,
         message,
+        asked,
         pack: request.pack,
         position,
     }

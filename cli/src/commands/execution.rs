@@ -6,13 +6,15 @@ use model::{
     ActionRef, EventKey, ExecutionId, ExecutionState, Origin, PackName, RuleRef, StepPath,
     Timestamp, Value,
 };
+use serde::Deserialize;
 use serde_json::json;
+use store::Asked;
 
 use std::path::PathBuf;
 
 use super::{rerun, resolve};
 use crate::client::{Client, Connection, segment};
-use crate::execution::{Execution, describe, first_line};
+use crate::execution::{Execution, asked, describe, first_line};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::follow::{End, follow};
 use crate::input;
@@ -192,8 +194,14 @@ fn cause(row: &Value) -> String {
     }
 }
 
+/// What was asked of it, and the message of its error; the end that was asked for says nothing more.
 fn message(row: &Value) -> String {
-    row["message"].as_str().map_or_else(|| "-".to_owned(), first_line)
+    let state = ExecutionState::deserialize(&row["state"]).ok();
+    let asked = Asked::deserialize(&row["asked"]).ok();
+    let asked = asked.zip(state).and_then(|(asked, state)| asked::in_short(state, &asked));
+    let own = row["message"].as_str().filter(|_| asked.is_none() || row["finished_at"].is_null());
+    let told: Vec<&str> = asked.as_deref().into_iter().chain(own).collect();
+    if told.is_empty() { "-".to_owned() } else { first_line(&told.join("; ")) }
 }
 
 impl Command {
@@ -265,8 +273,13 @@ impl One {
         path_of(&self.id)
     }
 
-    /// Says `what` to it, or to the run that it is now: answers which one was told.
-    async fn told(&self, what: &str, asked: &Value, latest: bool) -> Result<ExecutionId, Failure> {
+    /// Says `what` to it, or to the run that it is now: which one was told, and what it answered.
+    async fn told(
+        &self,
+        what: &str,
+        asked: &Value,
+        latest: bool,
+    ) -> Result<(ExecutionId, Value), Failure> {
         let client = self.connection.client()?;
         let mut id = self.id.clone();
         loop {
@@ -275,7 +288,7 @@ impl One {
                 id = found.latest.map_or(id, |latest| latest.id);
             }
             match client.post(&format!("{}/{what}", path_of(&id)), asked).await {
-                Ok(_) => return Ok(id),
+                Ok(answer) => return Ok((id, answer)),
                 Err(failure) if !latest => return Err(failure),
                 Err(failure) => {
                     let found: Execution = client.get(&path_of(&id), &[]).await?;
@@ -377,19 +390,39 @@ fn print_logs(logs: &[Value]) -> Result<(), Failure> {
 impl Cancel {
     async fn run(self) -> Outcome {
         let asked = json!({ "reason": self.reason });
-        let id = self.one.told("cancel", &asked, self.latest).await?;
+        let (id, ending) = self.one.told("cancel", &asked, self.latest).await?;
         let it = if id == self.one.id { "it" } else { id.as_str() };
-        output::say(&format!(
-            "{it} is being cancelled: steps under way settle, then its undo handlers run"
-        ))?;
+        let waits_for = ending["waits_for"].as_array().map(Vec::as_slice).unwrap_or_default();
+        if waits_for.is_empty() {
+            output::say(&format!(
+                "{it} is being cancelled: steps under way settle, then its undo handlers run"
+            ))?;
+            return Ok(Exit::Done);
+        }
+        output::say(&format!("{it} is cancelled once somebody has said what became of"))?;
+        for question in waits_for {
+            output::say(&undecided(question))?;
+        }
+        output::say("then steps under way settle, and its undo handlers run")?;
         Ok(Exit::Done)
     }
+}
+
+/// What must be decided before an execution ends, and the commands for it.
+fn undecided(question: &Value) -> String {
+    let text = |name| question[name].as_str().unwrap_or_default();
+    let what = match question["step"].as_str() {
+        Some(step) => format!("step {step} of {}", text("execution")),
+        None => text("execution").to_owned(),
+    };
+    let (why, command) = (first_line(text("message")), text("command"));
+    format!("  {what}: {why}\n    {command} --done --result '{{}}'    or: {command} --fail MESSAGE")
 }
 
 impl Pause {
     async fn run(self) -> Outcome {
         let asked = json!({ "reason": self.reason });
-        let id = self.one.told("pause", &asked, self.latest).await?;
+        let (id, _) = self.one.told("pause", &asked, self.latest).await?;
         output::say(&format!("it begins nothing new; go on: tripline execution resume {id}"))?;
         Ok(Exit::Done)
     }

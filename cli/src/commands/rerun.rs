@@ -15,9 +15,9 @@ Examples:
   tripline execution rerun ex_…                       all of it, with what is active now
   tripline execution rerun ex_… --from 3              take over what came before step 3
   tripline execution rerun --failed --rule web.release --since 24h
-What has not ended is refused without --force: what it does would be done beside it. Of many, such ones
-are left out; so are those that were repeated already, unless --again says otherwise, and repetitions:
-what they repeat is repeated.";
+What has not ended is refused without --force: what it does would be done beside it.
+Of many, such ones are left out; so are those that were repeated already, unless --again
+says otherwise, and repetitions: what they repeat is repeated.";
 
 /// So many are shown to who is asked, the newest.
 const SHOWN: usize = 50;

@@ -156,6 +156,62 @@ fn who_must_decide_is_told_what_there_is_to_choose() {
 }
 
 #[test]
+fn a_cancellation_says_who_asked_for_it_why_and_what_it_waits_for() {
+    let error = json!({ "message": "the program was killed", "kind": "unavailable",
+        "action": "web.activate", "attempts": 1, "details": null });
+    let asked = json!({ "to": "cancel", "by": "token:ada", "reason": "wrong commit",
+        "at": "2026-01-02T03:04:09Z" });
+    let open = json!({ "state": "needs_attention", "finished_at": null, "error": error });
+    check(
+        json!({
+            "state": "needs_attention", "outcome": null, "finished_at": null, "asked": asked,
+            "steps": [step("1", open)], "attention": { "path": "1", "error": error },
+        }),
+        &expect![[r#"
+            ex_aaaaaaaaaaaaaaaaaaaaaaaaaa  needs_attention
+              action      web.release  (pack web 1.0.0, content aaaaaaaaaaaa)
+              cause       rule web.release on event ev_bbbbbbbbbbbbbbbbbbbbbbbbbb
+              requested   2026-01-02T03:04:05Z
+              ran         from 2026-01-02T03:04:05Z
+              cancelled   by token:ada, 2026-01-02T03:04:09Z: wrong commit (waits for the decision below)
+              parameters  {"commit":"0a1b"}
+
+              STEP  CALL          STATE            NOTES
+              1     web.activate  needs_attention  the program was killed
+
+            step 1 needs attention: nobody knows whether it was done
+              error       the program was killed (unavailable)
+              action      web.activate  (unsafe)
+              parameters  {"host":"a"}
+              attempts    1
+
+            next: it ends once somebody has said whether the step was done, by one of
+              tripline execution resolve ex_aaaaaaaaaaaaaaaaaaaaaaaaaa --done --result '{}'    it was done, and this is its result
+              tripline execution resolve ex_aaaaaaaaaaaaaaaaaaaaaaaaaa --fail MESSAGE          it was not, and is not performed again
+        "#]],
+    );
+    let below = json!([{ "execution": "ex_aaaaaaaaaaaaaaaaaaaaaaaaaa/1", "step": "2",
+        "message": "the program was killed", "command": "tripline execution resolve" }]);
+    check(
+        json!({
+            "state": "waiting", "outcome": null, "finished_at": null, "asked": asked,
+            "waits_for": below,
+        }),
+        &expect![[r#"
+            ex_aaaaaaaaaaaaaaaaaaaaaaaaaa  waiting
+              action      web.release  (pack web 1.0.0, content aaaaaaaaaaaa)
+              cause       rule web.release on event ev_bbbbbbbbbbbbbbbbbbbbbbbbbb
+              requested   2026-01-02T03:04:05Z
+              ran         from 2026-01-02T03:04:05Z
+              cancelled   by token:ada, 2026-01-02T03:04:09Z: wrong commit (waits for the steps under way)
+              parameters  {"commit":"0a1b"}
+
+            next: it ends once this is decided about: tripline execution get ex_aaaaaaaaaaaaaaaaaaaaaaaaaa/1
+        "#]],
+    );
+}
+
+#[test]
 fn lengths_of_time_are_as_exact_as_they_are_long() {
     let at = |millis| Timestamp::from_millisecond(millis).unwrap();
     for (millis, text) in [(0, "0ms"), (999, "999ms"), (1_250, "1.2s"), (3_723_000, "1h2m3s")] {

@@ -54,6 +54,9 @@ fn turn_back(world: &World, migrations: &[String]) {
 /// What a server has done before the file is turned back.
 struct Past {
     sleeping: String,
+    /// One that was told to begin nothing, let go on, and told again.
+    held: String,
+    cancelled: String,
     ended: String,
     event: String,
 }
@@ -71,16 +74,26 @@ fn order(world: &World) -> serde_json::Value {
 fn past(world: &World) -> Past {
     let sleeping = start(world, "p.sleeps");
     world.reaches(&sleeping, &["waiting"]);
+    let held = start(world, "p.sleeps");
+    for word in ["pause", "resume", "pause"] {
+        world.run(&["execution", word, &held]).succeeded();
+    }
+    let cancelled = start(world, "p.sleeps");
+    world.run(&["execution", "cancel", &cancelled, "--reason", "not today"]).succeeded();
+    world.reaches(&cancelled, &["cancelled"]);
     let ended = start(world, "p.counts");
     world.reaches(&ended, &["succeeded"]);
     let order = order(world);
     world.reaches(&text(&order["executions"][0]), &["succeeded"]);
-    Past { sleeping, ended, event: text(&order["event"]) }
+    Past { sleeping, held, cancelled, ended, event: text(&order["event"]) }
 }
 
 fn check_all_is_there(world: &World, past: &Past, server: &Server, schema: usize) {
     let told = |what: &str| format!("schema {schema}: {what}");
     assert_eq!(world.execution(&past.sleeping)["state"], "waiting");
+    assert_eq!(world.execution(&past.held)["asked"]["to"], "pause", "{}", told("who holds it"));
+    let cancelled = world.execution(&past.cancelled);
+    assert_eq!(cancelled["asked"]["reason"], "not today", "{}", told("who cancelled it"));
     let ended = world.execution(&past.ended);
     assert_eq!(ended["outcome"]["result"], 1, "{}", told("what had ended"));
     let event = world.json(&["event", "get", &past.event]);

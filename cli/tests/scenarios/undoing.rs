@@ -1,6 +1,8 @@
 //! What was registered is undone, newest first, once each: in loops, in branches, through kills.
 
-use crate::files::{PATIENCE, chain, has_lines, lines, note, open_gate, open_gates, start, world};
+use crate::files::{
+    PATIENCE, chain, has_lines, lines, note, open_gate, open_gates, program, start, world,
+};
 use crate::support::{Server, World, eventually};
 
 fn notes(text: &str) -> World {
@@ -97,6 +99,32 @@ fn cancelled_at_work() -> (World, Server, String) {
     let told = world.run(&["execution", "cancel", &id, "--reason", "not today"]).succeeded();
     assert!(told.stdout.contains("undo handlers run"), "{told:?}");
     (world, server, id)
+}
+
+#[test]
+fn what_needs_attention_and_is_cancelled_says_what_it_waits_for_and_who_asked() {
+    let world = world();
+    program(&world, "lost", "unsafe", "kill -9 $$");
+    chain(&world, "runs", r#"run("p.lost")"#);
+    let _server = world.serve();
+    let id = start(&world, "p.runs");
+    world.reaches(&id, &["needs_attention"]);
+    let listed = || world.run(&["execution", "list"]).succeeded().stdout;
+    world.run(&["execution", "pause", &id, "--reason", "a look first"]).succeeded();
+    assert!(listed().contains("paused by token:admin: a look first; "), "{}", listed());
+    let cancelled = world.run(&["execution", "cancel", &id, "--reason", "not today"]).succeeded();
+    for told in ["it is cancelled once", "  step 1 of ex_", "execution resolve ex_", "--fail"] {
+        assert!(cancelled.stdout.contains(told), "{cancelled:?}");
+    }
+    let asked = "to be cancelled, asked by token:admin: not today; ";
+    assert!(listed().contains(asked), "{}", listed());
+    let shown = world.run(&["execution", "get", &id]).succeeded().stdout;
+    assert!(shown.contains(": not today (waits for the decision below)\n"), "{shown}");
+    assert!(shown.contains("it ends once somebody has said"), "{shown}");
+    assert_eq!(world.execution(&id)["asked"]["by"], "token:admin");
+    world.run(&["execution", "resolve", &id, "--fail", "it was not"]).succeeded();
+    world.reaches(&id, &["cancelled"]);
+    assert!(listed().contains("cancelled by token:admin: not today"), "{}", listed());
 }
 
 #[test]

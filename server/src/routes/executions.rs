@@ -8,7 +8,7 @@ use axum::http::Method;
 use engine::Engine;
 use engine::logs::{Logs, Which};
 use engine::rerun::{Repeated, Repetition};
-use engine::view::{ExecutionView, StepLog};
+use engine::view::{Ending, ExecutionView, StepLog};
 use model::{
     ActionRef, Actor, EventKey, ExecutionId, ExecutionState, Exported, Map, PackName, Resolution,
     RuleRef, StepPath, Timestamp,
@@ -21,7 +21,7 @@ use super::table::Table;
 use super::{List, Rows};
 use crate::App;
 use crate::access::{About, Access, Thing};
-use crate::answer::{Accepted, Created};
+use crate::answer::{Accepted, Begun, Created};
 use crate::auth::Authenticated;
 use crate::by_hand;
 use crate::extract::{Asked, Body, Named, Once, Traced};
@@ -224,15 +224,15 @@ struct Cancel {
     reason: Option<String>,
 }
 
-/// Accepted: steps in flight settle and undo handlers run before it has ended.
+/// Steps in flight settle and undo handlers run before it has ended; before that, somebody decides
+/// about steps whose outcome is unknown.
 async fn cancel(
     State(engine): State<Engine>,
     who: Authenticated,
     Named(id): Named<ExecutionId>,
     Body(asked): Body<Cancel>,
-) -> Result<Accepted, Problem> {
-    engine.cancel(who.actor(), &id, asked.reason).await?;
-    Ok(Accepted)
+) -> Result<Begun<Ending>, Problem> {
+    Ok(Begun(engine.cancel(who.actor(), &id, asked.reason).await?))
 }
 
 #[derive(Deserialize, JsonSchema)]

@@ -9,7 +9,7 @@ use crate::port::{
     AuditFilter, EventFilter, EventRow, ExecutionFilter, ExecutionRow, KeyRow, MAX_FAILED_RULES,
     Position, Recorded,
 };
-use crate::projection::{event_row, execution_row, failed_rule, key_row, seen};
+use crate::projection::{asked, event_row, execution_row, failed_rule, key_row, seen};
 
 impl State {
     pub(super) fn event(&self, key: &EventKey) -> Option<EventRow> {
@@ -58,6 +58,13 @@ impl State {
         later.filter_map(|stream| seen(self.latest(stream)?.clone(), own)).take(limit).collect()
     }
 
+    /// The row of an execution.
+    pub(super) fn row(&self, id: &ExecutionId, execution: &Execution) -> ExecutionRow {
+        let Execution { request, position, standing } = execution;
+        let asked = standing.asked.and_then(|word| asked(self.at(word)?.clone()));
+        execution_row(id.clone(), request.clone(), *position, standing.clone(), asked)
+    }
+
     /// Who asked for an execution, or for the first of the runs that went on as it.
     pub(super) fn asked_by<'a>(&'a self, execution: &'a Execution) -> Option<&'a Actor> {
         let own = || self.at(execution.position).map(|request| &request.actor);
@@ -82,12 +89,6 @@ impl State {
     pub(super) fn audit(&self, filter: &AuditFilter) -> Vec<Recorded> {
         let facts = self.log.iter().rev().flatten().filter(|recorded| audited(filter, recorded));
         facts.take(filter.limit).cloned().collect()
-    }
-}
-
-impl Execution {
-    pub(super) fn row(&self, id: &ExecutionId) -> ExecutionRow {
-        execution_row(id.clone(), self.request.clone(), self.position, self.standing.clone())
     }
 }
 

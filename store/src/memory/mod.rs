@@ -176,7 +176,7 @@ impl Store for Memory {
     }
 
     fn execution<'a>(&'a self, id: &'a ExecutionId) -> Answer<'a, Option<ExecutionRow>> {
-        self.answer(move |state| state.executions.get(id).map(|execution| execution.row(id)))
+        self.answer(move |state| state.executions.get(id).map(|execution| state.row(id, execution)))
     }
 
     fn executions<'a>(&'a self, filter: &'a ExecutionFilter) -> Answer<'a, Vec<ExecutionRow>> {
@@ -184,7 +184,7 @@ impl Store for Memory {
             let asked = state.executions.iter().filter(|(_, execution)| {
                 filter.actor.as_ref().is_none_or(|by| state.asked_by(execution) == Some(by))
             });
-            let rows = asked.map(|(id, execution)| execution.row(id));
+            let rows = asked.map(|(id, execution)| state.row(id, execution));
             let rows = rows.filter(|row| execution_fits(filter, row)).collect();
             newest(rows, filter.limit, |row: &ExecutionRow| row.position)
         })

@@ -115,7 +115,7 @@ impl State {
             self.executions.entry(id.clone()).or_insert_with(requested);
         }
         if let Some(execution) = self.executions.get_mut(id) {
-            execution.standing.apply(fact);
+            execution.standing.apply(position, fact);
         }
     }
 

@@ -6,9 +6,10 @@ use model::{ExecutionId, ExecutionState, Origin};
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, Row, params, params_from_iter};
 
+use super::log;
 use super::values::{self, corrupt, nanos, number};
 use crate::port::{ExecutionFilter, ExecutionRow, Figures, StoreError, Unfinished};
-use crate::projection::Standing;
+use crate::projection::{self, Standing};
 
 /// The execution with this id.
 pub(super) fn one(
@@ -17,7 +18,7 @@ pub(super) fn one(
 ) -> Result<Option<ExecutionRow>, StoreError> {
     let mut query = connection.prepare_cached("SELECT * FROM executions WHERE id = ?1")?;
     let mut rows = query.query([id.as_str()])?;
-    rows.next()?.map(row).transpose()
+    rows.next()?.map(|found| row(connection, found)).transpose()
 }
 
 /// Executions that fit `filter`, newest request first.
@@ -30,7 +31,7 @@ pub(super) fn list(
     let mut rows = query.query(params_from_iter(values))?;
     let mut found = Vec::new();
     while let Some(next) = rows.next()? {
-        found.push(row(next)?);
+        found.push(row(connection, next)?);
     }
     Ok(found)
 }
@@ -140,8 +141,12 @@ pub(super) fn counts(connection: &Connection) -> Result<BTreeMap<ExecutionState,
     Ok(counts)
 }
 
-fn row(row: &Row<'_>) -> Result<ExecutionRow, StoreError> {
-    let Standing { state, started_at, finished_at, wake_at, message, first_by: _ } = standing(row)?;
+fn row(connection: &Connection, row: &Row<'_>) -> Result<ExecutionRow, StoreError> {
+    let Standing { state, started_at, finished_at, wake_at, message, asked, .. } = standing(row)?;
+    let asked = match asked {
+        Some(word) => log::at(connection, word)?.and_then(projection::asked),
+        None => None,
+    };
     Ok(ExecutionRow {
         id: values::text(row, "id")?,
         action: values::text(row, "action")?,
@@ -152,6 +157,7 @@ fn row(row: &Row<'_>) -> Result<ExecutionRow, StoreError> {
         finished_at,
         wake_at,
         message,
+        asked,
         pack: values::maybe_hash(row, "pack")?,
         position: values::position(row, "position")?,
     })
@@ -166,6 +172,7 @@ pub(super) fn standing(row: &Row<'_>) -> Result<Standing, StoreError> {
         wake_at: values::maybe_time(row, "wake_at")?,
         message: values::get(row, "message")?,
         first_by: values::maybe_actor(row, "first_by")?,
+        asked: values::maybe_position(row, "asked")?,
     })
 }
 

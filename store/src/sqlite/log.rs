@@ -156,6 +156,19 @@ pub(super) fn of_stream(
     Ok((facts, version))
 }
 
+/// The fact at `position`, until it is pruned.
+pub(super) fn at(
+    connection: &Connection,
+    position: Position,
+) -> Result<Option<Recorded>, StoreError> {
+    let mut query = connection.prepare_cached(
+        "SELECT position, streams.name AS stream, at, actor, facts.version AS version, body
+         FROM facts JOIN streams ON streams.id = stream WHERE position = ?1 AND pruned = 0",
+    )?;
+    let mut rows = query.query([number(position)])?;
+    rows.next()?.map(|row| recorded(row, values::text(row, "stream")?)).transpose()
+}
+
 /// The last fact of a stream.
 pub(super) fn latest(
     connection: &Connection,

@@ -38,7 +38,7 @@ fn execution<'a>(
             found = Some(Standing::QUEUED);
         }
         if let Some(standing) = &mut found {
-            standing.apply(fact);
+            standing.apply(position, fact);
         }
     }
     found.map_or(Ok(()), |standing| save(connection, id, &standing))
@@ -46,7 +46,7 @@ fn execution<'a>(
 
 fn load(connection: &Connection, id: &ExecutionId) -> Result<Option<Standing>, StoreError> {
     let mut query = connection.prepare_cached(
-        "SELECT state, started_at, finished_at, wake_at, message, first_by
+        "SELECT state, started_at, finished_at, wake_at, message, first_by, asked
          FROM executions WHERE id = ?1",
     )?;
     let mut rows = query.query([id.as_str()])?;
@@ -56,13 +56,22 @@ fn load(connection: &Connection, id: &ExecutionId) -> Result<Option<Standing>, S
 fn save(connection: &Connection, id: &ExecutionId, now: &Standing) -> Result<(), StoreError> {
     let mut update = connection.prepare_cached(
         "UPDATE executions SET state = ?2, started_at = ?3, finished_at = ?4, wake_at = ?5,
-         message = ?6, first_by = ?7 WHERE id = ?1",
+         message = ?6, first_by = ?7, asked = ?8 WHERE id = ?1",
     )?;
     let times = [now.started_at, now.finished_at, now.wake_at].map(|time| time.map(nanos));
     let [started_at, finished_at, wake_at] = times;
     let (state, first_by) = (now.state.as_str(), now.first_by.as_ref().map(Actor::as_str));
-    let (id, message) = (id.as_str(), &now.message);
-    update.execute(params![id, state, started_at, finished_at, wake_at, message, first_by])?;
+    let (id, message, asked) = (id.as_str(), &now.message, now.asked.map(number));
+    update.execute(params![
+        id,
+        state,
+        started_at,
+        finished_at,
+        wake_at,
+        message,
+        first_by,
+        asked
+    ])?;
     Ok(())
 }
 

@@ -33,6 +33,11 @@ pub(super) fn position(row: &Row<'_>, column: &str) -> Result<Position, StoreErr
     get::<i64>(row, column).map(|number| Position(number as u64))
 }
 
+/// A position, or none.
+pub(super) fn maybe_position(row: &Row<'_>, column: &str) -> Result<Option<Position>, StoreError> {
+    Ok(get::<Option<i64>>(row, column)?.map(|number| Position(number as u64)))
+}
+
 /// A count.
 pub(super) fn count(row: &Row<'_>, column: &str) -> Result<u64, StoreError> {
     get::<i64>(row, column).map(|number| number as u64)

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use expect_test::expect;
-use model::{ExecutionState, Fact, Hash, Origin, Resolution, Sequence, UndoReason};
-use store::{ExecutionRow, Store};
+use model::{Actor, ExecutionState, Fact, Hash, Origin, Resolution, Sequence, UndoReason};
+use store::{Asked, AskedTo, ExecutionFilter, ExecutionRow, Store};
 
 use crate::common::*;
 
@@ -13,6 +13,7 @@ contract!(
     an_executions_row_follows_its_facts,
     a_request_to_cancel_makes_a_waiting_execution_due,
     an_executions_row_tells_where_it_comes_from,
+    an_executions_row_tells_who_asked_for_its_end_or_holds_it_and_why,
     facts_of_an_execution_that_nobody_requested_make_no_row,
 );
 
@@ -147,10 +148,36 @@ async fn an_executions_row_tells_where_it_comes_from(store: &dyn Store) {
             finished_at: None,
             wake_at: None,
             message: None,
+            asked: None,
             pack: Some(Hash::of(b"app")),
             position,
         };
         assert_eq!(store.execution(&id).await.unwrap(), Some(row));
+    }
+}
+
+async fn an_executions_row_tells_who_asked_for_its_end_or_holds_it_and_why(store: &dyn Store) {
+    let why = |why: &str| Some(why.to_owned());
+    let paused = |reason| Fact::ExecutionPaused { reason, with_parent: false, at: at(20) };
+    let cancelled = Fact::CancelRequested { reason: why("wrong commit"), at: at(40) };
+    let asked =
+        |to, reason, second| Some(Asked { to, by: Actor::token("ann"), reason, at: at(second) });
+    let held = asked(AskedTo::Pause, why("the shop is open"), 20);
+    let to_end = asked(AskedTo::Cancel, why("wrong commit"), 40);
+    for (fact, told) in [
+        (request(Origin::Manual), None),
+        (paused(why("the shop is open")), held.clone()),
+        (paused(None), held),
+        (Fact::ExecutionResumed { at: at(30) }, None),
+        (paused(None), asked(AskedTo::Pause, None, 20)),
+        (cancelled, to_end.clone()),
+        (ended(ExecutionState::Cancelled, 51), to_end),
+    ] {
+        put(store, execution(1), vec![fact]).await;
+        let row = store.execution(&execution_id(1)).await.unwrap().unwrap();
+        assert_eq!(row.asked, told);
+        let filter = ExecutionFilter { limit: 1, ..ExecutionFilter::default() };
+        assert_eq!(store.executions(&filter).await.unwrap(), [row]);
     }
 }
 
