@@ -177,7 +177,7 @@ impl Engine {
         let at = self.core.now();
         let (copied, assumed) = taken_over(journal, from, at);
         if journal.undo.is_some() && !force {
-            return Err(AskError::Conflict(undone(of, from, &assumed)));
+            return Err(AskError::Conflict(undone(of, from, &assumed, &copied)));
         }
         if let Some(path) = in_doubt(journal, from).filter(|_| !force) {
             return Err(AskError::Conflict(format!(
@@ -258,12 +258,33 @@ fn request_of<'a>(
     journal.request.as_ref().ok_or_else(gone)
 }
 
-fn undone(of: &ExecutionId, from: &StepPath, assumed: &[AssumedStep]) -> String {
-    let steps: Vec<String> = assumed.iter().map(|s| format!("{} {}", s.path, s.action)).collect();
-    let steps = if steps.is_empty() { "nothing".to_owned() } else { steps.join(", ") };
+/// Why what was undone is not repeated in part: what that would assume.
+fn undone(of: &ExecutionId, from: &StepPath, assumed: &[AssumedStep], copied: &[Fact]) -> String {
+    let done: Vec<String> = assumed.iter().map(|s| format!("{} {}", s.path, s.action)).collect();
+    let answers = copied.iter().filter(|fact| is_answer(fact)).count() - done.len();
+    let answers = match answers {
+        0 => None,
+        1 => Some("what one call was answered that changed nothing".to_owned()),
+        more => Some(format!("what {more} calls were answered that changed nothing")),
+    };
+    let what = done.into_iter().chain(answers).collect::<Vec<_>>().join(", ");
+    if what.is_empty() {
+        return format!(
+            "`{of}` was undone, and nothing comes before step {from}: it is assumed only that undo took back what its steps did, which are made again with the pack's content of then; repeat all of it, or, to keep that content, use --force"
+        );
+    }
     format!(
-        "`{of}` was undone, so what came before step {from} may not be in effect any more: {steps}; repeat all of it, or, if it is in effect, use --force"
+        "`{of}` was undone, so what came before step {from} may not hold any more: {what}; repeat all of it, or, if it holds, use --force"
     )
+}
+
+/// Whether a call that is taken over was answered by this: `undo` and `on_exit` ask nothing.
+const fn is_answer(fact: &Fact) -> bool {
+    match fact {
+        Fact::StepRecorded { record, .. } => !matches!(record, Record::Undo | Record::OnExit),
+        Fact::StepFinished { .. } => true,
+        _ => false,
+    }
 }
 
 /// An unsafe step beside `from` whose outcome was never known.

@@ -251,17 +251,26 @@ async fn once_undo_has_begun_only_force_takes_over_what_it_lists() {
         r#"
         undo(|e| run("core.noop"));
         run("p.work", #{ a: "one" });
+        run("core.echo", #{ value: now() });
         run("p.work", #{ a: "bad" }).a
     "#,
     );
     let engine = house.start().await;
     let first = run(&engine, "p.undone", json!({})).await;
     ended(&engine, &first).await;
-    let refused = rerun(&engine, &first, from("3", false)).await.unwrap_err();
+    let refused = rerun(&engine, &first, from("5", false)).await.unwrap_err();
     assert!(matches!(refused, AskError::Conflict(_)), "{refused}");
-    assert!(refused.to_string().contains("2 p.work"), "{refused}");
+    let assumed = ": 2 p.work, what 2 calls were answered that changed nothing;";
+    assert!(refused.to_string().contains(assumed), "{refused}");
+    let refused = rerun(&engine, &first, from("4", false)).await.unwrap_err().to_string();
+    assert!(refused.contains(": 2 p.work, what one call was answered"), "{refused}");
+    for step in ["1", "2"] {
+        let refused = rerun(&engine, &first, from(step, false)).await.unwrap_err().to_string();
+        assert!(refused.contains(&format!("nothing comes before step {step}: ")), "{refused}");
+        assert!(refused.contains("undo took back what its steps did"), "{refused}");
+    }
     repair(&house);
-    let again = rerun(&engine, &first, from("3", true)).await.unwrap();
+    let again = rerun(&engine, &first, from("5", true)).await.unwrap();
     assert_eq!(again.assumed.len(), 1);
     assert_eq!(result(&ended(&engine, &again.id).await), &json!("bad"));
 }
