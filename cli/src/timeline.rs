@@ -30,12 +30,7 @@ impl Timeline {
                 self.steps.insert(path.clone(), (label.clone(), *at));
                 ("begun", label)
             }
-            Fact::StepRecorded { path, record: Record::Log(message), .. } => {
-                ("log", format!("{path} {message}"))
-            }
-            Fact::StepRecorded { path, record: Record::Emit { kind, .. }, .. } => {
-                ("emitted", format!("{path} {kind}"))
-            }
+            Fact::StepRecorded { path, record, .. } => recorded(path, record),
             Fact::AttemptFailed { path, attempt, error, next_at, .. } => {
                 let what = self.label(path);
                 let again = seconds(*next_at);
@@ -91,6 +86,20 @@ impl Timeline {
     }
 }
 
+/// What the chain answered itself: a line for each, as each has a number.
+fn recorded(path: &StepPath, record: &Record) -> (&'static str, String) {
+    match record {
+        Record::Log(message) => ("log", format!("{path} {message}")),
+        Record::Emit { kind, .. } => ("emitted", format!("{path} {kind}")),
+        Record::EmitRefused { kind, error } => ("failed", format!("{path} emit {kind}: {error}")),
+        Record::Now(at) => ("done", format!("{path} now()  {}", seconds(*at))),
+        Record::Uuid(uuid) => ("done", format!("{path} uuid()  {uuid}")),
+        Record::Undo | Record::OnExit => {
+            ("done", format!("{path} {}()  registered", record.function()))
+        }
+    }
+}
+
 fn label(call: &Call) -> String {
     match (call, call.action()) {
         (Call::Sleep { until }, _) => format!("sleep until {}", seconds(*until)),
@@ -113,6 +122,35 @@ mod tests {
     use super::*;
     use expect_test::expect;
     use model::{ErrorKind, Outcome, StepError};
+
+    #[test]
+    fn whatever_has_a_number_has_a_line() {
+        let at = Timestamp::from_second(7).unwrap();
+        let refused = StepError::new(ErrorKind::Rejected, "no such type");
+        let kind: model::TriggerType = "p.told".parse().unwrap();
+        let records = [
+            Record::Now(at),
+            Record::Uuid("0190".to_owned()),
+            Record::Undo,
+            Record::OnExit,
+            Record::Log("hello".to_owned()),
+            Record::Emit { kind: kind.clone(), data: model::Value::Null },
+            Record::EmitRefused { kind, error: refused },
+        ];
+        let told = (1..).zip(records).map(|(n, record)| {
+            let fact = Fact::StepRecorded { path: StepPath::top(n), record, at };
+            Timeline::default().line(at, &fact).unwrap()
+        });
+        expect![[r#"
+            1970-01-01T00:00:07Z  done             1 now()  1970-01-01T00:00:07Z
+            1970-01-01T00:00:07Z  done             2 uuid()  0190
+            1970-01-01T00:00:07Z  done             3 undo()  registered
+            1970-01-01T00:00:07Z  done             4 on_exit()  registered
+            1970-01-01T00:00:07Z  log              5 hello
+            1970-01-01T00:00:07Z  emitted          6 p.told
+            1970-01-01T00:00:07Z  failed           7 emit p.told: no such type (rejected)"#]]
+        .assert_eq(&told.collect::<Vec<_>>().join("\n"));
+    }
 
     #[test]
     fn a_life_is_told_a_line_a_fact() {
