@@ -15,6 +15,17 @@ async fn logs(engine: &Engine, id: &ExecutionId) -> Vec<(String, String)> {
     logs.into_iter().map(|log| (log.path, log.text)).collect()
 }
 
+/// The paths of the logs in each answer.
+async fn pages(engine: &Engine, id: &ExecutionId) -> Vec<Vec<String>> {
+    let (mut which, mut told) = (Which::default(), Vec::new());
+    loop {
+        let page = engine.logs(id, which.clone()).await.unwrap();
+        told.push(page.logs.into_iter().map(|log| log.path).collect());
+        let Some(next) = page.next else { return told };
+        which.after = Some(next);
+    }
+}
+
 #[tokio::test]
 async fn logs_that_fill_an_answer_are_told_in_several() {
     let house = House::new();
@@ -25,17 +36,23 @@ async fn logs_that_fill_an_answer_are_told_in_several() {
     let engine = house.start().await;
     let id = run(&engine, "p.go", json!({})).await;
     ended(&engine, &id).await;
-    let (mut which, mut told) = (Which::default(), Vec::new());
-    loop {
-        let page = engine.logs(&id, which.clone()).await.unwrap();
-        told.push(page.logs.into_iter().map(|log| log.path).collect::<Vec<_>>());
-        let Some(next) = page.next else { break };
-        which.after = Some(next);
-    }
+    let told = pages(&engine, &id).await;
     assert_eq!(told, [vec!["1", "2", "3", "4"], vec!["5", "6", "7"]]);
     let one = Which { step: "7".parse().ok(), after: None };
     let [one] = engine.logs(&id, one).await.unwrap().logs.try_into().unwrap();
     assert_eq!((&*one.path, &*one.text), ("7", "done"));
+}
+
+#[tokio::test]
+async fn logs_of_branches_are_told_once_each_however_the_branches_took_turns() {
+    let house = House::new();
+    house.program("loud", "read", "head -c 1048576 /dev/zero | tr '\\0' x >&2");
+    house.chain("go", "", r#"parallel_map([1, 2, 3], |n| { run("p.loud"); run("p.loud"); })"#);
+    let engine = house.start().await;
+    let id = run(&engine, "p.go", json!({})).await;
+    ended(&engine, &id).await;
+    let expected = [vec!["1.0.1", "1.0.2", "1.1.1", "1.1.2"], vec!["1.2.1", "1.2.2"]];
+    assert_eq!(pages(&engine, &id).await, expected);
 }
 
 fn line(action: &str, what: &str) -> String {
