@@ -3,7 +3,7 @@
 use model::{ExecutionId, ExecutionState};
 use schemars::JsonSchema;
 use serde::Serialize;
-use store::{ExecutionRow, Store, StoreError};
+use store::{ExecutionFilter, ExecutionRow, Store, StoreError};
 
 /// The run that an execution is now, having gone on by `continue_as`.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -19,33 +19,17 @@ pub(crate) async fn latest_run(
     store: &dyn Store,
     id: &ExecutionId,
 ) -> Result<Option<ExecutionRow>, StoreError> {
-    if let Some((parent, path, run)) = id.place() {
-        return latest_child(store, |run| parent.nth_child(&path, run), run).await;
+    if let Some((parent, path, _)) = id.place() {
+        // Of a child's runs the earlier ones go with their age, the last one stays.
+        let (parent, step) = (Some(parent), Some(path));
+        let last = ExecutionFilter { parent, step, limit: 1, ..ExecutionFilter::default() };
+        return Ok(store.executions(&last).await?.pop().filter(|run| run.id != *id));
     }
     let mut latest: Option<ExecutionRow> = None;
     let mut next = id.continuation();
     while let Some(row) = store.execution(&next).await? {
         next = row.id.continuation();
         latest = Some(row);
-    }
-    Ok(latest)
-}
-
-/// The same of a child's runs, which are numbered without a gap and kept as long as what runs them: in
-/// strides that double until one finds nothing, then halve.
-async fn latest_child(
-    store: &dyn Store,
-    nth: impl Fn(u32) -> ExecutionId,
-    mut known: u32,
-) -> Result<Option<ExecutionRow>, StoreError> {
-    let (mut latest, mut stride, mut doubles) = (None, 1_u32, true);
-    while stride > 0 {
-        let run = known.saturating_add(stride);
-        match store.execution(&nth(run)).await? {
-            Some(row) => (latest, known) = (Some(row), run),
-            None => doubles = false,
-        }
-        stride = if doubles { stride.saturating_mul(2) } else { stride / 2 };
     }
     Ok(latest)
 }

@@ -12,6 +12,7 @@ use store::{Position, Retention, StoreError};
 
 use crate::core::Core;
 use crate::driver::Driver;
+use crate::going_on::latest_run;
 use crate::packs::Packs;
 use crate::pages;
 use crate::sensing::Sensing;
@@ -20,6 +21,8 @@ use crate::sensing::Sensing;
 const BREATH: Duration = Duration::from_millis(20);
 /// After the start, when what matters more has begun.
 const SOON: Duration = Duration::from_secs(10);
+/// Executions that have not ended, read at a time.
+const PAGE: usize = 1_000;
 /// A folder that is younger may belong to something that is not stored yet.
 const YOUNG: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -71,6 +74,7 @@ async fn once(
     let pruned = prune(core, keep, now).await;
     let tidied = tidy(core, keep, now).await;
     drop_logs(core).await?;
+    drop_logs_of_runs(core).await?;
     drop_sensor_logs(core, keep);
     drop_exports(core).await?;
     drop_mirrors(core, sensing.mirrors());
@@ -144,6 +148,34 @@ async fn drop_logs(core: &Core) -> Result<(), StoreError> {
         let Ok(id) = name.parse::<ExecutionId>() else { continue };
         if core.store.execution(&id).await?.is_none() {
             remove(&core.folders.logs(&id));
+        }
+    }
+    Ok(())
+}
+
+/// Removes the logs of runs that are not kept, of children that went on while what runs them has not ended.
+async fn drop_logs_of_runs(core: &Core) -> Result<(), StoreError> {
+    let mut after = None;
+    loop {
+        let page = core.store.unfinished(after.as_ref(), PAGE).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = Some(last.id.clone());
+        for row in page.into_iter().filter(|row| row.id.parent().is_none()) {
+            drop_runs_below(core, row.id).await?;
+        }
+    }
+}
+
+async fn drop_runs_below(core: &Core, root: ExecutionId) -> Result<(), StoreError> {
+    let mut above = vec![root];
+    while let Some(id) = above.pop() {
+        for place in old_entries(&core.folders.logs(&id), Duration::ZERO) {
+            let Ok(child) = format!("{id}/{place}").parse::<ExecutionId>() else { continue };
+            if core.store.execution(&child).await?.is_some() {
+                above.push(child);
+            } else if latest_run(&*core.store, &child).await?.is_some() {
+                remove(&core.folders.logs(&child));
+            }
         }
     }
     Ok(())

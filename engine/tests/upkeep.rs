@@ -11,9 +11,9 @@ use engine::Engine;
 use engine::rerun::Repetition;
 use engine::secrets::Plain;
 use host::git::Exports;
-use model::{Actor, ExecutionState};
+use model::{Actor, ExecutionId, ExecutionState, StepPath};
 use serde_json::json;
-use support::{House, ended, eventually, run, until};
+use support::{House, die_after, ended, eventually, live, run, until};
 
 /// Makes a file or folder look as if it was there for two days.
 fn age(path: &Path) {
@@ -64,6 +64,64 @@ async fn what_ended_long_ago_goes_with_its_logs_and_pack_copies_and_what_sleeps_
     assert_eq!(engine.execution(&nap).await.unwrap().row.state, ExecutionState::Waiting);
     house.advance(model::Duration::from_secs(50 * 24 * 60 * 60));
     assert_eq!(ended(&engine, &nap).await.row.state, ExecutionState::Succeeded);
+}
+
+#[test]
+fn runs_of_a_child_go_with_their_age_and_what_runs_it_goes_on_over_kills() {
+    let mut house = House::new();
+    house.clock = host::Clock::simulated("2026-01-01T00:00:00Z".parse().unwrap());
+    house.program("say", "idempotent", "echo hello >&2");
+    let text = r#"run("p.say"); sleep("20d"); if params.n == 4 { return "over"; } continue_as(#{ n: params.n + 1 })"#;
+    house.chain("rounds", "n: { type: integer, default: 1 }", text);
+    house.chain("outer", "", r#"let end = run("p.rounds"); run("p.say"); end"#);
+    let mut settings = house.settings();
+    settings.forget_every = model::Duration::from_millis(50);
+    let start = || Engine::start(settings.clone(), house.store.clone(), house.clock.clone());
+    let nth = |id: &ExecutionId, n| id.nth_child(&StepPath::top(1), n);
+    let waits = async |engine: &Engine, id: &ExecutionId| {
+        eventually("the run", || async { engine.execution(id).await.is_ok() }).await;
+        until(engine, id, &[ExecutionState::Waiting]).await
+    };
+    let sleeps = || house.advance(model::Duration::from_secs(20 * 24 * 60 * 60));
+    let id = die_after(async {
+        let engine = start().await.unwrap();
+        let id = run(&engine, "p.outer", json!({})).await;
+        for n in 1..3 {
+            waits(&engine, &nth(&id, n)).await;
+            sleeps();
+        }
+        waits(&engine, &nth(&id, 3)).await;
+        (engine, id)
+    });
+    let logs = house.path("state/logs").join(id.as_str());
+    assert!(logs.join("1/1").is_dir() && logs.join("1~2").is_dir(), "each run has logs");
+    // The first run ended 31 days ago, the second 11 days ago.
+    house.advance(model::Duration::from_secs(11 * 24 * 60 * 60));
+    die_after(async {
+        let engine = start().await.unwrap();
+        eventually("the first run to go", || async {
+            engine.execution(&nth(&id, 1)).await.is_err() && !logs.join("1").exists()
+        })
+        .await;
+        assert!(logs.join("1~2/1").is_dir(), "the second run is kept");
+        (engine, ())
+    });
+    live(async {
+        let engine = start().await.unwrap();
+        let second = engine.execution(&nth(&id, 2)).await.unwrap();
+        assert_eq!(second.latest.unwrap().id, nth(&id, 3));
+        house.advance(model::Duration::from_secs(9 * 24 * 60 * 60));
+        waits(&engine, &nth(&id, 4)).await;
+        let view = engine.execution(&id).await.unwrap();
+        assert_eq!(view.steps[0].child, Some(nth(&id, 4)));
+        sleeps();
+        assert_eq!(support::result(&ended(&engine, &id).await), &json!("over"));
+        let from = Repetition { from: "2".parse().ok(), ..Repetition::default() };
+        let again = engine.rerun(Actor::token("test"), &id, from).await.unwrap().id;
+        assert_eq!(support::result(&ended(&engine, &again).await), &json!("over"));
+        let whole = engine.rerun(Actor::token("test"), &id, Repetition::default()).await.unwrap();
+        waits(&engine, &nth(&whole.id, 1)).await;
+    });
 }
 
 /// A house at the beginning of a year whose pack may generate secrets, and the file in which its

@@ -6,7 +6,7 @@ use std::path::Path;
 use futures::future::BoxFuture;
 use model::{
     ActionRef, Actor, BatchId, Body, EventKey, ExecutionId, ExecutionState, Fact, Grant, Hash,
-    Name, Origin, PackName, RuleRef, Stream, Timestamp, TriggerType, Value, Version,
+    Name, Origin, PackName, RuleRef, StepPath, Stream, Timestamp, TriggerType, Value, Version,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -200,8 +200,9 @@ pub trait Store: Send + Sync {
     /// How many encrypted records each key opens.
     fn sealing_keys(&self) -> Answer<'_, BTreeMap<String, u64>>;
     /// Forgets what `keep` does not keep at `now`, in one small step: a part of the log after
-    /// `after` is looked at. Executions that have not ended, and their children, the latest word
-    /// of every other stream, and that an event was told, are never forgotten here.
+    /// `after` is looked at. Executions that have not ended, and their children but for runs that
+    /// went on, the latest word of every other stream, and that an event was told, are never forgotten
+    /// here.
     fn prune<'a>(
         &'a self,
         keep: &'a Retention,
@@ -362,6 +363,8 @@ pub struct ExecutionFilter {
     /// Only children of this execution; without it, only executions that are nobody's child
     /// unless `children` is set.
     pub parent: Option<ExecutionId>,
+    /// Of these, only runs of the child that it runs at this step.
+    pub step: Option<StepPath>,
     /// Children too.
     pub children: bool,
     /// Only those that repeat this execution.

@@ -132,6 +132,7 @@ async fn list(
         pack: asked.pack,
         event: asked.event,
         parent: asked.parent,
+        step: None,
         children: asked.children,
         repeats: asked.repeats,
         actor: asked.token.as_deref().map(Actor::token),

@@ -93,15 +93,16 @@ impl State {
 }
 
 pub(super) fn execution_fits(filter: &ExecutionFilter, row: &ExecutionRow) -> bool {
-    let parent = match &row.origin {
-        Origin::Step { parent, .. } => Some(parent),
-        _ => None,
+    let (parent, step) = match &row.origin {
+        Origin::Step { parent, path } => (Some(parent), Some(path)),
+        _ => (None, None),
     };
     let related = match &filter.parent {
         Some(wanted) => parent == Some(wanted),
         None => filter.children || parent.is_none(),
     };
     related
+        && filter.step.as_ref().is_none_or(|path| step == Some(path))
         && (filter.states.is_empty() || filter.states.contains(&row.state))
         && filter.rule.as_ref().is_none_or(|rule| row.origin.rule() == Some(rule))
         && filter.action.as_ref().is_none_or(|action| row.action == *action)

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use model::{EventKey, ExecutionId, Fact, Hash, Origin, Stream, Timestamp};
 
-use super::state::State;
+use super::state::{Execution, State};
 use crate::port::{Position, Pruned, Recorded};
 use crate::projection::deferred;
 use crate::retention::{MAX_DEPTH, Retention};
@@ -47,9 +47,21 @@ impl State {
         depth: usize,
     ) -> bool {
         let Some(execution) = self.executions.get(id) else { return at < keep.words(now) };
-        let parent = match &execution.request.origin {
+        let origin = &execution.request.origin;
+        let parent = match origin {
             Origin::Step { parent, .. } => Some(parent),
             _ => None,
+        };
+        let root = id.as_str().split('/').next().and_then(|root| root.parse().ok());
+        let root = root.and_then(|root: ExecutionId| self.executions.get(&root));
+        let is_old = |ended| {
+            root.is_none_or(|Execution { request, .. }| {
+                ended < keep.executions(request.origin.rule(), &request.action, now)
+            })
+        };
+        let is_followed = || {
+            let mut runs = self.executions.values().filter(|it| it.request.origin == *origin);
+            runs.any(|run| run.position > execution.position)
         };
         let Some(ended) = execution.standing.finished_at.filter(|_| depth > 0) else {
             return false;
@@ -58,12 +70,10 @@ impl State {
             // A child belongs to whom its parent belongs to, and goes with it.
             Some(parent) if self.executions.contains_key(parent) => {
                 self.execution_goes(parent, at, (keep, now), depth - 1)
+                    || is_followed() && is_old(ended)
             }
             Some(_) => true,
-            None => {
-                let request = &execution.request;
-                ended < keep.executions(request.origin.rule(), &request.action, now)
-            }
+            None => is_old(ended),
         }
     }
 

@@ -54,6 +54,7 @@ fn conditions(filter: &ExecutionFilter) -> (Vec<String>, Vec<Sql>) {
     wanted("action", filter.action.as_ref().map(ToString::to_string));
     wanted("event", filter.event.as_ref().map(ToString::to_string));
     wanted("parent", filter.parent.as_ref().map(ToString::to_string));
+    wanted("step", filter.step.as_ref().map(ToString::to_string));
     let asked_by = "coalesce(first_by, \
                     (SELECT actor FROM facts WHERE facts.position = executions.position))";
     wanted(asked_by, filter.actor.as_ref().map(|actor| actor.as_str().to_owned()));
@@ -224,16 +225,17 @@ mod tests {
     fn listings_are_read_newest_first_and_never_sorted() {
         let all = || ExecutionFilter { before: Some(Position(9)), ..ExecutionFilter::default() };
         let states = vec![ExecutionState::Failed, ExecutionState::TimedOut];
+        let of = "ex_aaaaaaaaaaaaaaaaaaaaaaaaaa";
+        let run = ExecutionFilter { parent: of.parse().ok(), step: "3".parse().ok(), ..all() };
         for (filter, through) in [
             (all(), "INTEGER PRIMARY KEY"),
             (ExecutionFilter { states: states[..1].to_vec(), ..all() }, "executions_by_state"),
             (ExecutionFilter { states, ..all() }, "INTEGER PRIMARY KEY"),
             (ExecutionFilter { rule: "a.b".parse().ok(), ..all() }, "executions_by_rule"),
+            (ExecutionFilter { parent: of.parse().ok(), ..all() }, "executions_by_"),
+            (run, "executions_by_step"),
             (ExecutionFilter { action: "a.b".parse().ok(), ..all() }, "executions_by_action"),
-            (
-                ExecutionFilter { repeats: "ex_aaaaaaaaaaaaaaaaaaaaaaaaaa".parse().ok(), ..all() },
-                "executions_by_rerun",
-            ),
+            (ExecutionFilter { repeats: of.parse().ok(), ..all() }, "executions_by_rerun"),
         ] {
             let (query, values) = listing(&filter);
             let plan = plan(&query, values);

@@ -81,11 +81,11 @@ impl Look<'_> {
         }
     }
 
-    /// Whether the execution has ended for long enough, and nothing above it is kept. One without
-    /// a row was pruned before, or nobody ever asked for it.
+    /// Whether the execution has ended for long enough, and nothing above it is kept; or a later run
+    /// took its place there. One without a row was pruned before, or nobody ever asked for it.
     fn execution_goes(&self, id: &str, at: Timestamp, depth: usize) -> Result<bool, StoreError> {
         let mut query = self.connection.prepare_cached(
-            "SELECT action, rule, finished_at, parent FROM executions WHERE id = ?1",
+            "SELECT finished_at, parent, step, position FROM executions WHERE id = ?1",
         )?;
         let mut rows = query.query([id])?;
         let Some(row) = rows.next()? else { return Ok(at < self.keep.words(self.now)) };
@@ -95,14 +95,34 @@ impl Look<'_> {
         }
         match values::get::<Option<String>>(row, "parent")? {
             // A child belongs to whom its parent belongs to, and goes with it.
-            Some(parent) if self.exists(&parent)? => self.execution_goes(&parent, at, depth - 1),
-            Some(_) => Ok(true),
-            None => {
-                let action: ActionRef = values::text(row, "action")?;
-                let rule: Option<RuleRef> = values::maybe_text(row, "rule")?;
-                Ok(ended < self.keep.executions(rule.as_ref(), &action, self.now))
+            Some(parent) if self.exists(&parent)? => {
+                Ok(self.execution_goes(&parent, at, depth - 1)?
+                    || self.is_followed(row, &parent)? && self.is_old(id, ended)?)
             }
+            Some(_) => Ok(true),
+            None => self.is_old(id, ended),
         }
+    }
+
+    /// Whether the child in `row` went on as a run that is there.
+    fn is_followed(&self, row: &Row<'_>, parent: &str) -> Result<bool, StoreError> {
+        let mut later = self.connection.prepare_cached(
+            "SELECT 1 FROM executions WHERE parent = ?1 AND step = ?2 AND position > ?3",
+        )?;
+        let (step, position): (String, i64) =
+            (values::get(row, "step")?, values::get(row, "position")?);
+        Ok(later.exists(params![parent, step, position])?)
+    }
+
+    /// Whether what ended then has for as long as its owner, whose the root is, keeps it.
+    fn is_old(&self, id: &str, ended: Timestamp) -> Result<bool, StoreError> {
+        let mut root =
+            self.connection.prepare_cached("SELECT action, rule FROM executions WHERE id = ?1")?;
+        let mut rows = root.query([id.split('/').next()])?;
+        let Some(row) = rows.next()? else { return Ok(true) };
+        let action: ActionRef = values::text(row, "action")?;
+        let rule: Option<RuleRef> = values::maybe_text(row, "rule")?;
+        Ok(ended < self.keep.executions(rule.as_ref(), &action, self.now))
     }
 
     fn exists(&self, id: &str) -> Result<bool, StoreError> {

@@ -14,7 +14,7 @@ use crate::port::StoreError;
 
 /// The migrations in order; a file's `user_version` says how many it has had. One that was
 /// released is never changed: what comes later is another file.
-const MIGRATIONS: [&str; 9] = [
+const MIGRATIONS: [&str; 10] = [
     include_str!("migrations/0001_log_and_projection.sql"),
     include_str!("migrations/0002_audit.sql"),
     include_str!("migrations/0003_sealed.sql"),
@@ -24,6 +24,7 @@ const MIGRATIONS: [&str; 9] = [
     include_str!("migrations/0007_askers.sql"),
     include_str!("migrations/0008_begun.sql"),
     include_str!("migrations/0009_asked.sql"),
+    include_str!("migrations/0010_runs.sql"),
 ];
 
 /// After these migrations the columns and tables of the first are filled from the log: what a poll

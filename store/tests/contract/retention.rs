@@ -16,6 +16,7 @@ contract!(
     what_is_sealed_for_an_execution_goes_with_it,
     what_is_sealed_for_an_execution_that_nobody_knows_goes_in_the_end,
     a_child_is_kept_as_long_as_its_parent,
+    of_a_child_that_goes_on_the_earlier_runs_go_with_their_age,
     a_pack_keeps_its_own_for_as_long_as_it_says,
     an_event_is_forgotten_and_known_when_it_is_told_again,
     an_event_is_new_again_once_nothing_of_it_is_kept,
@@ -145,6 +146,46 @@ async fn a_child_is_kept_as_long_as_its_parent(store: &dyn Store) {
     assert_eq!(prune(store, &keep, days(90)).await, 0);
     put(store, execution(1), vec![done()]).await;
     assert_eq!(prune(store, &keep, days(90)).await, 5);
+}
+
+async fn of_a_child_that_goes_on_the_earlier_runs_go_with_their_age(store: &dyn Store) {
+    let (parent, step) = (execution_id(1), path("1"));
+    let run = |n| Stream::Execution(parent.nth_child(&step, n));
+    let origin = || Origin::Step { parent: parent.clone(), path: step.clone() };
+    let done = || ended(ExecutionState::Succeeded, 60);
+    let inner = Stream::Execution(parent.nth_child(&step, 1).child(&step));
+    let of_run = Origin::Step { parent: parent.child(&step), path: step.clone() };
+    put(store, execution(1), vec![request(Origin::Manual), parked(None)]).await;
+    put(store, run(1), vec![request(origin()), done()]).await;
+    put(store, inner, vec![request(of_run), done()]).await;
+    put(store, run(2), vec![request(origin()), ended(ExecutionState::Succeeded, 60 + 20 * DAY)])
+        .await;
+    put(store, run(3), vec![request(origin()), done()]).await;
+    let other = Stream::Execution(parent.child(&path("2")));
+    put(
+        store,
+        other,
+        vec![request(Origin::Step { parent: parent.clone(), path: path("2") }), done()],
+    )
+    .await;
+    let keep = Retention::default();
+    assert_eq!(prune(store, &keep, days(29)).await, 0);
+    assert_eq!(prune(store, &keep, days(31)).await, 4, "the first run and what that ran");
+    let filter = ExecutionFilter {
+        parent: Some(parent.clone()),
+        step: Some(step.clone()),
+        limit: 9,
+        ..ExecutionFilter::default()
+    };
+    let left = async || {
+        let rows = store.executions(&filter).await.unwrap();
+        rows.into_iter().map(|row| row.id).collect::<Vec<_>>()
+    };
+    assert_eq!(left().await, [parent.nth_child(&step, 3), parent.nth_child(&step, 2)]);
+    assert_eq!(prune(store, &keep, days(90)).await, 2);
+    assert_eq!(left().await, [parent.nth_child(&step, 3)], "the last one stays, whenever it ended");
+    put(store, execution(1), vec![done()]).await;
+    assert_eq!(prune(store, &keep, days(90)).await, 7);
 }
 
 async fn a_pack_keeps_its_own_for_as_long_as_it_says(store: &dyn Store) {
