@@ -11,8 +11,34 @@ use serde::Deserialize;
 use super::access::Access;
 use super::download::Wanted;
 
-/// Headers that the connection owns: letting them through would let two requests pass for one.
-const OWNED: [&str; 4] = ["content-length", "transfer-encoding", "connection", "upgrade"];
+/// Headers about how the request is carried: letting them through would let two requests pass for one, or
+/// have a proxy on the way drop others.
+const CARRIED: [&str; 10] = [
+    "connection",
+    "content-length",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+/// Headers by which servers and proxies take a request for one to another host or path than its URL says,
+/// which is what permissions and a connection's address hold it to.
+const REDIRECTING: [&str; 10] = [
+    "forwarded",
+    "host",
+    "x-forwarded-host",
+    "x-forwarded-prefix",
+    "x-forwarded-server",
+    "x-forwarded-uri",
+    "x-host",
+    "x-http-host-override",
+    "x-original-url",
+    "x-rewrite-url",
+];
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A request, ready to be sent.
@@ -171,10 +197,15 @@ fn headers(given: &BTreeMap<String, Value>) -> Result<HeaderMap, String> {
 fn header_name(name: &str) -> Result<HeaderName, String> {
     let parsed: HeaderName =
         name.parse().map_err(|_| format!("`{name}` is not a header's name"))?;
-    if OWNED.contains(&parsed.as_str()) {
-        return Err(format!("the header `{name}` belongs to the connection: leave it out"));
+    match parsed.as_str() {
+        own if CARRIED.contains(&own) => {
+            Err(format!("the header `{name}` is about how the request is carried: leave it out"))
+        }
+        own if REDIRECTING.contains(&own) => Err(format!(
+            "the header `{name}` would name another host or path than the URL: leave it out, and say where the request goes in `url`"
+        )),
+        _ => Ok(parsed),
     }
-    Ok(parsed)
 }
 
 /// The value itself stays out of the message: headers hold credentials.
@@ -278,6 +309,28 @@ mod tests {
                 (Some(expected.0.to_owned()), expected.1.to_owned())
             );
         }
+    }
+
+    #[test]
+    fn no_header_says_how_the_request_is_carried_or_names_another_host_or_path() {
+        for name in CARRIED.iter().chain(&REDIRECTING) {
+            for name in [(*name).to_owned(), name.to_uppercase()] {
+                for parameters in
+                    [json!({ "headers": { &name: "x" } }), json!({ "idempotency_header": name })]
+                {
+                    let mut parameters = parameters;
+                    parameters["url"] = "http://h/".into();
+                    let error = parse(parameters).unwrap_err();
+                    assert!(error.contains(&name) && error.contains("leave it out"), "{error}");
+                }
+            }
+        }
+        for name in [":authority", "host ", " host", "host\r\nx"] {
+            let error = parse(json!({ "url": "http://h/", "headers": { name: "x" } })).unwrap_err();
+            assert!(error.contains("not a header's name"), "{error}");
+        }
+        let told = json!({ "X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.1" });
+        assert!(parse(json!({ "url": "http://h/", "headers": told })).is_ok());
     }
 
     #[test]
