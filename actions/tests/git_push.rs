@@ -207,6 +207,25 @@ async fn a_file_that_changed_since_it_was_read_is_a_conflict() {
 }
 
 #[tokio::test]
+async fn a_files_name_is_no_pattern() {
+    let lab = Lab::new().await;
+    lab.theirs("pi.txt", "theirs\n");
+    let commit = |files: Value| json!({ "sensor": "app", "branch": "main", "message": "m", "base": lab.first, "files": files });
+    let push = async |step: u32, files: Value| {
+        lab.perform("git.commit_and_push", step, commit(files)).await
+    };
+    // As patterns, the first would find the file of theirs, and the second would leave it out.
+    push(1, json!({ "p[id].txt": "ours\n" })).await.unwrap();
+    assert_eq!(lab.at_origin("p[id].txt"), "ours");
+    let files = json!({ "pi.txt": "ours\n", ":!pi.txt": "ours\n" });
+    let error = push(2, files).await.unwrap_err();
+    assert_eq!(kind(&error), "failed conflict", "{error}");
+    assert_eq!(lab.at_origin("pi.txt"), "theirs");
+    push(3, json!({ ":!pi.txt": "ours\n" })).await.unwrap();
+    assert_eq!(lab.git("origin.git", &["show", "main::!pi.txt"]), "ours");
+}
+
+#[tokio::test]
 async fn what_is_there_already_is_not_committed_and_programs_stay_executable() {
     let lab = Lab::new().await;
     let same = lab.commit(1, json!({ "versions.yaml": "app: 1\n" })).await.unwrap();

@@ -103,6 +103,8 @@ impl Run {
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .env("GIT_ATTR_NOSYSTEM", "1")
             .env("GIT_NO_REPLACE_OBJECTS", "1")
+            // A path is a file's name, whatever characters it has.
+            .env("GIT_LITERAL_PATHSPECS", "1")
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("GIT_PROTOCOL_FROM_USER", "0")
             .env("GIT_ALLOW_PROTOCOL", "none");
