@@ -264,13 +264,22 @@ async fn credentials_stay_below_the_address_of_their_connection() {
             Reply::Bytes(match request.split(' ').nth(1) {
                 Some("/v1/within" | "/v2/back") => to("/v1/there"),
                 Some("/v1/beside") => to("/v2/there"),
+                Some("/v1/coded") => to("/v1/..%2fv2/there"),
+                Some("/v1/cut") => to("/v1/..;/v2/there"),
                 Some("/v1/back") => to("/v2/back"),
                 _ => answer("200 OK", "", "arrived"),
             })
         })
         .await;
         let (connections, _folder) = connection(&server, auth, None);
-        for (url, signed) in [("within", true), ("beside", false), ("back", false)] {
+        for (url, signed) in [
+            ("within", true),
+            ("beside", false),
+            ("back", false),
+            ("coded", false),
+            ("cut", false),
+            ("team%2Fapp", true),
+        ] {
             let parameters =
                 json!({ "connection": "api", "url": url, "headers": { "X-Own": "o" } });
             let performance = perform(&["127.0.0.1:*"], &connections, parameters).await;
@@ -316,6 +325,14 @@ async fn a_connection_that_cannot_be_used_says_why() {
             "failed invalid_parameters: `url`: `https://evil.test/` does not lie below",
         ),
         (request("api", "../v2"), "failed invalid_parameters: `url`: `../v2` does not lie below"),
+        (
+            request("api", "%2e%2e%2fv2"),
+            "failed invalid_parameters: `url`: `%2e%2e%2fv2` does not lie below",
+        ),
+        (
+            json!({ "connection": "api", "url": "x", "headers": { "Host": "other.internal" } }),
+            "failed invalid_parameters: the header `Host` would name another host",
+        ),
         (
             json!({ "connection": "api", "url": "x", "headers": { "Authorization": "Bearer mine" } }),
             "failed invalid_parameters: the connection sets the header `authorization`",

@@ -3,6 +3,8 @@
 //! Sensors and actions look them up here by name when they need one. A connection that an
 //! environment leaves as it was keeps its limiter, whatever else is reloaded.
 
+mod path;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -210,7 +212,7 @@ impl Connection {
         let strays = relative.contains("://")
             || relative.starts_with(['/', '-'])
             || relative.contains([':', '\\', '?', '#', '@', '%'])
-            || relative.split('/').any(|part| part == "..");
+            || path::climbs(relative);
         match relative {
             "" => Ok(base.clone()),
             _ if strays => Err(self.outside(url, base)),
@@ -232,6 +234,7 @@ impl Connection {
         };
         let below = joined.origin() == base_url.origin()
             && joined.path().starts_with(base_url.path())
+            && !path::climbs(joined.path())
             && joined.username().is_empty()
             && joined.password().is_none();
         if below { Ok(joined) } else { Err(outside()) }

@@ -43,6 +43,7 @@ fn credentials_of_a_git_host_go_only_to_repositories_below_its_url() {
         "https://git.example.com.evil.example/team/app",
         "https://git.example.com/teams/app",
         "../other/app.git",
+        "..;/other/app.git",
         "https://git.example.com/team/../other/app",
         "/etc/app",
         "ext::sh",
@@ -63,6 +64,8 @@ fn credentials_of_an_api_go_only_to_urls_below_its_base() {
         ("a:b", "https://api.example.com/v1/a:b"),
         ("https://api.example.com/v1/items", "https://api.example.com/v1/items"),
         ("//evil.example.com/x", "https://api.example.com/v1/evil.example.com/x"),
+        ("team%2Fapp", "https://api.example.com/v1/team%2Fapp"),
+        ("x?to=..%2fy", "https://api.example.com/v1/x?to=..%2fy"),
     ] {
         assert_eq!(api.request(url).unwrap().as_str(), expected, "{url}");
     }
@@ -74,6 +77,12 @@ fn credentials_of_an_api_go_only_to_urls_below_its_base() {
         "https://api.example.com/v2/",
         "../v2/items",
         "%2e%2e/v2",
+        "..%2fv2",
+        "%2e%2e%2fv2",
+        "%252e%252e%252fv2",
+        "..;/v2",
+        "..%5cv2",
+        "https://api.example.com/v1/..%2fv2",
     ] {
         assert!(matches!(api.request(url), Err(NoConnection::Outside { .. })), "{url}");
     }
