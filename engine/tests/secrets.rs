@@ -85,8 +85,9 @@ async fn what_is_no_secret_or_no_path_is_refused() {
     let house = House::new();
     let engine = house.start().await;
     for (path, value, told) in [
-        ("a/b", "1234567", "the secret has 7 bytes, fewer than 8"),
-        ("a/b", "", "the secret has 0 bytes"),
+        ("a/b", "1234567", "the secret has 7 characters, fewer than 8"),
+        ("a/b", "äöüäöüä", "the secret has 7 characters, fewer than 8"),
+        ("a/b", "", "the secret has 0 characters"),
         ("a/b", &"x".repeat(70_000), "more than 65536"),
         ("", "long enough", "is not a secret's path"),
         ("/a", "long enough", "is not a secret's path"),

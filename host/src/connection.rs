@@ -363,11 +363,24 @@ impl Connections {
 
     /// The value of its credentials, where it has some.
     pub fn credentials(&self, connection: &Connection) -> Result<Option<Secret>, NoConnection> {
-        let reference = connection.spec.credentials.as_ref();
-        let secret = reference.map(|reference| reference.resolve(&self.lookup));
-        secret
-            .transpose()
-            .map_err(|why| NoConnection::Credentials { name: connection.spec.name.clone(), why })
+        let Some(reference) = &connection.spec.credentials else { return Ok(None) };
+        let found = reference.resolve(&self.lookup).and_then(|secret| {
+            let is_pair = matches!(connection.spec.target, Target::Http { auth: Auth::Basic, .. });
+            if is_pair {
+                reference.check("password", password(secret.expose()))?;
+            }
+            Ok(Some(secret))
+        });
+        found.map_err(|why| NoConnection::Credentials { name: connection.spec.name.clone(), why })
+    }
+}
+
+/// What of `user:password` nobody may see: where there is no password, the user is a key.
+pub fn password(pair: &str) -> &str {
+    match pair.split_once(':') {
+        Some((user, "")) => user,
+        Some((_, password)) => password,
+        None => pair,
     }
 }
 

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use crate::redact::{Redactor, known};
 
 /// What is shorter can be guessed, and cannot be kept out of logs without hiding ordinary words.
-const MIN_BYTES: usize = 8;
+pub const MIN_CHARACTERS: usize = 8;
 
 /// How to write a reference.
 pub const FORMS: &str = "write `{ env: NAME }`, `{ file: PATH }` or `{ secret: PATH }`";
@@ -116,15 +116,20 @@ impl SecretRef {
             Self::Stored(path) => stored(path)?,
         };
         let value = value.trim_end_matches(['\r', '\n']);
-        match value.len() {
-            0..MIN_BYTES => Err(format!(
-                "the secret in {self} has {} characters, fewer than {MIN_BYTES}",
-                value.len()
+        self.check("secret", value)?;
+        Ok(match self {
+            Self::Stored(_) => Secret { value: value.to_owned().into(), _hidden: None },
+            _ => Secret::hidden(value),
+        })
+    }
+
+    /// Whether `value`, the `what` that is found here, is long enough to be kept out of sight.
+    pub(crate) fn check(&self, what: &str, value: &str) -> Result<(), String> {
+        match value.chars().count() {
+            short @ 0..MIN_CHARACTERS => Err(format!(
+                "the {what} in {self} has {short} characters, fewer than {MIN_CHARACTERS}"
             )),
-            _ if matches!(self, Self::Stored(_)) => {
-                Ok(Secret { value: value.to_owned().into(), _hidden: None })
-            }
-            _ => Ok(Secret::hidden(value)),
+            _ => Ok(()),
         }
     }
 }
@@ -146,6 +151,18 @@ mod tests {
     #[test]
     fn a_secret_is_never_shown() {
         assert_eq!(format!("{:?}", Secret::hidden("visible value")), "Secret(…)");
+    }
+
+    #[test]
+    fn characters_are_counted_and_not_bytes() {
+        let read = |value: &'static str| {
+            let variable = move |_: &str| Some(value.to_owned());
+            let key = SecretRef::Env("KEY".to_owned());
+            key.resolve_from(Path::new(""), variable, |_| Err(String::new())).err()
+        };
+        let why = "the secret in the environment variable KEY has 7 characters, fewer than 8";
+        assert_eq!(read("äöüäöüä").as_deref(), Some(why));
+        assert_eq!(read("äöüäöüäö"), None);
     }
 
     #[test]

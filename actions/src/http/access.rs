@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use host::connection::{Auth, Connection, Connections, Target};
+use host::connection::{Auth, Connection, Connections, Target, password};
 use host::guard::{self, Blocked, HostPattern, Proxies, Reach};
 use host::http::NoWay;
 use host::redact::{Redactor, known};
@@ -74,8 +74,7 @@ impl Access {
         };
         value.set_sensitive(true);
         self.signature = Some((name, value));
-        let password = secret.split_once(':').map_or("", |(_, password)| password);
-        let hidden = Redactor::new([secret, password].map(|text| (text, CREDENTIALS)));
+        let hidden = Redactor::new([secret, password(secret)].map(|text| (text, CREDENTIALS)));
         self.hidden = known().hold(hidden);
         Ok(())
     }

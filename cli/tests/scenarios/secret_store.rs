@@ -63,7 +63,7 @@ fn values_come_from_standard_input_and_are_never_told() {
     let server = world.serve();
     world.run_with_input(&["secret", "set", "a/b"], "not to be seen\n").succeeded();
     let short = world.run_with_input(&["secret", "set", "a/c"], "1234567\n").ended(2);
-    assert!(short.stderr.contains("7 bytes, fewer than 8"), "{}", short.stderr);
+    assert!(short.stderr.contains("7 characters, fewer than 8"), "{}", short.stderr);
     world.run(&["secret", "set", "a/b", "on the command line"]).ended(2);
     let listed = world.run(&["secret", "list"]).succeeded();
     assert!(listed.stdout.contains("a/b") && !listed.stdout.contains("seen"), "{}", listed.stdout);

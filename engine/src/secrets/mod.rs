@@ -35,6 +35,7 @@ mod versions;
 use std::fmt;
 use std::path::PathBuf;
 
+use host::secret::MIN_CHARACTERS;
 use model::Timestamp;
 use serde::Serialize;
 use store::{MAX_SEALED_BYTES, StoreError};
@@ -48,8 +49,6 @@ pub(crate) use settings::{Read, handed_to, usable};
 pub use settings::{SecretSetting, SecretSettingsOf};
 pub use vault::Vault;
 
-/// What is shorter can be guessed, and cannot be hidden without hiding ordinary words.
-pub const MIN_BYTES: usize = 8;
 /// Longest value: certificates and their keys fit, files do not.
 pub const MAX_BYTES: usize = 64 * 1024;
 /// Longest value that a step's parameters or result may have at a secret place. Encrypted it is longer by
@@ -122,7 +121,9 @@ pub enum SecretError {
     )]
     BadPath(String),
     /// Not long enough to be one.
-    #[error("the secret has {0} bytes, fewer than {MIN_BYTES}: what is shorter can be guessed")]
+    #[error(
+        "the secret has {0} characters, fewer than {MIN_CHARACTERS}: what is shorter can be guessed"
+    )]
     Short(usize),
     /// Longer than a secret may be.
     #[error("the secret has {0} bytes, more than {MAX_BYTES}")]
@@ -154,9 +155,9 @@ impl From<StoreError> for SecretError {
 
 /// Whether `value` may be a secret.
 pub fn check_value(value: &str) -> Result<(), SecretError> {
-    match value.len() {
-        n if n < MIN_BYTES => Err(SecretError::Short(n)),
-        n if n > MAX_BYTES => Err(SecretError::Long(n)),
+    match (value.chars().count(), value.len()) {
+        (characters, _) if characters < MIN_CHARACTERS => Err(SecretError::Short(characters)),
+        (_, bytes) if bytes > MAX_BYTES => Err(SecretError::Long(bytes)),
         _ => Ok(()),
     }
 }

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use host::redact::{Redactor, known};
+use host::secret::MIN_CHARACTERS;
 use model::fact::Grant;
 use model::token::{self, Token};
 use model::{ErrorKind, ExecutionId, Fact, Map, Performance, Schema, StepError, Timestamp, Value};
 use store::{Sealing, StoreError, of_execution};
 
 use super::vault::record;
-use super::{MAX_KEPT_BYTES, MIN_BYTES, Plain, SecretError};
+use super::{MAX_KEPT_BYTES, Plain, SecretError};
 use crate::core::{Core, Trouble};
 use crate::random;
 
@@ -369,7 +370,8 @@ impl Opened {
 /// Why parameters cannot be taken: a value that stands where a secret belongs and is none, or cannot be
 /// kept.
 pub(crate) fn misfit(fresh: &[Fresh]) -> Option<String> {
-    let short = fresh.iter().map(|one| one.value.expose().len()).find(|n| *n < MIN_BYTES);
+    let short =
+        fresh.iter().map(|one| one.value.expose().chars().count()).find(|n| *n < MIN_CHARACTERS);
     short.map(|short| SecretError::Short(short).to_string()).or_else(|| too_long(fresh))
 }
 

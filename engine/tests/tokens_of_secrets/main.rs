@@ -201,7 +201,7 @@ async fn secret_parameters_are_tokens_before_they_are_stored() {
     let short = json!({ "password": "1234567" }).as_object().cloned().unwrap();
     let refused = engine.run(Actor::token("test"), "p.go".parse().unwrap(), short, None).await;
     let told = refused.unwrap_err().to_string();
-    assert!(told.contains("7 bytes, fewer than 8"), "{told}");
+    assert!(told.contains("7 characters, fewer than 8"), "{told}");
 }
 
 #[tokio::test]

@@ -137,3 +137,32 @@ fn what_an_environment_leaves_as_it_was_stays_the_same_connection() {
     connections.set([ConnectionSpec { requests_per_second: Some(1.0), ..one }]);
     assert!(!Arc::ptr_eq(&before, &connections.get("host").unwrap()));
 }
+
+#[test]
+fn the_password_of_a_pair_is_as_long_as_a_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("pair");
+    let why = |auth: Auth, pair: &str| {
+        std::fs::write(&file, format!("{pair}\n")).unwrap();
+        let base_url = Url::parse("https://api.example.com/").unwrap();
+        let mut spec = spec("api", Target::Http { base_url, auth });
+        spec.credentials = Some(SecretRef::File(file.clone()));
+        let error = Connections::default().credentials(&made(spec)).err()?.to_string();
+        Some(error.replace(&file.display().to_string(), "FILE"))
+    };
+    for (pair, what, characters) in [
+        ("admin:pw12", "password", 4),
+        ("administrator:geheimä", "password", 7),
+        ("key-123:", "password", 7),
+        ("key:", "secret", 4),
+    ] {
+        let expected = format!(
+            "the credentials of the connection `api`: the {what} in the file FILE has {characters} characters, fewer than 8"
+        );
+        assert_eq!(why(Auth::Basic, pair), Some(expected), "{pair}");
+    }
+    for pair in ["a:12345678", "api-key-1:", "api-key-1", "administrator::1234567"] {
+        assert_eq!(why(Auth::Basic, pair), None, "{pair}");
+    }
+    assert_eq!(why(Auth::Bearer, "admin:pw12"), None, "it is sent as a whole");
+}

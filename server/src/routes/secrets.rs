@@ -70,7 +70,7 @@ impl FromStr for SecretPath {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Set {
-    /// From 8 bytes to 64 KiB of UTF-8.
+    /// From 8 characters to 64 KiB of UTF-8.
     #[schemars(extend("minLength" = 2, "maxLength" = 65_536))]
     value: String,
 }
