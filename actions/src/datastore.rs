@@ -4,6 +4,7 @@
 //! change in the same batch as the step's result, expecting the entry's version. So a step's
 //! change happens exactly once, and its outcome is never unknown.
 
+use model::access::GLOBAL;
 use model::{ActionRef, Duration, Effect, ErrorKind, StepError, Timestamp, Value};
 use serde_json::json;
 
@@ -14,8 +15,6 @@ use crate::declare::metadata;
 pub const MAX_LISTED: usize = 1_001;
 /// Longest key.
 const MAX_KEY: usize = 256;
-/// The scope that all packs share.
-const GLOBAL: &str = "global";
 
 /// An entry as it is stored.
 #[derive(Debug, Clone, PartialEq)]

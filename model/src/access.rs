@@ -56,6 +56,9 @@ impl FromStr for Role {
     }
 }
 
+/// The scope of the datastore that all packs share; no pack can be called so.
+pub const GLOBAL: &str = "global";
+
 /// A pattern over the names of packs: `*` stands for any run of characters.
 #[derive(
     Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema, Serialize, Deserialize,
@@ -70,9 +73,13 @@ pub struct PackPattern(String);
 pub struct BadPackPattern(String);
 
 impl PackPattern {
-    /// Whether the pack of this name is meant.
+    /// Whether the pack of this name is meant. What all packs share is none of them: [`GLOBAL`] is meant
+    /// by its own name alone.
     pub fn covers(&self, pack: &str) -> bool {
-        wildcard::matches(&self.0, pack)
+        match pack {
+            GLOBAL => self.0 == GLOBAL,
+            pack => wildcard::matches(&self.0, pack),
+        }
     }
 }
 
@@ -147,6 +154,11 @@ mod tests {
         let pattern: PackPattern = "team_*".parse().unwrap();
         assert!(pattern.covers("team_a") && !pattern.covers("a_team_a"));
         assert!("Team".parse::<PackPattern>().is_err());
+        for (pattern, covers) in [("*", false), ("g*", false), ("global", true), ("globa*", false)]
+        {
+            let pattern: PackPattern = pattern.parse().unwrap();
+            assert_eq!(pattern.covers(GLOBAL), covers, "{pattern}");
+        }
     }
 
     #[test]

@@ -139,3 +139,36 @@ async fn how_much_others_have_to_do_is_not_told_to_who_covers_one_pack() {
     let health = send(served.request(Method::GET, "/api/v1/health").bearer_auth(&token)).await;
     assert_eq!(health.json(), json!({ "ready": true, "problem": null, "stuck": {} }));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_all_packs_share_takes_its_own_name_or_a_token_without_a_limit() {
+    let served = Served::start().await;
+    let path = "/api/v1/keys/global%2Fshared";
+    for (n, (packs, covers)) in [
+        (json!([]), true),
+        (json!(["global"]), true),
+        (json!(["shop", "global"]), true),
+        (json!(["*"]), false),
+        (json!(["g*", "shop"]), false),
+        (json!(["shop"]), false),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let body = json!({ "name": format!("t{n}"), "role": "operator", "packs": packs });
+        let made = served.post("/api/v1/tokens", body).await.json();
+        let token = made["token"].as_str().unwrap();
+        let ask = |method, path: &str| send(served.request(method, path).bearer_auth(token));
+        let set = served.request(Method::PUT, path).json(&json!({ "value": n }));
+        let set = send(set.bearer_auth(token)).await;
+        let known = served.request(Method::PUT, path).json(&json!({ "value": "there" }));
+        assert_eq!(send(known.bearer_auth(served.token())).await.status, 204);
+        let got = ask(Method::GET, path).await;
+        let listed = ask(Method::GET, "/api/v1/keys").await;
+        let deleted = ask(Method::DELETE, path).await;
+        let statuses = (set.status, got.status, deleted.status);
+        let expected = if covers { (204, 200, 204) } else { (403, 403, 403) };
+        assert_eq!(statuses, expected, "{packs}");
+        assert_eq!(listed.text.contains("global/shared"), covers, "{packs}");
+    }
+}
