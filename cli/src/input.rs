@@ -41,11 +41,28 @@ pub(crate) fn text(path: &Path) -> Result<String, Failure> {
     let bytes = if path == Path::new("-") {
         bounded(std::io::stdin().lock(), &name, MAX_BYTES)?
     } else {
-        let file = std::fs::File::open(path).map_err(|error| Failure::file(&name, &error))?;
+        let file = std::fs::File::open(path).map_err(|error| unopened(&name, &error))?;
         bounded(file, &name, MAX_BYTES)?
     };
     let text = syntax::text(&name, &bytes).map(ToOwned::to_owned);
     text.map_err(|findings| Failure::findings(Exit::Usage, findings))
+}
+
+/// Characters that are told of what was taken for a file's name.
+const SHOWN: usize = 60;
+
+/// A file that is not there; or a value where a file's name is expected.
+fn unopened(name: &str, error: &std::io::Error) -> Failure {
+    let is_value = name.trim_start().starts_with(['{', '[', '"']) || name.contains([':', '\n']);
+    if !is_value {
+        return Failure::file(name, error);
+    }
+    let begin: String = name.chars().take(SHOWN).collect();
+    let cut = if begin.len() < name.len() { "…" } else { "" };
+    Failure::usage(format!(
+        "`{begin}{cut}` is taken for the name of a file, and there is none ({error})"
+    ))
+    .with_hint("a value itself goes to standard input, which `-` names: echo '…' | tripline … -")
 }
 
 fn shown(path: &Path) -> String {
@@ -131,6 +148,18 @@ mod tests {
         for word in ["the file is not UTF-8 text", "line: 2, column: 4", "save it as UTF-8"] {
             assert!(failure.contains(word), "{failure}");
         }
+    }
+
+    #[test]
+    fn a_value_where_a_files_name_is_expected_is_told_how_to_be_handed_in() {
+        let long = format!("[{}]", "1, ".repeat(3_000));
+        for value in [r#"{"ref": "refs/heads/main"}"#, "ref: main", long.as_str()] {
+            let failure = format!("{:?}", document(Path::new(value)).unwrap_err());
+            assert!(failure.contains("echo '…' | tripline … -"), "{failure}");
+            assert!(failure.len() < 400, "{failure}");
+        }
+        let missing = format!("{:?}", document(Path::new("nowhere/order.json")).unwrap_err());
+        assert!(!missing.contains("echo"), "{missing}");
     }
 
     #[test]

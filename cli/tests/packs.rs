@@ -298,3 +298,39 @@ fn a_page_about_a_pack_is_made_of_its_files_and_checked() {
         tripline(folder.path(), &["pack", "docs", "web", "--file", "web.md", "--check"]).ended(1);
     assert!(old.stdout.contains("is not the page of web"), "{}", old.stdout);
 }
+
+#[test]
+fn check_without_a_path_checks_what_a_server_would_load() {
+    let folder = TempDir::new().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    let nothing = tripline(folder.path(), &["check"]).ended(2).stderr;
+    assert!(nothing.contains("there is no folder of packs packs"), "{nothing}");
+    assert!(nothing.contains("tripline check PATH"), "{nothing}");
+    write("packs/web/pack.yaml", "name: web\nversion: 1.0.0\n");
+    let whole = tripline(folder.path(), &["check"]).ended(0).stdout;
+    assert_eq!(whole, "0 errors, 0 warnings\n");
+    write("tripline.yaml", "packs: [ours, builtin:deploy]\nenvironment: dev.yaml\n");
+    write("ours/shop/pack.yaml", "name: shop\nversion: 1.0.0\n");
+    write(
+        "ours/shop/rules/broken.yaml",
+        "trigger: { type: git.psh }\naction: { ref: core.noop }\n",
+    );
+    write("dev.yaml", "packs: { web: {} }\n");
+    let broken = tripline(folder.path(), &["check"]).ended(1).stdout;
+    for told in ["there is no trigger type `git.psh`", "at ours/shop/rules/broken.yaml:1:18"] {
+        assert!(broken.contains(told), "{broken}");
+    }
+    assert!(broken.contains("there is no pack `web` here"), "of the environment: {broken}");
+    let elsewhere = TempDir::new().unwrap();
+    let config = folder.path().join("tripline.yaml");
+    let named = tripline(elsewhere.path(), &["check", "--config", config.to_str().unwrap()]);
+    assert!(named.ended(1).stdout.contains("git.psh"));
+    let shipped = tripline(elsewhere.path(), &["check", "builtin:deploy"]).ended(0);
+    assert_eq!(shipped.stdout, "0 errors, 0 warnings\n");
+    let unknown = tripline(elsewhere.path(), &["check", "builtin:deplyo"]).ended(1).stdout;
+    assert!(unknown.contains("no such pack ships with Tripline"), "{unknown}");
+}

@@ -168,7 +168,7 @@ fn unpacked(packs: &[PathBuf], state: &Path) -> Result<Vec<PathBuf>, Failure> {
 
 /// The folders of packs, all of which must be there: one that is not mounted yet would else look
 /// like one whose packs are no longer wanted.
-fn existing(packs: &[PathBuf]) -> Result<(), Failure> {
+pub(super) fn existing(packs: &[PathBuf]) -> Result<(), Failure> {
     let is_shipped = |pack: &PathBuf| pack.to_string_lossy().starts_with(shipped::PREFIX);
     match packs.iter().find(|folder| !is_shipped(folder) && !folder.is_dir()) {
         None => Ok(()),

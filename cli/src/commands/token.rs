@@ -37,7 +37,8 @@ pub(crate) struct Create {
     /// How much it allows: viewer, operator or admin
     #[arg(long)]
     role: Role,
-    /// Only for packs of this name, in which `*` stands for anything; may be given several times
+    /// Only for packs of this name, in which `*` stands for anything, or `global`: the keys that all
+    /// packs share; may be given several times
     #[arg(long = "pack", value_name = "PATTERN")]
     packs: Vec<PackPattern>,
     /// After this time it opens nothing, such as 90d

@@ -261,6 +261,14 @@ const fn word(format: LogFormat) -> &'static str {
     }
 }
 
+/// What a server would be started with by this file and this environment, where they are named.
+pub(crate) fn served(
+    config: Option<PathBuf>,
+    environment: Option<PathBuf>,
+) -> Result<Config, Failure> {
+    Config::load(&Flags { config, environment, ..Flags::default() })
+}
+
 /// Where client commands look for a server if nobody says.
 pub(crate) fn state_folder() -> PathBuf {
     // A broken file is the server's to complain about.

@@ -4,6 +4,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use model::{Diagnostic, Location};
+
 /// What settings write before the name of such a pack.
 pub const PREFIX: &str = "builtin:";
 
@@ -64,6 +66,27 @@ impl Shipped {
             std::fs::write(file, text)?;
         }
         Ok(pack)
+    }
+}
+
+/// Such packs among `folders` as folders of the `shelf`, like all others.
+pub(crate) fn on_shelf(folders: &[PathBuf], shelf: &Path) -> Result<Vec<PathBuf>, Vec<Diagnostic>> {
+    let place = |folder: &PathBuf| match Shipped::named(&folder.to_string_lossy()) {
+        Ok(None) => Ok(folder.clone()),
+        Ok(Some(shipped)) => shipped.write(shelf).map_err(|error| error.to_string()),
+        Err(error) => Err(error),
+    };
+    folders.iter().map(|folder| place(folder).map_err(|error| vec![unwritable(&error)])).collect()
+}
+
+pub(crate) fn unwritable(error: &str) -> Diagnostic {
+    Diagnostic::error(Location::file("packs"), error)
+}
+
+/// Calls a file that lies on the `shelf` as its user knows it.
+pub(crate) fn call_shipped(file: &mut String, shelf: &Path) {
+    if let Ok(shipped) = Path::new(file.as_str()).strip_prefix(shelf) {
+        *file = format!("{PREFIX}{}", shipped.display());
     }
 }
 

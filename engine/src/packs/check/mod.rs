@@ -16,6 +16,7 @@ use model::{ActionRef, Diagnostic, Location, PackName, TriggerType};
 
 use super::broken::AllBroken;
 use super::reload::discover;
+use super::shipped::{call_shipped, on_shelf, unwritable};
 use super::together::Together;
 use super::triggers::TriggerInfo;
 use super::{Findings, Generation, Library, Pack, offline};
@@ -28,7 +29,22 @@ pub fn check_packs(paths: &[PathBuf]) -> Findings {
 }
 
 /// The same, and whether they fit the environment that they are to run in.
+///
+/// `builtin:NAME` is a pack that ships with Tripline.
 pub fn check_packs_in(paths: &[PathBuf], environment: Option<&Environment>) -> Findings {
+    let shelf = match tempfile::tempdir() {
+        Ok(shelf) => shelf,
+        Err(error) => return vec![unwritable(&error.to_string())],
+    };
+    let checked = on_shelf(paths, shelf.path()).map(|paths| check_folders(&paths, environment));
+    let mut findings = checked.unwrap_or_else(|findings| findings);
+    for finding in &mut findings {
+        call_shipped(&mut finding.at.file, shelf.path());
+    }
+    findings
+}
+
+fn check_folders(paths: &[PathBuf], environment: Option<&Environment>) -> Findings {
     let context = offline::context();
     let mut read = Together::read(discover(paths), &context, environment);
     let names: Vec<PackName> = read.packs.iter().map(|pack| pack.name.clone()).collect();

@@ -20,7 +20,7 @@ use host::kubernetes::Naming;
 use model::{Diagnostic, PackName};
 
 use super::offline;
-use super::shipped::Shipped;
+use super::shipped::{on_shelf, unwritable};
 
 pub use self::manifests::{Manifest, Manifests};
 pub use self::needs::Needs;
@@ -72,20 +72,6 @@ fn of_one(
         Some(pack) if errors.is_empty() => Needs::of(pack, &packs, shelf, wanted),
         _ => Err(errors),
     }
-}
-
-/// Packs that ship with Tripline as folders, like all others.
-fn on_shelf(folders: &[PathBuf], shelf: &Path) -> Result<Vec<PathBuf>, Vec<Diagnostic>> {
-    let place = |folder: &PathBuf| match Shipped::named(&folder.to_string_lossy()) {
-        Ok(None) => Ok(folder.clone()),
-        Ok(Some(shipped)) => shipped.write(shelf).map_err(|error| error.to_string()),
-        Err(error) => Err(error),
-    };
-    folders.iter().map(|folder| place(folder).map_err(|error| vec![unwritable(&error)])).collect()
-}
-
-fn unwritable(error: &str) -> Diagnostic {
-    Diagnostic::error(model::Location::file("packs"), error)
 }
 
 /// The kinds among what is needed that are not Kubernetes' own, and of which only a cluster or a

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::notes::{Notes, Unknown};
 use super::{Kind, Wanted};
-use crate::packs::shipped::PREFIX;
+use crate::packs::shipped::call_shipped;
 use crate::packs::{ActionKind, Pack, Place as Runs};
 
 /// What one pack needs.
@@ -186,9 +186,7 @@ impl<'a> Walk<'a> {
         {
             at.file.clone_from(file);
         }
-        if let Ok(shipped) = Path::new(&at.file).strip_prefix(self.shelf) {
-            at.file = format!("{PREFIX}{}", shipped.display());
-        }
+        call_shipped(&mut at.file, self.shelf);
         at.to_string()
     }
 }
