@@ -5,13 +5,16 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use model::Severity;
+use host::Clock;
+use model::{Severity, Timestamp};
 use store::Sqlite;
-use store::sqlite::{Finding, Needs};
+use store::sqlite::{Finding, Needs, Returned};
 
 use crate::backup::UNFINISHED;
 use crate::folders::Folders;
+use crate::packs::altered;
 use crate::secrets::{Answer, KeyError, KeySource, SecretSettings, Vault, root};
+use crate::tokens::valid;
 
 const PUT_BACK: &str =
     "put the key back where `secrets.keys` in tripline.yaml says, or beside the state folder";
@@ -29,7 +32,9 @@ pub async fn examine(state: &Path, secrets: SecretSettings) -> Vec<Finding> {
     // A damaged database is not opened again: SQLite would tidy up what may help to mend it.
     if !damaged && let Ok(needs) = Sqlite::needs(state) {
         findings.extend(missing_packs(state, &needs));
+        findings.extend(altered_packs(state));
         findings.extend(needs.behind.iter().map(|sensor| behind(sensor)));
+        findings.extend(returned(&needs, Clock::System.now()));
         if let Ok(vault) = &vault {
             findings.extend(shut_answers(vault, state, &needs));
         }
@@ -87,6 +92,38 @@ fn behind(sensor: &str) -> Finding {
         "if it is a program, `tripline sensor confirm {sensor}` once it has told what happened since the backup; any other catches up when it next looks at its source"
     );
     finding(Severity::Warning, what, to_do)
+}
+
+/// Tokens that were made before the backup that the state was restored from: who revoked one of them
+/// since finds it valid again.
+fn returned(needs: &Needs, now: Timestamp) -> Option<Finding> {
+    let Returned { restored, tokens } = needs.returned.as_ref()?;
+    let tokens: Vec<String> = valid(tokens, now).iter().map(ToString::to_string).collect();
+    let what = format!(
+        "the state was restored from a backup of {:.0}; the tokens that were valid then are valid, also if they were revoked since: {}",
+        restored.taken_at,
+        tokens.join(", ")
+    );
+    let to_do = "`tripline token revoke NAME` ends one that nobody should have; one that is made anew after that is not told here";
+    (!tokens.is_empty()).then(|| finding(Severity::Warning, what, to_do))
+}
+
+/// Contents of packs that are not what their names say: programs run from there.
+pub(crate) fn altered_packs(state: &Path) -> Vec<Finding> {
+    let packs = Folders::new(state.to_owned()).packs();
+    let altered = match altered(&packs) {
+        Ok(altered) => altered,
+        Err(error) => {
+            let what = format!("{} cannot be read: {error}", packs.display());
+            return vec![finding(Severity::Error, what, READABLE)];
+        }
+    };
+    let told = altered.into_iter().map(|(hash, why)| {
+        let what = format!("the pack's content {hash} is not what was put there: {why}");
+        let to_do = "stop the server and remove that folder of `packs/`: the next start copies a pack there again that is loaded with this content; for executions that began with another one, restore a backup, or cancel them";
+        finding(Severity::Error, what, to_do)
+    });
+    told.collect()
 }
 
 /// Packs that unfinished executions go on with and whose files are gone.

@@ -1,6 +1,7 @@
 //! API tokens: made, looked up, revoked. The token itself is told once and never stored.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -201,6 +202,21 @@ impl Engine {
     /// What people and programs did, newest first.
     pub async fn audit(&self, filter: &AuditFilter) -> Result<Vec<Recorded>, AskError> {
         Ok(self.core.store.audit(filter).await?)
+    }
+}
+
+/// Those that open the API at this time.
+pub(crate) fn valid(tokens: &BTreeMap<Name, TokenRow>, now: Timestamp) -> Vec<TokenView> {
+    let views = tokens.iter().map(|(name, row)| token_view(name, row, now));
+    views.filter(|view| view.state == "active").collect()
+}
+
+impl fmt::Display for TokenView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let role = self.role.map_or("unknown", Role::as_str);
+        let packs: Vec<String> = self.packs.iter().map(|pack| format!("`{pack}`")).collect();
+        let of = if packs.is_empty() { String::new() } else { format!(" of {}", packs.join(", ")) };
+        write!(f, "{} ({role}{of}, made {:.0})", self.name, self.at)
     }
 }
 

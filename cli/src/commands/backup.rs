@@ -95,7 +95,10 @@ async fn to_file(connection: &Connection, file: &Path) -> Result<(Manifest, u64)
 }
 
 fn tell(file: &Path, manifest: &Manifest, bytes: u64, format: Format) -> Outcome {
-    let Manifest { installation, at, position, .. } = manifest;
+    let Manifest { installation, at, position, left_out, .. } = manifest;
+    if !left_out.is_empty() {
+        output::warn(&format!("{left_out}; what executions need of them, keep elsewhere"));
+    }
     if format != Format::Table {
         let told = json!({ "file": file, "bytes": bytes, "manifest": manifest });
         output::value(format, &told)?;

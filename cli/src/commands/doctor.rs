@@ -36,20 +36,23 @@ impl Args {
         }
         let mut findings = engine::doctor::examine(&state, secrets).await;
         findings.extend(server::files::usable_token(&state).err().map(unusable));
-        for finding in &findings {
-            let (colour, word) = match finding.severity {
-                Severity::Error => (Colour::Red, "error"),
-                Severity::Warning => (Colour::Yellow, "warning"),
-            };
-            let word = coloured(colour, word);
-            output::say(&format!("{word}: {}\n  hint: {}", finding.what, finding.to_do))?;
-        }
+        findings.iter().try_for_each(tell)?;
         if findings.is_empty() {
             output::say(&format!("{shown}: the log, its projection and its blobs are whole"))?;
         }
         let broken = findings.iter().any(|finding| finding.severity == Severity::Error);
         Ok(if broken { Exit::Failed } else { Exit::Done })
     }
+}
+
+/// A finding in words.
+pub(super) fn tell(finding: &Finding) -> Result<(), Failure> {
+    let (colour, word) = match finding.severity {
+        Severity::Error => (Colour::Red, "error"),
+        Severity::Warning => (Colour::Yellow, "warning"),
+    };
+    let word = coloured(colour, word);
+    output::say(&format!("{word}: {}\n  hint: {}", finding.what, finding.to_do))
 }
 
 /// A token that keeps the server from starting.

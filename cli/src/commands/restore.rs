@@ -4,9 +4,11 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
 
-use engine::backup::{BackupError, Manifest, restore};
+use engine::backup::{BackupError, Manifest, Restored, restore};
+use engine::view::TokenView;
 use host::Clock;
 
+use super::doctor;
 use crate::config;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::output;
@@ -46,15 +48,33 @@ impl Args {
         };
         let restored =
             restore(io::BufReader::new(from), &state, replace, Clock::System.now()).await;
-        let Manifest { installation, at, position, .. } = restored.map_err(failure)?;
+        let Restored { manifest, tokens, findings } = restored.map_err(failure)?;
+        let Manifest { installation, at, position, left_out, .. } = manifest;
         let (state, at, position) = (state.display(), output::seconds(at), position.0);
         output::say(&format!(
             "{state}: the installation {installation} as of {at}, up to fact {position}\n\
              start it with `tripline serve --state {state}` once the lost server cannot come back; \
              then see `tripline execution list --states needs_attention`"
         ))?;
+        tell_tokens(&tokens)?;
+        if !left_out.is_empty() {
+            output::warn(&left_out.to_string());
+        }
+        findings.iter().try_for_each(doctor::tell)?;
         Ok(Exit::Done)
     }
+}
+
+/// Says who gets in again: of what was revoked since, the backup knows nothing.
+fn tell_tokens(tokens: &[TokenView]) -> Result<(), Failure> {
+    if tokens.is_empty() {
+        return Ok(());
+    }
+    let lines: String = tokens.iter().map(|token| format!("\n  {token}")).collect();
+    output::say(&format!(
+        "these tokens are valid, also if they were revoked after the backup:{lines}\n\
+         end those that nobody should have: tripline token revoke NAME"
+    ))
 }
 
 /// What is wrong with a backup, as the command line tells it.

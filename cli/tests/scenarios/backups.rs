@@ -303,10 +303,17 @@ fn a_backup_that_is_damaged_cut_short_or_newer_is_refused_and_changes_nothing() 
         refused(&changed, 1, "damaged");
     }
     let text = String::from_utf8_lossy(&whole[512..1024]).into_owned();
-    for (from, to) in [("backup/1", "backup/2"), ("\"schema\": ", "\"schema\":9")] {
+    let own = format!("\"version\": \"{}\"", env!("CARGO_PKG_VERSION"));
+    let other = own.replace("\"0", "\"9");
+    for (changes, told) in [
+        (&[("backup/1", "backup/2")][..], "another build of this version made it"),
+        (&[("\"schema\": ", "\"schema\":9")], "another build of this version made it"),
+        (&[("backup/1", "backup/2"), (&own, &other)], "hint: use Tripline 9"),
+    ] {
+        let changed = changes.iter().fold(text.clone(), |text, (from, to)| text.replace(from, to));
         let mut newer = whole.clone();
-        newer[512..1024].copy_from_slice(text.replace(from, to).as_bytes());
-        refused(&newer, 1, "newer");
+        newer[512..1024].copy_from_slice(changed.as_bytes());
+        refused(&newer, 1, told);
     }
     world.run(&["restore", "it.tar", "--state", "new"]).succeeded();
     world.run(&["doctor", "--state", "new"]).succeeded();

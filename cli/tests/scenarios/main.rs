@@ -18,6 +18,7 @@ mod support;
 mod files;
 
 mod artifacts;
+mod backup_contents;
 mod backups;
 mod broken_environment;
 mod broken_packs;

@@ -12,7 +12,7 @@ use store::sqlite::{About, about};
 use tokio::sync::OwnedMutexGuard;
 
 use super::archive::{Entry, Writer};
-use super::{FORMAT, MANIFEST, Manifest, PARTS, SUMS, is_environment};
+use super::{FORMAT, LeftOut, MANIFEST, Manifest, PARTS, SUMS, is_environment};
 use crate::ask::AskError;
 use crate::engine::Engine;
 
@@ -40,9 +40,13 @@ impl Engine {
         let folder = Copy::make(folders.backup(), one)?;
         self.core.store.copy_to(&folder.path).await?;
         let (state, to) = (folders.root().to_owned(), folder.path.clone());
-        let work = move || link_parts(&state, &to).map(|()| about(&to));
+        let work = move || link_parts(&state, &to).map(|left_out| (left_out, about(&to)));
         let linked = tokio::task::spawn_blocking(work).await.map_err(io::Error::other);
-        let about = linked.and_then(|linked| linked).map_err(|error| unavailable(&error))?;
+        let (left_out, about) =
+            linked.and_then(|linked| linked).map_err(|error| unavailable(&error))?;
+        if !left_out.is_empty() {
+            tracing::warn!("{left_out}");
+        }
         let About { schema, position, hash, .. } = about.map_err(|error| unavailable(&error))?;
         let manifest = Manifest {
             format: FORMAT.to_owned(),
@@ -52,6 +56,7 @@ impl Engine {
             at: self.core.now(),
             position,
             head: hash,
+            left_out,
         };
         Ok(Snapshot { folder, manifest })
     }
@@ -95,39 +100,56 @@ impl Drop for Copy {
 }
 
 /// Gives second names to what executions use besides the store.
-fn link_parts(state: &Path, to: &Path) -> io::Result<()> {
+fn link_parts(state: &Path, to: &Path) -> io::Result<LeftOut> {
+    let mut links = Links { state, left_out: LeftOut::default() };
     for entry in fs::read_dir(state)? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
         // The store has copied its own.
         let stored = ["tripline.db", "head", "blobs"].contains(&name.as_str());
         if is_environment(&name) || PARTS.contains(&name.as_str()) && !stored {
-            link(&entry.path(), &to.join(&name))?;
+            links.link(&entry.path(), &to.join(&name))?;
         }
     }
-    Ok(())
+    Ok(links.left_out)
 }
 
-/// What goes away meanwhile is no longer kept.
-fn link(from: &Path, to: &Path) -> io::Result<()> {
-    let gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
-    let kind = match fs::symlink_metadata(from) {
-        Ok(found) => found.file_type(),
-        Err(error) if gone(&error) => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    if kind.is_file() {
-        let linked = fs::hard_link(from, to).or_else(|_| fs::copy(from, to).map(drop));
-        return linked.or_else(|error| if gone(&error) { Ok(()) } else { Err(error) });
-    }
-    if kind.is_dir() {
-        fs::create_dir(to)?;
-        let entries = fs::read_dir(from).into_iter().flatten().flatten();
-        for entry in entries {
-            link(&entry.path(), &to.join(entry.file_name()))?;
+/// Makes second names for what lies in the state folder.
+struct Links<'a> {
+    state: &'a Path,
+    left_out: LeftOut,
+}
+
+impl Links<'_> {
+    /// What goes away meanwhile is no longer kept.
+    fn link(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        let gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+        let kind = match fs::symlink_metadata(from) {
+            Ok(found) => found.file_type(),
+            Err(error) if gone(&error) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        match to.file_name().and_then(|name| name.to_str()) {
+            None => self.leave_out(from, "its name is not UTF-8"),
+            Some(_) if kind.is_file() => {
+                let linked = fs::hard_link(from, to).or_else(|_| fs::copy(from, to).map(drop));
+                return linked.or_else(|error| if gone(&error) { Ok(()) } else { Err(error) });
+            }
+            Some(_) if kind.is_dir() => {
+                fs::create_dir(to)?;
+                for entry in fs::read_dir(from).into_iter().flatten().flatten() {
+                    self.link(&entry.path(), &to.join(entry.file_name()))?;
+                }
+            }
+            Some(_) if kind.is_symlink() => self.leave_out(from, "a link"),
+            Some(_) => self.leave_out(from, "no plain file"),
         }
+        Ok(())
     }
-    Ok(())
+
+    fn leave_out(&mut self, path: &Path, why: &str) {
+        self.left_out.note(path.strip_prefix(self.state).unwrap_or(path), why);
+    }
 }
 
 impl Snapshot {
@@ -186,7 +208,7 @@ impl<R: Read> Read for Hashing<R> {
 fn list(folder: &Path, before: &str, found: &mut Vec<String>) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        // A name that is no text cannot come from Tripline.
+        // What has no such name was left out of the copy.
         let Ok(name) = entry.file_name().into_string() else { continue };
         match entry.file_type()?.is_dir() {
             true => list(&entry.path(), &format!("{before}{name}/"), found)?,

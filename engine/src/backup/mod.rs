@@ -10,6 +10,7 @@
 //! any token that opens the API.
 
 mod archive;
+mod left_out;
 mod make;
 mod restore;
 
@@ -20,10 +21,11 @@ use serde::{Deserialize, Serialize};
 use store::Position;
 use store::sqlite::OpenError;
 
+pub use self::left_out::LeftOut;
 pub use self::make::Snapshot;
 pub(crate) use self::make::remove_leftover;
 pub(crate) use self::restore::UNFINISHED;
-pub use self::restore::{check, restore};
+pub use self::restore::{Restored, check, restore};
 
 /// What the manifest's `format` says. What is written another way gets another number.
 const FORMAT: &str = "tripline.backup/1";
@@ -49,6 +51,9 @@ pub struct Manifest {
     pub position: Position,
     /// The hash of the fact there.
     pub head: Hash,
+    /// What lay where a backup takes files from and is not in it.
+    #[serde(default, skip_serializing_if = "LeftOut::is_empty")]
+    pub left_out: LeftOut,
 }
 
 /// Why a backup is not made or not restored.
@@ -57,13 +62,18 @@ pub enum BackupError {
     /// What was given is no backup at all.
     #[error("this is no backup ({0}); name a file that `tripline backup` made")]
     NoBackup(String),
-    /// It was made by a newer Tripline.
+    /// It was made in a form that this Tripline does not know.
     #[error(
-        "the backup was made by Tripline {version}, in a form that this version ({}) cannot read; use Tripline {version} or a newer one", env!("CARGO_PKG_VERSION")
+        "the backup was made by Tripline {version}: {found}, and this Tripline ({OWN}) reads {expected}; {}",
+        who_reads(version)
     )]
     Newer {
-        /// Which one.
+        /// The version that made it.
         version: String,
+        /// What of its form is not known.
+        found: String,
+        /// What is.
+        expected: String,
     },
     /// It is not what was made.
     #[error("the backup is damaged: {0}; nothing was changed; use another backup")]
@@ -102,6 +112,17 @@ pub enum BackupError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] store::StoreError),
+}
+
+const OWN: &str = env!("CARGO_PKG_VERSION");
+
+/// What to do about a form that this Tripline does not know.
+fn who_reads(version: &str) -> String {
+    match version {
+        OWN => "another build of this version made it: restore it with that build, or a newer one"
+            .to_owned(),
+        version => format!("use Tripline {version} or a newer one"),
+    }
 }
 
 /// Whether a file of this name belongs into a backup; names are those of the state folder.

@@ -7,18 +7,23 @@ use std::path::Path;
 
 use model::{Actor, BatchId, Fact, Hash, Severity, Stream, Timestamp};
 use sha2::{Digest, Sha256};
-use store::sqlite::{Options, about};
+use store::sqlite::{Finding, Options, about};
 use store::{Batch, Sqlite, Store, Write};
 
 use super::archive::{Entry, Reader};
 use super::make::sum_line;
 use super::{BackupError, FORMAT, MANIFEST, Manifest, SUMS, belongs, failed};
+use crate::doctor::altered_packs;
+use crate::tokens::valid;
+use crate::view::TokenView;
 
 /// Where the state lies until it is whole. A folder that holds it is not taken for a new one.
 pub(crate) const UNFINISHED: &str = "restoring";
 /// What the state folder keeps whatever comes into it: of this machine, not of the installation.
 const STAYS: [&str; 3] = ["lost+found", "admin.token", "lock"];
-/// A manifest is some hundred bytes.
+/// What the forms of all versions begin with.
+const FORMATS: &str = "tripline.backup/";
+/// A manifest is some hundred bytes, and names some files that were left out.
 const MAX_MANIFEST: u64 = 64 * 1024;
 /// Digests of so many files, some hundred bytes each, that memory has room for them.
 const MAX_SUMS: u64 = 1 << 30;
@@ -26,6 +31,17 @@ const MAX_SUMS: u64 = 1 << 30;
 /// Reads a backup whole: what it says of itself, if it is what was made.
 pub fn check(from: impl Read) -> Result<Manifest, BackupError> {
     unpack(from, None)
+}
+
+/// What was made of a backup.
+#[derive(Debug)]
+pub struct Restored {
+    /// What the backup says of itself.
+    pub manifest: Manifest,
+    /// The tokens that are valid, also those that were revoked after it was made.
+    pub tokens: Vec<TokenView>,
+    /// What is wrong with what was in it, and keeps nothing from starting.
+    pub findings: Vec<Finding>,
 }
 
 /// Makes the state folder `state` of a backup. What is there already is refused, or moved into a
@@ -38,7 +54,7 @@ pub async fn restore(
     state: &Path,
     replace: bool,
     at: Timestamp,
-) -> Result<Manifest, BackupError> {
+) -> Result<Restored, BackupError> {
     let made: Vec<&Path> = state.ancestors().take_while(|folder| !folder.exists()).collect();
     let restored = restore_into(from, state, replace, at).await;
     if restored.is_err() {
@@ -53,7 +69,7 @@ async fn restore_into(
     state: &Path,
     replace: bool,
     at: Timestamp,
-) -> Result<Manifest, BackupError> {
+) -> Result<Restored, BackupError> {
     private(state).map_err(failed(state))?;
     if let Some(pid) = Sqlite::holder(state).map_err(failed(state))? {
         return Err(BackupError::Running { folder: state.to_owned(), pid });
@@ -67,9 +83,9 @@ async fn restore_into(
     remove(&fresh)?;
     private(&fresh).map_err(failed(&fresh))?;
     match fill(from, &fresh, at).await {
-        Ok(manifest) => {
+        Ok(restored) => {
             move_in(&fresh, state, &there, at)?;
-            Ok(manifest)
+            Ok(restored)
         }
         Err(error) => {
             remove(&fresh)?;
@@ -102,7 +118,7 @@ fn others(state: &Path) -> Result<Vec<String>, BackupError> {
     Ok(names)
 }
 
-async fn fill(from: impl Read, fresh: &Path, at: Timestamp) -> Result<Manifest, BackupError> {
+async fn fill(from: impl Read, fresh: &Path, at: Timestamp) -> Result<Restored, BackupError> {
     let manifest = unpack(from, Some(fresh))?;
     let found = about(fresh)?;
     if (found.position, found.hash) != (manifest.position, manifest.head) {
@@ -113,6 +129,7 @@ async fn fill(from: impl Read, fresh: &Path, at: Timestamp) -> Result<Manifest, 
         Write::new(Stream::Installation, None, [Fact::StateRestored { taken_at: manifest.at, at }]);
     let id = BatchId::new(format!("restored/{at}"));
     store.append(Batch { id, actor: Actor::engine(), at, writes: vec![restored] }).await?;
+    let tokens = valid(&store.tokens().await?, at);
     drop(store);
     let mut findings = Sqlite::verify(fresh).into_iter();
     match findings.find(|finding| finding.severity == Severity::Error) {
@@ -120,7 +137,7 @@ async fn fill(from: impl Read, fresh: &Path, at: Timestamp) -> Result<Manifest, 
             "what was copied was damaged already: {}",
             finding.what
         ))),
-        None => Ok(manifest),
+        None => Ok(Restored { manifest, tokens, findings: altered_packs(fresh) }),
     }
 }
 
@@ -179,12 +196,21 @@ impl<R: Read> Unpacking<'_, R> {
         self.sums.push_str(&sum_line(MANIFEST, Hash::of(&text)));
         let value: model::Value = serde_json::from_slice(&text).map_err(|error| none(&error))?;
         let version = value["version"].as_str().unwrap_or("unknown").to_owned();
-        if value["format"] != FORMAT {
-            return Err(BackupError::Newer { version });
+        let format = value["format"].as_str().filter(|format| format.starts_with(FORMATS));
+        let Some(format) = format.map(ToOwned::to_owned) else {
+            return Err(none(&format!(
+                "`{MANIFEST}` says no `format` that begins with `{FORMATS}`"
+            )));
+        };
+        if format != FORMAT {
+            let (found, expected) = (format!("its form is `{format}`"), format!("`{FORMAT}`"));
+            return Err(BackupError::Newer { version, found, expected });
         }
         let manifest: Manifest = serde_json::from_value(value).map_err(|error| none(&error))?;
         if manifest.schema > store::sqlite::NEWEST_SCHEMA {
-            return Err(BackupError::Newer { version });
+            let found = format!("its database has the schema {}", manifest.schema);
+            let expected = format!("schemas up to {}", store::sqlite::NEWEST_SCHEMA);
+            return Err(BackupError::Newer { version, found, expected });
         }
         Ok(manifest)
     }

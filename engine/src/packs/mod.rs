@@ -44,6 +44,7 @@ pub use library::{Library, Performer, Reader, Resolved};
 pub(crate) use load::load_pinned;
 pub use load::{LoadContext, load};
 pub use manifest::is_reserved;
+pub(crate) use pin::altered;
 pub use pin::content_hash;
 pub use reload::{PackStatus, Packs};
 pub use requires::{Required, Versions};

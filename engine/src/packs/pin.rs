@@ -25,6 +25,9 @@ pub(super) struct Snapshot {
 /// of a pack can have, since hidden ones are no part of it.
 const CONFIGURATION: &str = ".config.json";
 
+/// A folder in which Python keeps what it compiled.
+const COMPILED: &str = "__pycache__/";
+
 #[derive(Debug, Clone)]
 pub(super) struct PackFile {
     pub(super) bytes: Vec<u8>,
@@ -35,6 +38,48 @@ pub(super) struct PackFile {
 pub fn content_hash(folder: &Path) -> Result<Hash, Vec<Diagnostic>> {
     let (snapshot, findings) = Snapshot::read(folder);
     if findings.is_empty() { Ok(snapshot.hash()) } else { Err(findings) }
+}
+
+/// The contents below `packs`, each in the folder of its hash, that are others, with why.
+pub(crate) fn altered(packs: &Path) -> io::Result<Vec<(Hash, String)>> {
+    let entries = match fs::read_dir(packs) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut altered = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        // Another name is that of a folder that is being made.
+        let Some(hash) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        altered.extend(other_content(&entry.path(), hash).map(|why| (hash, why)));
+    }
+    altered.sort();
+    Ok(altered)
+}
+
+/// Why the files in `folder` are not those of this hash. What Python puts beside the modules that a
+/// program imports changes nothing.
+fn other_content(folder: &Path, hash: Hash) -> Option<String> {
+    let (mut snapshot, findings) = Snapshot::read_pinned(folder);
+    // Nobody goes on with it any more: it was tidied away just now.
+    if !folder.exists() {
+        return None;
+    }
+    if let Some(finding) = findings.first() {
+        return Some(format!("{}: {}", finding.at.file, finding.message));
+    }
+    let found = snapshot.hash();
+    snapshot.files.retain(|name, _| !name.contains(COMPILED));
+    if [found, snapshot.hash()].contains(&hash) {
+        return None;
+    }
+    let files = snapshot.name().map_or_else(
+        || "its files were changed".to_owned(),
+        |name| format!("the files of `{name}` there were changed"),
+    );
+    Some(format!("{files} (their hash is {found})"))
 }
 
 impl Snapshot {

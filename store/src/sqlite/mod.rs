@@ -52,7 +52,7 @@ use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 pub use self::backup::{About, about};
 pub use self::error::OpenError;
-pub use self::needs::Needs;
+pub use self::needs::{Needs, Returned};
 pub use self::schema::NEWEST as NEWEST_SCHEMA;
 pub use self::verify::Finding;
 
