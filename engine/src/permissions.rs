@@ -82,12 +82,13 @@ impl Rights {
         self.exec(resolved)?;
         self.action(action)?;
         // A parameter of a pack's own action may be called `connection` too.
-        let built_in = resolved.version().is_none();
-        let named = parameters.get("connection").filter(|_| built_in).and_then(Value::as_str);
-        if built_in {
+        let (named, connection) = if resolved.version().is_none() {
             named_openly(action, parameters)?;
-        }
-        let connection = built_in.then(|| used(action.as_str(), named)).flatten();
+            let named = parameters.get("connection").and_then(Value::as_str);
+            (named, used(action.as_str(), named))
+        } else {
+            (None, None)
+        };
         match (&self.caller, connection) {
             (Caller::Pack(pack), Some(name)) => connected(pack, name)?,
             (_, None) if action.as_str() == "http.request" => self.host(parameters)?,

@@ -7,7 +7,9 @@ use engine::Engine;
 use engine::view::ExecutionView;
 use model::{Actor, Duration, ExecutionId, ExecutionState, Timestamp};
 use serde_json::json;
-use support::{House, die_after, ended, error_kind, eventually, live, result, run, until};
+use support::{
+    House, count, die_after, die_at_counts, ended, error_kind, eventually, live, result, run, until,
+};
 
 use ExecutionState::{Succeeded, TimedOut, Waiting};
 
@@ -86,26 +88,16 @@ fn however_often_the_engine_dies_each_run_goes_on_once() {
         continue_as(#{ n: params.n + 1 });
     "#,
     );
-    let ticks = async |engine: &Engine| {
-        let row = engine.store().key("p/ticks", engine.now()).await.unwrap();
-        row.and_then(|row| row.value.as_i64()).unwrap_or(0)
-    };
     let first = die_after(async {
         let engine = house.start().await;
         let first = run(&engine, "p.ticks", json!({})).await;
         (engine, first)
     });
-    for goal in [3, 7, 11] {
-        die_after(async {
-            let engine = house.start().await;
-            eventually("some progress", || async { ticks(&engine).await >= goal }).await;
-            (engine, ())
-        });
-    }
+    die_at_counts(&house, "p/ticks", &[3, 7, 11]);
     live(async {
         let engine = house.start().await;
         assert_eq!(result(&last(&engine, &first).await), &json!("over"));
-        assert_eq!(ticks(&engine).await, 15);
+        assert_eq!(count(&engine, "p/ticks").await, 15);
         let all = store::ExecutionFilter { limit: 1_000, ..Default::default() };
         assert_eq!(engine.executions(&all).await.unwrap().len(), 15);
     });

@@ -8,7 +8,10 @@ use engine::view::ExecutionView;
 use engine::{AskError, Engine};
 use model::{Actor, BatchId, Duration, ExecutionId, ExecutionState, Fact, StepPath, Stream};
 use serde_json::{Value, json};
-use support::{House, die_after, ended, error_kind, eventually, key, live, result, run, until};
+use support::{
+    House, count, die_after, die_at_counts, ended, error_kind, eventually, key, live, result, run,
+    until,
+};
 
 use ExecutionState::{Cancelled, Paused, Succeeded, Waiting};
 
@@ -199,26 +202,16 @@ fn however_often_the_engine_dies_each_run_of_a_child_is_made_once() {
         "",
         r#"run("datastore.increment", #{ key: "began" }); run("p.counts", #{ to: 15 })"#,
     );
-    let runs = async |engine: &Engine| {
-        let row = engine.store().key("p/runs", engine.now()).await.unwrap();
-        row.and_then(|row| row.value.as_i64()).unwrap_or(0)
-    };
     let id = die_after(async {
         let engine = house.start().await;
         let id = run(&engine, "p.outer", json!({})).await;
         (engine, id)
     });
-    for goal in [2, 4, 5, 8, 11, 14] {
-        die_after(async {
-            let engine = house.start().await;
-            eventually("some progress", || async { runs(&engine).await >= goal }).await;
-            (engine, ())
-        });
-    }
+    die_at_counts(&house, "p/runs", &[2, 4, 5, 8, 11, 14]);
     live(async {
         let engine = house.start().await;
         assert_eq!(result(&ended(&engine, &id).await), &json!(15));
-        assert_eq!((runs(&engine).await, key(&engine, "p/began").await), (15, json!(1)));
+        assert_eq!((count(&engine, "p/runs").await, key(&engine, "p/began").await), (15, json!(1)));
         let children = store::ExecutionFilter { parent: Some(id), limit: 99, ..Default::default() };
         assert_eq!(engine.executions(&children).await.unwrap().len(), 15);
     });

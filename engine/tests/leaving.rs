@@ -4,8 +4,7 @@
 mod support;
 
 use std::fs;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,6 +13,7 @@ use engine::ask::AskError;
 use engine::rerun::Repetition;
 use engine::secrets::Plain;
 use engine::{Accepted, Engine, Holder, NewEvent};
+use lab::Disk;
 use model::{Actor, Grant, Hash, Map};
 use rusqlite::Connection;
 use sensors::webhook::Request;
@@ -232,44 +232,10 @@ async fn what_a_store_in_trouble_was_asked_for_in_vain_is_not_done_later() {
     all_end(&engine, 2).await;
 }
 
-/// A small file system of its own, until it is dropped.
-struct Disk(PathBuf);
-
-impl Disk {
-    /// None where this user may not mount anything; where every test is to run, that is an error.
-    fn mount(at: &Path) -> Option<Self> {
-        fs::create_dir_all(at).unwrap();
-        let tmpfs = ["-t", "tmpfs", "-o", "size=8m", "tmpfs"];
-        let mounted = Command::new("mount").args(tmpfs).arg(at).status();
-        if mounted.is_ok_and(|status| status.success()) {
-            return Some(Self(at.to_owned()));
-        }
-        let needs = "a small tmpfs cannot be mounted here: it needs root";
-        assert!(std::env::var_os("CI").is_none(), "{needs}");
-        eprintln!("skipped: {needs}");
-        None
-    }
-
-    fn fill(&self) {
-        let mut ballast = fs::File::create(self.0.join("ballast")).unwrap();
-        while ballast.write_all(&[0; 4096]).is_ok() {}
-    }
-
-    fn free(&self) {
-        fs::remove_file(self.0.join("ballast")).unwrap();
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
 #[tokio::test]
 async fn what_went_in_though_who_asked_was_told_otherwise_runs_without_another_start() {
     let folder = House::new();
-    let Some(disk) = Disk::mount(&folder.path("state")) else { return };
+    let Some(disk) = Disk::mount(&folder.path("state")).unwrap() else { return };
     let store = Arc::new(Sqlite::open(&folder.path("state"), &Options::default()).unwrap());
     let house = House { store, ..folder };
     let engine = start(&house).await;
@@ -280,7 +246,7 @@ async fn what_went_in_though_who_asked_was_told_otherwise_runs_without_another_s
     let log = Connection::open(house.path("state/tripline.db")).unwrap();
     log.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(())).unwrap();
     fs::File::options().write(true).open(house.path("state/head")).unwrap().set_len(0).unwrap();
-    disk.fill();
+    disk.fill().unwrap();
     let noop = || "core.noop".parse().unwrap();
     let told = engine.run(me(), noop(), Map::new(), Some("n")).await;
     let Err(AskError::Unavailable(why)) = told else { panic!("{told:?}") };
@@ -288,7 +254,7 @@ async fn what_went_in_though_who_asked_was_told_otherwise_runs_without_another_s
     let named = ExecutionFilter { limit: 1, ..Default::default() };
     let newest = engine.executions(&named).await.unwrap().remove(0);
     assert_eq!(newest.state, model::ExecutionState::Queued, "it went in, and nobody begins it");
-    disk.free();
+    disk.free().unwrap();
     ended(&engine, &newest.id).await;
     let again = engine.run(me(), noop(), Map::new(), Some("n")).await.unwrap();
     assert_eq!(again, newest.id);

@@ -7,13 +7,11 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
-use engine::Engine;
 use engine::rerun::Repetition;
-use engine::view::ExecutionView;
 use expect_test::expect;
 use model::{Actor, ExecutionState};
 use serde_json::json;
-use support::{House, ended, error_kind, eventually, result, run};
+use support::{House, ended, error_kind, eventually, message, result, run};
 
 fn house(permissions: &str) -> House {
     let house = House::new();
@@ -23,10 +21,6 @@ fn house(permissions: &str) -> House {
 
 fn write(house: &House, permissions: &str) {
     house.write("pack.yaml", &format!("name: p\nversion: 1.0.0\npermissions: {permissions}\n"));
-}
-
-fn message(view: &ExecutionView) -> String {
-    view.outcome.as_ref().and_then(|o| o.error.as_ref()).unwrap().message.clone()
 }
 
 /// A second pack, `q`, with a chain `q.work` and a program `q.tool`.
@@ -41,15 +35,11 @@ fn neighbour(house: &House, permissions: &str) {
     std::fs::set_permissions(program, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-async fn start(house: &House) -> Engine {
-    house.start().await
-}
-
 #[tokio::test]
 async fn an_action_named_by_a_parameter_is_denied_unless_the_pack_asks_for_it() {
     let house = house("{ actions: [core.echo], exec: true }");
     house.chain("call", "action: { type: string }", "run(params.action, #{ value: 1 })");
-    let engine = start(&house).await;
+    let engine = house.start().await;
     let id = run(&engine, "p.call", json!({ "action": "core.echo" })).await;
     assert_eq!(ended(&engine, &id).await.row.state, ExecutionState::Succeeded);
     let id = run(&engine, "p.call", json!({ "action": "datastore.get" })).await;
@@ -72,7 +62,7 @@ async fn a_denial_is_an_error_like_any_other_and_can_be_caught() {
         "action: { type: string }",
         "let kind = \"\"; try { run(params.action) } catch (e) { kind = e.kind } kind",
     );
-    let engine = start(&house).await;
+    let engine = house.start().await;
     let id = run(&engine, "p.call", json!({ "action": "core.echo" })).await;
     assert_eq!(result(&ended(&engine, &id).await), &json!("denied"));
 }
@@ -82,7 +72,7 @@ async fn a_chain_of_another_pack_is_governed_by_its_own_permissions() {
     let house = house("{ actions: [q.*], exec: true }");
     house.chain("both", "", "[run(\"q.work\"), run(\"q.tool\").done]");
     neighbour(&house, "{ actions: [core.echo], exec: true }");
-    let engine = start(&house).await;
+    let engine = house.start().await;
     let id = run(&engine, "p.both", json!({})).await;
     assert_eq!(result(&ended(&engine, &id).await), &json!([{ "value": 7 }, true]));
 }
@@ -96,7 +86,7 @@ async fn running_executions_are_held_to_the_permissions_of_now() {
         "action: { type: string }",
         "run(params.action, #{ value: 1 }); run(\"p.wait\"); run(params.action, #{ value: 2 })",
     );
-    let engine = start(&house).await;
+    let engine = house.start().await;
     let id = run(&engine, "p.later", json!({ "action": "core.echo" })).await;
     house.reached().await;
     write(&house, "{ actions: [core.fail], exec: true }");
@@ -116,26 +106,14 @@ async fn a_connection_named_by_a_parameter_is_denied_unless_the_pack_asks_for_it
     let text = ["status", "other"].map(|name| {
         format!("  {name}: {{ type: http, base_url: 'http://127.0.0.1:1/', packs: [p] }}\n")
     });
-    std::fs::write(house.path("dev.yaml"), format!("connections:\n{}", text.concat())).unwrap();
-    let engine = start_in(&house).await;
+    house.environment(&format!("connections:\n{}", text.concat()));
+    let engine = house.start_in_environment().await;
     let id = run(&engine, "p.call", json!({ "name": "other" })).await;
     let view = ended(&engine, &id).await;
     assert_eq!((error_kind(&view), view.steps[0].attempts), ("denied", 0));
     expect!["the pack `p` may not use the connection `other`: add `connections: [other]` to `permissions` in its pack.yaml"].assert_eq(&message(&view));
     let id = run(&engine, "p.call", json!({ "name": "status" })).await;
     assert_ne!(error_kind(&ended(&engine, &id).await), "denied", "nobody listens there");
-}
-
-/// An engine in the environment `dev.yaml`.
-async fn start_in(house: &House) -> Engine {
-    let environment = Some(house.path("dev.yaml"));
-    let settings = engine::Settings { environment, programs: 8, ..house.settings() };
-    Engine::start(settings, house.store.clone(), house.clock.clone()).await.unwrap()
-}
-
-fn set_environment(house: &House, text: &str) {
-    std::fs::write(house.path("new.yaml"), text).unwrap();
-    std::fs::rename(house.path("new.yaml"), house.path("dev.yaml")).unwrap();
 }
 
 #[tokio::test]
@@ -157,8 +135,8 @@ async fn what_an_environment_takes_away_is_denied_to_the_steps_that_come() {
         let text = format!("{} run(\"p.wait\"); {} [one, two]", kind("one"), kind("two"));
         house.chain(name, "", &text);
     }
-    set_environment(&house, "packs: {}\n");
-    let engine = start_in(&house).await;
+    house.environment("packs: {}\n");
+    let engine = house.start_in_environment().await;
     let value = engine::secrets::Plain::new("the first value");
     engine.set_secret(Actor::token("test"), "p/admin", value).await.unwrap();
     let mut running = Vec::new();
@@ -173,8 +151,7 @@ async fn what_an_environment_takes_away_is_denied_to_the_steps_that_come() {
         .await;
         running.push(id);
     }
-    set_environment(
-        &house,
+    house.environment(
         "packs:\n  p: { permissions: { secrets: [q/*], hosts: [example.com], exec: false } }\n",
     );
     let stale = || async { engine.pack_views()[0].state == "stale" };
@@ -194,7 +171,7 @@ async fn a_program_is_denied_to_a_chain_once_its_pack_asks_for_none() {
     house.gate();
     house.program("tool", "read", "echo done");
     house.chain("call", "name: { type: string }", "run(\"p.wait\"); run(params.name)");
-    let engine = start(&house).await;
+    let engine = house.start().await;
     let id = run(&engine, "p.call", json!({ "name": "p.tool" })).await;
     house.reached().await;
     for program in ["tool", "wait"] {
@@ -214,15 +191,9 @@ async fn a_program_is_denied_to_a_chain_once_its_pack_asks_for_none() {
 async fn an_environment_that_grants_less_denies_at_once_what_its_packs_ask_for() {
     let house = house("{ actions: [core.*], exec: true }");
     house.chain("call", "action: { type: string }", "run(params.action, #{ value: 1 })");
-    let set = |text: &str| {
-        std::fs::write(house.path("new.yaml"), text).unwrap();
-        std::fs::rename(house.path("new.yaml"), house.path("dev.yaml")).unwrap();
-    };
-    set("packs: {}\n");
-    let settings =
-        engine::Settings { environment: Some(house.path("dev.yaml")), ..house.settings() };
-    let engine = Engine::start(settings, house.store.clone(), house.clock.clone()).await.unwrap();
-    set("packs:\n  p: { permissions: { actions: [core.fail] } }\n");
+    house.environment("packs: {}\n");
+    let engine = house.start_in_environment().await;
+    house.environment("packs:\n  p: { permissions: { actions: [core.fail] } }\n");
     let stale = || async { engine.pack_views()[0].state == "stale" };
     eventually("the change", stale).await;
     let id = run(&engine, "p.call", json!({ "action": "core.echo" })).await;
@@ -236,7 +207,7 @@ async fn an_environment_that_grants_less_denies_at_once_what_its_packs_ask_for()
 async fn no_secret_is_used_or_changed_by_an_action_that_is_run_by_hand() {
     let house = house("{ actions: [secrets.*], secrets: ['p/*'] }");
     house.chain("turn", "", r#"run("secrets.store", #{ path: "p/admin", value: "of the pack" })"#);
-    let engine = start(&house).await;
+    let engine = house.start().await;
     let first = engine::secrets::Plain::new("the first value");
     engine.set_secret(Actor::token("test"), "p/admin", first).await.unwrap();
     let store = json!({ "path": "p/admin", "value": "the second value" });
@@ -279,7 +250,7 @@ async fn hosts_are_those_of_the_pack_that_asks() {
     });
     let house = house(&format!("{{ actions: [http.*], hosts: ['127.0.0.1:{port}', '*'] }}"));
     house.chain("get", "url: { type: string }", "run(\"http.request\", #{ url: params.url }).body");
-    let engine = start(&house).await;
+    let engine = house.start().await;
     let url = |host: &str| json!({ "url": format!("http://{host}:{port}/") });
     let id = run(&engine, "p.get", url("127.0.0.1")).await;
     assert_eq!(result(&ended(&engine, &id).await), &json!("ok"));
@@ -294,166 +265,6 @@ async fn hosts_are_those_of_the_pack_that_asks() {
     let id = run(&engine, "http.request", url("127.0.0.1")).await;
     assert_eq!(error_kind(&ended(&engine, &id).await), "denied");
     assert_eq!(answered.load(std::sync::atomic::Ordering::SeqCst), 1);
-}
-
-/// The chain `q.run` of a pack that may do everything, which runs what its parameters name: itself,
-/// or by way of another chain of the same pack; and `q.own`, which names it by itself.
-fn deputy(house: &House) {
-    neighbour(house, "{ actions: ['*'], connections: ['*'], exec: true }");
-    let schema = "action: { type: string }, with: { type: object }, by: { type: string }";
-    for (name, text) in [
-        ("run", "run(params.action, params.with)"),
-        (
-            "pass",
-            "run(\"q.run\", #{ action: get(params, \"by\") ?? params.action, with: params.with })",
-        ),
-        ("own", "run(\"q.run\", #{ action: \"core.echo\", with: params.with })"),
-    ] {
-        let file = format!("entry_point: {name}.rhai\nparameters: {{ {schema} }}\n");
-        house.write_in("q", &format!("actions/{name}.yaml"), &file);
-        house.write_in("q", &format!("actions/{name}.rhai"), text);
-    }
-}
-
-#[tokio::test]
-async fn an_action_passed_to_a_chain_of_another_pack_must_be_allowed_to_who_passed_it() {
-    let house = house("{ actions: [q.*, core.fail] }");
-    house.chain(
-        "call",
-        "chain: { type: string }, given: { type: object }",
-        "run(params.chain, params.given)",
-    );
-    deputy(&house);
-    let engine = start(&house).await;
-    let denied = "the pack `p` may not use `core.echo`: add `actions: [core.echo]` to `permissions` in its pack.yaml";
-    for (chain, action, expected) in [
-        ("q.run", "core.echo", Some(denied)),
-        ("q.pass", "core.echo", Some(denied)),
-        ("q.run", "core.fail", Some("seven")),
-        ("q.own", "p.unused", None),
-    ] {
-        let given = json!({ "action": action, "with": { "value": 7 } });
-        let given = match action {
-            "core.fail" => json!({ "action": action, "with": { "message": "seven" } }),
-            _ => given,
-        };
-        let parameters = json!({ "chain": chain, "given": given });
-        let dry = parameters.as_object().unwrap().clone();
-        let dry = engine.dry_run("p.call".parse().unwrap(), dry, BTreeMap::new()).await.unwrap();
-        let view = ended(&engine, &run(&engine, "p.call", parameters).await).await;
-        let told = view.outcome.as_ref().unwrap().error.as_ref().map(|e| e.message.as_str());
-        assert_eq!(told, expected, "{chain} {action}");
-        let dry = dry.error.as_ref().map(|error| error.message.as_str());
-        assert_eq!(dry, expected, "a dry run of {chain} {action}");
-    }
-    // By hand, the role of who runs it decides.
-    let given = json!({ "action": "core.echo", "with": { "value": 7 } });
-    let view = ended(&engine, &run(&engine, "q.run", given).await).await;
-    assert_eq!(view.row.state, ExecutionState::Succeeded);
-}
-
-#[tokio::test]
-async fn an_action_that_a_rule_passes_to_a_chain_of_another_pack_must_be_allowed_to_its_pack() {
-    let house = house("{ actions: [q.*] }");
-    house.write("triggers/said.yaml", "payload: {}\n");
-    let rule = "trigger: { type: p.said }\naction: { ref: q.run, parameters: { action: core.echo, with: { value: 7 } } }\n";
-    house.write("rules/say.yaml", rule);
-    deputy(&house);
-    let engine = start(&house).await;
-    let said = engine::NewEvent {
-        kind: "p.said".parse().unwrap(),
-        id: None,
-        subject: None,
-        data: json!({}),
-    };
-    engine.emit("test", said).await.unwrap();
-    let all = store::ExecutionFilter { limit: 10, ..Default::default() };
-    eventually("its execution", || async { !engine.executions(&all).await.unwrap().is_empty() })
-        .await;
-    let id = engine.executions(&all).await.unwrap()[0].id.clone();
-    let view = ended(&engine, &id).await;
-    assert_eq!(error_kind(&view), "denied", "{view:#?}");
-    assert!(message(&view).contains("the pack `p` may not use `core.echo`"), "{}", message(&view));
-}
-
-#[tokio::test]
-async fn a_connection_passed_to_a_chain_of_another_pack_must_be_lent_to_who_passed_it() {
-    let house = house("{ actions: [q.*, http.*], connections: ['s*'] }");
-    house.chain("call", "name: { type: string }", "run(\"q.run\", #{ action: \"http.request\", with: #{ connection: params.name, url: \"x\" } })");
-    deputy(&house);
-    let text = [("status", "p, q"), ("other", "p, q"), ("secret", "q")].map(|(name, packs)| {
-        format!("  {name}: {{ type: http, base_url: 'http://127.0.0.1:1/', packs: [{packs}] }}\n")
-    });
-    std::fs::write(house.path("dev.yaml"), format!("connections:\n{}", text.concat())).unwrap();
-    let engine = start_in(&house).await;
-    let mut told = Vec::new();
-    for name in ["other", "secret", "status"] {
-        let view = ended(&engine, &run(&engine, "p.call", json!({ "name": name })).await).await;
-        told.push(message(&view).replace(&house.folder.path().display().to_string(), "DIR"));
-    }
-    assert!(!told.pop().unwrap().contains("pack"), "nobody listens there: {told:?}");
-    expect![[r#"
-        the pack `p` may not use the connection `other`: add `connections: [other]` to `permissions` in its pack.yaml
-        the connection `secret` is not lent to the pack `p`: add `p` to its `packs` at DIR/dev.yaml:4"#]].assert_eq(&told.join("\n"));
-}
-
-#[tokio::test]
-async fn a_connection_that_is_left_out_where_one_can_be_said_must_be_lent_to_who_left_it_out() {
-    let house = house("{ actions: [q.*, kubernetes.*], connections: [] }");
-    house.chain(
-        "call",
-        "chain: { type: string }, given: { type: object }",
-        "run(params.chain, params.given)",
-    );
-    deputy(&house);
-    // Each asks the cluster for a kind that no text names; what is there is not asked.
-    for (name, schema, text) in [
-        (
-            "of",
-            "connection: { type: string }",
-            "run(\"q.inner\", #{ at: #{ of: get(params, \"connection\") } })",
-        ),
-        ("inner", "at: { type: object }", "run(\"kubernetes.get\", given(params.at.of))"),
-        ("its", "name: { type: string }", "run(\"kubernetes.get\", given(()))"),
-    ] {
-        let given = "fn given(connection) { let all = #{ api_version: \"v1\", kind: \"Pod\", name: \"x\" }; \
-                     if connection != () { all.connection = connection; } all }";
-        let file = format!("entry_point: {name}.rhai\nparameters: {{ {schema} }}\n");
-        house.write_in("q", &format!("actions/{name}.yaml"), &file);
-        house.write_in("q", &format!("actions/{name}.rhai"), &format!("{given}\n{text}"));
-    }
-    let connection = |name: &str| {
-        format!("  {name}: {{ type: kubernetes, credentials: {{ file: none }}, packs: ['*'] }}\n")
-    };
-    let text = ["default", "other"].map(connection).concat();
-    std::fs::write(house.path("dev.yaml"), format!("connections:\n{text}")).unwrap();
-    let engine = start_in(&house).await;
-    let own = "the pack `p` may not use the server's own cluster: add `connections: [default]` to `permissions` in its pack.yaml";
-    let other = own
-        .replace("the server's own cluster", "the connection `other`")
-        .replace("[default]", "[other]");
-    let pod = json!({ "api_version": "v1", "kind": "Pod", "name": "x" });
-    for (chain, given, expected) in [
-        ("q.of", json!({}), Some(own)),
-        ("q.of", json!({ "connection": "other" }), Some(other.as_str())),
-        ("q.run", json!({ "action": "kubernetes.get", "with": pod }), Some(own)),
-        // Nobody could say one: it is the chain's own choice, whatever else is called so.
-        ("q.its", json!({ "name": "default" }), None),
-    ] {
-        let parameters = json!({ "chain": chain, "given": given });
-        let dry = parameters.as_object().unwrap().clone();
-        let dry = engine.dry_run("p.call".parse().unwrap(), dry, BTreeMap::new()).await.unwrap();
-        let told = [
-            message(&ended(&engine, &run(&engine, "p.call", parameters).await).await),
-            dry.error.unwrap().message,
-        ];
-        for told in told {
-            match expected {
-                Some(expected) => assert_eq!(told, expected, "{chain} {given}"),
-                None => assert!(told.contains("kubeconfig"), "it is asked: {told}"),
-            }
-        }
-    }
 }
 
 #[test]
@@ -504,7 +315,7 @@ async fn the_servers_own_cluster_takes_a_permission() {
     ] {
         let house = house(&format!("{{ actions: [kubernetes.*], connections: {connections} }}"));
         house.chain("call", "action: { type: string }", call);
-        let engine = start(&house).await;
+        let engine = house.start().await;
         let id = run(&engine, "p.call", json!({ "action": "kubernetes.get" })).await;
         let view = ended(&engine, &id).await;
         assert_eq!((error_kind(&view), message(&view).as_str()), ("denied", expected));

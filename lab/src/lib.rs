@@ -16,6 +16,7 @@
 mod account;
 mod cluster;
 mod collector;
+mod disk;
 mod group;
 mod history;
 mod identity;
@@ -30,6 +31,7 @@ mod standing;
 
 pub use cluster::{Cluster, Parts};
 pub use collector::Collector;
+pub use disk::Disk;
 pub use group::Group;
 pub use history::Backup;
 pub use identity::{ADMIN, NARROW};

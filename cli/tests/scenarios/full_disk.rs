@@ -1,10 +1,8 @@
 //! A disk that fills up under a running server, and has space again.
 
-use std::fs;
-use std::io::Write;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use lab::Disk;
 use serde_json::json;
 
 use crate::files::{
@@ -13,45 +11,6 @@ use crate::files::{
 };
 use crate::support::{Server, eventually};
 use crate::webhooks::{Delivery, receiver};
-
-/// A small file system of its own, until it is dropped.
-struct Disk(PathBuf);
-
-impl Disk {
-    /// None where this user may not mount anything; where every test is to run, that is an error.
-    fn mount(at: &Path) -> Option<Self> {
-        fs::create_dir_all(at).unwrap();
-        let tmpfs = ["-t", "tmpfs", "-o", "size=8m", "tmpfs"];
-        let mounted = Command::new("mount").args(tmpfs).arg(at).output();
-        let why = match mounted {
-            Ok(output) if output.status.success() => return Some(Self(at.to_owned())),
-            Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-            Err(error) => format!("mount: {error}"),
-        };
-        let needs = format!(
-            "a small tmpfs cannot be mounted here ({why}): it needs root, or CAP_SYS_ADMIN in a container"
-        );
-        assert!(std::env::var_os("CI").is_none(), "{needs}");
-        eprintln!("skipped: {needs}");
-        None
-    }
-
-    fn fill(&self) {
-        let mut ballast = fs::File::create(self.0.join("ballast")).unwrap();
-        while ballast.write_all(&[0; 4096]).is_ok() {}
-    }
-
-    fn free(&self) {
-        fs::remove_file(self.0.join("ballast")).unwrap();
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        // Lazily: a program that is being ended may still stand in it.
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
 
 fn order(server: &Server, id: &str) -> u16 {
     let body = json!({ "type": "p.ordered", "id": id, "data": { "n": 1 } });
@@ -65,7 +24,7 @@ fn ready(server: &Server, status: u16) {
 #[test]
 fn a_full_disk_refuses_what_is_new_loses_nothing_and_goes_on_by_itself() {
     let world = world();
-    let Some(disk) = Disk::mount(&world.path("state")) else { return };
+    let Some(disk) = Disk::mount(&world.path("state")).unwrap() else { return };
     note(&world);
     chain(&world, "one", r#"run("p.note"); run("core.noop"); "done""#);
     pack(&world, "triggers/ordered.yaml", "payload: { n: { type: integer } }\n");
@@ -88,7 +47,7 @@ fn a_full_disk_refuses_what_is_new_loses_nothing_and_goes_on_by_itself() {
         let begun = !world.execution(&id)["steps"].as_array().unwrap().is_empty();
         begun.then_some(())
     });
-    disk.fill();
+    disk.fill().unwrap();
     assert_eq!(order(&server, "during"), 503);
     ready(&server, 503);
     let timer = eventually(PATIENCE, || {
@@ -100,7 +59,7 @@ fn a_full_disk_refuses_what_is_new_loses_nothing_and_goes_on_by_itself() {
     assert_eq!(server.ask("GET", "/healthz", None).status, 200);
     open_gate(&world, "1");
     has_lines(&world, "attempts", 1);
-    disk.free();
+    disk.free().unwrap();
     eventually(PATIENCE, || server.log().contains("commits work again").then_some(()));
     let told = |part: &str| server.log().matches(part).count();
     assert_eq!(told("commits fail"), 1, "{}", server.log());
@@ -122,18 +81,18 @@ fn a_full_disk_refuses_what_is_new_loses_nothing_and_goes_on_by_itself() {
 #[test]
 fn a_server_that_died_on_a_full_disk_starts_once_there_is_space_and_goes_on() {
     let world = world();
-    let Some(disk) = Disk::mount(&world.path("state")) else { return };
+    let Some(disk) = Disk::mount(&world.path("state")).unwrap() else { return };
     chain(&world, "sleeps", "sleep(\"1h\")");
     let server = world.serve();
     let id = start(&world, "p.sleeps");
     world.reaches(&id, &["waiting"]);
-    disk.fill();
+    disk.fill().unwrap();
     server.kill();
     let mut refused = world.spawn(&[]);
     assert_eq!(refused.wait().code(), Some(1));
     let log = refused.log();
     assert!(log.contains("is full") && log.contains("free some space"), "{log}");
-    disk.free();
+    disk.free().unwrap();
     let _server = world.serve();
     world.reaches(&id, &["waiting"]);
     world.run(&["doctor"]).succeeded();
@@ -142,16 +101,16 @@ fn a_server_that_died_on_a_full_disk_starts_once_there_is_space_and_goes_on() {
 #[test]
 fn a_webhook_is_asked_to_come_again_while_the_disk_is_full_and_is_taken_afterwards() {
     let world = receiver();
-    let Some(disk) = Disk::mount(&world.path("state")) else { return };
+    let Some(disk) = Disk::mount(&world.path("state")).unwrap() else { return };
     let server = world.serve();
     let deliver = |id| Delivery::of(id, br#"{"n": 1}"#).send(&server);
     assert_eq!(deliver("before").status, 202);
-    disk.fill();
+    disk.fill().unwrap();
     let refused = deliver("during");
     assert_eq!(refused.status, 503, "{refused:?}");
     let seconds = refused.headers["retry-after"].to_str().unwrap().parse::<u32>().unwrap();
     assert!((1..=60).contains(&seconds), "{refused:?}");
-    disk.free();
+    disk.free().unwrap();
     eventually(PATIENCE, || [200, 202].contains(&deliver("during").status).then_some(()));
     assert_eq!(deliver("during").status, 200);
     assert_eq!(events_of(&world, "webhook.received").len(), 2);
@@ -165,18 +124,18 @@ fn a_webhook_is_asked_to_come_again_while_the_disk_is_full_and_is_taken_afterwar
 #[test]
 fn new_content_of_a_pack_is_active_once_it_is_recorded_and_a_full_disk_holds_up_no_look_at_it() {
     let world = world();
-    let Some(disk) = Disk::mount(&world.path("state")) else { return };
+    let Some(disk) = Disk::mount(&world.path("state")).unwrap() else { return };
     chain(&world, "one", "1");
     let server = world.serve();
     let pack_of = |server: &Server| server.ask("GET", "/api/v1/packs/p", None).json();
     let before = pack_of(&server);
-    disk.fill();
+    disk.fill().unwrap();
     pack(&world, "triggers/ordered.yaml", "payload: { n: { type: integer } }\n");
     // What the reading of its files wants to record.
     eventually(PATIENCE, || server.log().contains("the store takes nothing").then_some(()));
     assert_eq!(pack_of(&server), before, "nothing else is recorded");
     assert_eq!(server.ask("GET", "/metrics", None).status, 200);
-    disk.free();
+    disk.free().unwrap();
     eventually(PATIENCE, || (pack_of(&server)["hash"] != before["hash"]).then_some(()));
     assert_eq!(order(&server, "after"), 202);
     ready(&server, 200);

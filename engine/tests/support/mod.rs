@@ -125,6 +125,8 @@ impl House {
         let mut settings = Settings::new(self.path("state"), vec![self.path("packs")], launcher());
         settings.git.allow_local = host::git::Local::Anywhere;
         settings.reload_after = model::Duration::from_millis(20);
+        // As many as any test holds at its gate.
+        settings.programs = 8;
         settings
     }
 
@@ -143,7 +145,9 @@ impl House {
 pub(crate) fn launcher() -> Launcher {
     let test = std::env::current_exe().unwrap();
     let built = test.parent().and_then(|deps| deps.parent()).unwrap();
-    Launcher { program: built.join("examples/engine-exec-child"), args: Vec::new() }
+    let program = built.join("examples/engine-exec-child");
+    assert!(program.exists(), "build it first: cargo build -p tripline-engine --examples");
+    Launcher { program, args: Vec::new() }
 }
 
 /// Runs `scene` on a runtime of its own, then lets all its tasks vanish where they stand.
@@ -203,6 +207,23 @@ pub(crate) async fn key(engine: &Engine, name: &str) -> Value {
     engine.store().key(name, engine.now()).await.unwrap().unwrap().value
 }
 
+/// How far an entry of the datastore was counted, which may not have begun.
+pub(crate) async fn count(engine: &Engine, name: &str) -> i64 {
+    let row = engine.store().key(name, engine.now()).await.unwrap();
+    row.and_then(|row| row.value.as_i64()).unwrap_or(0)
+}
+
+/// One engine after the other dies as soon as the entry was counted as far as its goal.
+pub(crate) fn die_at_counts(house: &House, name: &str, goals: &[i64]) {
+    for goal in goals {
+        die_after(async {
+            let engine = house.start().await;
+            eventually("some progress", || async { count(&engine, name).await >= *goal }).await;
+            (engine, ())
+        });
+    }
+}
+
 /// The result of an execution that must have succeeded.
 pub(crate) fn result(view: &ExecutionView) -> &Value {
     view.outcome.as_ref().and_then(|o| o.result.as_ref()).unwrap_or_else(|| panic!("{view:#?}"))
@@ -212,4 +233,10 @@ pub(crate) fn result(view: &ExecutionView) -> &Value {
 pub(crate) fn error_kind(view: &ExecutionView) -> &'static str {
     let outcome = view.outcome.as_ref().unwrap_or_else(|| panic!("{view:#?}"));
     outcome.error.as_ref().map_or("none", |error| error.kind.as_str())
+}
+
+/// The message of the error that an execution must have ended with.
+pub(crate) fn message(view: &ExecutionView) -> String {
+    let error = view.outcome.as_ref().and_then(|outcome| outcome.error.as_ref());
+    error.unwrap_or_else(|| panic!("{view:#?}")).message.clone()
 }

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use model::Value;
+use model::{Value, keys};
 
 /// The way to a value in an object.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,38 +15,31 @@ impl FromStr for Path {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let names = match text.strip_prefix('/') {
-            Some(pointer) => Some(pointed(pointer)),
-            None => named(text),
+            Some(pointer) => Ok(pointed(pointer)),
+            // kubectl's paths begin with a dot.
+            None => named(text.strip_prefix('.').unwrap_or(text)),
         };
-        let good = |names: &Vec<String>| !names.is_empty() && names.iter().all(|it| !it.is_empty());
-        names.filter(good).map(Self).ok_or_else(|| {
-            format!(
-                "`{text}` is no path: expected names with dots between, such as `spec.replicas`, `status.ingress[0].ip` or `metadata.labels[\"app/part\"]`"
-            )
-        })
+        let is_missing = |names: &Vec<String>| names.iter().any(String::is_empty);
+        match names {
+            Ok(names) if !is_missing(&names) => Ok(Self(names)),
+            Ok(_) => Err(no_path(text, "a name is missing")),
+            Err(why) => Err(no_path(text, &why)),
+        }
     }
+}
+
+fn no_path(text: &str, why: &str) -> String {
+    format!(
+        "`{text}` is no path: {why}; expected names with dots between, such as `spec.replicas`, `status.ingress[0].ip` or `metadata.labels[\"app/part\"]`"
+    )
 }
 
 fn pointed(pointer: &str) -> Vec<String> {
     pointer.split('/').map(|part| part.replace("~1", "/").replace("~0", "~")).collect()
 }
 
-fn named(mut rest: &str) -> Option<Vec<String>> {
-    let mut names = Vec::new();
-    while !rest.is_empty() {
-        let (name, after) = if let Some(quoted) = rest.strip_prefix("[\"") {
-            quoted.split_once("\"]")?
-        } else if let Some(number) = rest.strip_prefix('[') {
-            let is_number = |number: &str| number.bytes().all(|byte| byte.is_ascii_digit());
-            number.split_once(']').filter(|(number, _)| is_number(number))?
-        } else {
-            let rest = rest.strip_prefix('.').unwrap_or(rest);
-            rest.split_at(rest.find(['.', '[']).unwrap_or(rest.len()))
-        };
-        names.push(name.to_owned());
-        rest = after;
-    }
-    Some(names)
+fn named(text: &str) -> Result<Vec<String>, String> {
+    Ok(keys::read(text)?.into_iter().map(str::to_owned).collect())
 }
 
 impl From<Vec<String>> for Path {
