@@ -12,6 +12,7 @@
 mod archive;
 mod left_out;
 mod make;
+mod moves;
 mod restore;
 
 use std::path::PathBuf;
@@ -105,6 +106,18 @@ pub enum BackupError {
         path: PathBuf,
         /// Why.
         source: std::io::Error,
+    },
+    /// What was there could not be put aside, and not back into its place either.
+    #[error(
+        "{error}; move `{from}` back to `{to}` by hand before anything starts on the state folder"
+    )]
+    Torn {
+        /// What went wrong.
+        error: Box<Self>,
+        /// Where it is now.
+        from: PathBuf,
+        /// Where it belongs.
+        to: PathBuf,
     },
     /// The store that came out cannot be used.
     #[error(transparent)]

@@ -7,11 +7,12 @@ use std::path::Path;
 
 use model::{Actor, BatchId, Fact, Hash, Severity, Stream, Timestamp};
 use sha2::{Digest, Sha256};
-use store::sqlite::{Finding, Options, about};
+use store::sqlite::{Finding, Lock, OpenError, Options, about};
 use store::{Batch, Sqlite, Store, Write};
 
 use super::archive::{Entry, Reader};
 use super::make::sum_line;
+use super::moves::Moves;
 use super::{BackupError, FORMAT, MANIFEST, Manifest, SUMS, belongs, failed};
 use crate::doctor::altered_packs;
 use crate::tokens::valid;
@@ -20,7 +21,8 @@ use crate::view::TokenView;
 /// Where the state lies until it is whole. A folder that holds it is not taken for a new one.
 pub(crate) const UNFINISHED: &str = "restoring";
 /// What the state folder keeps whatever comes into it: of this machine, not of the installation.
-const STAYS: [&str; 3] = ["lost+found", "admin.token", "lock"];
+const STAYS: [&str; 3] = ["lost+found", "admin.token", LOCK];
+const LOCK: &str = "lock";
 /// What the forms of all versions begin with.
 const FORMATS: &str = "tripline.backup/";
 /// A manifest is some hundred bytes, and names some files that were left out.
@@ -56,12 +58,23 @@ pub async fn restore(
     at: Timestamp,
 ) -> Result<Restored, BackupError> {
     let made: Vec<&Path> = state.ancestors().take_while(|folder| !folder.exists()).collect();
+    private(state).map_err(failed(state))?;
+    let _lock = hold(state)?;
     let restored = restore_into(from, state, replace, at).await;
-    if restored.is_err() {
+    if restored.is_err() && !made.is_empty() {
+        let _ = fs::remove_file(state.join(LOCK));
         // From the innermost one; where something is in it now it stays.
         made.iter().all(|folder| fs::remove_dir(folder).is_ok());
     }
     restored
+}
+
+/// Keeps servers, and whoever else restores, out of the folder.
+fn hold(state: &Path) -> Result<Lock, BackupError> {
+    Lock::take(state).map_err(|error| match error {
+        OpenError::Held { folder, pid } => BackupError::Running { folder, pid },
+        other => other.into(),
+    })
 }
 
 async fn restore_into(
@@ -70,10 +83,6 @@ async fn restore_into(
     replace: bool,
     at: Timestamp,
 ) -> Result<Restored, BackupError> {
-    private(state).map_err(failed(state))?;
-    if let Some(pid) = Sqlite::holder(state).map_err(failed(state))? {
-        return Err(BackupError::Running { folder: state.to_owned(), pid });
-    }
     let there = others(state)?;
     if let Some(found) = there.first().filter(|_| !replace) {
         let (folder, found) = (state.to_owned(), found.clone());
@@ -84,8 +93,12 @@ async fn restore_into(
     private(&fresh).map_err(failed(&fresh))?;
     match fill(from, &fresh, at).await {
         Ok(restored) => {
-            move_in(&fresh, state, &there, at)?;
-            Ok(restored)
+            let aside = state.join(format!("replaced-{at}"));
+            let moved = Moves::new(state).replace(&there, &aside, &fresh, &others(&fresh)?);
+            if !matches!(moved, Err(BackupError::Torn { .. })) {
+                remove(&fresh)?;
+            }
+            moved.map(|()| restored)
         }
         Err(error) => {
             remove(&fresh)?;
@@ -94,7 +107,7 @@ async fn restore_into(
     }
 }
 
-fn private(folder: &Path) -> io::Result<()> {
+pub(super) fn private(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
@@ -139,25 +152,6 @@ async fn fill(from: impl Read, fresh: &Path, at: Timestamp) -> Result<Restored, 
         ))),
         None => Ok(Restored { manifest, tokens, findings: altered_packs(fresh) }),
     }
-}
-
-/// Puts what is finished into its place; the database last: without it no server starts there.
-fn move_in(fresh: &Path, state: &Path, there: &[String], at: Timestamp) -> Result<(), BackupError> {
-    let rename = |from: &Path, to: &Path| fs::rename(from, to).map_err(failed(to));
-    if !there.is_empty() {
-        let aside = state.join(format!("replaced-{at}"));
-        private(&aside).map_err(failed(&aside))?;
-        for name in there {
-            rename(&state.join(name), &aside.join(name))?;
-        }
-    }
-    let (database, rest): (Vec<_>, Vec<_>) =
-        others(fresh)?.into_iter().partition(|name| name == "tripline.db");
-    for name in rest.iter().chain(&database) {
-        rename(&fresh.join(name), &state.join(name))?;
-    }
-    remove(fresh)?;
-    File::open(state).and_then(|folder| folder.sync_all()).map_err(failed(state))
 }
 
 /// Reads a backup, and puts its files into `folder` if there is one.

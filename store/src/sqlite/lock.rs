@@ -14,13 +14,14 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The lock on a state folder, held until it is dropped or the process ends.
 #[derive(Debug)]
-pub(super) struct Lock {
+pub struct Lock {
     _file: File,
 }
 
 impl Lock {
-    /// Takes the lock and leaves this process's id for others to read.
-    pub(super) fn take(folder: &Path) -> Result<Self, OpenError> {
+    /// Takes the lock and leaves this process's id for others to read: [`OpenError::Held`] where another one
+    /// has it.
+    pub fn take(folder: &Path) -> Result<Self, OpenError> {
         let path = path(folder);
         let failed = OpenError::folder(&path);
         let mut options = OpenOptions::new();

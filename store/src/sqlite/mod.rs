@@ -58,7 +58,7 @@ pub use self::verify::Finding;
 
 use self::blobs::Blobs;
 use self::head::Head;
-use self::lock::Lock;
+pub use self::lock::Lock;
 use self::opening::{check_head, tell_missing_blobs};
 use self::readers::Readers;
 use self::writer::{Request, Work, Writer};
