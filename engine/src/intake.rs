@@ -85,7 +85,8 @@ pub struct Standing {
 }
 
 impl Standing {
-    fn writes(self) -> Vec<Write> {
+    /// What that writes.
+    pub(crate) fn writes(self) -> Vec<Write> {
         let Self { sensor, cursor, seen, behind, .. } = self;
         let remembered = seen.into_iter().map(|(object, entry)| {
             let fact = entry.map_or(Fact::ObjectGone, |entry| Fact::ObjectSeen { entry });

@@ -8,6 +8,7 @@ mod forgetting;
 mod keeper;
 mod rights;
 mod status;
+mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -102,14 +103,21 @@ impl Sensing {
                 forget(&self.core, &id).await?;
             }
         }
-        self.follow(generation);
+        let told = told::before(&self.core, generation).await?;
+        let stood =
+            told.into_iter().map(|(id, told)| (id, Status::new(SensorState::Running, told)));
+        self.change(generation, stood.collect());
         Ok(())
     }
 
     /// Starts what `generation` needs and does not run, ends what it does not need.
     pub(crate) fn follow(&self, generation: &Arc<Generation>) {
+        self.change(generation, BTreeMap::new());
+    }
+
+    /// `former`: how those stood that an engine before this one ran.
+    fn change(&self, generation: &Arc<Generation>, mut former: BTreeMap<String, Status>) {
         let mut running = self.lock();
-        let mut former = BTreeMap::new();
         running.retain(|id, sensor| {
             let wanted = generation.subscriptions.get(id);
             let keep = wanted.is_some_and(|wanted| *wanted == sensor.subscription)

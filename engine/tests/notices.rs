@@ -143,9 +143,8 @@ async fn a_rule_that_fails_is_told_and_one_that_fails_on_that_is_not() {
     assert_eq!(told(&engine, "tripline.rule.error").await.len(), 1);
 }
 
-#[tokio::test]
-async fn a_sensor_that_fails_and_recovers_is_told_each_once() {
-    let house = House::new();
+/// A sensor of a repository that is not there yet, and an engine that has told so.
+async fn without_its_repository(house: &House) -> Engine {
     let repository = house.path("app.git");
     let sensor =
         format!("type: git\nparameters: {{ url: \"{}\", every: 1s }}\n", repository.display());
@@ -156,17 +155,73 @@ async fn a_sensor_that_fails_and_recovers_is_told_each_once() {
         !told(&engine, "tripline.sensor.failing").await.is_empty()
     })
     .await;
+    engine
+}
+
+fn make_repository(house: &House) {
+    let mut init = std::process::Command::new("git");
+    let made = init.args(["init", "-q", "--bare"]).arg(house.path("app.git")).status().unwrap();
+    assert!(made.success());
+}
+
+async fn recovers_once(engine: &Engine) {
+    eventually("the recovery", || async {
+        told(engine, "tripline.sensor.recovered").await.len() == 1
+    })
+    .await;
+    assert_eq!(told(engine, "tripline.sensor.failing").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_sensor_that_fails_and_recovers_is_told_each_once() {
+    let house = House::new();
+    let engine = without_its_repository(&house).await;
     let failing = told(&engine, "tripline.sensor.failing").await;
     assert_eq!(failing.len(), 1);
     let failing = data(&engine, &failing[0]).await;
     assert_eq!((&failing["sensor"], &failing["type"]), (&json!("p/app"), &json!("git")));
-    let mut init = std::process::Command::new("git");
-    let made = init.args(["init", "-q", "--bare"]).arg(&repository).status().unwrap();
-    assert!(made.success());
-    eventually("the recovery", || async {
-        told(&engine, "tripline.sensor.recovered").await.len() == 1
-    })
-    .await;
+    make_repository(&house);
+    recovers_once(&engine).await;
+}
+
+#[tokio::test]
+async fn a_sensor_that_was_told_to_fail_before_a_restart_is_told_to_recover_after_it() {
+    let house = House::new();
+    let engine = without_its_repository(&house).await;
+    engine.shutdown(support::PATIENCE).await;
+    let engine = house.start().await;
+    eventually("the failure", || async { engine.sensors().await.unwrap()[0].state == "failing" })
+        .await;
+    make_repository(&house);
+    recovers_once(&engine).await;
+    engine.shutdown(support::PATIENCE).await;
+    let engine = house.start().await;
+    eventually("it to run", || async { engine.sensors().await.unwrap()[0].state == "running" })
+        .await;
+    recovers_once(&engine).await;
+}
+
+#[tokio::test]
+async fn a_sensor_that_failed_and_is_not_wanted_any_more_is_forgotten() {
+    let house = House::new();
+    let engine = without_its_repository(&house).await;
+    let remembered = async |engine: &Engine| {
+        !engine.store().all_seen("tripline.sensors", "", 9).await.unwrap().is_empty()
+    };
+    assert!(remembered(&engine).await);
+    engine.shutdown(support::PATIENCE).await;
+    let files = ["rules/push.yaml", "sensors/app.yaml"].map(|it| house.path("packs/p").join(it));
+    let kept = files.each_ref().map(|file| std::fs::read(file).unwrap());
+    let remove = || files.iter().for_each(|file| std::fs::remove_file(file).unwrap());
+    remove();
+    let engine = house.start().await;
+    assert!(!remembered(&engine).await);
+    for (file, text) in files.iter().zip(kept) {
+        std::fs::write(file, text).unwrap();
+    }
+    eventually("the failure again", || remembered(&engine)).await;
+    remove();
+    eventually("its end", || async { !remembered(&engine).await }).await;
 }
 
 #[tokio::test]

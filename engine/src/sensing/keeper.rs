@@ -13,8 +13,9 @@ use tokio::sync::Mutex;
 use super::catching_up;
 use super::forgetting::{self, forget};
 use super::status::{Turn, status};
+use super::told::{self, Told};
 use super::{Running, misses_nothing};
-use crate::core::Core;
+use crate::core::{Core, Trouble};
 use crate::driver::Driver;
 use crate::intake::{self, IntakeError};
 use crate::notices;
@@ -41,12 +42,23 @@ impl Keeper {
         let _turn = self.turn.lock().await;
         self.run(task).await;
         if self.sensor.unwanted.is_cancelled()
-            && misses_nothing(&self.sensor.subscription)
-            && let Err(error) = forget(&self.core, &self.sensor.subscription.id).await
+            && let Err(error) = self.forget().await
         {
             let sensor = &self.sensor.subscription.id;
-            tracing::warn!(%sensor, %error, "the cursor of a sensor that ended stays");
+            tracing::warn!(%sensor, %error, "what a sensor remembered that ended stays");
         }
+    }
+
+    async fn forget(&self) -> Result<(), Trouble> {
+        let sensor = &self.sensor.subscription;
+        if misses_nothing(sensor) {
+            forget(&self.core, &sensor.id).await?;
+        }
+        let told = status(&self.sensor.status).told;
+        if told != Told::default() {
+            told::forget(&self.core, &sensor.id).await?;
+        }
+        Ok(())
     }
 
     async fn run(&self, task: Arc<dyn Sensor>) {
@@ -127,7 +139,7 @@ impl Keeper {
             let mut status = status(&self.sensor.status);
             status.count(count, happened, self.core.now());
             status.left_out += left_out.len() as u64;
-            status.told()
+            status.works()
         };
         self.tell(turn, &SensorState::Running);
         Ok(())
@@ -146,10 +158,11 @@ impl Keeper {
             (Some(Turn::Recovered), _) => notices::sensor_recovered(&self.core, sensor),
             _ => return,
         };
+        let told = status(&self.sensor.status).told.of(&sensor.id);
         let (core, driver) = (self.core.clone(), self.driver.clone());
         self.core.tasks.spawn(async move {
-            let actor = Actor::engine();
-            if let Err(error) = intake::accept(&core, &driver, &actor, vec![event], None).await {
+            let (actor, events) = (Actor::engine(), vec![event]);
+            if let Err(error) = intake::accept(&core, &driver, &actor, events, Some(told)).await {
                 tracing::warn!(%error, "how a sensor stands could not be told as an event");
             }
         });

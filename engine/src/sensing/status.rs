@@ -5,6 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use model::Timestamp;
 use sensors::SensorState;
 
+use super::told::Told;
+
 /// How a sensor stands.
 #[derive(Debug, Clone)]
 pub(crate) struct Status {
@@ -18,10 +20,8 @@ pub(crate) struct Status {
     pub left_out: u64,
     /// How often it was started again after it failed, since the engine started.
     pub restarts: u64,
-    /// Whether it was told to be failing, and not yet to have recovered.
-    failing: bool,
-    /// Whether it was told to wait for a person, and not yet to have recovered.
-    guarded: bool,
+    /// What was told of it, until it was told to have recovered.
+    pub(super) told: Told,
 }
 
 /// What is to be told of how a sensor stands.
@@ -37,17 +37,14 @@ impl Status {
     /// that one was told to fail of is over once this one works.
     pub(super) fn after(before: Option<&Self>, state: SensorState) -> Self {
         match before {
-            Some(before) => Self { state, guarded: false, ..before.clone() },
-            None => Self {
-                state,
-                events: 0,
-                newest: None,
-                left_out: 0,
-                restarts: 0,
-                failing: false,
-                guarded: false,
-            },
+            Some(before) => Self { state, ..before.clone() },
+            None => Self::new(state, Told::default()),
         }
+    }
+
+    /// How a sensor stands of which the engine that was here before told this.
+    pub(super) fn new(state: SensorState, told: Told) -> Self {
+        Self { state, events: 0, newest: None, left_out: 0, restarts: 0, told }
     }
 
     /// It is started: so it stands until it says otherwise, unless it failed before.
@@ -62,23 +59,22 @@ impl Status {
         self.state = state.clone();
         match state {
             SensorState::Running => {
-                let recovered = self.failing || self.guarded;
-                (self.failing, self.guarded) = (false, false);
-                recovered.then_some(Turn::Recovered)
+                let told = std::mem::take(&mut self.told);
+                (told != Told::default()).then_some(Turn::Recovered)
             }
             SensorState::Waiting(_) => None,
             SensorState::Failing { .. } => {
-                (!std::mem::replace(&mut self.failing, true)).then_some(Turn::Failing)
+                (!std::mem::replace(&mut self.told.failing, true)).then_some(Turn::Failing)
             }
             SensorState::Guarded { .. } => {
-                (!std::mem::replace(&mut self.guarded, true)).then_some(Turn::Guarded)
+                (!std::mem::replace(&mut self.told.guarded, true)).then_some(Turn::Guarded)
             }
         }
     }
 
     /// Something of it was stored: it does not fail; what it waits for, it may still wait for.
-    pub(super) fn told(&mut self) -> Option<Turn> {
-        let recovered = std::mem::replace(&mut self.failing, false) && !self.guarded;
+    pub(super) fn works(&mut self) -> Option<Turn> {
+        let recovered = std::mem::replace(&mut self.told.failing, false) && !self.told.guarded;
         recovered.then_some(Turn::Recovered)
     }
 
@@ -122,9 +118,9 @@ mod tests {
             assert_eq!(status.stand(&state), turn, "{state:?}");
         }
         status.stand(&failing());
-        assert_eq!((status.told(), status.told()), (Some(Turn::Recovered), None));
+        assert_eq!((status.works(), status.works()), (Some(Turn::Recovered), None));
         status.stand(&guarded());
-        assert_eq!(status.told(), None, "what was stored is no answer to the question");
+        assert_eq!(status.works(), None, "what was stored is no answer to the question");
         assert_eq!(status.stand(&SensorState::Running), Some(Turn::Recovered));
     }
 
