@@ -75,6 +75,21 @@ async fn a_failing_step_can_be_caught_and_its_error_looked_at() {
 }
 
 #[tokio::test]
+async fn a_program_has_no_more_than_its_file_lets_it_have() {
+    let house = House::new();
+    let print =
+        r#"echo "{\"memory\": $(ulimit -v), \"cpu\": $(ulimit -t), \"files\": $(ulimit -n)}""#;
+    house.program("looks", "read", print);
+    let limits = "limits: { memory: 1GiB, cpu: 10m, files: 64 }";
+    let file = format!("entry_point: looks.sh\neffect: read\n{limits}\n");
+    house.write("actions/looks.yaml", &file);
+    let engine = house.start().await;
+    let id = run(&engine, "p.looks", json!({})).await;
+    let bounds = json!({ "memory": 1 << 20, "cpu": 600, "files": 64 });
+    assert_eq!(result(&ended(&engine, &id).await), &bounds);
+}
+
+#[tokio::test]
 async fn a_step_that_is_refused_has_the_effect_of_its_action() {
     let house = House::new();
     house.program("pays", "unsafe", "exit 9");

@@ -37,7 +37,7 @@ fn a_cluster_is_reached_by_a_kubeconfig_or_by_a_server_and_a_token() {
             error: `ca` is for a `server`: a kubeconfig brings its own
               at environments/dev.yaml:4:55
               hint: add `server: https://…`, or remove `ca`
-            error: `burst`: 0 is out of range: at least 1, at most 100000
+            error: `burst`: 0 is out of range: expected at least 1, at most 100000
               at environments/dev.yaml:4:78"#]],
     );
 }

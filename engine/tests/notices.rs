@@ -241,9 +241,11 @@ async fn packs_that_are_activated_or_rejected_are_told_once() {
     let error = data(&engine, &rejected[0]).await["error"].clone();
     assert!(error.as_str().unwrap().contains("broken.yaml"), "{error}");
     std::fs::remove_file(house.path("packs/p/rules/broken.yaml")).unwrap();
+    let activated = || async { told(&engine, "tripline.pack.activated").await.len() };
+    eventually("that it is good again", || async { activated().await == 2 }).await;
     engine.shutdown(support::PATIENCE).await;
     let engine = house.start().await;
-    assert_eq!(told(&engine, "tripline.pack.activated").await.len(), 1, "it was active before");
+    assert_eq!(told(&engine, "tripline.pack.activated").await.len(), 2, "it was active before");
 }
 
 #[tokio::test]

@@ -167,8 +167,9 @@ impl<'n> Field<'_, 'n> {
             Some(n) if (min..=max).contains(&n) => Some(n),
             Some(n) => {
                 let name = self.name;
-                let message =
-                    format!("`{name}`: {n} is out of range: at least {min}, at most {max}");
+                let message = format!(
+                    "`{name}`: {n} is out of range: expected at least {min}, at most {max}"
+                );
                 self.fields.report(node.error(message));
                 None
             }

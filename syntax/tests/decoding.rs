@@ -67,7 +67,7 @@ fn all_misfits_of_a_file_are_told_together_and_in_order() {
               2 | every: 30
                          ^
               hint: say its unit: 30s
-            error: `limit`: 101 is out of range: at least 1, at most 100
+            error: `limit`: 101 is out of range: expected at least 1, at most 100
               at a.yaml:3:8
               3 | limit: 101
                          ^

@@ -113,7 +113,7 @@ fn slips_are_told_with_their_place() {
               1 | lisen: 127.0.0.1:1
                   ^
               hint: did you mean `listen`?
-            error: `steps`: 0 is out of range: at least 1, at most 100000
+            error: `steps`: 0 is out of range: expected at least 1, at most 100000
               at tripline.yaml:2:18
               2 | limits: { steps: 0, programms: 1 }
                                    ^

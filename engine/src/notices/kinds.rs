@@ -59,7 +59,7 @@ pub(crate) fn trigger_types() -> Vec<TriggerKind> {
         ),
         kind(
             PACK_ACTIVATED,
-            "A pack's content became active.",
+            "A pack's content became active, or its files are again what is active.",
             properties(json!({
                 "pack": text("the pack"),
                 "version": text("the version it claims"),

@@ -178,7 +178,7 @@ pub(crate) fn sensor_recovered(core: &Core, sensor: &Subscription) -> Event {
     notice(core, kinds::SENSOR_RECOVERED, id, sensor.id.clone(), data, (None, None))
 }
 
-/// That a pack's content became active in this generation; none where nobody listens.
+/// That a pack's content became active, or is again what its files say; none where nobody listens.
 pub(crate) fn pack_activated(core: &Core, generation: &Generation, pack: &Pack) -> Option<Event> {
     if !is_heard(generation, kinds::PACK_ACTIVATED) {
         return None;
@@ -187,7 +187,7 @@ pub(crate) fn pack_activated(core: &Core, generation: &Generation, pack: &Pack) 
     let data = json!({
         "pack": pack.name.as_str(), "version": pack.version, "hash": hash.to_string(),
     });
-    let id = format!("{}/{}", pack.name, generation.number);
+    let id = format!("{}/{}", pack.name, random::name());
     Some(notice(core, kinds::PACK_ACTIVATED, id, pack.name.to_string(), data, (None, None)))
 }
 

@@ -6,16 +6,18 @@ use std::sync::Arc;
 
 use actions::{Metadata, Program, ProgramSpec};
 use chains::Source;
+use host::process::Limits;
 use model::diagnostic::suggest;
 use model::{ActionRef, Diagnostic, Duration, Effect};
 use syntax::{Fields, Node};
 
+use super::limits::limits;
 use super::manifest::schema;
 use super::pin::{PackFile, Snapshot, stays_inside};
 use super::runner::{Runner, cluster_program, runner};
 use super::{ActionKind, LoadContext, OnUnknown, PackAction};
 
-const KNOWN: [&str; 19] = [
+const KNOWN: [&str; 20] = [
     "description",
     "entry_point",
     "parameters",
@@ -26,6 +28,7 @@ const KNOWN: [&str; 19] = [
     "on_unknown",
     "timeout",
     "deadline",
+    "limits",
     "runner",
     "image",
     "command",
@@ -74,6 +77,7 @@ pub(super) fn parse(node: &Node, around: &Surroundings<'_>) -> Result<PackAction
     let plan = plan.parsed::<ActionRef>().zip(plan.node().map(Node::location));
     let timeout = fields.optional("timeout").duration();
     let deadline = fields.optional("deadline").duration();
+    let limits = limits(&fields);
     let runner = runner(&fields);
     let entry = match runner {
         Runner::Job(_) => fields.optional("entry_point"),
@@ -95,7 +99,7 @@ pub(super) fn parse(node: &Node, around: &Surroundings<'_>) -> Result<PackAction
     });
     let kind = metadata.clone().and_then(|metadata| {
         let made = match (runner, entry) {
-            (Runner::Local, Some((name, at))) => kind(&name, at, metadata, around),
+            (Runner::Local, Some((name, at))) => kind(&name, at, metadata, limits?, around),
             (Runner::Job(job), entry) => cluster_program(job?, entry, metadata, around),
             (Runner::Local, None) => return None,
         };
@@ -115,7 +119,7 @@ pub(super) fn parse(node: &Node, around: &Surroundings<'_>) -> Result<PackAction
 }
 
 fn chain_says_nothing_of_programs(fields: &Fields<'_>) {
-    for name in ["effect", "verify", "plan", "on_unknown", "timeout", "runner"] {
+    for name in ["effect", "verify", "plan", "on_unknown", "timeout", "limits", "runner"] {
         if let Some(entry) = fields.node().entry(name) {
             let message = format!("`{name}` is for programs: a chain is as safe as its steps");
             let hint = match name {
@@ -172,6 +176,7 @@ fn kind(
     name: &str,
     at: &Node,
     metadata: Metadata,
+    limits: Limits,
     around: &Surroundings<'_>,
 ) -> Result<ActionKind, Vec<Diagnostic>> {
     let file = program(name, at, around)?;
@@ -186,7 +191,7 @@ fn kind(
         metadata,
         pack_folder: around.folder.clone(),
         entry_point: name.to_owned(),
-        limits: host::process::Limits::default(),
+        limits,
     };
     Ok(ActionKind::Program(Arc::new(Program::new(spec, around.context.programs.clone()))))
 }

@@ -7,6 +7,7 @@ mod broken;
 mod check;
 pub mod docs;
 mod library;
+mod limits;
 mod load;
 mod manifest;
 mod named;

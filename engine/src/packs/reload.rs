@@ -120,9 +120,11 @@ impl Packs {
             .collect();
         let changed = first || !same_packs(&packs, &generation.packs);
         let rejected = newly_rejected(&slots, &next, &self.environment.status());
+        let good_again = good_again(&slots, &next);
         core.connections.set(environment.connections.values().cloned());
         core.environment.store(environment.clone());
-        if !changed && !moved && rejected.is_empty() {
+        let is_told = !rejected.is_empty() || !good_again.is_empty();
+        if !changed && !moved && !is_told {
             self.slots.store(Arc::new(next));
             return Ok((false, Begun::default()));
         }
@@ -133,13 +135,14 @@ impl Packs {
         }
         let active = Generation::assemble(number, packs, &switches, Some(&environment));
         let active = Arc::new(active);
-        if !changed && rejected.is_empty() {
+        if !changed && !is_told {
             // Only what the environment lends has changed.
             self.slots.store(Arc::new(next));
             core.generation.store(active);
             return Ok((moved, Begun::default()));
         }
-        let (recorded, told) = record(core, &active, &generation, &rejected, changed).await?;
+        let news = News { rejected, good_again, changed };
+        let (recorded, told) = record(core, &active, &generation, &news).await?;
         let mut begun = Begun::of(&recorded.writes);
         append(core, recorded).await?;
         // Recorded, it is active, whatever becomes of what is told of it.
@@ -347,6 +350,24 @@ fn newly_rejected(
     rejected
 }
 
+/// Packs whose files were refused and are again what is active.
+fn good_again(
+    before: &BTreeMap<PathBuf, PackStatus>,
+    now: &BTreeMap<PathBuf, PackStatus>,
+) -> BTreeSet<PackName> {
+    let was_refused = |folder: &PathBuf| before.get(folder).is_some_and(|slot| slot.stale);
+    let good = now.iter().filter(|(folder, slot)| !slot.stale && was_refused(folder));
+    good.filter_map(|(_, slot)| slot.active.as_ref().map(|pack| pack.name.clone())).collect()
+}
+
+/// What a look at the files brought.
+struct News {
+    rejected: Vec<(PackName, String)>,
+    good_again: BTreeSet<PackName>,
+    /// Whether the active contents are others.
+    changed: bool,
+}
+
 /// Says in the log whose fault it is. Of a broken file of the environment it says so already.
 fn log_rejected(folder: &Path, error: Option<&Diagnostic>, environment: &EnvironmentStatus) {
     if error.is_some_and(|error| environment.findings.contains(error)) {
@@ -367,28 +388,28 @@ async fn record(
     core: &Core,
     now: &Arc<Generation>,
     before: &Generation,
-    rejected: &[(PackName, String)],
-    changed: bool,
+    news: &News,
 ) -> Result<(Sides, Vec<Sides>), Trouble> {
     let recorded = core.store.generation().await?.map(|(_, packs)| packs).unwrap_or_default();
     let mut told = Vec::new();
     let mut writes: BTreeMap<Stream, Vec<Fact>> = BTreeMap::new();
     let is_new =
         |pack: &Arc<Pack>| before.packs.get(&pack.name).is_none_or(|old| old.hash != pack.hash);
-    for pack in now.packs.values().filter(|pack| is_new(pack)) {
+    let is_good_again = |pack: &Arc<Pack>| news.good_again.contains(&pack.name);
+    for pack in now.packs.values().filter(|pack| is_new(pack) || is_good_again(pack)) {
         // At a start all packs are new to the process, but not to the store.
-        if recorded.get(&pack.name) != Some(&pack.hash) {
+        if recorded.get(&pack.name) != Some(&pack.hash) || is_good_again(pack) {
             told.extend(notices::pack_activated(core, now, pack));
         }
         let fact = Fact::PackActivated { version: pack.version.clone(), hash: pack.hash };
         writes.entry(Stream::Pack(pack.name.clone())).or_default().push(fact);
     }
-    for (name, error) in rejected {
+    for (name, error) in &news.rejected {
         told.push(notices::pack_rejected(core, name, error));
         let fact = Fact::PackRejected { error: error.clone() };
         writes.entry(Stream::Pack(name.clone())).or_default().push(fact);
     }
-    if changed {
+    if news.changed {
         let fact = Fact::GenerationActivated { generation: now.number, packs: now.hashes() };
         writes.entry(Stream::Installation).or_default().push(fact);
     }

@@ -77,6 +77,12 @@ fn job(fields: &Fields<'_>) -> Option<ClusterJob> {
         let hint = "name one of the image with `command: [PROGRAM, ARG…]`, or one of the pack with `entry_point`";
         fields.report(fields.node().error(message).with_hint(hint));
     }
+    if let Some(limits) = fields.node().entry("limits") {
+        let finding = limits.key.error("`limits` is for programs that run on the server's machine");
+        fields.report(
+            finding.with_hint("give the Job `resources`, as a container in a pod has them"),
+        );
+    }
     let words = fields.optional("command").strings();
     if let Some(command) = command.filter(|_| words.as_ref().is_some_and(Vec::is_empty)) {
         let finding = command.key.error("`command` names no program");

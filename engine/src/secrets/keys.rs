@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -71,7 +71,7 @@ pub enum KeyError {
     },
     /// Records name keys that nobody has.
     #[error(
-        "{records} encrypted secrets can only be opened with the key {key}, which is not among the configured ones ({configured}): add it under `secrets.keys` in tripline.yaml, then `tripline secret rekey`"
+        "{records} encrypted secrets can only be opened with the key {key}, which is not among the configured ones ({configured}): put it back where it was (`secrets.keys` in tripline.yaml, or beside the state folder); if another is to take its place, list both there, then `tripline secret rekey`"
     )]
     Missing {
         /// The public half of the key.
@@ -209,7 +209,10 @@ fn write_whole(file: &Path, text: &[u8]) -> std::io::Result<()> {
     // A link, unlike a rename, never takes the place of a key that is there.
     let linked = written.and_then(|()| fs::hard_link(&next, file));
     fs::remove_file(&next)?;
-    linked
+    linked?;
+    // Nothing is sealed with a key whose name a power cut could take.
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// What a program prints, as far as it is text.
