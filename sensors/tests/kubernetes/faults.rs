@@ -8,15 +8,24 @@ use sensors::SensorState;
 use serde_json::json;
 
 use crate::stage::{Stage, no_labels};
+use crate::support::Running;
+
+impl Stage {
+    /// Has the map `a` told by the watch that it leaves running.
+    async fn with_one_map(&self) -> Running {
+        let watch = self.maps(json!({}));
+        self.is_watching().await;
+        self.make("a", no_labels()).await;
+        self.tells(&["added a 0"]).await;
+        watch
+    }
+}
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the lab"]
 async fn a_watch_goes_on_over_a_kill_of_the_api_server_and_over_forgotten_history() {
     let mut stage = Stage::new().await;
-    let watch = stage.maps(json!({}));
-    stage.is_watching().await;
-    stage.make("a", no_labels()).await;
-    stage.tells(&["added a 0"]).await;
+    let watch = stage.with_one_map().await;
     stage.lab.part(Part::Api).unwrap().kill();
     stage.fails("").await;
     stage.lab.part(Part::Api).unwrap().start().await.unwrap();
@@ -42,10 +51,7 @@ async fn a_watch_goes_on_over_a_kill_of_the_api_server_and_over_forgotten_histor
 #[ignore = "needs the lab"]
 async fn a_thousand_changes_while_nobody_watched_are_all_told_where_the_server_knows_them() {
     let stage = Stage::new().await;
-    let watch = stage.maps(json!({}));
-    stage.is_watching().await;
-    stage.make("a", no_labels()).await;
-    stage.tells(&["added a 0"]).await;
+    let watch = stage.with_one_map().await;
     watch.stop().await.unwrap();
     let mut expected = vec!["added a 0".to_owned()];
     for n in 1..=1000 {
@@ -79,10 +85,7 @@ async fn a_cluster_that_was_restored_from_a_backup_is_compared_by_content() {
 #[ignore = "needs the lab"]
 async fn where_the_state_was_restored_all_is_listed_before_it_runs_though_the_watch_could_go_on() {
     let stage = Stage::new().await;
-    let watch = stage.maps(json!({}));
-    stage.is_watching().await;
-    stage.make("a", no_labels()).await;
-    stage.tells(&["added a 0"]).await;
+    let watch = stage.with_one_map().await;
     watch.stop().await.unwrap();
     stage.set("a", 1).await;
     stage.set("a", 2).await;
@@ -181,10 +184,7 @@ async fn a_right_that_a_running_watch_loses_is_named_and_nothing_is_missed_until
     let right = stage.allow("narrow", "default").await;
     // A watch that has begun goes on until its end, whatever becomes of the right to it.
     stage.timing.length = Duration::from_secs(1);
-    let watch = stage.maps(json!({}));
-    stage.is_watching().await;
-    stage.make("a", no_labels()).await;
-    stage.tells(&["added a 0"]).await;
+    let watch = stage.with_one_map().await;
     stage.ask(right.take()).await;
     stage.waits("configmaps in the namespace `default`").await;
     stage.set("a", 1).await;

@@ -15,13 +15,8 @@ use crate::support::{Recorded, Running};
 #[ignore = "needs the lab"]
 async fn many_deletions_at_once_wait_until_somebody_confirms_them() {
     let mut stage = Stage::new().await;
-    for n in 0..30 {
-        stage.make(&format!("m{n}"), no_labels()).await;
-    }
-    stage.next_second().await;
-    let watch = stage.maps(json!({}));
-    stage.is_watching().await;
-    watch.stop().await.unwrap();
+    stage.has_maps(30).await;
+    stage.has_listed(stage.maps(json!({}))).await;
     for n in 0..11 {
         stage.remove(&format!("m{n}")).await;
     }
@@ -44,9 +39,7 @@ async fn a_guard_that_is_off_asks_nobody() {
     stage.each(&names, async |name| stage.make(name, no_labels()).await).await;
     stage.next_second().await;
     let asked = json!({ "delete_guard": "off" });
-    let watch = stage.maps(asked.clone());
-    stage.is_watching().await;
-    watch.stop().await.unwrap();
+    stage.has_listed(stage.maps(asked.clone())).await;
     let (gone, another) = names.split_at(20);
     stage.each(&names, async |name| stage.remove(name).await).await;
     stage.each(another, async |name| stage.make(name, no_labels()).await).await;
@@ -64,13 +57,8 @@ async fn a_guard_that_is_off_asks_nobody() {
 #[ignore = "needs the lab"]
 async fn objects_in_whose_place_others_are_count_as_deletions() {
     let mut stage = Stage::new().await;
-    for n in 0..30 {
-        stage.make(&format!("m{n}"), no_labels()).await;
-    }
-    stage.next_second().await;
-    let watch = stage.maps(json!({}));
-    stage.is_watching().await;
-    watch.stop().await.unwrap();
+    stage.has_maps(30).await;
+    stage.has_listed(stage.maps(json!({}))).await;
     for n in 0..11 {
         stage.remove(&format!("m{n}")).await;
         stage.make(&format!("m{n}"), no_labels()).await;
@@ -87,6 +75,20 @@ async fn objects_in_whose_place_others_are_count_as_deletions() {
 }
 
 impl Stage {
+    /// Makes so many maps, before the second in which a sensor begins.
+    async fn has_maps(&self, count: usize) {
+        for n in 0..count {
+            self.make(&format!("m{n}"), no_labels()).await;
+        }
+        self.next_second().await;
+    }
+
+    /// Ends a watch once it has seen all there is.
+    async fn has_listed(&self, watch: Running) {
+        self.is_watching().await;
+        watch.stop().await.unwrap();
+    }
+
     /// Removes maps while nobody can watch, and has the server forget that they were there.
     async fn remove_unseen(&mut self, proxy: &Proxy, names: std::ops::Range<usize>) {
         proxy.answer(Trouble { of: "/configmaps", status: 503, retry_after: None, times: 10_000 });
@@ -104,10 +106,7 @@ impl Stage {
 #[ignore = "needs the lab"]
 async fn a_confirmation_is_used_up_by_the_list_that_it_was_for() {
     let mut stage = Stage::new().await;
-    for n in 0..40 {
-        stage.make(&format!("m{n}"), no_labels()).await;
-    }
-    stage.next_second().await;
+    stage.has_maps(40).await;
     let proxy = Proxy::before(&stage.lab).await.unwrap();
     stage.connect(proxy.kubeconfig());
     let watch = stage.maps(json!({}));
@@ -153,9 +152,7 @@ async fn deletions_that_nobody_is_told_of_are_no_question() {
             stage.ask(Request::post(&path, object.clone())).await;
         }
         stage.next_second().await;
-        let watch = stage.watch(trigger, parameters.clone());
-        stage.is_watching().await;
-        watch.stop().await.unwrap();
+        stage.has_listed(stage.watch(trigger, parameters.clone())).await;
         stage.cluster.text(&Request::delete(&path, Value::Null)).await.unwrap();
         stage.lab.forget_history().await.unwrap();
         let watch = stage.watch(trigger, parameters);
@@ -170,10 +167,7 @@ async fn deletions_that_nobody_is_told_of_are_no_question() {
 #[ignore = "needs the lab"]
 async fn a_gateway_that_answers_404_for_a_while_takes_no_kind_away() {
     let mut stage = Stage::new().await;
-    for n in 0..30 {
-        stage.make(&format!("m{n}"), no_labels()).await;
-    }
-    stage.next_second().await;
+    stage.has_maps(30).await;
     let proxy = Proxy::before(&stage.lab).await.unwrap();
     stage.connect(proxy.kubeconfig());
     let watch = stage.maps(json!({}));

@@ -26,6 +26,19 @@ impl Stage {
         watch.stop().await.unwrap();
     }
 
+    /// A cluster that was put back to what it was before its last change was told, and has come on again
+    /// since then; the value that its map `b` has.
+    async fn put_back_and_overtaken() -> (Self, u64) {
+        let mut stage = Self::new().await;
+        let (watch, backup) = stage.with_two_maps_backed_up().await;
+        stage.set("a", 1).await;
+        stage.tells(&["added a 0", "added b 0", "modified a 1"]).await;
+        watch.stop().await.unwrap();
+        stage.lab.restore(&backup).await.unwrap();
+        let n = stage.overtake("default").await;
+        (stage, n)
+    }
+
     /// How often each operation was told, and that of no object anything was told twice.
     fn told_once_each(&self) -> BTreeMap<String, usize> {
         let mut told = self.told();
@@ -143,13 +156,7 @@ async fn changes_at_the_paths_that_are_asked_for_are_told_and_no_others() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the lab"]
 async fn the_regular_comparison_finds_what_no_watch_could_tell() {
-    let mut stage = Stage::new().await;
-    let (watch, backup) = stage.with_two_maps_backed_up().await;
-    stage.set("a", 1).await;
-    stage.tells(&["added a 0", "added b 0", "modified a 1"]).await;
-    watch.stop().await.unwrap();
-    stage.lab.restore(&backup).await.unwrap();
-    let n = stage.overtake("default").await;
+    let (mut stage, n) = Stage::put_back_and_overtaken().await;
     stage.timing.check = model::Duration::from_secs(2);
     let watch = stage.maps(json!({}));
     let told = format!("modified b {n}");
@@ -165,13 +172,7 @@ async fn the_regular_comparison_finds_what_no_watch_could_tell() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the lab"]
 async fn the_regular_comparison_is_made_though_no_watch_lasts_until_then() {
-    let mut stage = Stage::new().await;
-    let (watch, backup) = stage.with_two_maps_backed_up().await;
-    stage.set("a", 1).await;
-    stage.tells(&["added a 0", "added b 0", "modified a 1"]).await;
-    watch.stop().await.unwrap();
-    stage.lab.restore(&backup).await.unwrap();
-    let n = stage.overtake("default").await;
+    let (mut stage, n) = Stage::put_back_and_overtaken().await;
     stage.timing.check = model::Duration::from_secs(3);
     let proxy = Proxy::before(&stage.lab).await.unwrap();
     stage.connect(proxy.kubeconfig());
