@@ -1,6 +1,7 @@
 //! More than fifty secrets are put through every road there is; then everything is searched for
 //! them. Each road must have carried something: most of all a token, where a value would have been.
 
+mod cluster;
 mod mirror;
 mod roads;
 mod search;

@@ -24,15 +24,15 @@ const JOBS: &str = "/apis/batch/v1/namespaces/default/jobs";
 const VALUE: &str = "correct-horse-battery";
 
 /// A cluster that runs programs, and a world whose server it can reach.
-struct Here {
-    world: World,
-    cluster: Cluster,
-    runtime: Runtime,
-    listen: String,
+pub(crate) struct Here {
+    pub(crate) world: World,
+    pub(crate) cluster: Cluster,
+    pub(crate) runtime: Runtime,
+    pub(crate) listen: String,
 }
 
 impl Here {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let (runtime, cluster) = started(Parts::Programs);
         let world = in_cluster(world(), &cluster, ADMIN);
         // The same after a restart: programs know no other.
@@ -47,13 +47,13 @@ impl Here {
         Self { world, cluster, runtime, listen: free.to_string() }
     }
 
-    fn serve(&self) -> Server {
+    pub(crate) fn serve(&self) -> Server {
         self.world.serve_with(&["--listen", &self.listen])
     }
 
     /// The action `p.<name>`: this script in the pack, run by `tripline step run` in the cluster, and
     /// then `after` in the same container.
-    fn program(&self, name: &str, effect: &str, script: &str, after: &str) {
+    pub(crate) fn program(&self, name: &str, effect: &str, script: &str, after: &str) {
         let folder = self.world.folder().display();
         let file = format!("#!/bin/sh\nW='{folder}'\n{script}\n");
         pack(&self.world, &format!("actions/{name}.sh"), &file);
