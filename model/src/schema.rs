@@ -220,7 +220,10 @@ fn check_type(name: &str, property: &Map) -> Result<(), BadSchema> {
         return Ok(());
     }
     let known = TYPES.join(", ");
-    Err(BadSchema { message: format!("`{name}`: `{found}` is no type: expected one of {known}") })
+    let message = format!(
+        "`{name}`: `{found}` is no type: expected one of {known}, or no `type` for whatever it may be"
+    );
+    Err(BadSchema { message })
 }
 
 /// The JSON Schema of a map with these properties, our own words lifted out at every depth.
@@ -327,6 +330,22 @@ mod tests {
         let mut given = Map::new();
         schema.fill(&mut given);
         assert_eq!(Value::Object(given), json!({ "size": 3 }));
+    }
+
+    #[test]
+    fn what_may_be_anything_has_no_type() {
+        let compile =
+            |property: Value| Schema::compile(json!({ "a": property }).as_object().unwrap());
+        let refused = compile(json!({ "type": "any" })).unwrap_err().message;
+        assert!(
+            refused.starts_with("`a`: `any` is no type: expected one of string, "),
+            "{refused}"
+        );
+        assert!(refused.ends_with(", or no `type` for whatever it may be"), "{refused}");
+        let anything = compile(json!({ "description": "anything" })).unwrap();
+        for value in [json!(null), json!(1), json!("text"), json!([{}])] {
+            assert_eq!(anything.violations(&json!({ "a": value })), []);
+        }
     }
 
     #[test]

@@ -17,6 +17,9 @@ pub(crate) fn describe(error: &Error, source: &Source) -> Diagnostic {
         column: usize::try_from(at.column()).unwrap_or(1).max(1),
     });
     let (message, hint) = explain(error);
+    if let Some(tab) = tab(error, source, at) {
+        return source.error(tab, message).with_hint(SPACES);
+    }
     let finding = source.error(at, message);
     match hint.or_else(|| slip(error, source, at)) {
         Some(hint) => finding.with_hint(hint),
@@ -72,17 +75,23 @@ fn library(error: &Error) -> String {
     UserMessageFormatter.format_message(error).trim_end().to_owned()
 }
 
+const SPACES: &str = "YAML is indented with spaces, not with tabs";
 const FLATTEN: &str = "bring what is nested so deep further up, or pass it on as a text";
 const SPLIT: &str = "split it, or keep the values in a file that steps read themselves";
+const TAB: &str = "a tab cannot stand here";
 const CLOSE: &str = "close every `{` and `[` that is open above";
 /// How the library's message begins, what we say instead, what to do.
-const WORDS: [(&str, &str, &str); 10] = [
+const WORDS: [(&str, &str, &str); 14] = [
     ("recursion limit exceeded", "brackets are nested too deep: 64 levels are read", FLATTEN),
     (
         "YAML document too large or too complex",
         "the file holds too many values, or its aliases (`*name`) repeat too many",
         SPLIT,
     ),
+    ("tabs disallowed", TAB, SPACES),
+    ("while scanning a plain scalar, found a tab", TAB, SPACES),
+    ("a block scalar content cannot start with a tab", TAB, SPACES),
+    ("tab cannot be used as indentation", TAB, SPACES),
     (
         "mapping values are not allowed",
         "a `:` cannot stand here",
@@ -113,14 +122,30 @@ const WORDS: [(&str, &str, &str); 10] = [
     ),
 ];
 
+/// The tab in the indentation that an error is about: it stands before the place that the library tells,
+/// or further down, where that is the end of what it had read.
+fn tab(error: &Error, source: &Source, at: Place) -> Option<Place> {
+    let tab_in = |line: &str| {
+        let text = line.trim_start();
+        let indent = &line[..line.len() - text.len()];
+        indent.chars().position(|c| c == '\t').filter(|_| !text.is_empty())
+    };
+    let mut lines = source.text.lines().enumerate().skip(at.line - 1);
+    let (line, column) = match lines.next().map(|(n, line)| (n, tab_in(line))) {
+        Some((n, Some(column))) if column < at.column => (n, column),
+        _ if spoken(error) == TAB => {
+            lines.find_map(|(n, line)| tab_in(line).map(|column| (n, column)))?
+        }
+        _ => return None,
+    };
+    Some(Place { line: line + 1, column: column + 1 })
+}
+
 /// Slips whose error message alone does not say what to do.
 fn slip(error: &Error, source: &Source, at: Place) -> Option<String> {
     let text = source.text.lines().nth(at.line - 1).unwrap_or_default();
-    let indent = &text[..text.len() - text.trim_start().len()];
     let in_flow = text.find('{').is_some_and(|brace| text[brace..].contains('['));
-    let hint = if indent.contains('\t') {
-        "YAML is indented with spaces, not with tabs"
-    } else if in_flow && (text.contains("[\"") || text.contains("['")) {
+    let hint = if in_flow && (text.contains("[\"") || text.contains("['")) {
         r#"inside { … } a key with brackets must be quoted: { 'trigger.labels["a.b"]': x }"#
     } else if text.contains("${") {
         "quote a value that holds `${…}`: \"${…}\""

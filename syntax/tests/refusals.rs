@@ -35,15 +35,32 @@ fn a_key_that_stands_twice_is_refused() {
 }
 
 #[test]
+fn a_tab_is_told_at_its_own_place() {
+    for (text, line, column) in [
+        ("a:\n\tb: 1\n", 2, 1),
+        ("a: 1\n\tb: 2\n", 2, 1),
+        ("a:\n  b: 1\n\n \t\n\tc: 2\n", 5, 1),
+        ("a:\n  b:\n    c: 1\n  \td: 1\n", 4, 3),
+        ("a:\n  - b\n\t- c\n", 3, 1),
+        ("a: |\n\tx\n", 2, 1),
+        ("a: \"x\n\ty\"\n", 2, 1),
+    ] {
+        let problems = parse("a.yaml", text).unwrap_err();
+        assert_eq!(problems[0].message, "a tab cannot stand here", "{text:?}");
+        assert_eq!((problems[0].at.line, problems[0].at.column), (line, column), "{text:?}");
+    }
+}
+
+#[test]
 fn bad_layout_says_where() {
     refuse(
         "a:\n\tb: 1\n",
         expect![[r#"
-        error: tabs disallowed within this context (block indentation)
-          at a.yaml:2:2
-          2 | 	b: 1
-               ^
-          hint: YAML is indented with spaces, not with tabs"#]],
+            error: a tab cannot stand here
+              at a.yaml:2:1
+              2 | 	b: 1
+                  ^
+              hint: YAML is indented with spaces, not with tabs"#]],
     );
     refuse(
         "a:\n    b: 1\n  c: 2\n",

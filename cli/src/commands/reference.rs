@@ -143,7 +143,8 @@ fn kind(schema: &Value) -> String {
         (_, Value::Array(values)) => listed(values),
         (Value::String(kind), _) => kind.clone(),
         (Value::Array(kinds), _) => listed(kinds),
-        _ => "any".to_owned(),
+        // Not a word that could be taken for a type: a schema has none.
+        _ => "*anything*".to_owned(),
     }
 }
 

@@ -43,7 +43,16 @@ fn what_does_not_fit_a_pack_is_the_environments_doing_and_what_is_wrong_in_its_f
     world.write("dev.yaml", "packs: { p: { config: { team: a } } }\n");
     chain(&world, "greet", "let x = ;");
     let line = said("the pack's files are refused");
-    assert!(line.contains("greet.rhai:1:"), "{line}");
+    assert!(line.contains("greet.rhai:1:") && !line.contains(" more: "), "{line}");
+    chain(&world, "hail", "let y = ;");
+    let line = said("; and 1 more: tripline check ");
+    let (_, folder) = line.split_once("tripline check ").unwrap();
+    let folder = folder.split(['"', ' ']).next().unwrap();
+    let check = world.run(&["check", folder]).ended(1);
+    assert!(
+        check.stdout.contains("hail.rhai:1:") || check.stderr.contains("hail.rhai:1:"),
+        "{check:?}"
+    );
     let log = world.read("server.log");
     let stray: Vec<_> = log.lines().filter(|line| line.trim_start().starts_with("at ")).collect();
     assert!(stray.is_empty(), "a finding has one line: {stray:?}");

@@ -67,15 +67,18 @@ fn properties(text: &mut String, schema: &Schema) -> fmt::Result {
     Ok(())
 }
 
+/// What a property may be whose schema names no type: not a word that could be taken for one.
+const ANYTHING: &str = "*anything*";
+
 fn kind(property: &Value) -> String {
-    match (property.get("type").and_then(Value::as_str), property.get("enum")) {
-        (_, Some(Value::Array(choices))) => {
-            let choices: Vec<String> =
-                choices.iter().map(|choice| format!("`{}`", cell(&plain(choice)))).collect();
-            choices.join(", ")
-        }
-        (Some(kind), _) => kind.to_owned(),
-        (None, _) => "any".to_owned(),
+    let listed = |all: &[Value], show: fn(&Value) -> String| {
+        all.iter().map(show).collect::<Vec<_>>().join(", ")
+    };
+    match (&property["type"], &property["enum"]) {
+        (_, Value::Array(choices)) => listed(choices, |one| format!("`{}`", cell(&plain(one)))),
+        (Value::Array(kinds), _) => listed(kinds, plain),
+        (Value::String(kind), _) => kind.clone(),
+        _ => ANYTHING.to_owned(),
     }
 }
 

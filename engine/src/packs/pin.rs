@@ -1,6 +1,6 @@
 //! A pack's files as one immutable content: read once, hashed, and kept for as long as needed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -87,9 +87,9 @@ impl Snapshot {
     /// it stays inside the folder. What cannot be read is told beside the rest.
     pub(super) fn read(folder: &Path) -> (Self, Vec<Diagnostic>) {
         let mut snapshot = Self::default();
-        let mut walk = Walk { root: folder, bytes: 0, full: false, findings: Vec::new() };
+        let mut walk = Walk::new(folder);
         match folder.canonicalize() {
-            Ok(real) => walk.folder(&real, folder, "", &mut snapshot, 0),
+            Ok(real) => walk.folder(folder, real, "", &mut snapshot),
             Err(error) => walk.fail(folder, &error),
         }
         (snapshot, walk.findings)
@@ -177,6 +177,10 @@ fn hash_of(files: &BTreeMap<String, PackFile>, counts: impl Fn(&str) -> bool) ->
 
 struct Walk<'a> {
     root: &'a Path,
+    /// Where the folders really are that lead to where it is, the pack's own first.
+    within: Vec<PathBuf>,
+    /// Links that lead round in a circle, by where they really are: one may be met on several ways.
+    circles: BTreeSet<PathBuf>,
     bytes: u64,
     /// A bound was reached: nothing more is read.
     full: bool,
@@ -186,16 +190,14 @@ struct Walk<'a> {
 /// Deepest folder of a pack.
 const MAX_DEPTH: usize = 16;
 
-impl Walk<'_> {
-    fn folder(
-        &mut self,
-        real: &Path,
-        folder: &Path,
-        prefix: &str,
-        into: &mut Snapshot,
-        depth: usize,
-    ) {
-        if depth > MAX_DEPTH {
+impl<'a> Walk<'a> {
+    fn new(root: &'a Path) -> Self {
+        let (within, circles) = (Vec::new(), BTreeSet::new());
+        Self { root, within, circles, bytes: 0, full: false, findings: Vec::new() }
+    }
+
+    fn folder(&mut self, folder: &Path, real: PathBuf, prefix: &str, into: &mut Snapshot) {
+        if self.within.len() > MAX_DEPTH {
             let message = format!("folders are nested deeper than {MAX_DEPTH}");
             return self.refuse(folder, message, "move what the pack needs further up");
         }
@@ -203,15 +205,17 @@ impl Walk<'_> {
             Ok(entries) => entries,
             Err(error) => return self.fail(folder, &error),
         };
+        self.within.push(real);
         for entry in entries {
             match entry {
-                Ok(entry) => self.entry(real, &entry.path(), prefix, into, depth),
+                Ok(entry) => self.entry(&entry.path(), prefix, into),
                 Err(error) => self.fail(folder, &error),
             }
         }
+        self.within.pop();
     }
 
-    fn entry(&mut self, real: &Path, path: &Path, prefix: &str, into: &mut Snapshot, depth: usize) {
+    fn entry(&mut self, path: &Path, prefix: &str, into: &mut Snapshot) {
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
             return self.refuse(path, "the file's name is not UTF-8".to_owned(), "rename it");
         };
@@ -223,12 +227,15 @@ impl Walk<'_> {
             Err(_) if path.is_symlink() => return self.link(path, "leads nowhere"),
             Err(error) => return self.fail(path, &error),
         };
-        if !target.starts_with(real) {
+        if !self.within.first().is_some_and(|pack| target.starts_with(pack)) {
             return self.link(path, "leads out of the pack");
+        }
+        if self.within.contains(&target) {
+            return self.circle(path, name);
         }
         let name = format!("{prefix}{name}");
         if target.is_dir() {
-            return self.folder(real, path, &format!("{name}/"), into, depth + 1);
+            return self.folder(path, target, &format!("{name}/"), into);
         }
         match read_file(path) {
             Ok(file) => {
@@ -242,6 +249,14 @@ impl Walk<'_> {
             let hint = "keep what is no part of the pack outside of its folder";
             self.full = true;
             self.refuse(self.root, message, hint);
+        }
+    }
+
+    /// What leads back to a folder that it is in is a link.
+    fn circle(&mut self, path: &Path, name: &str) {
+        let real = self.within.last().map(|folder| folder.join(name)).unwrap_or_default();
+        if self.circles.insert(real) {
+            self.link(path, "leads round in a circle");
         }
     }
 
@@ -338,5 +353,30 @@ mod tests {
         let (rest, findings) = Snapshot::read(folder.path());
         assert_eq!(rest.files.len(), 3);
         assert!(findings[0].message.contains("leads out of the pack"), "{findings:?}");
+    }
+
+    #[test]
+    fn a_link_that_leads_round_in_a_circle_is_told_once_with_where_it_leads() {
+        let folder = pack();
+        let link = |to: &str, at: &str| {
+            std::os::unix::fs::symlink(to, folder.path().join(at)).unwrap();
+        };
+        link("..", "rules/round");
+        link("rules", "again");
+        let (snapshot, findings) = Snapshot::read(folder.path());
+        let told: Vec<&str> = findings.iter().map(|finding| finding.message.as_str()).collect();
+        assert_eq!(told, ["the symbolic link to .. leads round in a circle"]);
+        let names: Vec<&String> = snapshot.files.keys().collect();
+        assert_eq!(names, ["again/b.yaml", "pack.yaml", "rules/b.yaml"]);
+        // Two folders that hold each other.
+        fs::remove_file(folder.path().join("rules/round")).unwrap();
+        fs::create_dir(folder.path().join("lib")).unwrap();
+        link("../lib", "rules/lib");
+        link("../rules", "lib/rules");
+        let (_, findings) = Snapshot::read(folder.path());
+        let mut told: Vec<&str> = findings.iter().map(|finding| finding.message.as_str()).collect();
+        told.sort_unstable();
+        let circle = |to: &str| format!("the symbolic link to {to} leads round in a circle");
+        assert_eq!(told, [circle("../lib"), circle("../rules")], "each link once");
     }
 }

@@ -340,8 +340,9 @@ fn newly_rejected(
         if same {
             continue;
         }
-        let error = slot.findings.iter().find(|finding| finding.is_error());
-        log_rejected(folder, error, environment);
+        let mut errors = slot.findings.iter().filter(|finding| finding.is_error());
+        let error = errors.next();
+        log_rejected(folder, error, errors.count(), environment);
         let name = slot.active.as_ref().map(|pack| pack.name.clone());
         let name = name.or_else(|| folder.file_name()?.to_str()?.parse().ok());
         let error = error.map(ToString::to_string).unwrap_or_default();
@@ -368,14 +369,24 @@ struct News {
     changed: bool,
 }
 
-/// Says in the log whose fault it is. Of a broken file of the environment it says so already.
-fn log_rejected(folder: &Path, error: Option<&Diagnostic>, environment: &EnvironmentStatus) {
+/// Says in the log whose fault it is, and where the rest of the findings is told. Of a broken file of the
+/// environment it says so already.
+fn log_rejected(
+    folder: &Path,
+    error: Option<&Diagnostic>,
+    more: usize,
+    environment: &EnvironmentStatus,
+) {
     if error.is_some_and(|error| environment.findings.contains(error)) {
         return;
     }
     let of_environment =
         |error: &Diagnostic| Some(&error.at.file) == environment.active.file.as_ref();
-    let (pack, told) = (folder.display(), error.map(Diagnostic::in_short).unwrap_or_default());
+    let pack = folder.display();
+    let mut told = error.map(Diagnostic::in_short).unwrap_or_default();
+    if more > 0 {
+        told = format!("{told}; and {more} more: tripline check {pack}");
+    }
     if error.is_some_and(of_environment) {
         tracing::warn!(%pack, error = told, "the environment does not fit the pack");
     } else {
