@@ -6,7 +6,7 @@
 mod collector;
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use collector::{Collector, Received};
 use hmac::{Hmac, KeyInit, Mac};
@@ -183,6 +183,37 @@ fn who_does_not_record_a_trace_gets_no_spans_of_it_and_is_told_on() {
     // Its end sends what there is.
     server.stop();
     assert!(collector.spans().iter().all(|received| received.trace() != TRACE));
+}
+
+#[test]
+fn of_the_traces_that_begin_here_a_share_is_sent_whole_and_others_say_themselves() {
+    let collector = Collector::start();
+    let world = world(&collector);
+    let settings = format!("telemetry: {{ endpoint: '{}', sample: 0.5 }}\n", collector.url());
+    world.write("tripline.yaml", &settings);
+    let server = world.serve();
+    let begun: Vec<String> = (0..24)
+        .map(|n| world.emit("shop.ordered", &json!({ "item": n.to_string() })).remove(0))
+        .chain([emit_from(&world, &format!("00-{TRACE}-{OUTER}-01"))])
+        .collect();
+    for id in &begun {
+        world.reaches(id, &["succeeded"]);
+    }
+    // Its end sends what there is.
+    server.stop();
+    let (spans, told) = (collector.spans(), world.read("told"));
+    let places = told.lines().map(|place| (&place[3..35], &place[53..55] == "01"));
+    let (sent, left): (Vec<_>, Vec<_>) = places.partition(|(_, recorded)| *recorded);
+    assert!(sent.contains(&(TRACE, true)), "its own beginner records it: {told}");
+    assert!(sent.len() > 1 && !left.is_empty(), "half of 24: {told}");
+    assert_eq!(sent.len() + left.len(), 25);
+    for (trace, recorded) in sent.into_iter().chain(left) {
+        let of_it = spans.iter().filter(|received| received.trace() == trace);
+        let names: BTreeSet<&str> = of_it.map(|one| one.span.name.as_str()).collect();
+        let whole = ["event shop.ordered", "execution shop.ship", "step shop.child"];
+        assert!(!recorded || whole.iter().all(|name| names.contains(name)), "{names:?}");
+        assert!(recorded || names.is_empty(), "{trace}: {names:?}");
+    }
 }
 
 #[test]

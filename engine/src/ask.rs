@@ -183,6 +183,7 @@ impl Engine {
         let named = name.map(|name| self.requested(&actor, name));
         let id = named.unwrap_or_else(random::execution);
         let (traceparent, tracestate) = TraceContext::split(from);
+        let traceparent = traceparent.or_else(|| self.core.spans.left_out(id.as_str()));
         let request = ExecutionRequested {
             parameters,
             origin: Origin::Manual,

@@ -115,7 +115,10 @@ struct Shown {
 
 impl Shown {
     fn new(core: &Core, arrival: Arrival) -> Self {
-        let Arrival { event, payload, bytes, fresh, retold } = arrival;
+        let Arrival { mut event, payload, bytes, fresh, retold } = arrival;
+        if event.envelope.traceparent.is_none() {
+            event.envelope.traceparent = core.spans.left_out(event.key().as_str());
+        }
         Self { event: Arc::new(event), accepted_at: core.now(), payload, bytes, fresh, retold }
     }
 }

@@ -67,5 +67,5 @@ pub use packs::{check_packs, check_packs_in};
 pub use random::secret as random_secret;
 pub use refusals::{Refusal, Who};
 pub use settings::Settings;
-pub use spans::{BadCollector, Collector};
+pub use spans::{BadCollector, Collector, Share};
 pub use tokens::{ADMIN, Holder, PREFIX as TOKEN_PREFIX};

@@ -33,6 +33,8 @@ pub(crate) enum Kind {
     Folders,
     /// A length of time such as `30s`.
     Time,
+    /// A number from 0 to 1.
+    Share,
     /// A number of bytes such as `4MiB`.
     Bytes,
     /// `http://host:port` or `https://…`.
@@ -163,6 +165,12 @@ pub(crate) const KEYS: &[Key] = &[
         Kind::Text,
         None,
         "What this installation is called in traces; else as OTEL_SERVICE_NAME says, else tripline.",
+    ),
+    key(
+        "telemetry.sample",
+        Kind::Share,
+        None,
+        "Which share of the traces that begin here are sent, from 0 to 1; else as OTEL_TRACES_SAMPLER says, else all. Of a trace that others began, they decide.",
     ),
     key("log", Kind::Text, Some("info"), "What is logged: info, debug, engine=trace, …"),
     key("log_format", Kind::Word(&["text", "json"]), Some("text"), "How the log is written."),

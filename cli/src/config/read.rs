@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
+use engine::Share;
 use engine::packs::shipped::Shipped;
 use model::diagnostic::suggest;
 use model::{Diagnostic, Location, Value};
@@ -154,6 +155,10 @@ fn decode(kind: Kind, field: Field<'_, '_>, fields: &Fields<'_>, folder: &Path) 
             Some(bytes) => Some(Value::from(model::Size::from_bytes(bytes).to_string())),
             None => checked(check_bytes),
         },
+        Kind::Share => match node.to_value().as_f64() {
+            Some(part) => share(part).map_err(|error| fields.report(node.error(error))).ok(),
+            None => checked(|text| Err(format!("{SHARE}, found `{text}`"))),
+        },
         Kind::Time => field.duration().map(|time| Value::from(time.to_string())),
         Kind::Text => field.string().map(Value::from),
         Kind::Path => field.string().map(|path| joined(folder, &path)),
@@ -256,6 +261,13 @@ fn pack_folder(folder: &Path, text: &str) -> Result<Value, String> {
     })
 }
 
+const SHARE: &str = "expected a number from 0 to 1";
+
+fn share(part: f64) -> Result<Value, String> {
+    let found = Share::of(part).map(|_| Value::from(part));
+    found.ok_or_else(|| format!("{SHARE}, found `{part}`"))
+}
+
 fn joined(folder: &Path, path: &str) -> Value {
     Value::from(folder.join(path).to_string_lossy())
 }
@@ -267,6 +279,10 @@ fn of_text(kind: Kind, text: &str, folder: &Path) -> Result<Value, String> {
         Kind::Address => checked(check_address),
         Kind::Url => checked(check_url),
         Kind::Time => checked(check_time),
+        Kind::Share => match text.parse() {
+            Ok(part) => share(part),
+            Err(_) => Err(format!("{SHARE}, found `{text}`")),
+        },
         Kind::Bytes => checked(check_bytes),
         Kind::Text => Ok(Value::from(text)),
         Kind::Path => Ok(joined(folder, text)),

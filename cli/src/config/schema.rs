@@ -34,6 +34,7 @@ pub(crate) fn schema() -> Value {
 fn property(key: &Key) -> Value {
     let mut property = match key.kind {
         Kind::Address => json!({ "type": "string", "pattern": "^.+:[0-9]+$" }),
+        Kind::Share => json!({ "type": "number", "minimum": 0, "maximum": 1 }),
         Kind::Url => json!({ "type": "string", "pattern": "^https?://." }),
         Kind::Path | Kind::Text => json!({ "type": "string" }),
         Kind::Paths | Kind::Names => json!({ "type": "array", "items": { "type": "string" } }),

@@ -1,7 +1,7 @@
 //! Where spans are sent: as `telemetry` in tripline.yaml says, else as OpenTelemetry's own
 //! variables do, so that a platform that sets these for every program need not say it again.
 
-use engine::Collector;
+use engine::{Collector, Share};
 use model::Value;
 
 use super::Settings;
@@ -27,7 +27,21 @@ pub(super) fn collector(
     let url = url.or_else(|| variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"));
     let url = url.or_else(|| variable("OTEL_EXPORTER_OTLP_ENDPOINT").map(|base| below(&base)))?;
     let service = said("telemetry.service").or_else(|| variable("OTEL_SERVICE_NAME"));
-    Some(Collector { url, service: service.unwrap_or_else(|| SERVICE.to_owned()) })
+    let sample = settings.get("telemetry.sample").and_then(Value::as_f64).and_then(Share::of);
+    let sample = sample.unwrap_or_else(|| sampler(&variable));
+    Some(Collector { url, service: service.unwrap_or_else(|| SERVICE.to_owned()), sample })
+}
+
+/// What OpenTelemetry's variables say of traces that begin here. As with its own SDKs, a sampler that is not
+/// known is none, and a share that cannot be read is all.
+fn sampler(variable: &impl Fn(&str) -> Option<String>) -> Share {
+    let named = variable("OTEL_TRACES_SAMPLER").unwrap_or_default();
+    let part = match named.strip_prefix("parentbased_").unwrap_or(&named) {
+        "always_off" => Some(0.0),
+        "traceidratio" => variable("OTEL_TRACES_SAMPLER_ARG").and_then(|part| part.parse().ok()),
+        _ => None,
+    };
+    part.and_then(Share::of).unwrap_or(Share::ALL)
 }
 
 /// The URL of traces at a collector's address.
@@ -46,6 +60,10 @@ mod tests {
         said: &[(&'static str, &str)],
         variables: &[(&str, &str)],
     ) -> Option<(String, String)> {
+        read(said, variables).map(|found| (found.url, found.service))
+    }
+
+    fn read(said: &[(&'static str, &str)], variables: &[(&str, &str)]) -> Option<Collector> {
         let mut settings = Settings::defaults(Path::new(""));
         for (key, text) in said {
             settings.flag(key, "--flag", Value::from(*text));
@@ -54,7 +72,7 @@ mod tests {
             let found = variables.iter().find(|(known, _)| *known == name);
             found.map(|(_, text)| (*text).to_owned())
         };
-        collector(&settings, variable).map(|found| (found.url, found.service))
+        collector(&settings, variable)
     }
 
     #[test]
@@ -86,6 +104,32 @@ mod tests {
         ] {
             assert_eq!(found(file, variables), Some((url.to_owned(), name.to_owned())));
         }
+    }
+
+    #[test]
+    fn the_share_of_traces_is_that_of_the_file_else_as_the_standard_s_sampler_says() {
+        let said = ("telemetry.endpoint", "http://f:4318");
+        let sampler = |name| ("OTEL_TRACES_SAMPLER", name);
+        let arg = |part| ("OTEL_TRACES_SAMPLER_ARG", part);
+        for (variables, part) in [
+            (&[][..], 1.0),
+            (&[sampler("parentbased_always_on")], 1.0),
+            (&[sampler("always_off")], 0.0),
+            (&[sampler("parentbased_traceidratio"), arg("0.25")], 0.25),
+            (&[sampler("traceidratio"), arg("0.5")], 0.5),
+            (&[sampler("traceidratio"), arg("much")], 1.0),
+            (&[sampler("jaeger_remote"), arg("0.5")], 1.0),
+            (&[arg("0.5")], 1.0),
+        ] {
+            let sample = |said: &[_]| read(said, variables).unwrap().sample;
+            assert_eq!(Some(sample(&[said])), Share::of(part), "{variables:?}");
+        }
+        let mut settings = Settings::defaults(Path::new(""));
+        settings.flag(said.0, "--flag", Value::from(said.1));
+        settings.flag("telemetry.sample", "--flag", Value::from(0.125));
+        let variable =
+            |name: &str| (name == "OTEL_TRACES_SAMPLER").then(|| "always_off".to_owned());
+        assert_eq!(Some(collector(&settings, variable).unwrap().sample), Share::of(0.125));
     }
 
     #[test]

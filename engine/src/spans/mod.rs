@@ -7,6 +7,7 @@
 //! errors, never values: these may be secret.
 
 mod export;
+mod share;
 mod told;
 
 use std::borrow::Cow;
@@ -26,6 +27,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::metrics::Metrics;
 
+pub use self::share::Share;
 pub(crate) use self::told::*;
 
 /// Spans that wait to be sent: some 4 MiB, and what a busy engine makes within a second or two.
@@ -39,6 +41,8 @@ pub struct Collector {
     pub url: String,
     /// What this installation is called there: `service.name`.
     pub service: String,
+    /// Of the traces that begin here, which are recorded.
+    pub sample: Share,
 }
 
 /// No spans can be sent to the collector that is named.
@@ -55,6 +59,7 @@ pub(crate) struct Spans(Option<Arc<Sender>>);
 
 struct Sender {
     queue: mpsc::Sender<SpanData>,
+    sample: Share,
     dropped: Counter,
     scope: InstrumentationScope,
     tasks: TaskTracker,
@@ -95,12 +100,21 @@ impl Spans {
         let scope =
             InstrumentationScope::builder("tripline").with_version(env!("CARGO_PKG_VERSION"));
         let (scope, dropped) = (scope.build(), metrics.spans("dropped"));
-        Ok(Self(Some(Arc::new(Sender { queue, dropped, scope, tasks, closing }))))
+        let sample = collector.sample;
+        Ok(Self(Some(Arc::new(Sender { queue, sample, dropped, scope, tasks, closing }))))
     }
 
     /// Whether anybody takes spans.
     pub(crate) const fn are_sent(&self) -> bool {
         self.0.is_some()
+    }
+
+    /// The place from which the thing of this name is told, if it begins a trace that is not recorded:
+    /// stored with it, so that all that follows knows. Where one is recorded nothing needs to be stored.
+    pub(crate) fn left_out(&self, name: &str) -> Option<TraceParent> {
+        let root = TraceParent::root(name);
+        let unrecorded = self.0.as_deref().is_some_and(|sender| !sender.sample.holds(root.trace));
+        unrecorded.then_some(TraceParent { sampled: false, ..root })
     }
 
     /// Takes a span, unless whoever began its trace does not record it.
@@ -171,7 +185,7 @@ mod tests {
         // It is connected to and never answers.
         let deaf = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/v1/traces", deaf.local_addr().unwrap());
-        let collector = Collector { url, service: "test".to_owned() };
+        let collector = Collector { url, service: "test".to_owned(), sample: Share::ALL };
         let metrics = Metrics::new(Timestamp::UNIX_EPOCH);
         let spans = Spans::start(&collector, &"test".parse().unwrap(), &metrics).unwrap();
         // Nothing is sent before this task waits for something.
