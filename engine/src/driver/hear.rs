@@ -152,7 +152,7 @@ impl Run {
     }
 
     /// What the result of the step at `path` looks like, or that of the chain itself.
-    fn result_schema(&self, path: Option<&StepPath>) -> Schema {
+    pub(super) fn result_schema(&self, path: Option<&StepPath>) -> Schema {
         let action = match path {
             Some(path) => self.journal.entries.get(path).and_then(|entry| entry.call.action()),
             None => self.journal.request.as_ref().map(|request| &request.action),

@@ -15,6 +15,7 @@ use super::ask::{Intention, Lookup};
 use super::bounds;
 use super::datastore::planned;
 use super::page::Page;
+use super::result::Unstorable;
 use super::run::{Run, Runs};
 use super::schedule::relevant;
 use super::single;
@@ -166,8 +167,20 @@ impl Run {
     pub(super) async fn finish(
         &mut self,
         page: &mut Page,
-        mut outcome: Outcome,
+        outcome: Outcome,
     ) -> Result<(), Trouble> {
+        let handler_errors = outcome.handler_errors.clone();
+        let mut outcome = match self.told_end(page, outcome).await? {
+            Ok(outcome) => outcome,
+            Err(Unstorable::TooLong(error)) => Outcome { handler_errors, ..Outcome::failed(error) },
+            Err(Unstorable::Keyless(error)) => {
+                // Told to go on, it is evaluated anew.
+                self.kept = None;
+                let at = self.core.now();
+                let held = Fact::AttentionNeeded { path: None, error, at };
+                return self.note_telling(page, held).await;
+            }
+        };
         self.hold_result(&outcome).await;
         if let Some(result) = outcome.result.take() {
             outcome.result = Some(self.core.bounded(result).await?);

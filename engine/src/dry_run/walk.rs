@@ -144,7 +144,7 @@ impl Walk {
                         self.apply(&Fact::UndoBegan { position, reason, at });
                         continue;
                     }
-                    Next::Finished(outcome) => return self.finished(outcome, &uses),
+                    Next::Finished(outcome) => return self.finished(outcome, &uses, state),
                     Next::Continued(_, parameters) => {
                         let with = brief(&parameters, 400);
                         let why = format!("the chain goes on as a new run, with {with}");
@@ -355,10 +355,11 @@ impl Walk {
         self.steps.iter().find(|step| step.path == *path)?.at.clone()
     }
 
-    fn finished(&mut self, outcome: Outcome, uses: &[Use]) -> DryRun {
+    fn finished(&mut self, outcome: Outcome, uses: &[Use], state: &mut State) -> DryRun {
         let failed = outcome.state != ExecutionState::Succeeded;
         let known = uses.is_empty() && !failed;
         let nothing = self.program.is_none() && !known;
+        let outcome = self.told_end(outcome, state);
         DryRun {
             end: if failed { End::Failed } else { End::Complete },
             result: outcome.result.filter(|_| !nothing),
@@ -366,6 +367,20 @@ impl Walk {
             error: outcome.error,
             ..self.report()
         }
+    }
+
+    /// The same end with tokens in its result where the chain's file says that it is secret.
+    fn told_end(&mut self, mut outcome: Outcome, state: &mut State) -> Outcome {
+        let chain = self.pack.as_ref().and_then(|p| p.actions.get(self.asked.action.name()));
+        let schema = chain.map(|chain| &chain.metadata.result);
+        let Some(schema) = schema.filter(|schema| schema.some_secret().is_some()) else {
+            return outcome;
+        };
+        let Some(result) = outcome.result.take() else { return outcome };
+        let (told, fresh) = self.opened(state).told(result, schema);
+        outcome.result = Some(told);
+        self.learn(&fresh, state);
+        outcome
     }
 
     fn failed(&mut self, error: StepError) -> DryRun {

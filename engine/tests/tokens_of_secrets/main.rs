@@ -4,6 +4,7 @@
 mod changes;
 mod children;
 mod names;
+mod results;
 #[path = "../support/mod.rs"]
 mod support;
 

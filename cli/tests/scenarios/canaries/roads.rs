@@ -24,12 +24,14 @@ pub(crate) const WEBHOOK: usize = 54;
 pub(crate) const PROGRAM_SENSOR: usize = 55;
 pub(crate) const RESOLVED: usize = 56;
 pub(crate) const REFUSED: usize = 57;
+const CHAINED: usize = 58;
 
 /// All of them.
 pub(crate) fn canaries() -> Vec<String> {
     let alone = [
         SETTING_IN_FILE,
         SETTING_IN_STORE,
+        CHAINED,
         HTTP_CREDENTIALS,
         GIT_CREDENTIALS,
         WEBHOOK,
@@ -110,6 +112,12 @@ fn chains(world: &World, mirror: SocketAddr) {
     world.write("outside/changed.rhai", &roads.replace("p.linger", "p.shout"));
     chain(world, "child", r#"run("p.shout", #{ a: params.a }); fail("child: " + params.a[0])"#);
     typed(world, "planned", &PLANNED.replace("MIRROR", &mirror.to_string()));
+    // What a chain makes stands in no file as it is.
+    let made = canary(CHAINED).replace('"', "\\\"").replacen("nary", "\" + \"nary", 1);
+    let made = format!("let key = \"{made}\"; #{{ key: key, again: [`so ${{key}}`] }}");
+    chain(world, "made", &made);
+    let secret = "result: { key: { type: string, secret: true }, again: {} }";
+    pack(world, "actions/made.yaml", &format!("entry_point: made.rhai\n{secret}\n"));
     chain(world, "paying", r#"run("p.shout", #{ a: run("p.pay").session })"#);
     typed(world, "told", r#"for one in params.typed { log(one) } params.typed"#);
 }
@@ -121,12 +129,14 @@ const ROADS: &str = r#"
     for n in 0..20 { all.push(secret(`p/named${n}`)); }
     all.push(config.one);
     all.push(config.other);
+    let made = run("p.made");
+    all.push(made.key);
     for n in 0..10 { all.push(run("secrets.generate", #{ length: 24 })); }
     run("p.keep", #{ a: all });
     try { run("p.child", #{ a: all }); } catch (e) { log(e.message); }
     let shouted = run("p.shout", #{ a: [all, all.map(|one| base64("x" + one))] });
     let once = #{ retry: #{ attempts: 1 } };
-    let told = [shouted, run("http.request", #{ connection: "mirror", url: "connected" })];
+    let told = [shouted, made, run("http.request", #{ connection: "mirror", url: "connected" })];
     told.push(run("http.request", #{ url: "http://MIRROR/", method: "POST", json: all,
         download: #{ to: "mirrored.json" } }));
     for one in all {
@@ -148,6 +158,7 @@ const ROADS: &str = r#"
 const PLANNED: &str = r#"
     let all = [secret("p/named0"), config.one, config.other, run("secrets.generate", #{ length: 24 })];
     for typed in params.typed { all.push(typed); }
+    all.push(run("p.made").key);
     run("p.show", #{ a: all });
     run("p.shout", #{ a: all });
     for one in all {
