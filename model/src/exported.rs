@@ -24,7 +24,8 @@ pub struct Exported {
     pub action: ActionRef,
     /// With these parameters, defaults filled in.
     pub parameters: Value,
-    /// The configuration of the action's pack at that time.
+    /// The configuration of the action's pack at that time; `null` where it was left out, as who asked for
+    /// the document may not see that pack.
     pub config: Value,
     /// Where it comes from; the rule, where one asked for it.
     pub origin: Origin,
@@ -92,6 +93,11 @@ pub enum BadExport {
     /// Written by a newer Tripline.
     #[error("the document has the format `{0}`, this version reads `{FORMAT}`: use a newer one")]
     Newer(String),
+    /// Without what a replay needs.
+    #[error(
+        "the configuration of `{0}` is left out of the exported execution: export it with a token that covers that pack"
+    )]
+    WithoutConfig(String),
     /// Damaged or edited.
     #[error("the exported execution cannot be read: {0}")]
     Json(#[from] serde_json::Error),
@@ -102,7 +108,13 @@ impl Exported {
     pub fn read(bytes: &[u8]) -> Result<Self, BadExport> {
         let value: Value = serde_json::from_slice(bytes)?;
         match value.get("format").and_then(Value::as_str) {
-            Some(FORMAT) => Ok(serde_json::from_value(value)?),
+            Some(FORMAT) => {
+                let read: Self = serde_json::from_value(value)?;
+                match read.config.is_null() {
+                    true => Err(BadExport::WithoutConfig(read.action.pack().to_owned())),
+                    false => Ok(read),
+                }
+            }
             Some(other) if other.starts_with("tripline.execution/") => {
                 Err(BadExport::Newer(other.to_owned()))
             }

@@ -1,11 +1,11 @@
-//! Which events a token that is limited to packs may see.
+//! What a token that is limited to packs may see of events and executions.
 #![allow(clippy::unwrap_used)]
 
 mod support;
 
 use reqwest::Method;
 use serde_json::json;
-use support::{Served, send, signature};
+use support::{Served, eventually, send, signature};
 
 /// A token of the role viewer, limited to what fits `pattern`.
 async fn limited(served: &Served, pattern: &str) -> String {
@@ -35,7 +35,7 @@ async fn what_the_engine_tells_is_seen_by_whom_it_tells_of() {
     std::fs::create_dir_all(pack.join("rules")).unwrap();
     std::fs::write(pack.join("rules/broken.yaml"), "trigger: {}\n").unwrap();
     std::fs::write(pack.join("pack.yaml"), "name: toys\nversion: 1.0.0\n").unwrap();
-    let told = support::eventually(async || {
+    let told = eventually(async || {
         served.post("/api/v1/reload", json!({})).await;
         let told = served.get("/api/v1/events?type=tripline.pack.rejected").await.json();
         (told["items"][0]["envelope"]["subject"] == "toys").then_some(())
@@ -69,7 +69,7 @@ async fn write_pack(served: &Served, name: &str, state: &str, files: &[(&str, &s
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     }
-    let read = support::eventually(async || {
+    let read = eventually(async || {
         served.post("/api/v1/reload", json!({})).await;
         let pack = served.get(&format!("/api/v1/packs/{name}")).await.json();
         (pack["state"] == state).then_some(())
@@ -170,5 +170,43 @@ async fn what_all_packs_share_takes_its_own_name_or_a_token_without_a_limit() {
         let expected = if covers { (204, 200, 204) } else { (403, 403, 403) };
         assert_eq!(statuses, expected, "{packs}");
         assert_eq!(listed.text.contains("global/shared"), covers, "{packs}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_configuration_of_a_pack_is_exported_to_who_covers_that_pack_alone() {
+    let served = Served::start().await;
+    let write = |name: &str, text: &str| {
+        let path = served.folder.path().join("packs").join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    write("depot/actions/send.yaml", "entry_point: send.rhai\n");
+    write("depot/actions/send.rhai", "7");
+    write(
+        "depot/pack.yaml",
+        "name: depot\nversion: 1.0.0\nconfig_schema: { place: { type: string, default: gate-nine } }\n",
+    );
+    write("desk/actions/forward.yaml", "entry_point: forward.rhai\n");
+    write("desk/actions/forward.rhai", "run(\"depot.send\")");
+    write("desk/pack.yaml", "name: desk\nversion: 1.0.0\npermissions: { actions: [depot.send] }\n");
+    for action in ["depot.send", "desk.forward"] {
+        eventually(async || {
+            (served.get(&format!("/api/v1/actions/{action}")).await.status == 200).then_some(())
+        })
+        .await;
+    }
+    let made = served.post("/api/v1/executions", json!({ "action": "desk.forward" })).await.json();
+    let id = made["id"].as_str().unwrap();
+    assert_eq!(served.ended(id).await["outcome"]["result"], 7);
+    let path = format!("/api/v1/executions/{id}%2F1/export");
+    let whole = served.get(&path).await.json();
+    assert_eq!(whole["config"], json!({ "place": "gate-nine" }), "{whole}");
+    for (pattern, expected) in [("desk", json!(null)), ("de*", json!({ "place": "gate-nine" }))] {
+        let token = limited(&served, pattern).await;
+        let answer = send(served.request(Method::GET, &path).bearer_auth(token)).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        assert_eq!(answer.json()["config"], expected, "{pattern}");
+        assert_eq!(answer.json()["outcome"]["result"], 7, "{pattern}: the rest is its own");
     }
 }

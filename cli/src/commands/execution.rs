@@ -432,6 +432,11 @@ impl Export {
     async fn run(self) -> Outcome {
         let path = format!("/executions/{}/export", segment(self.id.as_str()));
         let document: Value = self.connection.client()?.get(&path, &[]).await?;
+        if document["config"].is_null() {
+            output::tell(
+                "the configuration is left out: the token does not cover the action's pack",
+            );
+        }
         if self.file.as_os_str() == "-" {
             output::value(Format::Json, &document)?;
             return Ok(Exit::Done);

@@ -25,7 +25,7 @@ use crate::answer::{Accepted, Begun, Created};
 use crate::auth::Authenticated;
 use crate::by_hand;
 use crate::extract::{Asked, Body, Named, Once, Traced};
-use crate::owners;
+use crate::owners::{self, of_prefix};
 use crate::problem::Problem;
 
 pub(super) fn routes(table: Table) -> Table {
@@ -288,11 +288,17 @@ async fn rerun(
     Ok(Created(engine.rerun(who.actor(), &id, how).await?))
 }
 
+/// An execution belongs to whom its root belongs to, the configuration it ran with to its action's pack.
 async fn export(
     State(engine): State<Engine>,
+    who: Authenticated,
     Named(id): Named<ExecutionId>,
 ) -> Result<Json<Exported>, Problem> {
-    Ok(Json(engine.export(&id).await?))
+    let mut exported = engine.export(&id).await?;
+    if of_prefix(&engine, exported.action.pack()).is_some_and(|pack| !who.covers(pack)) {
+        exported.config = model::Value::Null;
+    }
+    Ok(Json(exported))
 }
 
 #[derive(Deserialize, JsonSchema)]
