@@ -1,6 +1,6 @@
 //! What a running engine answers about itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use host::connection::{ConnectionSpec, used};
 use model::{
@@ -66,14 +66,29 @@ impl Engine {
         })
     }
 
-    /// The same steps, of which each that runs a child names the run that this is now.
+    /// The same steps, of which each that runs a child names the run that this is now. Where steps were
+    /// taken over, others made them.
     async fn with_children_as_they_are(
         &self,
         mut steps: Vec<StepView>,
     ) -> Result<Vec<StepView>, AskError> {
+        let children = || steps.iter().filter_map(|step| step.child.as_ref()?.parent());
+        let makers: BTreeSet<ExecutionId> = children().map(|(maker, _)| maker).collect();
+        let mut latest = BTreeMap::new();
+        for maker in makers {
+            let parent = Some(maker);
+            let runs = ExecutionFilter {
+                parent,
+                last_runs: true,
+                limit: chains::MAX_STEPS,
+                ..ExecutionFilter::default()
+            };
+            let runs = self.core.store.executions(&runs).await?.into_iter();
+            latest.extend(runs.filter_map(|run| Some((run.id.parent()?, run.id))));
+        }
         for child in steps.iter_mut().filter_map(|step| step.child.as_mut()) {
-            if let Some(latest) = latest_run(&*self.core.store, child).await? {
-                *child = latest.id;
+            if let Some(run) = child.parent().and_then(|place| latest.remove(&place)) {
+                *child = run;
             }
         }
         Ok(steps)

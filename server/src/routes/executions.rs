@@ -133,6 +133,7 @@ async fn list(
         event: asked.event,
         parent: asked.parent,
         step: None,
+        last_runs: false,
         children: asked.children,
         repeats: asked.repeats,
         actor: asked.token.as_deref().map(Actor::token),

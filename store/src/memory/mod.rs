@@ -183,6 +183,7 @@ impl Store for Memory {
         self.answer(move |state| {
             let asked = state.executions.iter().filter(|(_, execution)| {
                 filter.actor.as_ref().is_none_or(|by| state.asked_by(execution) == Some(by))
+                    && !(filter.last_runs && state.is_followed(execution))
             });
             let rows = asked.map(|(id, execution)| state.row(id, execution));
             let rows = rows.filter(|row| execution_fits(filter, row)).collect();

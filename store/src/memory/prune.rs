@@ -59,10 +59,6 @@ impl State {
                 ended < keep.executions(request.origin.rule(), &request.action, now)
             })
         };
-        let is_followed = || {
-            let mut runs = self.executions.values().filter(|it| it.request.origin == *origin);
-            runs.any(|run| run.position > execution.position)
-        };
         let Some(ended) = execution.standing.finished_at.filter(|_| depth > 0) else {
             return false;
         };
@@ -70,11 +66,18 @@ impl State {
             // A child belongs to whom its parent belongs to, and goes with it.
             Some(parent) if self.executions.contains_key(parent) => {
                 self.execution_goes(parent, at, (keep, now), depth - 1)
-                    || is_followed() && is_old(ended)
+                    || self.is_followed(execution) && is_old(ended)
             }
             Some(_) => true,
             None => is_old(ended),
         }
+    }
+
+    /// Whether it is a child that went on as a run that is there.
+    pub(super) fn is_followed(&self, execution: &Execution) -> bool {
+        let Execution { request, position, .. } = execution;
+        let mut runs = self.executions.values().filter(|it| it.request.origin == request.origin);
+        matches!(request.origin, Origin::Step { .. }) && runs.any(|run| run.position > *position)
     }
 
     /// Whether not everything is stored yet that rules made of the event.

@@ -81,6 +81,8 @@ pub struct ExecutionFilter {
     pub parent: Option<ExecutionId>,
     /// Of these, only runs of the child that it runs at this step.
     pub step: Option<StepPath>,
+    /// Of a child that went on, only the run that it is now.
+    pub last_runs: bool,
     /// Children too.
     pub children: bool,
     /// Only those that repeat this execution.

@@ -76,6 +76,11 @@ fn conditions(filter: &ExecutionFilter) -> (Vec<String>, Vec<Sql>) {
         let names: Vec<_> = filter.states.iter().map(|state| format!("'{state}'")).collect();
         conditions.push(format!("+state IN ({})", names.join(", ")));
     }
+    if filter.last_runs {
+        let later = "SELECT 1 FROM executions AS later WHERE later.parent = executions.parent \
+                     AND later.step = executions.step AND later.position > executions.position";
+        conditions.push(format!("NOT EXISTS ({later})"));
+    }
     if filter.parent.is_none() && !filter.children {
         conditions.push("+parent IS NULL".to_owned());
     }

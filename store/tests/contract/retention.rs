@@ -182,6 +182,9 @@ async fn of_a_child_that_goes_on_the_earlier_runs_go_with_their_age(store: &dyn 
         rows.into_iter().map(|row| row.id).collect::<Vec<_>>()
     };
     assert_eq!(left().await, [parent.nth_child(&step, 3), parent.nth_child(&step, 2)]);
+    let last = ExecutionFilter { last_runs: true, step: None, ..filter.clone() };
+    let last = store.executions(&last).await.unwrap().into_iter().map(|row| row.id);
+    assert_eq!(last.collect::<Vec<_>>(), [parent.child(&path("2")), parent.nth_child(&step, 3)]);
     assert_eq!(prune(store, &keep, days(90)).await, 2);
     assert_eq!(left().await, [parent.nth_child(&step, 3)], "the last one stays, whenever it ended");
     put(store, execution(1), vec![done()]).await;
