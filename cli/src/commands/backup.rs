@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use engine::backup::{Manifest, check};
+use engine::backup::{BEGINNING, LeftOut, Manifest, check, manifest};
 use serde_json::json;
 
 use crate::client::Connection;
@@ -75,8 +75,38 @@ async fn to_stdout(connection: &Connection) -> Outcome {
         let failure = Failure::usage("a backup is nothing for a terminal");
         return Err(failure.with_hint("name a file, or pass it on: `tripline backup - | …`"));
     }
-    connection.client()?.download("/backup", &mut io::stdout().lock()).await?;
+    let mut to = Beginning { to: io::stdout().lock(), bytes: Vec::new() };
+    connection.client()?.download("/backup", &mut to).await?;
+    // Whoever takes it checks it; a server of another version may say nothing of this.
+    if let Ok(manifest) = manifest(&to.bytes) {
+        warn_of(&manifest.left_out);
+    }
     Ok(Exit::Done)
+}
+
+/// Passes on what is written, and keeps how it began.
+struct Beginning<W> {
+    to: W,
+    bytes: Vec<u8>,
+}
+
+impl<W: Write> Write for Beginning<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.to.write(bytes)?;
+        let room = BEGINNING.saturating_sub(self.bytes.len());
+        self.bytes.extend_from_slice(&bytes[..written.min(room)]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}
+
+fn warn_of(left_out: &LeftOut) {
+    if !left_out.is_empty() {
+        output::warn(&format!("{left_out}; what executions need of them, keep elsewhere"));
+    }
 }
 
 async fn to_file(connection: &Connection, file: &Path) -> Result<(Manifest, u64), Failure> {
@@ -96,9 +126,7 @@ async fn to_file(connection: &Connection, file: &Path) -> Result<(Manifest, u64)
 
 fn tell(file: &Path, manifest: &Manifest, bytes: u64, format: Format) -> Outcome {
     let Manifest { installation, at, position, left_out, .. } = manifest;
-    if !left_out.is_empty() {
-        output::warn(&format!("{left_out}; what executions need of them, keep elsewhere"));
-    }
+    warn_of(left_out);
     if format != Format::Table {
         let told = json!({ "file": file, "bytes": bytes, "manifest": manifest });
         output::value(format, &told)?;

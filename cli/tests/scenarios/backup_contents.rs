@@ -70,6 +70,8 @@ fn what_a_backup_cannot_hold_is_told_when_it_is_made_and_when_it_is_restored() {
     }
     assert!(server.log().contains("2 left out of the backup"), "{}", server.log());
     assert_eq!(world.json(&["backup", "it.tar"])["manifest"]["left_out"]["count"], 2);
+    let piped = String::from_utf8(world.client(&["backup", "-"]).output().unwrap().stderr).unwrap();
+    assert!(piped.contains("2 left out of the backup"), "{piped}");
     let told = restored(&world);
     assert!(told.contains("2 left out of the backup") && told.contains("link.txt"), "{told}");
     assert_eq!(world.read("new/exports/app/plain.txt"), "here");

@@ -26,7 +26,7 @@ pub use self::left_out::LeftOut;
 pub use self::make::Snapshot;
 pub(crate) use self::make::remove_leftover;
 pub(crate) use self::restore::UNFINISHED;
-pub use self::restore::{Restored, check, restore};
+pub use self::restore::{BEGINNING, Restored, check, manifest, restore};
 
 /// What the manifest's `format` says. What is written another way gets another number.
 const FORMAT: &str = "tripline.backup/1";

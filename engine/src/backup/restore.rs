@@ -35,6 +35,14 @@ pub fn check(from: impl Read) -> Result<Manifest, BackupError> {
     unpack(from, None)
 }
 
+/// So many bytes of a backup's beginning hold what it says of itself.
+pub const BEGINNING: usize = MAX_MANIFEST as usize + 1024;
+
+/// What a backup that begins so says of itself.
+pub fn manifest(beginning: &[u8]) -> Result<Manifest, BackupError> {
+    Unpacking { reader: Reader(beginning), folder: None, sums: String::new() }.manifest()
+}
+
 /// What was made of a backup.
 #[derive(Debug)]
 pub struct Restored {
