@@ -6,12 +6,15 @@ mod exchange;
 mod outcome;
 mod plan;
 mod request;
+mod secrets;
+
+use std::borrow::Cow;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use host::connection::Connections;
 use host::git::Exports;
-use model::{Effect, ErrorKind, Performance, Plan, StepError, Value};
+use model::{Effect, ErrorKind, Performance, Plan, Schema, StepError, Value};
 use serde_json::json;
 
 use self::download::Wanted;
@@ -21,6 +24,7 @@ use access::Access;
 pub use access::{host_denied, http_url};
 use exchange::exchange;
 use request::Request;
+use secrets::Secrets;
 
 const METHODS: [&str; 7] = ["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "POST", "PATCH"];
 
@@ -38,13 +42,14 @@ impl HttpRequest {
     }
 
     /// What a step asks for, and how it gets in.
-    fn asked(&self, performing: &Performing) -> Result<(Access, Request), StepError> {
+    fn asked(&self, performing: &Performing) -> Result<(Access, Request, Secrets), StepError> {
         let invalid = |message| StepError::new(ErrorKind::InvalidParameters, message);
         let access = Access::of(performing, &self.connections)?;
         let (parameters, key) = (&performing.parameters, &performing.key);
         let request = Request::parse(parameters, key, &access).map_err(invalid)?;
         let wanted = Wanted::of(performing, &self.exports).map_err(invalid)?;
-        Ok((access, request.into_file(wanted)))
+        let secrets = Secrets::of(parameters).map_err(invalid)?;
+        Ok((access, request.into_file(wanted), secrets))
     }
 }
 
@@ -91,6 +96,12 @@ pub(crate) fn declaration() -> Metadata {
                 "type": "string",
                 "description": "sends the step's key in this header, by which the server knows a repetition",
             },
+            "secrets": {
+                "type": "array",
+                "items": { "type": "string" },
+                "maxItems": secrets::MAX_PLACES,
+                "description": "places in the answer that are secret, such as `json.access_token` or `headers.set-cookie`: they become tokens",
+            },
         }),
         &json!({
             "status": { "type": "integer" },
@@ -124,7 +135,10 @@ fn effect(parameters: &Value) -> Effect {
     }
 }
 
-async fn perform(performing: Performing, access: Access, request: Request) -> Performance {
+async fn perform(
+    performing: Performing,
+    (access, request, secrets): (Access, Request, Secrets),
+) -> Performance {
     let request = request.within(performing.trace);
     let timeout = request.timeout;
     let expect = request.expect.clone();
@@ -145,13 +159,18 @@ async fn perform(performing: Performing, access: Access, request: Request) -> Pe
         }
     };
     let performance = match answer {
-        Ok(Ok(answer)) => outcome::of_answer(answer, &expect),
+        Ok(Ok(answer)) => outcome::of_answer(answer, &expect, &secrets),
         Ok(Err(trouble)) => outcome::of_trouble(trouble),
         Err(_) => Performance::Unknown(StepError::new(
             ErrorKind::Timeout,
             format!("no whole answer within {timeout}: raise `timeout` if that is too short"),
         )),
     };
+    if let Performance::Done(result) = &performance
+        && let Some(lines) = secrets.absent(result)
+    {
+        host::process::note(&performing.log.join("stderr.log"), &lines).await;
+    }
     access.hide(performance)
 }
 
@@ -164,9 +183,16 @@ impl Action for HttpRequest {
         effect(parameters)
     }
 
+    fn result(&self, parameters: &Value) -> Cow<'_, Schema> {
+        // Without a place nothing has to be compiled. What names none is told when it is performed.
+        let secrets = Secrets::of(parameters).ok().filter(|secrets| !secrets.is_empty());
+        let schema = secrets.and_then(|secrets| secrets.schema(&self.metadata.result));
+        schema.map_or(Cow::Borrowed(&self.metadata.result), Cow::Owned)
+    }
+
     fn plan<'a>(&'a self, planned: &'a Performing) -> BoxFuture<'a, Result<Plan, StepError>> {
         async move {
-            let (access, request) = self.asked(planned)?;
+            let (access, request, _) = self.asked(planned)?;
             plan::plan(&access, &request)
         }
         .boxed()
@@ -175,11 +201,11 @@ impl Action for HttpRequest {
     fn perform(&self, performing: Performing) -> BoxFuture<'_, Performance> {
         async move {
             let reads = is_read(&performing.parameters);
-            let (access, request) = match self.asked(&performing) {
+            let asked = match self.asked(&performing) {
                 Ok(asked) => asked,
                 Err(error) => return Performance::Failed(error),
             };
-            match perform(performing, access, request).await {
+            match perform(performing, asked).await {
                 // Whatever happened on the way, a read had no effect; a file is whole or not there.
                 Performance::Unknown(error) if reads => Performance::Failed(error),
                 performance => performance,

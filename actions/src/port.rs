@@ -1,5 +1,6 @@
 //! The port: what every action can do.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -68,6 +69,10 @@ pub trait Action: Send + Sync {
     fn metadata(&self) -> &Metadata;
     /// What performing it twice with these parameters would do.
     fn effect(&self, parameters: &Value) -> Effect;
+    /// What it answers where it is performed with these parameters, and what of that is secret.
+    fn result(&self, _parameters: &Value) -> Cow<'_, Schema> {
+        Cow::Borrowed(&self.metadata().result)
+    }
     /// What performing it would do, without doing it. Tokens of secrets stay tokens.
     ///
     /// Errors: it would certainly fail, and why.

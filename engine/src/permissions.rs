@@ -316,18 +316,20 @@ pub(crate) fn patterns(texts: &[String]) -> Vec<HostPattern> {
     texts.iter().filter_map(|text| text.parse().ok()).collect()
 }
 
+const CONNECTIONS: &str = "names of connections";
+
 /// What a built-in action is judged by before secrets are put in must stand there as it is meant: as a
 /// secret, a name would be judged by its token and used as what that stands for.
 fn named_openly(action: &ActionRef, parameters: &Value) -> Result<(), StepError> {
-    let (judged, what) = match action.pack() {
-        "secrets" => ("path", "paths of secrets"),
-        _ => ("connection", "names of connections"),
+    let judged: &[(&str, &str)] = match action.pack() {
+        "secrets" => &[("path", "paths of secrets")],
+        "http" => &[("connection", CONNECTIONS), ("secrets", "places in an answer")],
+        _ => &[("connection", CONNECTIONS)],
     };
-    if !parameters.get(judged).is_some_and(token::is_within) {
-        return Ok(());
-    }
+    let holds = |name: &str| parameters.get(name).is_some_and(token::is_within);
+    let Some((name, what)) = judged.iter().find(|(name, _)| holds(name)) else { return Ok(()) };
     let message = format!(
-        "the parameters of `{action}` don't fit: `{judged}` holds a secret's token, and {what} are no secrets: give it as plain text, and take `secret: true` from the parameter or the result that it comes from"
+        "the parameters of `{action}` don't fit: `{name}` holds a secret's token, and {what} are no secrets: give it as plain text, and take `secret: true` from the parameter or the result that it comes from"
     );
     Err(StepError::new(ErrorKind::InvalidParameters, message))
 }

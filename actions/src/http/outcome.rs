@@ -32,6 +32,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
 use serde_json::json;
 
 use super::exchange::{Answer, Body, Trouble};
+use super::secrets::Secrets;
 
 /// How much of a refusing answer's body an error shows.
 const SHOWN: usize = 2_000;
@@ -69,14 +70,20 @@ pub(super) fn of_trouble(trouble: Trouble) -> Performance {
     }
 }
 
-pub(super) fn of_answer(answer: Answer, expect: &[RangeInclusive<u16>]) -> Performance {
+pub(super) fn of_answer(
+    mut answer: Answer,
+    expect: &[RangeInclusive<u16>],
+    secrets: &Secrets,
+) -> Performance {
     let status = answer.status.as_u16();
     if !expect.iter().any(|range| range.contains(&status)) {
+        secrets.veil(&mut answer);
         return unexpected(&answer);
     }
     match answer.body {
         Ok(Body::Bytes(body)) => {
-            Performance::Done(result(status, &answer.headers, answer.url, body, answer.bodiless))
+            let result = result(status, &answer.headers, answer.url, body, answer.bodiless);
+            Performance::Done(secrets.told_once(result))
         }
         Ok(Body::File(saved)) => {
             let mut result = result(status, &answer.headers, answer.url, Vec::new(), true);

@@ -203,7 +203,8 @@ impl Run {
     /// Why what it would change is not done: its answer may hold secrets, and could not be stored.
     fn unstorable(&self, job: &Job) -> Option<StepError> {
         let changes = job.effect != Effect::Read && !job.performing.resumed;
-        let keeps = changes && job.action.metadata().result.some_secret().is_some();
+        let answer = job.action.result(&job.performing.parameters);
+        let keeps = changes && answer.some_secret().is_some();
         keeps.then(|| self.keyless()).flatten()
     }
 

@@ -153,14 +153,20 @@ impl Run {
 
     /// What the result of the step at `path` looks like, or that of the chain itself.
     pub(super) fn result_schema(&self, path: Option<&StepPath>) -> Schema {
-        let action = match path {
-            Some(path) => self.journal.entries.get(path).and_then(|entry| entry.call.action()),
-            None => self.journal.request.as_ref().map(|request| &request.action),
+        let called = match path {
+            Some(path) => self.journal.entries.get(path).and_then(|entry| {
+                let call = &entry.call;
+                call.action().zip(call.parameters())
+            }),
+            None => self.journal.request.as_ref().map(|own| (&own.action, &own.parameters)),
         };
         let generation = self.core.generation.load();
-        let resolve = |action| self.core.library.resolve(&generation, self.pinned.as_ref(), action);
-        let resolved = action.and_then(|action| resolve(action).ok());
-        resolved.map_or_else(Schema::empty, |resolved| resolved.result().clone())
+        let result = called.and_then(|(action, parameters)| {
+            let pinned = self.pinned.as_ref();
+            let resolved = self.core.library.resolve(&generation, pinned, action).ok()?;
+            Some(resolved.result(parameters).into_owned())
+        });
+        result.unwrap_or_else(Schema::empty)
     }
 }
 

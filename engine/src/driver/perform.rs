@@ -97,6 +97,7 @@ pub(super) async fn perform(core: Arc<Core>, job: Job, place: Permit) -> Report 
     let trace = job.performing.trace.clone();
     let (number, span) = (job.performing.attempt, job.step_span.zip(trace));
     let connection = connection_of(&core, &action, &job.performing.parameters);
+    let schema = action.result(&job.performing.parameters);
     let performance = place.around(attempt(&core.clock, job)).await;
     if goes_on(&core, action.as_ref(), &performance) {
         return Report::LeftOpen(path);
@@ -107,7 +108,7 @@ pub(super) async fn perform(core: Arc<Core>, job: Job, place: Permit) -> Report 
         let times = (from, core.now());
         core.spans.end(spans::of_attempt(places, reference, number, &performance, times));
     }
-    let (performance, fresh) = opened.receive(performance, &action.metadata().result);
+    let (performance, fresh) = opened.receive(performance, &schema);
     if let (Some(log), Performance::Done(value)) = (log, &performance)
         && let Some(lines) = result::misfits(action.metadata(), value)
     {

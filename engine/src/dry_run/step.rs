@@ -231,6 +231,7 @@ impl Walk {
         state: &mut State,
     ) -> Result<Value, StepError> {
         let plain = matches!(action.metadata().reference.pack(), "core" | "template");
+        let schema = action.result(&parameters).into_owned();
         let opened = self.opened(state).deriving(&parameters);
         let parameters = if plain { parameters } else { opened.reveal(parameters)? };
         let (mut performing, _log) = self.performing(path, parameters, &opened, state)?;
@@ -246,7 +247,7 @@ impl Walk {
             Ok(place) => place.around(performed).await,
             Err(_) => performed.await,
         };
-        let (performance, fresh) = opened.receive(performance, &action.metadata().result);
+        let (performance, fresh) = opened.receive(performance, &schema);
         self.learn(&fresh, state);
         match performance {
             Performance::Done(value) => Ok(bounded(value)),

@@ -1,5 +1,6 @@
 //! Where an action reference becomes something that can be performed.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
@@ -104,9 +105,13 @@ impl Resolved {
         &self.metadata().parameters
     }
 
-    /// What it returns.
-    pub fn result(&self) -> &Schema {
-        &self.metadata().result
+    /// What it returns where it is called with these parameters.
+    pub fn result(&self, parameters: &Value) -> Cow<'_, Schema> {
+        match self {
+            Self::Builtin(action) | Self::Program { action, .. } => action.result(parameters),
+            Self::Datastore(metadata) | Self::Secrets(metadata) => Cow::Borrowed(&metadata.result),
+            Self::Chain { .. } => Cow::Borrowed(&self.metadata().result),
+        }
     }
 
     /// What performing it twice would do.

@@ -1,5 +1,6 @@
 //! What actions answer in a test: read from its `mocks`, and standing in for the actions.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -10,8 +11,8 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use host::Clock;
 use model::{
-    ActionRef, BlobRef, Diagnostic, Effect, ErrorKind, Hash, Map, Performance, Plan, StepError,
-    Token, Value,
+    ActionRef, BlobRef, Diagnostic, Effect, ErrorKind, Hash, Map, Performance, Plan, Schema,
+    StepError, Token, Value,
 };
 use syntax::{Entry, Fields, Kind, Node};
 
@@ -149,7 +150,7 @@ fn done(node: &Node, resolved: Option<&Resolved>) -> Result<Value, Vec<Diagnosti
     let mut wrong = Vec::new();
     check_templates(node, &mut wrong);
     let value = node.to_value();
-    if let Some(schema) = resolved.map(Resolved::result)
+    if let Some(schema) = resolved.map(|resolved| &resolved.metadata().result)
         && !schema.properties().is_empty()
         && !holds_template(&value)
         && !is_too_large(&value)
@@ -365,6 +366,13 @@ impl Action for Stand {
         match &self.inner {
             Inner::Action(action) => action.effect(parameters),
             Inner::Chain(_) => Effect::Unsafe,
+        }
+    }
+
+    fn result(&self, parameters: &Value) -> Cow<'_, Schema> {
+        match &self.inner {
+            Inner::Action(action) => action.result(parameters),
+            Inner::Chain(metadata) => Cow::Borrowed(&metadata.result),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Secrets in chains: tokens wherever people can look, values where actions work.
 #![allow(clippy::unwrap_used)]
 
+mod answers;
 mod changes;
 mod children;
 mod names;

@@ -3,9 +3,11 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-/// Answers every request with all that came, as an error under `/fail`.
+use super::roads::{COOKIE, LOGGED_IN, canary};
+
+/// Answers every request with all that came, as an error under `/fail`; hands out secrets under `/login`.
 pub(crate) fn mirror() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -15,9 +17,13 @@ pub(crate) fn mirror() -> SocketAddr {
             let request = request(&mut stream);
             let failing = request.starts_with(b"GET /fail");
             let status = if failing { "400 Bad Request" } else { "200 OK" };
-            let body = json!({ "mirrored": String::from_utf8_lossy(&request) }).to_string();
+            let (body, cookie) = match request.windows(7).any(|part| part == b" /login") {
+                true => (login(), canary(COOKIE)),
+                false => (json!({ "mirrored": String::from_utf8_lossy(&request) }), String::new()),
+            };
+            let body = body.to_string();
             let head = format!(
-                "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                "HTTP/1.1 {status}\r\ncontent-type: application/json\r\nset-cookie: {cookie}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
                 body.len()
             );
             // A client may have gone.
@@ -26,6 +32,11 @@ pub(crate) fn mirror() -> SocketAddr {
         }
     });
     address
+}
+
+fn login() -> Value {
+    let token = canary(LOGGED_IN);
+    json!({ "again": [&token], "access_token": token, "expires_in": 3600 })
 }
 
 fn request(stream: &mut impl Read) -> Vec<u8> {

@@ -25,6 +25,8 @@ pub(crate) const PROGRAM_SENSOR: usize = 55;
 pub(crate) const RESOLVED: usize = 56;
 pub(crate) const REFUSED: usize = 57;
 const CHAINED: usize = 58;
+pub(crate) const LOGGED_IN: usize = 59;
+pub(crate) const COOKIE: usize = 60;
 
 /// All of them.
 pub(crate) fn canaries() -> Vec<String> {
@@ -32,6 +34,8 @@ pub(crate) fn canaries() -> Vec<String> {
         SETTING_IN_FILE,
         SETTING_IN_STORE,
         CHAINED,
+        LOGGED_IN,
+        COOKIE,
         HTTP_CREDENTIALS,
         GIT_CREDENTIALS,
         WEBHOOK,
@@ -131,12 +135,16 @@ const ROADS: &str = r#"
     all.push(config.other);
     let made = run("p.made");
     all.push(made.key);
+    let login = run("http.request", #{ url: "http://MIRROR/login", method: "POST",
+        secrets: ["json.access_token", "headers.set-cookie"] });
+    all.push(login.json.access_token);
+    all.push(login.headers["set-cookie"]);
     for n in 0..10 { all.push(run("secrets.generate", #{ length: 24 })); }
     run("p.keep", #{ a: all });
     try { run("p.child", #{ a: all }); } catch (e) { log(e.message); }
     let shouted = run("p.shout", #{ a: [all, all.map(|one| base64("x" + one))] });
     let once = #{ retry: #{ attempts: 1 } };
-    let told = [shouted, made, run("http.request", #{ connection: "mirror", url: "connected" })];
+    let told = [shouted, made, login, run("http.request", #{ connection: "mirror", url: "connected" })];
     told.push(run("http.request", #{ url: "http://MIRROR/", method: "POST", json: all,
         download: #{ to: "mirrored.json" } }));
     for one in all {
@@ -159,6 +167,7 @@ const PLANNED: &str = r#"
     let all = [secret("p/named0"), config.one, config.other, run("secrets.generate", #{ length: 24 })];
     for typed in params.typed { all.push(typed); }
     all.push(run("p.made").key);
+    all.push(run("http.request", #{ url: "http://MIRROR/login", secrets: ["json.access_token", "headers.set-cookie"] }).json.access_token);
     run("p.show", #{ a: all });
     run("p.shout", #{ a: all });
     for one in all {
