@@ -181,7 +181,7 @@ fn answers(world: &World, server: &Server, id: &str, search: &mut Search) {
         (&["secret", "list"], "p/named0"),
         (&["audit", "list", "--limit", "500"], "p/named0"),
         (&["config", "show"], "outside/environment.yaml"),
-        (&["doctor"], "whole"),
+        (&["doctor"], "the process"),
     ] {
         let done = world.run(arguments).succeeded();
         search.road(&arguments.join(" "), done.stdout + &done.stderr, witness);
