@@ -118,9 +118,14 @@ pub(crate) fn declaration() -> Metadata {
     )
 }
 
+/// Whether a request of this method changes nothing.
+fn is_asking(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD")
+}
+
 /// Whether the server is only asked: what is unknown of it has had no effect there.
 fn is_read(parameters: &Value) -> bool {
-    matches!(parameters["method"].as_str().unwrap_or("GET"), "GET" | "HEAD")
+    is_asking(parameters["method"].as_str().unwrap_or("GET"))
 }
 
 /// What sending such a request twice would do. A file that is written is an effect, though the same

@@ -127,8 +127,11 @@ fn replaced(word: &str, known: &mut Vec<String>) -> String {
         None => (word, ""),
     };
     let hex = bare.bytes().all(|b| b.is_ascii_hexdigit());
-    let number =
-        |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    // Of time, as in `12ms`, `1.2s` and `1m3s`.
+    let length = |text: &str| {
+        text.starts_with(|c: char| c.is_ascii_digit())
+            && text.bytes().all(|b| b.is_ascii_digit() || b".mh".contains(&b))
+    };
     let new = if bare.len() == 29 && (bare.starts_with("ex_") || bare.starts_with("ev_")) {
         let n = known.iter().position(|id| id == bare).unwrap_or_else(|| {
             known.push(bare.to_owned());
@@ -147,7 +150,7 @@ fn replaced(word: &str, known: &mut Vec<String>) -> String {
         "2026-01-02T03:04:05Z".to_owned()
     } else if hex && [12, 16, 26, 64].contains(&bare.len()) {
         "0".repeat(bare.len())
-    } else if bare.strip_suffix("ms").is_some_and(number) {
+    } else if bare.strip_suffix('s').is_some_and(length) {
         "1ms".to_owned()
     } else if bare.starts_with("127.0.0.1:") {
         "127.0.0.1:7410".to_owned()

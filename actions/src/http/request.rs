@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::access::Access;
 use super::download::Wanted;
+use super::is_asking;
 
 /// Headers about how the request is carried: letting them through would let two requests pass for one, or
 /// have a proxy on the way drop others.
@@ -39,6 +40,8 @@ const REDIRECTING: [&str; 10] = [
     "x-original-url",
     "x-rewrite-url",
 ];
+/// Headers by which servers take a request for one of another method: a step that only asks has no effect.
+const OVERRIDING: [&str; 3] = ["x-http-method", "x-http-method-override", "x-method-override"];
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A request, ready to be sent.
@@ -88,6 +91,13 @@ impl Request {
         }
         if let Some(name) = given.idempotency_header {
             headers.insert(header_name(&name)?, header_value(&name, key.as_str())?);
+        }
+        if let Some(name) = OVERRIDING.iter().find(|name| headers.contains_key(**name))
+            && is_asking(method)
+        {
+            return Err(format!(
+                "the header `{name}` would make another request of the {method}: say the method in `method`"
+            ));
         }
         access.sign(&mut headers)?;
         let expect = given.expect.as_deref().map_or_else(|| Ok(vec![200..=299]), ranges)?;
@@ -331,6 +341,21 @@ mod tests {
         }
         let told = json!({ "X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.1" });
         assert!(parse(json!({ "url": "http://h/", "headers": told })).is_ok());
+    }
+
+    #[test]
+    fn what_only_asks_is_not_made_to_change_something_by_a_header() {
+        for name in OVERRIDING {
+            for method in ["GET", "HEAD"] {
+                let headers = json!({ name.to_uppercase(): "DELETE" });
+                let asked = json!({ "url": "http://h/", "method": method, "headers": headers });
+                let error = parse(asked).unwrap_err();
+                assert!(error.contains(name) && error.contains(method), "{error}");
+            }
+            let told =
+                json!({ "url": "http://h/", "method": "POST", "headers": { name: "PATCH" } });
+            assert!(parse(told).is_ok(), "{name}");
+        }
     }
 
     #[test]

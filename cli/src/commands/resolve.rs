@@ -45,7 +45,7 @@ impl Args {
         let body = json!({ "step": self.step, "resolution": self.resolution()? });
         let path = format!("/executions/{}/resolve", segment(self.id.as_str()));
         self.connection.client()?.post(&path, &body).await?;
-        output::say(&format!("it goes on; watch it: tripline execution watch {}", self.id))?;
+        output::say(&format!("it is decided; watch it: tripline execution watch {}", self.id))?;
         Ok(Exit::Done)
     }
 

@@ -1,39 +1,23 @@
 //! What actions answer in a test: read from its `mocks`, and standing in for the actions.
 
 use std::borrow::Cow;
-use std::cell::OnceCell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use actions::{Action, Metadata, Performing, SharedAction};
-use expr::condition::{Frame, Interpreter};
-use expr::template::Template;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use host::Clock;
 use model::{
-    ActionRef, BlobRef, Diagnostic, Effect, ErrorKind, Hash, Map, Performance, Plan, Schema,
-    StepError, Token, Value,
+    ActionRef, BlobRef, Diagnostic, Effect, ErrorKind, Map, Performance, Plan, Schema, StepError,
+    Value,
 };
-use syntax::{Entry, Fields, Kind, Node};
+use syntax::{Entry, Fields, Node};
 
 use super::case::{Fault, Mock, Says};
 use super::file::{Context, error_kind, length, violated};
 use super::matching::misfits;
+use super::templates::{check_templates, holds_template, render};
 use crate::packs::Resolved;
-
-/// What `${…}` in an answer may read.
-const NAMES: [&str; 2] = ["params", "attempt"];
-
-thread_local! {
-    static INTERPRETER: OnceCell<Interpreter> = const { OnceCell::new() };
-}
-
-fn interpreting<T>(work: impl FnOnce(&Interpreter) -> T) -> T {
-    INTERPRETER.with(|cell| work(cell.get_or_init(|| Interpreter::new(&NAMES))))
-}
-
-/// What stands for a secret's token in a mock's result.
-const TOKEN: &str = "${token()}";
 
 /// The mocks of a test, in the order in which they are asked.
 pub(super) fn parse(node: &Node, context: &Context<'_>) -> Result<Vec<Mock>, Vec<Diagnostic>> {
@@ -169,38 +153,6 @@ fn done(node: &Node, resolved: Option<&Resolved>) -> Result<Value, Vec<Diagnosti
 fn is_too_large(result: &Value) -> bool {
     let parts = result.as_object().map_or(0, Map::len);
     parts == 3 && serde_json::from_value::<BlobRef>(result.clone()).is_ok()
-}
-
-fn holds_template(value: &Value) -> bool {
-    match value {
-        Value::String(text) => text.contains("${"),
-        Value::Array(items) => items.iter().any(holds_template),
-        Value::Object(map) => map.values().any(holds_template),
-        _ => false,
-    }
-}
-
-fn check_templates(node: &Node, wrong: &mut Vec<Diagnostic>) {
-    match node.kind() {
-        Kind::String(text) => {
-            // Of the same length, so that columns stay.
-            let text = &text.replace(TOKEN, "${\"token\"}");
-            if let Err(error) = interpreting(|interpreter| Template::parse(text, interpreter)) {
-                let finding = node.error_within(error.line, error.column, error.message);
-                wrong.push(match error.hint {
-                    Some(hint) => finding.with_hint(hint),
-                    None => finding,
-                });
-            }
-        }
-        Kind::List(items) => items.iter().for_each(|item| check_templates(item, wrong)),
-        Kind::Map(entries) => {
-            for entry in entries {
-                check_templates(&entry.value, wrong);
-            }
-        }
-        Kind::Null | Kind::Bool(_) | Kind::Number(_) => {}
-    }
 }
 
 fn fault(
@@ -449,56 +401,3 @@ impl Stand {
 
 /// How long a program may run whose file says nothing.
 const LONGEST: model::Duration = model::Duration::from_secs(600);
-
-/// `value` with its `${…}` evaluated.
-fn render(value: &Value, performing: &Performing) -> Result<Value, String> {
-    if !holds_template(value) {
-        return Ok(value.clone());
-    }
-    let value = &with_token(value, performing);
-    let attempt = Value::from(performing.attempt);
-    interpreting(|interpreter| {
-        let mut frame = Frame::new();
-        frame.set("params", &performing.parameters);
-        frame.set("attempt", &attempt);
-        rendered(value, interpreter, &mut frame)
-    })
-}
-
-/// `value` with a token for `${token()}`: the same one for the same step.
-fn with_token(value: &Value, performing: &Performing) -> Value {
-    let token = || Token::random(Hash::of(performing.key.as_str().as_bytes()).as_bytes());
-    match value {
-        Value::String(text) => Value::from(text.replace(TOKEN, token().as_str())),
-        Value::Array(items) => items.iter().map(|item| with_token(item, performing)).collect(),
-        Value::Object(map) => {
-            let item = |(name, item): (&String, _)| (name.clone(), with_token(item, performing));
-            Value::Object(map.iter().map(item).collect())
-        }
-        other => other.clone(),
-    }
-}
-
-fn rendered(
-    value: &Value,
-    interpreter: &Interpreter,
-    frame: &mut Frame<'_>,
-) -> Result<Value, String> {
-    Ok(match value {
-        Value::String(text) => {
-            let template = Template::parse(text, interpreter).map_err(|error| error.message)?;
-            template.render(interpreter, frame).map_err(|failed| failed.message)?
-        }
-        Value::Array(items) => {
-            let items = items.iter().map(|item| rendered(item, interpreter, frame));
-            Value::Array(items.collect::<Result<_, _>>()?)
-        }
-        Value::Object(map) => {
-            let entries = map
-                .iter()
-                .map(|(key, item)| Ok((key.clone(), rendered(item, interpreter, frame)?)));
-            Value::Object(entries.collect::<Result<_, String>>()?)
-        }
-        other => other.clone(),
-    })
-}

@@ -16,6 +16,7 @@ mod matching;
 mod mocks;
 mod recorded;
 mod stage;
+mod templates;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
