@@ -57,7 +57,7 @@ fn every_action_declares_what_it_takes_and_returns() {
         git.commit_and_push (author?, base?, branch, files, message, sensor) -> branch, commit, existed [idempotent]
         git.export (commit, sensor, temporary?, to) -> commit, existed, path [idempotent]
         git.tag (author?, commit, message?, name, sensor) -> commit, existed, tag [idempotent]
-        http.request (body?, connection?, download?, expect?, follow_redirects?, form?, headers?, idempotency_header?, json?, method?, query?, timeout?, url) -> body, body_base64, headers, json, json_error, path, sha256, size, status, url [depends]
+        http.request (body?, connection?, download?, expect?, follow_redirects?, form?, headers?, idempotency_header?, json?, method?, query?, secrets?, timeout?, url) -> body, body_base64, headers, json, json_error, path, sha256, size, status, url [depends]
         kubernetes.add_finalizer (api_version, connection?, finalizer, kind, name, namespace?) -> changed, object [idempotent]
         kubernetes.annotate (annotations, api_version, connection?, kind, name, namespace?) -> changed, object [idempotent]
         kubernetes.apply (connection?, field_manager?, force?, manifest, namespace?, owner?, wait?) -> changed, objects [idempotent]

@@ -4,6 +4,7 @@ pub(crate) mod asked;
 
 use std::fmt::Write;
 
+use engine::view::resolve_command;
 use model::value::brief;
 use model::{
     ActionRef, Actor, Effect, ExecutionId, ExecutionState, Origin, Outcome, StepError, StepPath,
@@ -41,6 +42,14 @@ pub(crate) struct Execution {
     size: Option<Size>,
 }
 
+impl Execution {
+    /// The first of what a person must decide about before it goes on: itself, or one that it runs.
+    pub(crate) fn undecided(&self) -> Option<&ExecutionId> {
+        let own = (self.row.state == ExecutionState::NeedsAttention).then_some(&self.row.id);
+        own.or_else(|| self.waits_for.first().map(|waits| &waits.execution))
+    }
+}
+
 /// The run that it is now, having gone on.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Latest {
@@ -63,7 +72,7 @@ struct Attention {
     error: StepError,
 }
 
-/// What must be decided before what was asked to end does.
+/// What must be decided before it ends or goes on.
 #[derive(Debug, Deserialize)]
 struct Undecided {
     execution: ExecutionId,
@@ -362,10 +371,9 @@ fn next(execution: &Execution) -> Option<String> {
     match execution.row.state {
         ExecutionState::NeedsAttention => Some(resolve_hint(execution)),
         state if !state.is_end() && below.is_some() => below.map(|waits| {
-            format!(
-                "it ends once this is decided about: tripline execution get {}",
-                waits.execution
-            )
+            let then = if asked::is_to_end(&execution.row) { "ends" } else { "goes on" };
+            let child = &waits.execution;
+            format!("it {then} once this is decided about: tripline execution get {child}")
         }),
         ExecutionState::Paused => Some(format!("tripline execution resume {id}")),
         ExecutionState::Failed | ExecutionState::TimedOut => Some(match failed_child() {
@@ -379,7 +387,7 @@ fn next(execution: &Execution) -> Option<String> {
 
 fn resolve_hint(execution: &Execution) -> String {
     let id = &execution.row.id;
-    let resolve = format!("tripline execution resolve {id}");
+    let resolve = resolve_command(id, execution.attention.as_ref().and_then(|it| it.path.as_ref()));
     match execution.attention.as_ref().and_then(|attention| attention.path.as_ref()) {
         None => format!("{resolve} --retry    or: {resolve} --fail MESSAGE"),
         Some(_) if asked::is_to_end(&execution.row) => format!(

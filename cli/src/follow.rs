@@ -17,6 +17,8 @@ use crate::timeline::Timeline;
 /// How long a server that went away is looked for, and how often.
 const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(500);
+/// How long nothing happens until it is asked whether anything can.
+const QUIET: Duration = Duration::from_secs(2);
 /// A server sends something every 15 s: one that is silent this long is gone.
 const SILENCE: Duration = Duration::from_secs(45);
 
@@ -31,8 +33,8 @@ pub(crate) struct Followed {
 pub(crate) enum End {
     /// With the execution itself.
     Ended(Box<Outcome>),
-    /// A person must decide before it goes on.
-    Attention,
+    /// A person must decide about this one, or about one that it runs, before it goes on.
+    Attention(ExecutionId),
 }
 
 impl Followed {
@@ -41,7 +43,7 @@ impl Followed {
         match &self.end {
             End::Ended(outcome) if outcome.state == ExecutionState::Succeeded => Exit::Done,
             End::Ended(_) => Exit::Failed,
-            End::Attention => Exit::Attention,
+            End::Attention(_) => Exit::Attention,
         }
     }
 }
@@ -80,7 +82,10 @@ async fn follow_run(
     let mut timeline = Timeline::default();
     let mut stream = Stream::new(connection, id);
     loop {
-        let message = stream.next().await?;
+        let message = match next(connection, id, &mut stream).await? {
+            Ok(message) => message,
+            Err(undecided) => return Ok(End::Attention(undecided)),
+        };
         // A fact of a newer server has no line of ours.
         let Some(fact) = message.fact() else { continue };
         if let Some(line) = timeline.line(message.at, &fact) {
@@ -91,18 +96,45 @@ async fn follow_run(
                 return Ok(End::Ended(Box::new(outcome)));
             }
             // An old one may have been decided since.
-            Fact::AttentionNeeded { .. } if needs_attention(connection, id).await? => {
-                return Ok(End::Attention);
+            Fact::AttentionNeeded { .. } => {
+                if let Some(undecided) = undecided(connection, id).await? {
+                    return Ok(End::Attention(undecided));
+                }
             }
             _ => {}
         }
     }
 }
 
-async fn needs_attention(connection: &Connection, id: &ExecutionId) -> Result<bool, Failure> {
+/// The next message; or, where none comes, what a person must decide about before there is one: of what
+/// it runs the stream does not tell.
+async fn next(
+    connection: &Connection,
+    id: &ExecutionId,
+    stream: &mut Stream<'_>,
+) -> Result<Result<Message, ExecutionId>, Failure> {
+    let message = stream.next();
+    tokio::pin!(message);
+    loop {
+        tokio::select! {
+            message = &mut message => return message.map(Ok),
+            () = tokio::time::sleep(QUIET) => {}
+        }
+        // Whether the server is gone the stream finds out.
+        if let Ok(Some(undecided)) = undecided(connection, id).await {
+            return Ok(Err(undecided));
+        }
+    }
+}
+
+/// The first of what must be decided about, if anything.
+async fn undecided(
+    connection: &Connection,
+    id: &ExecutionId,
+) -> Result<Option<ExecutionId>, Failure> {
     let path = format!("/executions/{}", segment(id.as_str()));
     let execution: Execution = connection.client()?.get(&path, &[]).await?;
-    Ok(execution.row.state == ExecutionState::NeedsAttention)
+    Ok(execution.undecided().cloned())
 }
 
 impl Message {

@@ -2,7 +2,7 @@
 
 use model::Value;
 
-use crate::client::Client;
+use crate::client::{Client, items};
 use crate::failure::Failure;
 use crate::output;
 
@@ -59,9 +59,7 @@ impl Page {
         let mut page = Self::default();
         loop {
             let mut list: Value = client.get(path, &query).await?;
-            if let Value::Array(items) = list["items"].take() {
-                page.rows.extend(items);
-            }
+            page.rows.extend(items(&mut list)?);
             page.next = cursor(&list["next"]);
             let Some(next) = page.next.clone().filter(|_| page.rows.len() < limit) else {
                 return Ok(page.cut(limit));
@@ -93,5 +91,21 @@ fn cursor(next: &Value) -> Option<String> {
         Value::String(name) => Some(name.clone()),
         Value::Number(position) => Some(position.to_string()),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::client::items;
+
+    #[test]
+    fn what_has_no_list_in_it_is_no_empty_listing() {
+        assert_eq!(items(&mut json!({ "items": [1] })).unwrap(), [1]);
+        for other in [json!({ "p": [] }), json!([]), json!("hello"), json!({ "items": {} })] {
+            let failure = format!("{:?}", items(&mut other.clone()).unwrap_err());
+            assert!(failure.contains("no listing"), "{failure}");
+        }
     }
 }

@@ -45,10 +45,9 @@ impl Engine {
             None => None,
         };
         let steps = self.with_children_as_they_are(steps(id, &facts)).await?;
-        let is_ending = !row.state.is_end() && journal.cancel_requested.is_some();
-        let waits_for = match is_ending {
-            true => undecided(&*self.core.store, id).await?,
-            false => Vec::new(),
+        let waits_for = match row.state.is_end() {
+            false => undecided(&*self.core.store, id).await?,
+            true => Vec::new(),
         };
         Ok(ExecutionView {
             waits_for,

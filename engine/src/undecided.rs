@@ -53,8 +53,14 @@ async fn question(store: &dyn Store, id: &ExecutionId) -> Result<Option<Undecide
     });
     Ok(asked.map(|(step, message)| Undecided {
         execution: id.clone(),
+        command: resolve_command(id, step.as_ref()),
         step,
         message,
-        command: format!("tripline execution resolve {id}"),
     }))
+}
+
+/// The command by which somebody decides about this step, and no other that may wait by then.
+pub fn resolve_command(id: &ExecutionId, step: Option<&StepPath>) -> String {
+    let step = step.map(|step| format!(" --step {step}")).unwrap_or_default();
+    format!("tripline execution resolve {id}{step}")
 }

@@ -14,7 +14,7 @@ use store::{ExecutionRow, Recorded, RuleCount};
 pub use self::steps::{ResolvedView, StepState, StepView, steps};
 use crate::driver::bounds;
 pub use crate::going_on::LatestView;
-pub use crate::undecided::{Ending, Undecided};
+pub use crate::undecided::{Ending, Undecided, resolve_command};
 
 /// One execution with its journal.
 #[derive(Debug, Clone, JsonSchema, Serialize)]
@@ -30,7 +30,7 @@ pub struct ExecutionView {
     pub steps: Vec<StepView>,
     /// The step (none: the chain itself) that a person must decide about, and why.
     pub attention: Option<AttentionView>,
-    /// Where it is to end: what must be decided before, about it and about what it runs.
+    /// Where it has not ended: what a person must decide before, about it and about what it runs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub waits_for: Vec<Undecided>,
     /// How it ended.

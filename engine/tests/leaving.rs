@@ -199,6 +199,7 @@ async fn what_a_revoked_token_named_its_requests_is_nothing_to_a_new_one_of_its_
     let ask = async || {
         let noop = "core.noop".parse().unwrap();
         let ran = engine.run(ci.clone(), noop, Map::new(), Some("n")).await.unwrap();
+        ended(&engine, &ran).await;
         let how = Repetition { name: Some("again".to_owned()), ..Repetition::default() };
         let repeated = engine.rerun(ci.clone(), &ran, how).await.unwrap().id;
         let told = engine.emit("ci", asked("1")).await.unwrap();

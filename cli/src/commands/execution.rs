@@ -13,7 +13,7 @@ use store::Asked;
 use std::path::PathBuf;
 
 use super::{rerun, resolve};
-use crate::client::{Client, Connection, segment};
+use crate::client::{Client, Connection, items, segment};
 use crate::execution::{Execution, asked, describe, first_line};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::follow::{End, follow};
@@ -322,8 +322,8 @@ impl One {
                     output::value(Format::Json, result)?;
                 }
             }
-            End::Attention => {
-                output::tell(&format!("what to do: tripline execution get {}", followed.id));
+            End::Attention(undecided) => {
+                output::tell(&format!("what to do: tripline execution get {undecided}"));
             }
         }
         Ok(followed.exit())
@@ -364,9 +364,7 @@ impl Logs {
         let mut logs = Vec::new();
         loop {
             let mut list: Value = client.get(&path, &query).await?;
-            if let Value::Array(items) = list["items"].take() {
-                logs.extend(items);
-            }
+            logs.extend(items(&mut list)?);
             let Some(next) = list["next"].as_str() else { return Ok(logs) };
             query.retain(|(name, _)| *name != "after");
             query.push(("after", next.to_owned()));

@@ -9,9 +9,9 @@ use crate::{input, output};
 
 const EXAMPLES: &str = "\
 Examples:
-  tripline execution resolve ex_… --done --result '{\"id\": 7}'   it was done, with this result
-  tripline execution resolve ex_… --retry                       do it again
-  tripline execution resolve ex_… --fail 'the host is gone'     go on as if it had failed";
+  tripline execution resolve ex_… --step 2 --done --result '{\"id\": 7}'   it was done, with this result
+  tripline execution resolve ex_… --step 2 --retry                       do it again
+  tripline execution resolve ex_… --step 2 --fail 'the host is gone'     go on as if it had failed";
 
 /// Which step, and what became of it.
 #[derive(Debug, clap::Args)]
@@ -21,7 +21,7 @@ pub(crate) struct Args {
     /// The execution
     #[arg(value_name = "ID")]
     id: ExecutionId,
-    /// The step [default: the one that needs attention]
+    /// The step [default: the one that needs attention now]
     #[arg(long, value_name = "PATH")]
     step: Option<StepPath>,
     /// It was done; needs --result
@@ -42,10 +42,17 @@ pub(crate) struct Args {
 
 impl Args {
     pub(super) async fn run(self) -> Outcome {
-        let body = json!({ "step": self.step, "resolution": self.resolution()? });
-        let path = format!("/executions/{}/resolve", segment(self.id.as_str()));
-        self.connection.client()?.post(&path, &body).await?;
-        output::say(&format!("it is decided; watch it: tripline execution watch {}", self.id))?;
+        let resolution = self.resolution()?;
+        let client = self.connection.client()?;
+        let path = format!("/executions/{}", segment(self.id.as_str()));
+        let step = match &self.step {
+            Some(step) => Some(step.clone()),
+            None => asked_about(&client.get(&path, &[]).await?)?,
+        };
+        let body = json!({ "step": step, "resolution": resolution });
+        client.post(&format!("{path}/resolve"), &body).await?;
+        let what = step.map_or_else(|| "it".to_owned(), |step| format!("step {step}"));
+        output::say(&format!("{what} is decided; watch it: tripline execution watch {}", self.id))?;
         Ok(Exit::Done)
     }
 
@@ -60,4 +67,12 @@ impl Args {
             }
         })
     }
+}
+
+/// The step that needs attention now, if any: said by name, a later one is not decided in its place.
+fn asked_about(execution: &Value) -> Result<Option<StepPath>, Failure> {
+    let path = execution["attention"]["path"].as_str().map(str::parse).transpose();
+    path.map_err(|error| {
+        Failure::new(Exit::Failed, "answer", format!("the server's answer: {error}"))
+    })
 }

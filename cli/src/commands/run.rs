@@ -117,9 +117,9 @@ impl Args {
         let id = &followed.id;
         match &followed.end {
             End::Ended(outcome) => tell(id, outcome, self.output.format)?,
-            End::Attention => {
+            End::Attention(undecided) => {
                 output::tell(&format!(
-                    "a person must decide before it goes on: tripline execution get {id}"
+                    "a person must decide before it goes on: tripline execution get {undecided}"
                 ));
             }
         }

@@ -148,9 +148,9 @@ fn who_must_decide_is_told_what_there_is_to_choose() {
               attempts    1
 
             next: find out whether the step was done, then one of
-              tripline execution resolve ex_aaaaaaaaaaaaaaaaaaaaaaaaaa --done --result '{}'    it was done, and this is its result
-              tripline execution resolve ex_aaaaaaaaaaaaaaaaaaaaaaaaaa --retry                 it was not, or doing it twice is harmless
-              tripline execution resolve ex_aaaaaaaaaaaaaaaaaaaaaaaaaa --fail MESSAGE          go on as if it had failed
+              tripline execution resolve ex_aaaaaaaaaaaaaaaaaaaaaaaaaa --step 1 --done --result '{}'    it was done, and this is its result
+              tripline execution resolve ex_aaaaaaaaaaaaaaaaaaaaaaaaaa --step 1 --retry                 it was not, or doing it twice is harmless
+              tripline execution resolve ex_aaaaaaaaaaaaaaaaaaaaaaaaaa --step 1 --fail MESSAGE          go on as if it had failed
         "#]],
     );
 }
@@ -186,8 +186,8 @@ fn a_cancellation_says_who_asked_for_it_why_and_what_it_waits_for() {
               attempts    1
 
             next: it ends once somebody has said whether the step was done, by one of
-              tripline execution resolve ex_aaaaaaaaaaaaaaaaaaaaaaaaaa --done --result '{}'    it was done, and this is its result
-              tripline execution resolve ex_aaaaaaaaaaaaaaaaaaaaaaaaaa --fail MESSAGE          it was not, and is not performed again
+              tripline execution resolve ex_aaaaaaaaaaaaaaaaaaaaaaaaaa --step 1 --done --result '{}'    it was done, and this is its result
+              tripline execution resolve ex_aaaaaaaaaaaaaaaaaaaaaaaaaa --step 1 --fail MESSAGE          it was not, and is not performed again
         "#]],
     );
     let below = json!([{ "execution": "ex_aaaaaaaaaaaaaaaaaaaaaaaaaa/1", "step": "2",

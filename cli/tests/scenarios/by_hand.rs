@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use crate::files::{
-    chain, executions_of, has_lines, lines, note, open_gate, open_gates, pack, program, start,
-    text, world,
+    PATIENCE, chain, executions_of, has_lines, lines, note, open_gate, open_gates, pack, program,
+    start, text, world,
 };
 use crate::support::{SOON, World, eventually};
 
@@ -304,4 +304,40 @@ fn a_chain_that_went_on_is_held_and_cancelled_where_it_is_now() {
     let ended = world.run(&["execution", "cancel", &first, "--latest"]).succeeded().stdout;
     assert!(ended.starts_with(&format!("{latest} is being cancelled")), "{ended}");
     world.reaches(&latest, &["cancelled"]);
+}
+
+#[test]
+fn a_child_that_needs_attention_is_found_from_what_runs_it_and_decided_about_once() {
+    let world = world();
+    program(&world, "lost", "unsafe", r#"echo "$TRIPLINE_KEY" >>"$W/ledger"; kill -9 $$"#);
+    chain(&world, "inner", r#"run("p.lost"); run("p.lost")"#);
+    chain(&world, "outer", r#"run("p.inner")"#);
+    let _server = world.serve();
+    let ran = world.run(&["run", "p.outer"]).ended(6);
+    let child = ran.stderr.trim().rsplit(' ').next().unwrap().to_owned();
+    let id = child.split('/').next().unwrap();
+    assert_ne!(child, id, "{ran:?}");
+    world.run(&["execution", "watch", id]).ended(6);
+    let listed = world.run(&["execution", "list", "--states", "needs_attention"]).succeeded();
+    assert!(listed.stdout.contains(&child), "{listed:?}");
+    let shown = world.run(&["execution", "get", id]).succeeded().stdout;
+    assert!(
+        shown.contains(&format!(
+            "goes on once this is decided about: tripline execution get {child}"
+        )),
+        "{shown}"
+    );
+    let shown = world.run(&["execution", "get", &child]).succeeded().stdout;
+    let said = shown.lines().find(|line| line.contains("--fail")).unwrap();
+    let words: Vec<&str> = said.split_whitespace().skip(1).take(6).collect();
+    assert_eq!(words, ["execution", "resolve", child.as_str(), "--step", "1", "--fail"]);
+    // Typed twice, it is not taken for a decision about the next step.
+    let decide = ["execution", "resolve", &child, "--step", "1", "--done", "--result", "{}"];
+    let decided = world.run(&decide).succeeded();
+    assert!(decided.stdout.starts_with("step 1 is decided"), "{decided:?}");
+    let asked = || world.execution(&child)["attention"]["path"] == "2";
+    eventually(PATIENCE, || asked().then_some(()));
+    world.run(&decide).ended(1);
+    assert!(asked());
+    assert_eq!(lines(&world, "ledger").len(), 2);
 }

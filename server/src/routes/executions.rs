@@ -125,8 +125,11 @@ async fn list(
     who: Authenticated,
     Asked(asked): Asked<Filter>,
 ) -> Result<Json<List<ExecutionRow>>, Problem> {
+    let states = states(asked.state.as_deref())?;
+    // Whoever looks for what waits for a person is told of all of it.
+    let children = asked.children || states.contains(&ExecutionState::NeedsAttention);
     let filter = ExecutionFilter {
-        states: states(asked.state.as_deref())?,
+        states,
         rule: asked.rule,
         action: asked.action,
         pack: asked.pack,
@@ -134,7 +137,7 @@ async fn list(
         parent: asked.parent,
         step: None,
         last_runs: false,
-        children: asked.children,
+        children,
         repeats: asked.repeats,
         actor: asked.token.as_deref().map(Actor::token),
         since: asked.since,

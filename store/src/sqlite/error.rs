@@ -70,7 +70,7 @@ pub enum OpenError {
     Head,
     /// The folder was used, and its database is not there.
     #[error(
-        "the database `{path}` is not there, though the folder was used before (it holds `{trace}`{}); put it back or restore a backup, or begin anew in an empty folder with --state", told(*facts)
+        "the database `{path}` is not there, though the folder was used before (it holds `{trace}`{}); {}", told(*facts), what_brings_it_back(trace)
     )]
     Gone {
         /// Where it should be.
@@ -199,5 +199,13 @@ fn not_written(why: String) -> StoreError {
             "{why}, and a file may have {limit} bytes at most (`ulimit -f`), a limit to be raised"
         )),
         _ => StoreError::Io(why),
+    }
+}
+
+/// What to do about a database that is not there.
+fn what_brings_it_back(trace: &str) -> &'static str {
+    match trace {
+        "restoring" => "a restore was cut off: run it again with --replace",
+        _ => "put it back or restore a backup, or begin anew in an empty folder with --state",
     }
 }
