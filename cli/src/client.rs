@@ -275,7 +275,7 @@ impl Client {
         path: &str,
         query: &[(&str, String)],
     ) -> Result<Vec<Value>, Failure> {
-        Ok(items(&mut self.get(path, query).await?)?)
+        items(&mut self.get(path, query).await?)
     }
 
     /// Asks for something to be started. The request has a name of its own: sent again, it starts
@@ -386,6 +386,16 @@ fn read<T: DeserializeOwned>((status, body): (StatusCode, Vec<u8>)) -> Result<T,
     })
 }
 
+/// What a listing holds. What has no list in it is no answer of Tripline's.
+pub(crate) fn items(answer: &mut Value) -> Result<Vec<Value>, Failure> {
+    if let Some(Value::Array(items)) = answer.get_mut("items").map(Value::take) {
+        return Ok(items);
+    }
+    let message = "the server's answer is no listing: it has no `items`";
+    let failure = Failure::new(Exit::Failed, "answer", message);
+    Err(failure.with_hint("see that --server names a Tripline server"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -411,17 +421,5 @@ mod tests {
     fn an_id_with_slashes_is_one_segment() {
         assert_eq!(segment("ex_abc/3.1"), "ex_abc%2F3.1");
         assert_eq!(segment("a b%"), "a%20b%25");
-    }
-}
-
-/// What a listing holds. What has no list in it is no answer of Tripline's.
-pub(crate) fn items(answer: &mut Value) -> Result<Vec<Value>, Failure> {
-    match answer.get_mut("items").map(Value::take) {
-        Some(Value::Array(items)) => Ok(items),
-        _ => {
-            let message = "the server's answer is no listing: it has no `items`";
-            let failure = Failure::new(Exit::Failed, "answer", message);
-            Err(failure.with_hint("see that --server names a Tripline server"))
-        }
     }
 }
