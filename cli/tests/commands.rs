@@ -106,7 +106,7 @@ fn an_unknown_outcome_is_shown_and_resolved_by_a_person() {
         "step 2 needs attention",
         "shop.pack  (unsafe)",
         "packing {\"item\":\"lost\"}",
-        &format!("tripline execution resolve {id} --done --result '{{}}'"),
+        &format!("tripline execution resolve {id} --step 2 --done --result '{{}}'"),
     ] {
         assert!(shown.contains(told), "{told}\n{shown}");
     }

@@ -9,7 +9,7 @@ use crate::{input, output};
 
 const EXAMPLES: &str = "\
 Examples:
-  tripline execution resolve ex_… --step 2 --done --result '{\"id\": 7}'   it was done, with this result
+  tripline execution resolve ex_… --step 2 --done --result '{\"id\": 7}'   it was done: its result
   tripline execution resolve ex_… --step 2 --retry                       do it again
   tripline execution resolve ex_… --step 2 --fail 'the host is gone'     go on as if it had failed";
 
