@@ -126,7 +126,7 @@ async fn who_cancels_is_told_what_must_be_decided_first_wherever_below_it_is() {
     let ending = engine.cancel(who(), &id, Some("wrong commit".to_owned())).await.unwrap();
     let [question] = &ending.waits_for[..] else { panic!("one question: {ending:?}") };
     assert_eq!((&question.execution, &question.step), (&child, &Some(model::StepPath::top(2))));
-    assert_eq!(question.command, format!("tripline execution resolve {child}"));
+    assert_eq!(question.command, format!("tripline execution resolve {child} --step 2"));
     let view = engine.execution(&id).await.unwrap();
     assert_eq!(view.waits_for, ending.waits_for);
     let asked = view.row.asked.unwrap();
